@@ -1,0 +1,20 @@
+//! What the webhook, proxy-init and the proxy agree on: names that users write and read, and the
+//! few values that must be the same on both sides of a container boundary.
+//!
+//! Names and values are those of Azure/azure-workload-identity 1.6 unless a comment says otherwise.
+
+pub mod annotation;
+pub mod container;
+pub mod flags;
+pub mod label;
+#[cfg(feature = "logging")]
+pub mod logging;
+pub mod metadata;
+pub mod token;
+pub mod variable;
+
+/// The version of the three binaries, their images and the chart.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Exit code for wrong usage or configuration (`EX_USAGE` of sysexits.h).
+pub const EXIT_USAGE: u8 = 64;

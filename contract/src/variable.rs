@@ -1,0 +1,32 @@
+//! Environment variables that one side sets and another reads.
+
+/// The client id that a token is asked for unless the request names another.
+pub const CLIENT_ID: &str = "AZURE_CLIENT_ID";
+/// The tenant of the identity.
+pub const TENANT_ID: &str = "AZURE_TENANT_ID";
+/// The path of the projected service account token.
+pub const FEDERATED_TOKEN_FILE: &str = "AZURE_FEDERATED_TOKEN_FILE";
+/// The Entra authority, with a trailing slash.
+pub const AUTHORITY_HOST: &str = "AZURE_AUTHORITY_HOST";
+
+/// Certificates (PEM) that the proxy trusts besides the built-in roots: an inspecting egress
+/// proxy's, or a private cloud's. Not known to the peer.
+pub const CA_DATA: &str = "AZWI_CA_DATA";
+
+/// Identity bindings: the token proxy's address.
+pub const KUBERNETES_TOKEN_PROXY: &str = "AZURE_KUBERNETES_TOKEN_PROXY";
+/// Identity bindings: the server name for TLS.
+pub const KUBERNETES_SNI_NAME: &str = "AZURE_KUBERNETES_SNI_NAME";
+/// Identity bindings: the file with the token proxy's CA.
+pub const KUBERNETES_CA_FILE: &str = "AZURE_KUBERNETES_CA_FILE";
+/// Identity bindings: the token proxy's CA itself (PEM).
+pub const KUBERNETES_CA_DATA: &str = "AZURE_KUBERNETES_CA_DATA";
+
+/// proxy-init: the port that the metadata address is redirected to.
+pub const PROXY_PORT: &str = "PROXY_PORT";
+/// proxy-init: the uid that is not redirected.
+pub const PROXY_UID: &str = "PROXY_UID";
+/// proxy-init: the metadata address.
+pub const METADATA_IP: &str = "METADATA_IP";
+/// proxy-init: the metadata port.
+pub const METADATA_PORT: &str = "METADATA_PORT";
