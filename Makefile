@@ -1,0 +1,31 @@
+# Each target installs what it lacks. `make` alone lists them.
+
+.PHONY: help build images demo test e2e lint cluster clean
+
+help: ## Show this list
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+
+demo: ## Show the main job on a real Kubernetes node: an old application reads its secret
+	@tests/demo/run
+
+test: ## Pass every test: lints, unit tests, and the product on a real Kubernetes node
+	@tests/run
+
+build: ## Leave static binaries in dist/
+	@deploy/build/binaries
+
+images: ## Leave both images as OCI archives in dist/
+	@deploy/build/images
+
+lint: ## Check format, lints and dependencies
+	@tests/lint
+
+e2e: ## Run the end-to-end tests alone; ARGS="name" picks some
+	@tests/e2e/run $(ARGS)
+
+cluster: ## Open a shell in a test cluster with the product installed
+	@tests/e2e/shell
+
+clean: ## Remove what was built here; the cache of tools stays
+	cargo clean
+	rm -rf dist

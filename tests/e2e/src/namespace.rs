@@ -1,0 +1,239 @@
+//! A namespace of a test's own, with a service account that Entra trusts.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use azure_emulator::Control;
+use contract::annotation;
+use k8s_openapi::api::core::v1;
+use kube::runtime::wait::await_condition;
+use kube::{Api, Client};
+use serde_json::{Value, json};
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use crate::{ISSUER, Pod, TENANT, kubectl, kubectl_with_input};
+
+/// How long a pod may take to finish. Generous: the machine is slow at times.
+const DEADLINE: Duration = Duration::from_secs(180);
+
+/// A namespace that one test has to itself.
+pub struct Namespace {
+    name: String,
+}
+
+/// An identity that Entra knows, with a federated credential for a service account.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The client id, a GUID.
+    pub client_id: String,
+    /// The object id of its principal, a GUID.
+    pub object_id: String,
+}
+
+/// A pod that ran to its end.
+pub struct Finished {
+    /// `Succeeded` or `Failed`.
+    pub phase: String,
+    /// The pod as the API server has it.
+    pub pod: v1::Pod,
+}
+
+impl Namespace {
+    /// Makes a namespace, and in it the service account `app` with an identity of its own.
+    pub async fn with_identity(test: &str) -> (Self, Identity) {
+        let namespace = Self::new(test).await;
+        let identity = namespace.identity("app").await;
+        namespace.service_account("app", &identity.client_id).await;
+        (namespace, identity)
+    }
+
+    /// Makes a namespace with no more than the default service account.
+    pub async fn new(test: &str) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!(
+            "{test}-{}-{}",
+            std::process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        );
+        kubectl(&["create", "namespace", &name]).await;
+        Self { name }
+    }
+
+    /// The namespace's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Registers an identity in Entra with a federated credential for a service account of this
+    /// namespace.
+    pub async fn identity(&self, service_account: &str) -> Identity {
+        let subject = format!("system:serviceaccount:{}:{service_account}", self.name);
+        let application = Control::from_env()
+            .register_identity(TENANT, ISSUER, &subject)
+            .await
+            .expect("the emulator registers an identity");
+        Identity {
+            client_id: application.client_id,
+            object_id: application.object_id,
+        }
+    }
+
+    /// Makes an annotated service account.
+    pub async fn service_account(&self, name: &str, client_id: &str) {
+        self.apply(&json!({
+            "apiVersion": "v1",
+            "kind": "ServiceAccount",
+            "metadata": { "name": name, "annotations": { annotation::CLIENT_ID: client_id } },
+        }))
+        .await;
+    }
+
+    /// Applies a manifest; returns what kubectl printed, warnings included.
+    pub async fn apply(&self, manifest: &Value) -> String {
+        kubectl_with_input(
+            &["apply", "-n", &self.name, "-f", "-"],
+            &manifest.to_string(),
+        )
+        .await
+    }
+
+    /// Applies a manifest that must be refused; returns kubectl's error.
+    pub async fn refused(&self, manifest: &Value) -> String {
+        crate::kubectl_error(
+            &["apply", "-n", &self.name, "-f", "-"],
+            &manifest.to_string(),
+        )
+        .await
+    }
+
+    /// Runs a pod to its end.
+    pub async fn run(&self, pod: &Pod) -> Finished {
+        self.apply(&pod.manifest()).await;
+        self.finished(pod.name()).await
+    }
+
+    /// Runs a pod that must succeed.
+    ///
+    /// # Panics
+    /// When it fails: with its description and logs.
+    pub async fn run_to_success(&self, pod: &Pod) -> Finished {
+        let finished = self.run(pod).await;
+        if finished.phase != "Succeeded" {
+            panic!(
+                "{} {}:\n{}",
+                pod.name(),
+                finished.phase,
+                self.evidence(pod.name()).await
+            );
+        }
+        finished
+    }
+
+    /// Waits until a pod has finished.
+    pub async fn finished(&self, pod: &str) -> Finished {
+        let pod = self
+            .until(pod, |pod| {
+                matches!(phase(pod), Some("Succeeded" | "Failed"))
+            })
+            .await;
+        Finished {
+            phase: phase(&pod).unwrap_or_default().to_owned(),
+            pod,
+        }
+    }
+
+    /// Waits until a pod is as wanted.
+    ///
+    /// # Panics
+    /// When the deadline passes: with the pod's description and logs.
+    pub async fn until(&self, pod: &str, wanted: impl Fn(&v1::Pod) -> bool) -> v1::Pod {
+        let client = Client::try_default()
+            .await
+            .expect("KUBECONFIG is the node's");
+        let pods: Api<v1::Pod> = Api::namespaced(client, &self.name);
+        let condition =
+            await_condition(pods, pod, |pod: Option<&v1::Pod>| pod.is_some_and(&wanted));
+        match timeout(DEADLINE, condition).await {
+            Ok(found) => found
+                .expect("the API server can be watched")
+                .expect("the pod exists"),
+            Err(_) => panic!(
+                "{pod} took over {DEADLINE:?}:\n{}",
+                self.evidence(pod).await
+            ),
+        }
+    }
+
+    /// Kills a running container, as the kernel does when memory runs out, and waits until the
+    /// kubelet has started it anew.
+    pub async fn kill(&self, pod: &str, container: &str) {
+        let before = self
+            .until(pod, |pod| running(pod, container).is_some())
+            .await;
+        let (id, restarts) = running(&before, container).expect("it was waited for");
+        let killed = Command::new("ctr")
+            .args([
+                "--namespace",
+                "k8s.io",
+                "tasks",
+                "kill",
+                "--signal",
+                "SIGKILL",
+                &id,
+            ])
+            .status()
+            .await
+            .expect("ctr is on the test node");
+        assert!(killed.success(), "ctr could not kill {container}");
+        self.until(pod, |pod| {
+            running(pod, container).is_some_and(|(_, now)| now > restarts)
+        })
+        .await;
+    }
+
+    /// Runs a line of shell in a container.
+    pub async fn exec(&self, pod: &str, container: &str, line: &str) -> String {
+        kubectl(&[
+            "exec", "-n", &self.name, pod, "-c", container, "--", "/bin/sh", "-c", line,
+        ])
+        .await
+    }
+
+    /// A container's log.
+    pub async fn log(&self, pod: &str, container: &str) -> String {
+        kubectl(&["logs", "-n", &self.name, pod, "-c", container]).await
+    }
+
+    async fn evidence(&self, pod: &str) -> String {
+        let description = kubectl(&["describe", "pod", "-n", &self.name, pod]).await;
+        let logs = [
+            "logs",
+            "-n",
+            &self.name,
+            pod,
+            "--all-containers",
+            "--prefix",
+            "--ignore-errors",
+        ];
+        format!("{description}\n{}", kubectl(&logs).await)
+    }
+}
+
+/// The id and the restart count of a container that is running and started.
+fn running(pod: &v1::Pod, container: &str) -> Option<(String, i32)> {
+    let status = pod.status.as_ref()?;
+    let lists = [&status.container_statuses, &status.init_container_statuses];
+    let found = lists
+        .into_iter()
+        .flatten()
+        .flatten()
+        .find(|found| found.name == container)?;
+    found.state.as_ref()?.running.as_ref()?;
+    let id = found.container_id.as_ref()?.strip_prefix("containerd://")?;
+    found.started?.then(|| (id.to_owned(), found.restart_count))
+}
+
+fn phase(pod: &v1::Pod) -> Option<&str> {
+    pod.status.as_ref()?.phase.as_deref()
+}

@@ -1,0 +1,147 @@
+//! Law 2 through the API server: the webhook only adds.
+
+use e2e::{Container, Namespace, Pod, kubectl_with_input};
+use serde_json::{Value, json};
+
+/// Fields of many ages, some younger than any client library, and one list of each kind.
+fn elaborate() -> Pod {
+    Pod::new("elaborate")
+        .with_proxy()
+        .annotate("example.com/note", "a/b~c")
+        .field("resources", json!({ "limits": { "memory": "512Mi" } }))
+        .field(
+            "hostAliases",
+            json!([{ "ip": "192.0.2.1", "hostnames": ["one.example"] }]),
+        )
+        .field(
+            "readinessGates",
+            json!([{ "conditionType": "example.com/gate" }]),
+        )
+        .field(
+            "securityContext",
+            json!({ "fsGroup": 2000, "supplementalGroupsPolicy": "Merge" }),
+        )
+        .init_container(
+            Container::shell("sidecar", "sleep infinity").field("restartPolicy", json!("Always")),
+        )
+        .init_container(Container::shell("migrate", "true"))
+        .container(
+            Container::shell("app", "true")
+                .env("AZURE_TENANT_ID", "the-users-own")
+                .field(
+                    "resizePolicy",
+                    json!([{ "resourceName": "cpu", "restartPolicy": "NotRequired" }]),
+                ),
+        )
+        .container(Container::shell("second", "true"))
+}
+
+#[tokio::test]
+async fn what_was_there_is_still_there() {
+    let (namespace, _) = Namespace::with_identity("adds").await;
+    let plain = dry_run(&namespace, &elaborate().without_label()).await;
+    let injected = dry_run(&namespace, &elaborate()).await;
+    assert_contains(&injected["spec"], &plain["spec"], "spec");
+    assert_contains(
+        &injected["metadata"]["annotations"],
+        &plain["metadata"]["annotations"],
+        "annotations",
+    );
+
+    let init: Vec<_> = names(&injected["spec"]["initContainers"]);
+    assert_eq!(
+        init,
+        ["azwi-proxy-init", "azwi-proxy", "sidecar", "migrate"]
+    );
+    assert_eq!(names(&injected["spec"]["containers"]), ["app", "second"]);
+}
+
+#[tokio::test]
+async fn an_injected_pod_applied_again_stays_as_it_is() {
+    let (namespace, _) = Namespace::with_identity("again").await;
+    let mut once = dry_run(&namespace, &elaborate()).await;
+    for field in [
+        "creationTimestamp",
+        "uid",
+        "resourceVersion",
+        "generation",
+        "managedFields",
+    ] {
+        once["metadata"]
+            .as_object_mut()
+            .expect("metadata is an object")
+            .remove(field);
+    }
+    let twice = create_dry(&namespace, &once).await;
+    assert_eq!(once["spec"], twice["spec"]);
+    assert_eq!(
+        once["metadata"]["annotations"],
+        twice["metadata"]["annotations"]
+    );
+}
+
+async fn dry_run(namespace: &Namespace, pod: &Pod) -> Value {
+    create_dry(namespace, &pod.manifest()).await
+}
+
+async fn create_dry(namespace: &Namespace, manifest: &Value) -> Value {
+    let args = [
+        "create",
+        "--dry-run=server",
+        "-o",
+        "json",
+        "-n",
+        namespace.name(),
+        "-f",
+        "-",
+    ];
+    let printed = kubectl_with_input(&args, &manifest.to_string()).await;
+    serde_json::Deserializer::from_str(&printed)
+        .into_iter()
+        .next()
+        .expect("kubectl prints the pod")
+        .expect("kubectl prints JSON")
+}
+
+fn names(containers: &Value) -> Vec<&str> {
+    let containers = containers.as_array().expect("a list of containers");
+    containers
+        .iter()
+        .filter_map(|container| container["name"].as_str())
+        .collect()
+}
+
+/// Objects keep every field; lists keep every element, by name where they have one, and in order.
+fn assert_contains(after: &Value, before: &Value, path: &str) {
+    match (after, before) {
+        (Value::Object(after), Value::Object(before)) => {
+            for (key, value) in before {
+                let path = format!("{path}.{key}");
+                assert_contains(after.get(key).unwrap_or(&Value::Null), value, &path);
+            }
+        }
+        (Value::Array(after), Value::Array(before)) => {
+            let mut rest = after.iter();
+            for value in before {
+                let name = &value["name"];
+                let found = rest.find(|found| {
+                    if name.is_string() {
+                        &found["name"] == name
+                    } else {
+                        *found == value
+                    }
+                });
+                // The service account's own volume and mount have a random name.
+                if name
+                    .as_str()
+                    .is_some_and(|name| name.starts_with("kube-api-access-"))
+                {
+                    return;
+                }
+                let path = format!("{path}[{name}]");
+                assert_contains(found.unwrap_or(&Value::Null), value, &path);
+            }
+        }
+        _ => assert_eq!(after, before, "{path} was changed"),
+    }
+}

@@ -1,0 +1,94 @@
+//! curl, in every place where a pod may ask for a token.
+
+use e2e::{Container, NODE_CLIENT_ID, Namespace, Pod};
+use serde_json::json;
+
+use crate::token::claims;
+
+const CURL: &str = "curl --silent --show-error --fail-with-body --max-time 30 -H Metadata:true \
+    'http://169.254.169.254/metadata/identity/oauth2/token?api-version=2018-02-01&resource=https://vault.azure.net'";
+
+#[tokio::test]
+async fn init_containers_and_containers_get_the_workloads_token() {
+    let (namespace, identity) = Namespace::with_identity("curl").await;
+    let pod = Pod::new("curl")
+        .with_proxy()
+        .init_container(Container::shell("early", CURL))
+        .container(Container::shell("late", CURL));
+    namespace.run_to_success(&pod).await;
+
+    for container in ["early", "late"] {
+        let answer = namespace.log(pod.name(), container).await;
+        assert_eq!(
+            claims(&answer)["appid"],
+            identity.client_id,
+            "{container}: {answer}"
+        );
+        assert_eq!(
+            claims(&answer)["aud"],
+            "https://vault.azure.net",
+            "{container}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn without_the_annotation_the_node_answers() {
+    let (namespace, _) = Namespace::with_identity("node").await;
+    let pod = Pod::new("curl").container(Container::shell("curl", CURL));
+    namespace.run_to_success(&pod).await;
+    let answer = namespace.log(pod.name(), "curl").await;
+    assert_eq!(claims(&answer)["appid"], NODE_CLIENT_ID, "{answer}");
+}
+
+#[tokio::test]
+async fn nothing_under_identity_reaches_the_node() {
+    let (namespace, _) = Namespace::with_identity("paths").await;
+    let ask = r#"
+        for path in '/metadata/identity/info' '/metadata/identity%5coauth2%5ctoken' \
+            '/metadata//identity/oauth2/token' '/metadata/Identity/oauth2/token' \
+            '/metadata/x/../identity/oauth2/token' '/metadata/identity\oauth2\token' \
+            '/metadata/identity/getplatformmetadata' '/METADATA/%69dentity/oauth2/token'; do
+            curl --silent --path-as-is --globoff --max-time 30 -H Metadata:true \
+                "http://169.254.169.254$path?api-version=2018-02-01&resource=https://vault.azure.net"
+            echo
+        done
+        echo instance: "$(curl --silent -H Metadata:true 'http://169.254.169.254/metadata/instance?api-version=2021-02-01')"
+    "#;
+    let pod = Pod::new("paths")
+        .with_proxy()
+        .container(Container::shell("ask", ask));
+    namespace.run_to_success(&pod).await;
+    let log = namespace.log(pod.name(), "ask").await;
+    let (identity, instance) = log
+        .split_once("instance:")
+        .expect("the script ends with the instance");
+    assert!(!identity.contains(NODE_CLIENT_ID), "{identity}");
+    assert!(!identity.contains("access_token"), "{identity}");
+    assert!(
+        instance.contains("compute"),
+        "/metadata/instance is relayed: {instance}"
+    );
+}
+
+#[tokio::test]
+async fn a_restarted_proxy_is_still_the_one_that_answers() {
+    let (namespace, identity) = Namespace::with_identity("restart").await;
+    let ask = format!("while ! [ -e /signal/restarted ]; do {CURL} || :; echo; done; {CURL}");
+    let pod = Pod::new("restart")
+        .with_proxy()
+        .volume(json!({ "name": "signal", "emptyDir": {} }))
+        .container(Container::shell("ask", &ask).writable_mount("signal", "/signal"));
+    namespace.apply(&pod.manifest()).await;
+
+    namespace.kill(pod.name(), "azwi-proxy").await;
+    namespace
+        .exec(pod.name(), "ask", "touch /signal/restarted")
+        .await;
+    let finished = namespace.finished(pod.name()).await;
+    assert_eq!(finished.phase, "Succeeded");
+    let answers = namespace.log(pod.name(), "ask").await;
+    for answer in answers.lines().filter(|line| line.starts_with('{')) {
+        assert_eq!(claims(answer)["appid"], identity.client_id, "{answer}");
+    }
+}

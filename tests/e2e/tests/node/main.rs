@@ -1,0 +1,8 @@
+//! The product on the test node, as its users meet it.
+
+mod adds_only;
+mod imds;
+mod manual_form;
+mod python;
+mod refusals;
+mod token;

@@ -1,0 +1,108 @@
+//! The Python applications of Microsoft's guides, unmodified, with the SDKs of then and now.
+
+use azure_emulator::Control;
+use e2e::{Container, Identity, Namespace, Pod, TENANT};
+use serde_json::json;
+
+/// The SDK of 2020, which knows nothing of Workload ID.
+const LEGACY: &str = "python-legacy";
+/// Today's SDK.
+const CURRENT: &str = "python-current";
+
+#[tokio::test]
+async fn the_legacy_sdk_reads_its_secret_through_the_proxy() {
+    let (namespace, identity) = Namespace::with_identity("legacy").await;
+    let vault = vault(&namespace, &identity).await;
+    let pod = application("app", LEGACY, "managed_identity.py", &vault).with_proxy();
+    namespace.run_to_success(&pod).await;
+    let log = namespace.log("app", "app").await;
+    assert!(
+        log.contains("Your secret is 'Hello from key vault'."),
+        "{log}"
+    );
+}
+
+#[tokio::test]
+async fn todays_sdk_reads_its_secret_without_a_sidecar() {
+    let (namespace, identity) = Namespace::with_identity("current").await;
+    let vault = vault(&namespace, &identity).await;
+    let pod = application("app", CURRENT, "default_credential.py", &vault);
+    let finished = namespace.run_to_success(&pod).await;
+    let spec = finished.pod.spec.expect("a pod has a spec");
+    assert_eq!(spec.containers.len(), 1, "no sidecar was asked for");
+    assert!(
+        spec.init_containers.unwrap_or_default().is_empty(),
+        "no sidecar was asked for"
+    );
+    let log = namespace.log("app", "app").await;
+    assert!(
+        log.contains("Your secret is 'Hello from key vault'."),
+        "{log}"
+    );
+}
+
+#[tokio::test]
+async fn a_client_id_that_entra_does_not_know_is_told_by_the_sdk() {
+    let namespace = Namespace::new("unknown").await;
+    namespace
+        .service_account("app", "aaaaaaaa-0000-0000-0000-00000000dead")
+        .await;
+    let pod = application(
+        "app",
+        LEGACY,
+        "managed_identity.py",
+        "https://nobody.vault.azure.net",
+    )
+    .with_proxy();
+    assert_eq!(namespace.run(&pod).await.phase, "Failed");
+    // What an SDK of 2020 shows of an error is its own matter; the proxy's log has the whole of it.
+    let proxy = namespace.log("app", "azwi-proxy").await;
+    assert!(proxy.contains("AADSTS700016"), "{proxy}");
+
+    let curl = "curl --silent -H Metadata:true \
+        'http://169.254.169.254/metadata/identity/oauth2/token?api-version=2018-02-01&resource=https://vault.azure.net'";
+    let pod = Pod::new("curl")
+        .with_proxy()
+        .container(Container::shell("curl", curl));
+    namespace.run_to_success(&pod).await;
+    let answer = namespace.log("curl", "curl").await;
+    assert!(answer.contains("AADSTS700016"), "{answer}");
+    assert!(
+        answer.contains("aaaaaaaa-0000-0000-0000-00000000dead"),
+        "{answer}"
+    );
+}
+
+/// A vault with one secret that the identity may read; its URL.
+async fn vault(namespace: &Namespace, identity: &Identity) -> String {
+    Control::from_env()
+        .register_secret(
+            TENANT,
+            namespace.name(),
+            "my-secret",
+            "Hello from key vault",
+            &identity.client_id,
+        )
+        .await
+        .expect("the emulator keeps a secret");
+    format!("https://{}.vault.azure.net", namespace.name())
+}
+
+fn application(name: &str, sdk: &str, program: &str, vault: &str) -> Pod {
+    let container = Container::new("app", &["/usr/bin/python3", &format!("/app/{program}")])
+        .env("PYTHONPATH", "/sdk")
+        .env("KEYVAULT_URL", vault)
+        .env("SECRET_NAME", "my-secret")
+        .env("REQUESTS_CA_BUNDLE", "/azure-ca.pem")
+        .mount("app", "/app")
+        .mount("sdk", "/sdk")
+        .mount("azure-ca", "/azure-ca.pem");
+    let sources = concat!(env!("CARGO_MANIFEST_DIR"), "/sdk/python");
+    let ca = std::env::var("AZURE_CA_FILE").expect("the test node tells where Azure's CA is");
+    let sdks = std::env::var("SDK_DIRECTORY").expect("`make test` tells where the SDKs are");
+    Pod::new(name)
+        .container(container)
+        .volume(json!({ "name": "app", "hostPath": { "path": sources, "type": "Directory" } }))
+        .volume(json!({ "name": "sdk", "hostPath": { "path": format!("{sdks}/{sdk}"), "type": "Directory" } }))
+        .volume(json!({ "name": "azure-ca", "hostPath": { "path": ca, "type": "File" } }))
+}

@@ -1,0 +1,92 @@
+//! Bad input: a clear sentence at the place where the user looks.
+
+use contract::annotation;
+use e2e::{Container, Namespace, Pod};
+use serde_json::json;
+
+fn plain(name: &str) -> Pod {
+    Pod::new(name)
+        .with_proxy()
+        .container(Container::shell("app", "true"))
+}
+
+/// kubectl's answer to a pod that is refused.
+async fn refusal(pod: Pod) -> String {
+    let (namespace, _) = Namespace::with_identity("refused").await;
+    namespace.refused(&pod.manifest()).await
+}
+
+#[tokio::test]
+async fn host_network_with_the_sidecar() {
+    let error = refusal(plain("host").field("hostNetwork", json!(true))).await;
+    assert!(
+        error.contains("hostNetwork is set to true, cannot inject proxy sidecar"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_sidecar_annotation_that_is_neither_true_nor_false() {
+    let error = refusal(plain("maybe").annotate(annotation::INJECT_PROXY_SIDECAR, "maybe")).await;
+    assert!(error.contains(annotation::INJECT_PROXY_SIDECAR), "{error}");
+    assert!(error.contains("\"maybe\""), "{error}");
+    assert!(
+        error.contains("\"true\"") && error.contains("\"false\""),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_port_that_is_none() {
+    let error = refusal(plain("port").annotate(annotation::PROXY_SIDECAR_PORT, "70000")).await;
+    assert!(error.contains(annotation::PROXY_SIDECAR_PORT), "{error}");
+    assert!(
+        error.contains("70000") && error.contains("65535"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_token_lifetime_that_is_too_short() {
+    let pod = plain("short").annotate(annotation::SERVICE_ACCOUNT_TOKEN_EXPIRATION, "60");
+    let error = refusal(pod).await;
+    assert!(
+        error.contains(annotation::SERVICE_ACCOUNT_TOKEN_EXPIRATION),
+        "{error}"
+    );
+    assert!(
+        error.contains("60") && error.contains("3600") && error.contains("86400"),
+        "{error}"
+    );
+    assert!(
+        error.contains("pod"),
+        "it says who carries the annotation: {error}"
+    );
+}
+
+#[tokio::test]
+async fn a_pod_that_runs_as_the_proxys_user() {
+    let error = refusal(plain("uid").field("securityContext", json!({ "runAsUser": 1501 }))).await;
+    assert!(error.contains("1501"), "{error}");
+}
+
+#[tokio::test]
+async fn a_service_account_without_client_id_is_a_warning() {
+    let namespace = Namespace::new("warned").await;
+    namespace
+        .apply(
+            &json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": "app" } }),
+        )
+        .await;
+    let pod = Pod::new("warned").container(Container::shell("app", "true"));
+    let printed = namespace.apply(&pod.manifest()).await;
+    assert!(printed.contains("Warning:"), "{printed}");
+    assert!(printed.contains(annotation::CLIENT_ID), "{printed}");
+}
+
+#[tokio::test]
+async fn a_correct_pod_gets_no_warning() {
+    let (namespace, _) = Namespace::with_identity("quiet").await;
+    let printed = namespace.apply(&plain("quiet").manifest()).await;
+    assert!(!printed.contains("Warning"), "{printed}");
+}
