@@ -1,0 +1,93 @@
+//! The command line: none, `--version` or `--help`.
+
+use std::ffi::OsString;
+
+use crate::config::Mistakes;
+use crate::failure;
+
+/// What to do.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Print this text.
+    Print(String),
+    /// Set up the redirect and prove it.
+    Redirect,
+}
+
+/// Reads the arguments behind the program's name.
+///
+/// # Errors
+/// Any argument but `--version` and `--help`.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, Mistakes> {
+    let mut arguments =
+        contract::flags::from_go_syntax(std::iter::once(OsString::new()).chain(arguments)).skip(1);
+    let Some(first) = arguments.next() else {
+        return Ok(Command::Redirect);
+    };
+    match first.to_str() {
+        Some("--version") => Ok(Command::Print(format!("proxy-init {}", contract::VERSION))),
+        Some("--help" | "-h") => Ok(Command::Print(help())),
+        _ => Err(Mistakes::one(format!(
+            "unknown argument {first:?}: proxy-init is configured by the environment, see --help"
+        ))),
+    }
+}
+
+fn help() -> String {
+    format!(
+        "proxy-init {version}: redirects the pod's connections to IMDS to the proxy, and proves it.\n\
+         \n\
+         Environment (default):\n  \
+           METADATA_IP    address of IMDS (169.254.169.254)\n  \
+           METADATA_PORT  port of IMDS (80)\n  \
+           PROXY_PORT     the proxy's port on 127.0.0.1 (8000)\n  \
+           PROXY_UID      the proxy's user id, which is not redirected (1501)\n\
+         \n\
+         Needs: the capability NET_ADMIN and user id 0, in the network namespace of the pod.\n\
+         \n\
+         Exit codes:\n{codes}",
+        version = contract::VERSION,
+        codes = failure::TABLE
+            .iter()
+            .map(|(code, meaning)| format!("  {code:>2}  {meaning}"))
+            .collect::<Vec<_>>()
+            .join("\n"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(arguments: &[&str]) -> Result<Command, Mistakes> {
+        parse(arguments.iter().map(OsString::from))
+    }
+
+    #[test]
+    fn no_argument_redirects() {
+        assert_eq!(parsed(&[]), Ok(Command::Redirect));
+    }
+
+    #[test]
+    fn version_and_help_in_both_spellings() {
+        for argument in ["--version", "-version"] {
+            let expected = format!("proxy-init {}", contract::VERSION);
+            assert_eq!(parsed(&[argument]), Ok(Command::Print(expected)));
+        }
+        for argument in ["--help", "-help", "-h"] {
+            let Ok(Command::Print(help)) = parsed(&[argument]) else {
+                panic!("{argument} prints the help");
+            };
+            assert!(
+                help.contains("PROXY_UID") && help.contains("  14  "),
+                "{help}"
+            );
+        }
+    }
+
+    #[test]
+    fn another_argument_is_a_mistake() {
+        let mistake = parsed(&["--proxy-port=8000"]).unwrap_err().to_string();
+        assert!(mistake.contains("--proxy-port=8000"), "{mistake}");
+    }
+}

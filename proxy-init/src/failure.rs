@@ -1,0 +1,165 @@
+//! Why the pod does not start: a sentence for the operator and an exit code for each reason.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use crate::config::{Config, Mistakes};
+use crate::{iptables, netlink, proof};
+
+/// Every exit code and what it means.
+pub const TABLE: [(u8, &str); 11] = [
+    (0, "the redirect is set up and proved"),
+    (10, "the capability NET_ADMIN is missing"),
+    (11, "the kernel has no nf_tables"),
+    (12, "the kernel's nf_tables lacks NAT or redirects"),
+    (13, "no route to the address of IMDS"),
+    (14, "another program has the proxy's port"),
+    (15, "a seccomp filter or a security module refuses netlink"),
+    (
+        16,
+        "a connection to IMDS does not arrive at the proxy's port",
+    ),
+    (
+        17,
+        "the kernel refused the rules, or holds others than were written",
+    ),
+    (
+        18,
+        "the kernel has no nf_tables and the image's iptables failed",
+    ),
+    (contract::EXIT_USAGE, "wrong configuration or arguments"),
+];
+
+/// Why the redirect is not in force.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// Wrong configuration.
+    #[error(transparent)]
+    Configuration(#[from] Mistakes),
+
+    /// Not the process's own rights, but a filter around it.
+    #[error(
+        "the container may not program the pod's network although the capability NET_ADMIN is not \
+         what is missing ({0}): a seccomp profile, SELinux, AppArmor or the container runtime's \
+         sandbox refuses it; allow netlink sockets for this container, for example with \
+         seccompProfile RuntimeDefault"
+    )]
+    Forbidden(netlink::Error),
+
+    /// The fallback failed.
+    #[error("{lacking}; the image's iptables, tried instead, failed too: {error}")]
+    Iptables {
+        /// Why it was tried.
+        lacking: Box<Self>,
+        /// What it said.
+        error: iptables::Error,
+    },
+
+    /// `CAP_NET_ADMIN` is missing.
+    #[error(
+        "the capability NET_ADMIN is missing: give the init container `runAsUser: 0` and \
+         `capabilities: {{drop: [ALL], add: [NET_ADMIN]}}`; it needs neither more nor `privileged`"
+    )]
+    NoCapability,
+
+    /// Part of nf_tables.
+    #[error(
+        "the kernel's nf_tables lacks a part that redirects: load the module {module} on the node \
+         (modprobe {module})"
+    )]
+    NoExpression {
+        /// The kernel module.
+        module: &'static str,
+    },
+
+    /// No nf_tables at all.
+    #[error(
+        "the kernel has no nf_tables ({0}): load the modules nf_tables, nft_chain_nat, nft_nat and \
+         nft_redir on the node, or add iptables to this image"
+    )]
+    NoNfTables(netlink::Error),
+
+    /// No route.
+    #[error("no route to {address}, and it cannot be put on the interface lo: {cause}")]
+    NoRoute {
+        /// The address of IMDS.
+        address: Ipv4Addr,
+        /// The kernel's reason.
+        cause: String,
+    },
+
+    /// Read back, the rules differ.
+    #[error(
+        "the kernel lists other rules than were written to table ip {}: look at `nft list ruleset` \
+         in the pod's network for another program that changes it",
+        crate::nftables::TABLE
+    )]
+    OtherRules,
+
+    /// Another program on the proxy's port.
+    #[error(
+        "{proxy} is taken by {}, not by the proxy (user {proxy_uid}): give one of them another \
+         port, the proxy's with the annotation {}",
+        .owner.map_or_else(|| "another program".to_owned(), |uid| format!("a program of user {uid}")),
+        contract::annotation::PROXY_SIDECAR_PORT
+    )]
+    PortTaken {
+        /// Where the proxy would listen.
+        proxy: SocketAddrV4,
+        /// The user that may listen there.
+        proxy_uid: u32,
+        /// The user that does.
+        owner: Option<u32>,
+    },
+
+    /// Any other refusal.
+    #[error("the redirect cannot be written: {0}")]
+    Refused(netlink::Error),
+
+    /// The proof failed.
+    #[error(
+        "a connection to {} does not arrive at {}: {error}. Other rules of the pod's network come \
+         first (see `nft list ruleset`), or its network plugin handles the address itself. The pod \
+         must not start: it would get the node's identity",
+        .config.metadata, .config.proxy()
+    )]
+    Unproved {
+        /// What should have been redirected.
+        config: Config,
+        /// What was seen instead.
+        error: proof::Error,
+    },
+}
+
+impl Failure {
+    /// What the lack of a proof means.
+    pub(crate) fn unproved(config: &Config, error: proof::Error) -> Self {
+        match error {
+            proof::Error::PortTaken(owner) => Self::PortTaken {
+                proxy: config.proxy(),
+                proxy_uid: config.proxy_uid,
+                owner,
+            },
+            error => Self::Unproved {
+                config: *config,
+                error,
+            },
+        }
+    }
+
+    /// The process's exit code, see [`TABLE`].
+    #[must_use]
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::NoCapability => 10,
+            Self::NoNfTables(_) => 11,
+            Self::NoExpression { .. } => 12,
+            Self::NoRoute { .. } => 13,
+            Self::PortTaken { .. } => 14,
+            Self::Forbidden(_) => 15,
+            Self::Unproved { .. } => 16,
+            Self::OtherRules | Self::Refused(_) => 17,
+            Self::Iptables { .. } => 18,
+            Self::Configuration(_) => contract::EXIT_USAGE,
+        }
+    }
+}

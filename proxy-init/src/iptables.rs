@@ -1,0 +1,145 @@
+//! The same rules with the image's iptables, where the kernel has no nf_tables. Our image has
+//! none; an image that a user builds on it may.
+
+use std::io::{self, Write};
+use std::process::{Command, Stdio};
+
+use crate::config::Config;
+
+/// What is tried, in this order. The plain name is what a distribution prefers.
+const FLAVOURS: [&str; 3] = ["iptables-legacy", "iptables-nft", "iptables"];
+
+/// Each hook and our chain in it.
+const CHAINS: [(&str, &str); 2] = [("OUTPUT", "AZWI_OUTPUT"), ("PREROUTING", "AZWI_PREROUTING")];
+
+/// Why the rules are not in force.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The image has no iptables.
+    #[error("the image has no iptables")]
+    Absent,
+    /// Each flavour that the image has, and what it said.
+    #[error("{}", .0.join("; "))]
+    Failed(Vec<String>),
+}
+
+/// Writes the rules with the first flavour that can, and tells which.
+///
+/// # Errors
+/// None can, or there is none.
+pub fn write(config: &Config) -> Result<&'static str, Error> {
+    let mut failures = Vec::new();
+    for flavour in FLAVOURS {
+        match restore(flavour, config) {
+            Ok(()) => return Ok(flavour),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => failures.push(format!("{flavour}: {error}")),
+        }
+    }
+    Err(if failures.is_empty() {
+        Error::Absent
+    } else {
+        Error::Failed(failures)
+    })
+}
+
+/// One transaction: our chains emptied and filled, our jumps first in the hooks, whatever was there
+/// before.
+fn restore(flavour: &str, config: &Config) -> io::Result<()> {
+    let mut present = Vec::new();
+    for (hook, chain) in CHAINS {
+        let check = command(flavour)
+            .args(["-t", "nat", "-C", hook, "-j", chain])
+            .stderr(Stdio::null())
+            .status()?;
+        present.push(check.success());
+    }
+    let mut child = command(&format!("{flavour}-restore"))
+        .arg("--noflush")
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    if let Some(mut input) = child.stdin.take() {
+        // When it ends before it has read all, what it said counts.
+        let _ = input.write_all(transaction(config, &present).as_bytes());
+    }
+    let output = child.wait_with_output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(io::Error::other(format!(
+        "{} ({})",
+        said.split_whitespace().collect::<Vec<_>>().join(" "),
+        output.status
+    )))
+}
+
+/// The lock is against others who write this namespace's rules; in an init container nobody does,
+/// and its default file is on a root that is mostly read-only.
+fn command(program: &str) -> Command {
+    let mut command = Command::new(program);
+    command
+        .env("XTABLES_LOCKFILE", "/dev/null")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
+    command
+}
+
+/// What `iptables-restore --noflush` reads. `present` tells which of [`CHAINS`] has our jump.
+fn transaction(config: &Config, present: &[bool]) -> String {
+    let (address, port) = (config.metadata.ip(), config.metadata.port());
+    let mut lines = vec!["*nat".to_owned()];
+    for (_, chain) in CHAINS {
+        lines.push(format!(":{chain} - [0:0]"));
+    }
+    for ((hook, chain), present) in CHAINS.iter().zip(present) {
+        if *present {
+            lines.push(format!("-D {hook} -j {chain}"));
+        }
+        lines.push(format!("-I {hook} 1 -j {chain}"));
+    }
+    // What the two rules are for: see `nftables`.
+    lines.push(format!(
+        "-A AZWI_OUTPUT -d {address}/32 -p tcp --dport {port} -m owner --uid-owner {uid} \
+         -j DNAT --to-destination {address}:{port}",
+        uid = config.proxy_uid,
+    ));
+    for (_, chain) in CHAINS {
+        lines.push(format!(
+            "-A {chain} -d {address}/32 -p tcp --dport {port} -j REDIRECT --to-ports {}",
+            config.proxy_port
+        ));
+    }
+    lines.push("COMMIT\n".to_owned());
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jumps_are_moved_to_the_front_and_never_doubled() {
+        let config = Config::from_environment(|_| None).unwrap();
+        let fresh = transaction(&config, &[false, false]);
+        assert_eq!(
+            fresh,
+            "*nat\n\
+             :AZWI_OUTPUT - [0:0]\n\
+             :AZWI_PREROUTING - [0:0]\n\
+             -I OUTPUT 1 -j AZWI_OUTPUT\n\
+             -I PREROUTING 1 -j AZWI_PREROUTING\n\
+             -A AZWI_OUTPUT -d 169.254.169.254/32 -p tcp --dport 80 -m owner --uid-owner 1501 \
+             -j DNAT --to-destination 169.254.169.254:80\n\
+             -A AZWI_OUTPUT -d 169.254.169.254/32 -p tcp --dport 80 -j REDIRECT --to-ports 8000\n\
+             -A AZWI_PREROUTING -d 169.254.169.254/32 -p tcp --dport 80 -j REDIRECT --to-ports 8000\n\
+             COMMIT\n"
+        );
+        let again = transaction(&config, &[true, false]);
+        assert!(
+            again.contains("-D OUTPUT -j AZWI_OUTPUT\n-I OUTPUT 1 -j AZWI_OUTPUT\n-I PREROUTING"),
+            "{again}"
+        );
+    }
+}

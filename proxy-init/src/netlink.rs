@@ -1,0 +1,152 @@
+//! The netlink socket: sends requests to the kernel and checks every answer.
+
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::sys::socket::sockopt::ReceiveTimeout;
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recv, sendto,
+    setsockopt, socket,
+};
+use nix::sys::time::{TimeVal, TimeValLike};
+
+use crate::wire;
+
+/// The kernel answers within the system call that asks; this bounds a kernel that does not.
+const ANSWER_SECONDS: i64 = 10;
+
+/// The largest answer that the kernel sends at once.
+const ANSWER_BYTES: usize = 32 * 1024;
+
+/// How often a list is asked for again when it changed while it was read.
+const DUMP_ATTEMPTS: usize = 10;
+
+/// An answer that is not what was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The kernel's answer cannot be read.
+    #[error("the kernel's answer over netlink cannot be read")]
+    Malformed,
+    /// No socket of this kind.
+    #[error("cannot open a netlink socket: {0}")]
+    Open(Errno),
+    /// No answer.
+    #[error("no answer over netlink: {0}")]
+    Receive(Errno),
+    /// The kernel refused the message with this number.
+    #[error("the kernel refused message {sequence}: {errno}")]
+    Refused {
+        /// The message's number.
+        sequence: u32,
+        /// The reason.
+        errno: Errno,
+    },
+    /// The request did not go out.
+    #[error("cannot send over netlink: {0}")]
+    Send(Errno),
+}
+
+/// A netlink socket to the kernel.
+#[derive(Debug)]
+pub struct Socket(OwnedFd);
+
+impl Socket {
+    /// Opens a socket for `protocol`.
+    ///
+    /// # Errors
+    /// The kernel has not got the protocol, or a seccomp filter refuses it.
+    pub fn open(protocol: SockProtocol) -> Result<Self, Error> {
+        let socket = socket(
+            AddressFamily::Netlink,
+            SockType::Raw,
+            SockFlag::SOCK_CLOEXEC,
+            protocol,
+        )
+        .map_err(Error::Open)?;
+        setsockopt(&socket, ReceiveTimeout, &TimeVal::seconds(ANSWER_SECONDS))
+            .map_err(Error::Open)?;
+        Ok(Self(socket))
+    }
+
+    /// Sends messages numbered from 1 to `count`, each with the flag [`wire::ACK`], and waits until
+    /// each is acknowledged.
+    ///
+    /// # Errors
+    /// The first refusal.
+    pub fn request(&self, bytes: &[u8], count: usize) -> Result<(), Error> {
+        self.send(bytes)?;
+        let mut acknowledged = 0;
+        while acknowledged < count {
+            let datagram = self.receive()?;
+            for message in wire::messages(&datagram).ok_or(Error::Malformed)? {
+                match message.error_number().ok_or(Error::Malformed)? {
+                    0 => acknowledged += 1,
+                    number => {
+                        return Err(Error::Refused {
+                            sequence: message.sequence,
+                            errno: Errno::from_raw(number),
+                        });
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a request for a list and gives the bodies of its items.
+    ///
+    /// # Errors
+    /// A refusal, or a list that never holds still.
+    pub fn list(&self, bytes: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
+        for _ in 0..DUMP_ATTEMPTS {
+            self.send(bytes)?;
+            if let Some(items) = self.items()? {
+                return Ok(items);
+            }
+        }
+        Err(Error::Receive(Errno::EINTR))
+    }
+
+    /// One whole list; `None` when it changed while it was read.
+    fn items(&self) -> Result<Option<Vec<Vec<u8>>>, Error> {
+        let mut items = Vec::new();
+        let mut consistent = true;
+        loop {
+            let datagram = self.receive()?;
+            for message in wire::messages(&datagram).ok_or(Error::Malformed)? {
+                consistent &= message.flags & wire::DUMP_INTERRUPTED == 0;
+                if let Some(number) = message.error_number() {
+                    return Err(Error::Refused {
+                        sequence: message.sequence,
+                        errno: Errno::from_raw(number),
+                    });
+                }
+                if message.kind == wire::DONE {
+                    return Ok(consistent.then_some(items));
+                }
+                items.push(message.body.to_vec());
+            }
+        }
+    }
+
+    fn send(&self, bytes: &[u8]) -> Result<(), Error> {
+        let kernel = NetlinkAddr::new(0, 0);
+        sendto(self.0.as_raw_fd(), bytes, &kernel, MsgFlags::empty())
+            .map(drop)
+            .map_err(Error::Send)
+    }
+
+    fn receive(&self) -> Result<Vec<u8>, Error> {
+        let mut buffer = vec![0; ANSWER_BYTES];
+        loop {
+            match recv(self.0.as_raw_fd(), &mut buffer, MsgFlags::empty()) {
+                Ok(length) => {
+                    buffer.truncate(length);
+                    return Ok(buffer);
+                }
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(Error::Receive(errno)),
+            }
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! Tells the outcome: on standard error, and on failure in the container's termination message,
+//! which `kubectl describe pod` shows.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::process::ExitCode;
+
+use crate::route::Route;
+use crate::{Done, Failure};
+
+/// The kubelet's default `terminationMessagePath`.
+pub const TERMINATION_LOG: &str = "/dev/termination-log";
+
+/// Tells what was set up.
+#[must_use]
+pub fn success(done: &Done) -> ExitCode {
+    let message = format!(
+        "connections to {metadata} go to {proxy}, except those of user {uid}: written with \
+         {firewall}, proved by {proof}{route}, in {took:.1?}\n",
+        metadata = done.config.metadata,
+        proxy = done.config.proxy(),
+        uid = done.config.proxy_uid,
+        firewall = done.firewall,
+        proof = done.proof,
+        route = match done.route {
+            Route::Loopback => ", the address put on lo for want of a route",
+            Route::Present => "",
+        },
+        took = done.took,
+    );
+    eprint!("{message}");
+    ExitCode::SUCCESS
+}
+
+/// Tells why the pod does not start.
+#[must_use]
+pub fn failure(failure: &Failure) -> ExitCode {
+    let message = format!("proxy-init: {failure} (exit code {})", failure.code());
+    eprintln!("{message}");
+    // Outside Kubernetes there is no such file, and none is made.
+    if let Ok(mut log) = OpenOptions::new().write(true).open(TERMINATION_LOG) {
+        let _ = log.write_all(message.as_bytes());
+    }
+    ExitCode::from(failure.code())
+}

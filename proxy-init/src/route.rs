@@ -1,0 +1,91 @@
+//! A route to IMDS. A pod with IPv6 alone has none, and without a route the kernel refuses a
+//! connection before the redirect sees it: there the address is put on `lo`
+//! (`169.254.169.254/32`), which also leaves no way to the real IMDS.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+
+use nix::errno::Errno;
+use nix::sys::socket::SockProtocol;
+
+use crate::failure::Failure;
+use crate::netlink::{Error, Socket};
+use crate::wire::{ACK, CREATE, EXCLUSIVE, REQUEST, attribute, message};
+
+/// How the pod reaches the address of IMDS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// By an address that was put on `lo`.
+    Loopback,
+    /// By a route that was there.
+    Present,
+}
+
+/// Makes sure that a connection to `metadata` finds a route.
+///
+/// # Errors
+/// There is none, and the address cannot be put on `lo`.
+pub fn ensure(metadata: SocketAddrV4) -> Result<Route, Failure> {
+    if look_up(metadata).is_ok() {
+        return Ok(Route::Present);
+    }
+    put_on_loopback(*metadata.ip()).map_err(|error| match error {
+        Error::Refused {
+            errno: Errno::EPERM,
+            ..
+        } => Failure::NoCapability,
+        _ => Failure::NoRoute {
+            address: *metadata.ip(),
+            cause: error.to_string(),
+        },
+    })?;
+    look_up(metadata).map_err(|error| Failure::NoRoute {
+        address: *metadata.ip(),
+        cause: error.to_string(),
+    })?;
+    Ok(Route::Loopback)
+}
+
+/// Connecting a datagram socket looks the route up and sends nothing.
+fn look_up(metadata: SocketAddrV4) -> io::Result<()> {
+    UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?.connect(metadata)
+}
+
+fn put_on_loopback(address: Ipv4Addr) -> Result<(), Error> {
+    let socket = Socket::open(SockProtocol::NetlinkRoute)?;
+    match socket.request(&new_address(address), 1) {
+        Err(Error::Refused {
+            errno: Errno::EEXIST,
+            ..
+        }) => Ok(()),
+        result => result,
+    }
+}
+
+/// `RTM_NEWADDR`: what `ip address add ADDRESS/32 dev lo scope host` sends.
+fn new_address(address: Ipv4Addr) -> Vec<u8> {
+    let header = [
+        &[FAMILY_IPV4, 32, 0, SCOPE_HOST][..], // family, prefix length, flags, scope
+        &LOOPBACK.to_ne_bytes(),
+    ]
+    .concat();
+    let attributes = [
+        attribute(ADDRESS_LOCAL, &address.octets()),
+        attribute(ADDRESS_PEER, &address.octets()),
+    ]
+    .concat();
+    message(
+        NEW_ADDRESS,
+        REQUEST | ACK | CREATE | EXCLUSIVE,
+        1,
+        &[header, attributes].concat(),
+    )
+}
+
+const NEW_ADDRESS: u16 = 20;
+const FAMILY_IPV4: u8 = 2;
+const SCOPE_HOST: u8 = 254;
+/// `lo` is interface 1 in every network namespace.
+const LOOPBACK: u32 = 1;
+const ADDRESS_PEER: u16 = 1;
+const ADDRESS_LOCAL: u16 = 2;
