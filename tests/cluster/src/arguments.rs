@@ -1,0 +1,62 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// A real Kubernetes node for tests and demonstrations.
+#[derive(Debug, Parser)]
+#[command(name = "cluster", version)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub task: Task,
+}
+
+/// The commands; the hidden ones are how the program calls itself.
+#[derive(Debug, Subcommand)]
+pub enum Task {
+    /// Install and build what the node needs; at once done when all is there
+    Prepare,
+    /// Start a node, run a command on it, end everything
+    Run(Run),
+    /// Process 1 of the node's namespaces
+    #[command(hide = true)]
+    Init(Inside),
+    /// The node itself
+    #[command(hide = true)]
+    Node(Inside),
+}
+
+/// What `cluster run` is told.
+#[derive(Args, Clone, Debug)]
+pub struct Run {
+    /// An OCI archive to import, named as its index says; may be repeated
+    #[arg(long = "image", value_name = "ARCHIVE")]
+    pub images: Vec<PathBuf>,
+
+    /// The emulator of Azure; by default the one beside this program
+    #[arg(long, value_name = "PROGRAM")]
+    pub azure_emulator: Option<PathBuf>,
+
+    /// Keep the components' logs in this directory; by default they end with the node
+    #[arg(long, value_name = "DIRECTORY")]
+    pub logs: Option<PathBuf>,
+
+    /// The command and its arguments
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub command: Vec<OsString>,
+}
+
+/// What the hidden commands are told: the same, and the name of the run's cgroup.
+#[derive(Args, Clone, Debug)]
+pub struct Inside {
+    /// The cgroup that every pod of the run is below
+    #[arg(long)]
+    pub cgroup: String,
+
+    /// What `cluster run` was told
+    #[command(flatten)]
+    pub run: Run,
+}

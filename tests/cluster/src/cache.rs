@@ -1,0 +1,60 @@
+//! The folder that outlives checkouts: what takes long to build or to fetch is kept there.
+
+use std::env;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+/// The project's part of the user's cache folder.
+#[derive(Clone, Debug)]
+pub(crate) struct Cache(PathBuf);
+
+impl Cache {
+    /// `$XDG_CACHE_HOME`, or `.cache` in the home folder; made when absent.
+    pub(crate) fn open() -> Result<Self> {
+        let base = match env::var_os("XDG_CACHE_HOME").map(PathBuf::from) {
+            Some(path) if path.is_absolute() => path,
+            _ => env::home_dir()
+                .context("HOME is not set: set it, or XDG_CACHE_HOME")?
+                .join(".cache"),
+        };
+        let folder = base.join("azure-workload-identity");
+        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        Ok(Self(folder))
+    }
+
+    /// Where an entry is, or would be.
+    pub(crate) fn entry(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// Makes an entry, whole or not at all: `fill` works in a folder that gets its name at the end.
+    pub(crate) fn fill(&self, entry: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+        let partial = entry.with_added_extension("partial");
+        remove(&partial)?;
+        remove(entry)?;
+        fs::create_dir_all(&partial)
+            .with_context(|| format!("cannot make {}", partial.display()))?;
+        fill(&partial)?;
+        fs::rename(&partial, entry).with_context(|| format!("cannot make {}", entry.display()))
+    }
+
+    /// Waits until no other process changes the cache; holds as long as the file is open.
+    pub(crate) fn lock(&self) -> Result<File> {
+        let path = self.0.join("lock");
+        let file =
+            File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+        file.lock()
+            .with_context(|| format!("cannot lock {}", path.display()))?;
+        Ok(file)
+    }
+}
+
+fn remove(folder: &Path) -> Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder)
+            .with_context(|| format!("cannot remove {}", folder.display()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,141 @@
+//! What runs the pods: containerd, the kubelet and kube-proxy.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+use serde_json::json;
+
+use super::component::Components;
+use super::{NAME, certificates, kubeconfig, network};
+use crate::prepare::{PAUSE_IMAGE, Tools};
+
+/// containerd's socket.
+pub(super) const CONTAINERD: &str = "/run/containerd/containerd.sock";
+
+const CNI_CONFIG: &str = "/run/cluster/cni";
+
+/// Starts containerd, with the pods' network set up first.
+pub(super) fn start_containerd(components: &Components) -> Result<()> {
+    fs::create_dir_all(CNI_CONFIG)?;
+    write("/run/cluster/cni/10-pods.conflist", &cni_config())?;
+    write("/run/cluster/containerd.toml", &containerd_config())?;
+    let mut containerd = components.command("containerd");
+    containerd.args(["--config", "/run/cluster/containerd.toml"]);
+    components.start("containerd", containerd)
+}
+
+/// Starts the kubelet.
+pub(super) fn start_kubelet(components: &Components, tools: &Tools, cgroup: &str) -> Result<()> {
+    // Names come from the node's name server alone, whatever the machine's file says.
+    write(
+        "/run/cluster/resolv.conf",
+        &format!("nameserver {}\n", network::NODE),
+    )?;
+    write("/run/cluster/kubelet.json", &kubelet_config(cgroup))?;
+    let mut kubelet = components.kubernetes(tools, "kubelet");
+    kubelet.args([
+        "--config=/run/cluster/kubelet.json",
+        "--root-dir=/run/cluster/kubelet",
+        &format!("--kubeconfig={}", kubeconfig::path("kubelet-client")),
+        &format!("--hostname-override={NAME}"),
+        &format!("--node-ip={}", network::NODE),
+    ]);
+    components.start("kubelet", kubelet)
+}
+
+/// Starts kube-proxy: pods reach Services, the API's among them, through it.
+pub(super) fn start_kube_proxy(components: &Components, tools: &Tools) -> Result<()> {
+    let mut proxy = components.kubernetes(tools, "kube-proxy");
+    proxy.args([
+        &format!("--kubeconfig={}", kubeconfig::path("kube-proxy")),
+        &format!("--hostname-override={NAME}"),
+        "--proxy-mode=nftables",
+        // A setting of the whole machine, not of the namespace.
+        "--conntrack-max-per-core=0",
+    ]);
+    components.start("kube-proxy", proxy)
+}
+
+fn cni_config() -> String {
+    json!({
+        "cniVersion": "1.0.0",
+        "name": "pods",
+        "plugins": [{
+            "type": "ptp",
+            "ipam": {
+                "type": "host-local",
+                "ranges": [[{"subnet": network::PODS}]],
+                "routes": [{"dst": "0.0.0.0/0"}],
+                "dataDir": "/run/cluster/addresses",
+            },
+        }],
+    })
+    .to_string()
+}
+
+fn containerd_config() -> String {
+    format!(
+        r#"version = 2
+root = "/run/cluster/containerd"
+state = "/run/containerd"
+disabled_plugins = ["io.containerd.internal.v1.opt"]
+[grpc]
+address = "{CONTAINERD}"
+[plugins."io.containerd.grpc.v1.cri"]
+sandbox_image = "{PAUSE_IMAGE}"
+restrict_oom_score_adj = true
+[plugins."io.containerd.grpc.v1.cri".cni]
+bin_dir = "/usr/lib/cni"
+conf_dir = "{CNI_CONFIG}"
+[plugins."io.containerd.grpc.v1.cri".containerd]
+snapshotter = "overlayfs"
+default_runtime_name = "runc"
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+runtime_type = "io.containerd.runc.v2"
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+SystemdCgroup = false
+"#
+    )
+}
+
+fn kubelet_config(cgroup: &str) -> String {
+    json!({
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        "containerRuntimeEndpoint": format!("unix://{CONTAINERD}"),
+        "cgroupDriver": "cgroupfs",
+        "cgroupRoot": format!("/{cgroup}"),
+        "failCgroupV1": false,
+        "enforceNodeAllocatable": [],
+        "failSwapOn": false,
+        "clusterDNS": [network::NODE],
+        "clusterDomain": "cluster.local",
+        "resolvConf": "/run/cluster/resolv.conf",
+        "maxPods": 250,
+        "volumePluginDir": "/run/cluster/volume-plugins",
+        // A change of a mounted ConfigMap or Secret arrives in seconds, not in a minute.
+        "syncFrequency": "2s",
+        "authentication": {
+            "anonymous": {"enabled": false},
+            "webhook": {"enabled": true},
+            "x509": {"clientCAFile": certificates::CA},
+        },
+        "authorization": {"mode": "Webhook"},
+        "tlsCertFile": certificates::certificate("kubelet"),
+        "tlsPrivateKeyFile": certificates::key("kubelet"),
+        // A full machine is no reason to evict a pod or to forget an image in the middle of a test.
+        "evictionHard": {
+            "imagefs.available": "0%",
+            "imagefs.inodesFree": "0%",
+            "memory.available": "0%",
+            "nodefs.available": "0%",
+            "nodefs.inodesFree": "0%",
+        },
+        "imageGCHighThresholdPercent": 100,
+    })
+    .to_string()
+}
+
+fn write(path: &str, text: &str) -> Result<()> {
+    fs::write(path, text).with_context(|| format!("cannot write {path}"))
+}

@@ -1,0 +1,104 @@
+//! The node's long-running processes: each with a log of its own, none of which may end.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::mpsc::Sender;
+use std::thread;
+
+use anyhow::{Context, Result, anyhow, bail};
+
+use super::{End, FOLDER, filesystem, kubeconfig};
+use crate::prepare::Tools;
+use crate::tail;
+
+/// Starts components, and tells when one has ended.
+pub(super) struct Components {
+    programs: OsString,
+    ends: Sender<End>,
+}
+
+impl Components {
+    pub(super) fn new(ends: Sender<End>) -> Self {
+        Self {
+            programs: OsString::new(),
+            ends,
+        }
+    }
+
+    /// Sets the `PATH` of all that is started.
+    pub(super) fn use_programs(&mut self, path: OsString) {
+        self.programs = path;
+    }
+
+    /// The `PATH` of all that is started.
+    pub(super) fn programs(&self) -> &OsStr {
+        &self.programs
+    }
+
+    /// A program with a clean environment: the user's own (web proxies, say) is not the node's.
+    pub(super) fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command
+            .env_clear()
+            .env("PATH", &self.programs)
+            .env("HOME", FOLDER)
+            .env("KUBECONFIG", kubeconfig::ADMIN)
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// A Kubernetes component: the one binary, called by the component's name.
+    pub(super) fn kubernetes(&self, tools: &Tools, name: &str) -> Command {
+        let mut command = self.command(&tools.kubernetes);
+        command.arg0(name);
+        command
+    }
+
+    /// Starts a component. It gets a process group of its own, so that Ctrl-C is not also its to
+    /// answer.
+    pub(super) fn start(&self, name: &'static str, mut command: Command) -> Result<()> {
+        let path = log(name);
+        let file =
+            File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+        let mut child = command
+            .stdout(file.try_clone()?)
+            .stderr(file)
+            .process_group(0)
+            .spawn()
+            .with_context(|| format!("cannot start {name}"))?;
+        let ends = self.ends.clone();
+        thread::spawn(move || {
+            let ended = match child.wait() {
+                Ok(status) => anyhow!("{name} ended with {status}; {}", tail::of(&log(name))),
+                Err(error) => anyhow!("{name} cannot be waited for: {error}"),
+            };
+            ends.send(End::Component(ended))
+        });
+        Ok(())
+    }
+
+    /// Runs a short command to its end; its output is the answer.
+    pub(super) fn run(&self, command: &mut Command) -> Result<String> {
+        let program = command.get_program().to_string_lossy().into_owned();
+        let output = command
+            .output()
+            .with_context(|| format!("cannot start {program}"))?;
+        if !output.status.success() {
+            let errors = String::from_utf8_lossy(&output.stderr);
+            bail!(
+                "{command:?} ended with {}: {}",
+                output.status,
+                errors.trim()
+            );
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+}
+
+/// A component's log.
+pub(super) fn log(name: &str) -> PathBuf {
+    Path::new(filesystem::LOGS).join(format!("{name}.log"))
+}

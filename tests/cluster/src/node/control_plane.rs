@@ -1,0 +1,117 @@
+//! etcd, the API server, the controllers and the scheduler.
+
+use anyhow::Result;
+
+use super::certificates::{self, Certificates};
+use super::component::Components;
+use super::{kubeconfig, network};
+use crate::prepare::Tools;
+
+/// The issuer in every service account token.
+const ISSUER: &str = "https://oidc.cluster.example/11111111-2222-3333-4444-555555555555/";
+const ETCD: &str = "http://127.0.0.1:2379";
+
+/// Starts etcd; a crash of the machine would lose its data, and does anyway.
+pub(super) fn start_etcd(components: &Components) -> Result<()> {
+    let mut etcd = components.command("etcd");
+    etcd.args([
+        "--data-dir=/run/cluster/etcd",
+        "--unsafe-no-fsync",
+        &format!("--listen-client-urls={ETCD}"),
+        &format!("--advertise-client-urls={ETCD}"),
+        "--listen-peer-urls=http://127.0.0.1:2380",
+    ]);
+    components.start("etcd", etcd)
+}
+
+/// Starts the API server.
+pub(super) fn start_api_server(
+    components: &Components,
+    tools: &Tools,
+    _made: &Certificates,
+) -> Result<()> {
+    let mut server = components.kubernetes(tools, "kube-apiserver");
+    server.args([
+        &format!("--advertise-address={}", network::NODE),
+        &format!("--service-cluster-ip-range={}", network::SERVICES),
+        &format!("--etcd-servers={ETCD}"),
+        "--authorization-mode=Node,RBAC",
+        "--enable-admission-plugins=NodeRestriction",
+        "--allow-privileged=true",
+        // Entra reads the keys that sign tokens without credentials.
+        "--anonymous-auth=true",
+        // Webhooks are reached at their pods: the API server is no pod and has no Service network.
+        "--enable-aggregator-routing=true",
+        "--kubelet-preferred-address-types=InternalIP",
+        &format!("--client-ca-file={}", certificates::CA),
+        &format!(
+            "--tls-cert-file={}",
+            certificates::certificate("kube-apiserver")
+        ),
+        &format!(
+            "--tls-private-key-file={}",
+            certificates::key("kube-apiserver")
+        ),
+        &format!("--kubelet-certificate-authority={}", certificates::CA),
+        &format!(
+            "--kubelet-client-certificate={}",
+            certificates::certificate("kube-apiserver-client")
+        ),
+        &format!(
+            "--kubelet-client-key={}",
+            certificates::key("kube-apiserver-client")
+        ),
+        &format!("--service-account-issuer={ISSUER}"),
+        &format!(
+            "--service-account-jwks-uri=https://{}:6443/openid/v1/jwks",
+            network::NODE
+        ),
+        &format!("--service-account-key-file={}", certificates::TOKEN_KEY),
+        &format!(
+            "--service-account-signing-key-file={}",
+            certificates::TOKEN_KEY
+        ),
+    ]);
+    components.start("kube-apiserver", server)
+}
+
+/// Starts the controllers and the scheduler.
+pub(super) fn start_controllers(components: &Components, tools: &Tools) -> Result<()> {
+    let mut manager = components.kubernetes(tools, "kube-controller-manager");
+    manager.args([
+        &format!(
+            "--kubeconfig={}",
+            kubeconfig::path("kube-controller-manager")
+        ),
+        "--leader-elect=false",
+        "--use-service-account-credentials=true",
+        &format!("--root-ca-file={}", certificates::CA),
+        &format!(
+            "--service-account-private-key-file={}",
+            certificates::TOKEN_KEY
+        ),
+        &format!("--cluster-signing-cert-file={}", certificates::CA),
+        &format!("--cluster-signing-key-file={}", certificates::CA_KEY),
+    ]);
+    components.start("kube-controller-manager", manager)?;
+
+    let mut scheduler = components.kubernetes(tools, "kube-scheduler");
+    scheduler.args([
+        &format!("--kubeconfig={}", kubeconfig::path("kube-scheduler")),
+        "--leader-elect=false",
+    ]);
+    components.start("kube-scheduler", scheduler)
+}
+
+/// Lets anyone read the keys that sign service account tokens.
+pub(super) fn publish_keys(components: &Components) -> Result<()> {
+    components
+        .run(components.command("kubectl").args([
+            "create",
+            "clusterrolebinding",
+            "token-keys-are-public",
+            "--clusterrole=system:service-account-issuer-discovery",
+            "--group=system:unauthenticated",
+        ]))
+        .map(|_| ())
+}

