@@ -115,6 +115,8 @@ fn kubelet_config(cgroup: &str) -> String {
         "volumePluginDir": "/run/cluster/volume-plugins",
         // A change of a mounted ConfigMap or Secret arrives in seconds, not in a minute.
         "syncFrequency": "2s",
+        "kubeAPIQPS": 1000,
+        "kubeAPIBurst": 1000,
         "authentication": {
             "anonymous": {"enabled": false},
             "webhook": {"enabled": true},
