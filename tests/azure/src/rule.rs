@@ -1,0 +1,302 @@
+//! Rules: faults and other departures from the originals' usual answers, chosen while running.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::Service;
+
+/// What to do with some requests. Absent selectors match everything. Each matching rule adds its
+/// delay; the first with an answer or a connection fault decides the answer.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rule {
+    /// The service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service: Option<Service>,
+    /// The tenant in the path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
+    /// The client id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
+    /// The scope, as sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
+    /// How the path begins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// How many matching requests to leave alone first.
+    pub skip: u64,
+    /// How many matching requests to apply to after those; absent: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub times: Option<u64>,
+
+    /// Milliseconds to wait before the answer.
+    pub delay_ms: u64,
+    /// Entra's own error of this number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub aadsts: Option<u32>,
+    /// An answer in place of the original's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub respond: Option<Respond>,
+    /// What to do to the connection.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connection: Option<ConnectionFault>,
+    /// How the tokens given out differ.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<TokenChange>,
+}
+
+/// An answer in place of the original's.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Respond {
+    /// The status.
+    pub status: u16,
+    /// The headers; without `content-type` the answer has none.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// The body.
+    #[serde(default)]
+    pub body: String,
+    /// Bytes of filling after the body.
+    #[serde(default)]
+    pub padding_bytes: usize,
+}
+
+/// What happens to the connection of a request.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConnectionFault {
+    /// It is reset (RST) in place of an answer.
+    Reset,
+    /// It is reset after the headers and half of the body.
+    ResetMidBody,
+    /// It stays open without an answer.
+    Hang,
+}
+
+/// How tokens differ from the usual ones.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TokenChange {
+    /// `expires_in`, in seconds; zero and less gives an expired token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lifetime_seconds: Option<i64>,
+    /// `refresh_in`, in seconds; absent: none is sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refresh_in: Option<i64>,
+    /// Characters added to the token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub padding_bytes: Option<usize>,
+    /// How far Entra's clock is ahead, in seconds, for the assertion's validity and the token's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clock_skew_seconds: Option<i64>,
+}
+
+impl TokenChange {
+    /// Both changes; where both say something, this one's.
+    fn or(self, other: Self) -> Self {
+        Self {
+            lifetime_seconds: self.lifetime_seconds.or(other.lifetime_seconds),
+            refresh_in: self.refresh_in.or(other.refresh_in),
+            padding_bytes: self.padding_bytes.or(other.padding_bytes),
+            clock_skew_seconds: self.clock_skew_seconds.or(other.clock_skew_seconds),
+        }
+    }
+}
+
+/// What a rule looks at in a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Subject<'a> {
+    pub(crate) service: Service,
+    pub(crate) path: &'a str,
+    pub(crate) tenant: Option<&'a str>,
+    pub(crate) client_id: Option<&'a str>,
+    pub(crate) scope: Option<&'a str>,
+}
+
+/// What the rules say about one request.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Verdict {
+    pub(crate) delay_ms: u64,
+    pub(crate) answer: Option<Answer>,
+    pub(crate) connection: Option<ConnectionFault>,
+    pub(crate) token: TokenChange,
+}
+
+/// An answer that a rule gives.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Answer {
+    Aadsts(u32),
+    Respond(Respond),
+}
+
+/// A rule with its number and how often it matched.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct RuleState {
+    /// Its number, for removing it.
+    pub id: u64,
+    /// How many requests matched its selectors.
+    pub matched: u64,
+    /// The rule.
+    pub rule: Rule,
+}
+
+/// The rules in force, in the order that they were added.
+#[derive(Debug, Default)]
+pub(crate) struct Rules {
+    last_id: u64,
+    rules: Vec<RuleState>,
+}
+
+impl Rules {
+    /// Adds a rule and returns its number.
+    pub(crate) fn add(&mut self, rule: Rule) -> u64 {
+        self.last_id += 1;
+        self.rules.push(RuleState {
+            id: self.last_id,
+            matched: 0,
+            rule,
+        });
+        self.last_id
+    }
+
+    /// Removes a rule; false: there was none of this number.
+    pub(crate) fn remove(&mut self, id: u64) -> bool {
+        let before = self.rules.len();
+        self.rules.retain(|state| state.id != id);
+        self.rules.len() != before
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.rules.clear();
+    }
+
+    pub(crate) fn all(&self) -> &[RuleState] {
+        &self.rules
+    }
+
+    /// Counts the request and says what is to be done with it.
+    pub(crate) fn judge(&mut self, subject: Subject<'_>) -> Verdict {
+        let mut verdict = Verdict::default();
+        for state in &mut self.rules {
+            let rule = &state.rule;
+            if !rule.matches(subject) {
+                continue;
+            }
+            state.matched += 1;
+            let turn = state.matched;
+            let end = rule.times.map(|times| rule.skip + times);
+            if turn <= rule.skip || end.is_some_and(|end| turn > end) {
+                continue;
+            }
+            verdict.delay_ms += rule.delay_ms;
+            verdict.connection = verdict.connection.or(rule.connection);
+            if let Some(token) = rule.token {
+                verdict.token = verdict.token.or(token);
+            }
+            if verdict.answer.is_none() {
+                verdict.answer = match (rule.aadsts, &rule.respond) {
+                    (Some(code), _) => Some(Answer::Aadsts(code)),
+                    (None, Some(respond)) => Some(Answer::Respond(respond.clone())),
+                    (None, None) => None,
+                };
+            }
+        }
+        verdict
+    }
+}
+
+impl Rule {
+    fn matches(&self, subject: Subject<'_>) -> bool {
+        let same = |wanted: &Option<String>, found: Option<&str>| match wanted {
+            Some(wanted) => found.is_some_and(|found| found.eq_ignore_ascii_case(wanted)),
+            None => true,
+        };
+        self.service
+            .is_none_or(|service| service == subject.service)
+            && same(&self.tenant, subject.tenant)
+            && same(&self.client_id, subject.client_id)
+            && self
+                .scope
+                .as_deref()
+                .is_none_or(|scope| subject.scope == Some(scope))
+            && self
+                .path
+                .as_deref()
+                .is_none_or(|path| subject.path.starts_with(path))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn subject(client_id: &str) -> Subject<'_> {
+        Subject {
+            service: Service::Entra,
+            path: "/t/oauth2/v2.0/token",
+            tenant: Some("t"),
+            client_id: Some(client_id),
+            scope: Some("https://vault.azure.net/.default"),
+        }
+    }
+
+    #[test]
+    fn a_rule_applies_after_skip_and_so_often() {
+        let mut rules = Rules::default();
+        rules.add(Rule {
+            aadsts: Some(700213),
+            skip: 1,
+            times: Some(2),
+            ..Rule::default()
+        });
+        let turns: Vec<bool> = (0..5)
+            .map(|_| rules.judge(subject("a")).answer.is_some())
+            .collect();
+        assert_eq!(turns, [false, true, true, false, false]);
+        assert_eq!(rules.all()[0].matched, 5);
+    }
+
+    #[test]
+    fn a_rule_applies_to_what_it_selects() {
+        let mut rules = Rules::default();
+        rules.add(Rule {
+            client_id: Some("A".to_owned()),
+            service: Some(Service::Entra),
+            path: Some("/t/".to_owned()),
+            delay_ms: 5,
+            ..Rule::default()
+        });
+        assert_eq!(rules.judge(subject("a")).delay_ms, 5);
+        assert_eq!(rules.judge(subject("b")).delay_ms, 0);
+        let imds = Subject {
+            service: Service::Imds,
+            ..subject("a")
+        };
+        assert_eq!(rules.judge(imds).delay_ms, 0);
+    }
+
+    #[test]
+    fn delays_add_up_and_the_first_answer_wins() {
+        let mut rules = Rules::default();
+        for (delay_ms, aadsts) in [(5, None), (7, Some(90033)), (0, Some(50196))] {
+            rules.add(Rule {
+                delay_ms,
+                aadsts,
+                ..Rule::default()
+            });
+        }
+        let verdict = rules.judge(subject("a"));
+        assert_eq!(verdict.delay_ms, 12);
+        assert_eq!(verdict.answer, Some(Answer::Aadsts(90033)));
+        assert!(rules.remove(2));
+        assert!(!rules.remove(2));
+        assert_eq!(
+            rules.judge(subject("a")).answer,
+            Some(Answer::Aadsts(50196))
+        );
+    }
+}
