@@ -46,7 +46,10 @@ pub enum Failure {
     Forbidden(netlink::Error),
 
     /// The fallback failed.
-    #[error("{lacking}; the image's iptables, tried instead, failed too: {error}")]
+    #[error(
+        "{lacking}; the image's iptables, tried instead, failed too ({error}); iptables-legacy \
+         needs the capability NET_RAW besides NET_ADMIN"
+    )]
     Iptables {
         /// Why it was tried.
         lacking: Box<Self>,

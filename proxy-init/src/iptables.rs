@@ -43,9 +43,12 @@ pub fn write(config: &Config) -> Result<&'static str, Error> {
     })
 }
 
-/// One transaction: our chains emptied and filled, our jumps first in the hooks, whatever was there
-/// before.
-fn restore(flavour: &str, config: &Config) -> io::Result<()> {
+/// One transaction of this flavour of iptables: our chains emptied and filled, our jumps first in the
+/// hooks, whatever was there before.
+///
+/// # Errors
+/// `NotFound` when the image has not got it, else what it said.
+pub fn restore(flavour: &str, config: &Config) -> io::Result<()> {
     let mut present = Vec::new();
     for (hook, chain) in CHAINS {
         let check = command(flavour)

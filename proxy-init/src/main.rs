@@ -7,7 +7,7 @@ use proxy_init::{Failure, command, report};
 
 fn main() -> ExitCode {
     let config = match command::parse(std::env::args_os().skip(1)) {
-        Ok(command::Command::Redirect) => Config::from_environment(|name| std::env::var_os(name)),
+        Ok(command::Command::Redirect) => Config::from_environment(std::env::var_os),
         Ok(command::Command::Print(text)) => {
             println!("{text}");
             return ExitCode::SUCCESS;

@@ -381,3 +381,60 @@ const TRANSPORT_HEADER: u32 = 2;
 const REGISTER_1: u32 = 1;
 const REGISTER_2: u32 = 2;
 const TCP: u8 = 6;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::messages;
+
+    fn config() -> Config {
+        Config::from_environment(|_| None).unwrap()
+    }
+
+    /// The rules as the kernel lists them: with attributes of its own.
+    fn listed(config: &Config) -> Vec<Vec<u8>> {
+        let batch = Batch::replacing(config);
+        messages(&batch.bytes)
+            .unwrap()
+            .iter()
+            .filter(|message| message.kind == NF_TABLES | NEW_RULE)
+            .map(|message| [message.body, &attribute(3, &[0; 8])].concat())
+            .collect()
+    }
+
+    #[test]
+    fn what_was_written_is_what_is_listed() {
+        assert!(!differs(&listed(&config()), &config()));
+    }
+
+    #[test]
+    fn any_other_list_differs() {
+        let changed = |change: fn(&mut Config)| {
+            let mut config = config();
+            change(&mut config);
+            listed(&config)
+        };
+        let mut swapped = listed(&config());
+        swapped.swap(0, 1);
+        let doubled = [listed(&config()), listed(&config())].concat();
+        for (what, list) in [
+            ("none", Vec::new()),
+            ("too few", listed(&config())[1..].to_vec()),
+            ("doubled", doubled),
+            ("another order", swapped),
+            ("an empty rule", vec![Vec::new(); 3]),
+            ("another user", changed(|config| config.proxy_uid += 1)),
+            ("another port", changed(|config| config.proxy_port += 1)),
+            (
+                "another address",
+                changed(|config| config.metadata.set_ip([192, 0, 2, 1].into())),
+            ),
+            (
+                "another port of IMDS",
+                changed(|config| config.metadata.set_port(81)),
+            ),
+        ] {
+            assert!(differs(&list, &config()), "{what}");
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Without nf_tables, with the image's iptables.
+
+use nix::libc;
+use proxy_init::config::Config;
+use proxy_init::iptables;
+
+use crate::failures::refusing_netlink;
+use crate::world::{Greeter, Network, Pod, in_pod, outcome, run};
+
+#[test]
+fn a_kernel_without_nf_tables_is_served_by_legacy_iptables() {
+    in_pod(Network::V4, |pod| {
+        for attempt in 0..3 {
+            let (code, said) =
+                refusing_netlink(libc::NETLINK_NETFILTER, libc::EPROTONOSUPPORT, || {
+                    outcome(&mut pod.proxy_init_with("-all,+net_admin,+net_raw"))
+                });
+            assert_eq!(code, 0, "attempt {attempt}: {said}");
+            assert!(
+                said.contains("iptables-legacy, for want of nf_tables"),
+                "{said}"
+            );
+        }
+        assert_rules_once("iptables-legacy");
+        assert_outcome(pod);
+    });
+}
+
+#[test]
+fn the_nft_flavour_writes_the_same() {
+    in_pod(Network::V4, |pod| {
+        let config = Config::from_environment(|_| None).unwrap();
+        for _ in 0..3 {
+            iptables::restore("iptables-nft", &config).unwrap();
+        }
+        assert_rules_once("iptables-nft");
+        assert_outcome(pod);
+    });
+}
+
+#[test]
+fn iptables_that_fails_is_a_failure() {
+    in_pod(Network::V4, |pod| {
+        let (code, said) = refusing_netlink(libc::NETLINK_NETFILTER, libc::EPROTONOSUPPORT, || {
+            // It has no right to change anything.
+            outcome(&mut pod.proxy_init_with("-all"))
+        });
+        assert_eq!(code, 18, "{said}");
+        assert!(
+            said.contains("no nf_tables") && said.contains("iptables-legacy:"),
+            "{said}"
+        );
+    });
+}
+
+fn assert_rules_once(iptables: &str) {
+    let saved = run(&format!("{iptables}-save -t nat"));
+    let rules: Vec<_> = saved
+        .lines()
+        .filter(|line| line.starts_with("-A"))
+        .collect();
+    assert_eq!(
+        rules,
+        [
+            "-A PREROUTING -j AZWI_PREROUTING",
+            "-A OUTPUT -j AZWI_OUTPUT",
+            "-A AZWI_OUTPUT -d 169.254.169.254/32 -p tcp -m tcp --dport 80 -m owner \
+             --uid-owner 1501 -j DNAT --to-destination 169.254.169.254:80",
+            "-A AZWI_OUTPUT -d 169.254.169.254/32 -p tcp -m tcp --dport 80 -j REDIRECT \
+             --to-ports 8000",
+            "-A AZWI_PREROUTING -d 169.254.169.254/32 -p tcp -m tcp --dport 80 -j REDIRECT \
+             --to-ports 8000",
+        ]
+    );
+}
+
+fn assert_outcome(pod: &Pod) {
+    let _proxy = Greeter::start("127.0.0.1:8000", "proxy");
+    assert_eq!(pod.ask_imds(1000), "proxy");
+    assert_eq!(pod.ask_imds(1501), "node");
+}
