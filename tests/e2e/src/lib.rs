@@ -1,12 +1,14 @@
 //! What the end-to-end tests share. They run inside the test node (`make test` starts it), where
 //! `kubectl` is its admin, the chart is installed and Azure is emulated.
 
+mod azure;
 mod kubectl;
 mod namespace;
 mod pod;
 
+pub use azure::{Identity, control};
 pub use kubectl::{kubectl, kubectl_error, kubectl_with_input};
-pub use namespace::{Finished, Identity, Namespace};
+pub use namespace::{Finished, Namespace};
 pub use pod::{Container, Pod};
 
 /// The tenant that the chart is installed for.
@@ -14,10 +16,6 @@ pub const TENANT: &str = "11111111-2222-3333-4444-555555555555";
 
 /// The issuer of the node's service account tokens.
 pub const ISSUER: &str = "https://oidc.cluster.example/11111111-2222-3333-4444-555555555555/";
-
-/// The client id in every token of the node's own identity: an injected pod that shows it has
-/// broken law 1.
-pub const NODE_CLIENT_ID: &str = "99999999-0000-0000-0000-000000000000";
 
 /// The image that holds the proxy and proxy-init.
 pub const PROXY_IMAGE: &str = concat!(

@@ -3,7 +3,6 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use azure_emulator::Control;
 use contract::annotation;
 use k8s_openapi::api::core::v1;
 use kube::runtime::wait::await_condition;
@@ -12,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::{ISSUER, Pod, TENANT, kubectl, kubectl_with_input};
+use crate::{Identity, Pod, kubectl, kubectl_error, kubectl_with_input};
 
 /// How long a pod may take to finish. Generous: the machine is slow at times.
 const DEADLINE: Duration = Duration::from_secs(180);
@@ -20,15 +19,6 @@ const DEADLINE: Duration = Duration::from_secs(180);
 /// A namespace that one test has to itself.
 pub struct Namespace {
     name: String,
-}
-
-/// An identity that Entra knows, with a federated credential for a service account.
-#[derive(Clone, Debug)]
-pub struct Identity {
-    /// The client id, a GUID.
-    pub client_id: String,
-    /// The object id of its principal, a GUID.
-    pub object_id: String,
 }
 
 /// A pod that ran to its end.
@@ -43,7 +33,7 @@ impl Namespace {
     /// Makes a namespace, and in it the service account `app` with an identity of its own.
     pub async fn with_identity(test: &str) -> (Self, Identity) {
         let namespace = Self::new(test).await;
-        let identity = namespace.identity("app").await;
+        let identity = Identity::register(&namespace, "app").await;
         namespace.service_account("app", &identity.client_id).await;
         (namespace, identity)
     }
@@ -63,20 +53,6 @@ impl Namespace {
     /// The namespace's name.
     pub fn name(&self) -> &str {
         &self.name
-    }
-
-    /// Registers an identity in Entra with a federated credential for a service account of this
-    /// namespace.
-    pub async fn identity(&self, service_account: &str) -> Identity {
-        let subject = format!("system:serviceaccount:{}:{service_account}", self.name);
-        let application = Control::from_env()
-            .register_identity(TENANT, ISSUER, &subject)
-            .await
-            .expect("the emulator registers an identity");
-        Identity {
-            client_id: application.client_id,
-            object_id: application.object_id,
-        }
     }
 
     /// Makes an annotated service account.
@@ -100,7 +76,7 @@ impl Namespace {
 
     /// Applies a manifest that must be refused; returns kubectl's error.
     pub async fn refused(&self, manifest: &Value) -> String {
-        crate::kubectl_error(
+        kubectl_error(
             &["apply", "-n", &self.name, "-f", "-"],
             &manifest.to_string(),
         )

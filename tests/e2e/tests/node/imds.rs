@@ -1,6 +1,7 @@
 //! curl, in every place where a pod may ask for a token.
 
-use e2e::{Container, NODE_CLIENT_ID, Namespace, Pod};
+use azure_emulator::NODE_CLIENT_ID;
+use e2e::{Container, Namespace, Pod};
 use serde_json::json;
 
 use crate::token::claims;

@@ -1,7 +1,6 @@
 //! The Python applications of Microsoft's guides, unmodified, with the SDKs of then and now.
 
-use azure_emulator::Control;
-use e2e::{Container, Identity, Namespace, Pod, TENANT};
+use e2e::{Container, Namespace, Pod};
 use serde_json::json;
 
 /// The SDK of 2020, which knows nothing of Workload ID.
@@ -12,7 +11,9 @@ const CURRENT: &str = "python-current";
 #[tokio::test]
 async fn the_legacy_sdk_reads_its_secret_through_the_proxy() {
     let (namespace, identity) = Namespace::with_identity("legacy").await;
-    let vault = vault(&namespace, &identity).await;
+    let vault = identity
+        .vault(namespace.name(), "my-secret", "Hello from key vault")
+        .await;
     let pod = application("app", LEGACY, "managed_identity.py", &vault).with_proxy();
     namespace.run_to_success(&pod).await;
     let log = namespace.log("app", "app").await;
@@ -25,7 +26,9 @@ async fn the_legacy_sdk_reads_its_secret_through_the_proxy() {
 #[tokio::test]
 async fn todays_sdk_reads_its_secret_without_a_sidecar() {
     let (namespace, identity) = Namespace::with_identity("current").await;
-    let vault = vault(&namespace, &identity).await;
+    let vault = identity
+        .vault(namespace.name(), "my-secret", "Hello from key vault")
+        .await;
     let pod = application("app", CURRENT, "default_credential.py", &vault);
     let finished = namespace.run_to_success(&pod).await;
     let spec = finished.pod.spec.expect("a pod has a spec");
@@ -71,21 +74,6 @@ async fn a_client_id_that_entra_does_not_know_is_told_by_the_sdk() {
         answer.contains("aaaaaaaa-0000-0000-0000-00000000dead"),
         "{answer}"
     );
-}
-
-/// A vault with one secret that the identity may read; its URL.
-async fn vault(namespace: &Namespace, identity: &Identity) -> String {
-    Control::from_env()
-        .register_secret(
-            TENANT,
-            namespace.name(),
-            "my-secret",
-            "Hello from key vault",
-            &identity.client_id,
-        )
-        .await
-        .expect("the emulator keeps a secret");
-    format!("https://{}.vault.azure.net", namespace.name())
 }
 
 fn application(name: &str, sdk: &str, program: &str, vault: &str) -> Pod {

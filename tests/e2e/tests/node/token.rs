@@ -1,5 +1,6 @@
 //! Reading what the token endpoint answered.
 
+use azure_emulator::Jwt;
 use serde_json::Value;
 
 /// The claims of the access token in an answer of the token endpoint.
@@ -9,5 +10,5 @@ pub fn claims(answer: &str) -> Value {
     let token = answer["access_token"]
         .as_str()
         .unwrap_or_else(|| panic!("no access token in {answer}"));
-    azure_emulator::unverified_claims(token).expect("the access token is a JWT")
+    Jwt::parse(token).expect("the access token is a JWT").claims
 }
