@@ -66,7 +66,10 @@ fn start_name_server(components: &Components) -> Result<()> {
         "--local=/#/",
     ]);
     for name in AZURE_NAMES {
+        // The second makes the answer to any other question "no such record": without it the name
+        // itself does not exist for a client that asks for an IPv6 address too.
         server.arg(format!("--address=/{name}/{}", network::AZURE));
+        server.arg(format!("--local=/{name}/"));
     }
     components.start("dnsmasq", server)
 }

@@ -14,7 +14,7 @@ use crate::tail;
 
 /// For each thing that is waited for; a busy machine takes its time.
 const PATIENCE: Duration = Duration::from_secs(120);
-const PAUSE: Duration = Duration::from_millis(25);
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Waits for the API server's `/readyz`.
 pub(super) fn wait_for_api(components: &Components) -> Result<()> {

@@ -1,0 +1,203 @@
+//! Runs `cluster` as a user does, and looks at what it left on the machine.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::Once;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// Prints the command's namespaces, a line each.
+pub const NAMESPACES: &str = "for kind in mnt net pid; do readlink /proc/self/ns/$kind; done;";
+
+/// For each thing that is waited for: a node takes some 6 s to start on an idle machine.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// Where a node might leave something.
+const PLACES: [&str; 7] = [
+    "/opt/containerd",
+    "/run/cluster",
+    "/run/containerd",
+    "/run/netns",
+    "/var/lib/kubelet",
+    "/var/log/containers",
+    "/var/log/pods",
+];
+
+/// What the kubelet sets on its machine.
+const SETTINGS: [&str; 6] = [
+    "/proc/sys/vm/overcommit_memory",
+    "/proc/sys/vm/panic_on_oom",
+    "/proc/sys/kernel/panic",
+    "/proc/sys/kernel/panic_on_oops",
+    "/proc/sys/kernel/keys/root_maxkeys",
+    "/proc/sys/kernel/keys/root_maxbytes",
+];
+
+/// The program, with all that it needs prepared: that may take minutes, once a machine.
+pub fn cluster() -> Command {
+    static PREPARED: Once = Once::new();
+    PREPARED.call_once(|| {
+        let status = Command::new(env!("CARGO_BIN_EXE_cluster"))
+            .arg("prepare")
+            .status();
+        assert!(status.expect("cluster starts").success());
+    });
+    Command::new(env!("CARGO_BIN_EXE_cluster"))
+}
+
+/// A run of a shell script.
+pub fn runs(script: &str) -> Command {
+    let mut command = cluster();
+    command
+        .args([
+            "run",
+            "--azure-emulator",
+            &fixture("stand-in-emulator"),
+            "--",
+            "sh",
+            "-ec",
+            script,
+        ])
+        .stdin(Stdio::piped());
+    command
+}
+
+/// A file beside these tests.
+pub fn fixture(name: &str) -> String {
+    format!("{}/tests/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Runs it to its end.
+pub fn finish(mut command: Command) -> Output {
+    let child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = child.spawn().expect("cluster starts");
+    // Open as long as the run lives: a script that reads it waits.
+    let _input = child.stdin.take();
+    child.wait_with_output().expect("cluster can be waited for")
+}
+
+/// Starts a run of a shell script.
+pub fn start(script: &str) -> Node {
+    let mut child = runs(script)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("cluster starts");
+    let output = BufReader::new(child.stdout.take().expect("its output is a pipe"));
+    let (sender, lines) = channel();
+    thread::spawn(move || {
+        output
+            .lines()
+            .map_while(Result::ok)
+            .try_for_each(|line| sender.send(line))
+    });
+    Node { child, lines }
+}
+
+/// A run that is under way.
+pub struct Node {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Node {
+    /// The process that was started.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The next lines that the script prints.
+    pub fn lines(&self, count: usize) -> Vec<String> {
+        (0..count)
+            .map(|_| self.lines.recv_timeout(PATIENCE).expect("a line"))
+            .collect()
+    }
+
+    /// Signals the process outside.
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.id().cast_signed()), signal).expect("it lives");
+    }
+
+    /// Ends what the script reads.
+    pub fn close_input(&mut self) {
+        self.child.stdin = None;
+    }
+
+    /// Waits until nothing of the run holds its output any more, then for the process outside.
+    pub fn wait(&mut self) -> ExitStatus {
+        assert_eq!(
+            self.lines.recv_timeout(PATIENCE),
+            Err(RecvTimeoutError::Disconnected)
+        );
+        self.child.wait().expect("it can be waited for")
+    }
+}
+
+/// What a run could change on the machine.
+pub struct Machine {
+    places: Vec<bool>,
+    settings: Vec<String>,
+}
+
+impl Machine {
+    /// As it is.
+    pub fn now() -> Self {
+        Self {
+            places: PLACES.iter().map(|path| Path::new(path).exists()).collect(),
+            settings: SETTINGS
+                .iter()
+                .map(|path| fs::read_to_string(path).expect("a setting can be read"))
+                .collect(),
+        }
+    }
+
+    /// Compares, and looks for the run's processes, namespaces, mounts and cgroups.
+    pub fn assert_nothing_is_left(&self, id: u32, namespaces: &[String]) {
+        let now = Self::now();
+        assert_eq!(self.places, now.places, "one of {PLACES:?} appeared");
+        assert_eq!(self.settings, now.settings, "one of {SETTINGS:?} changed");
+        let living = living_namespaces();
+        for namespace in namespaces {
+            assert!(
+                !living.contains(namespace),
+                "a process is left in {namespace}"
+            );
+        }
+        let mounts = fs::read_to_string("/proc/self/mountinfo").expect("mounts can be read");
+        assert!(
+            !mounts.contains("/run/cluster"),
+            "a mount is left:\n{mounts}"
+        );
+        assert_eq!(cgroups(&format!("cluster-{id}-")), BTreeSet::new());
+    }
+}
+
+/// The namespaces of every process.
+fn living_namespaces() -> BTreeSet<String> {
+    let processes = fs::read_dir("/proc").expect("/proc is there").flatten();
+    processes
+        .flat_map(|process| ["mnt", "net", "pid"].map(|kind| process.path().join("ns").join(kind)))
+        .filter_map(|link| Some(fs::read_link(link).ok()?.to_string_lossy().into_owned()))
+        .collect()
+}
+
+/// The cgroups whose name starts so, in every hierarchy.
+fn cgroups(prefix: &str) -> BTreeSet<String> {
+    let entries = |path: &Path| fs::read_dir(path).into_iter().flatten().flatten();
+    let root = Path::new("/sys/fs/cgroup");
+    entries(root)
+        .flat_map(|hierarchy| entries(&hierarchy.path()))
+        .chain(entries(root))
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix))
+        .map(|entry| entry.path().display().to_string())
+        .collect()
+}
