@@ -22,3 +22,7 @@ pub const INJECT_PROXY_SIDECAR: &str = "azure.workload.identity/inject-proxy-sid
 
 /// On the pod: the proxy's port.
 pub const PROXY_SIDECAR_PORT: &str = "azure.workload.identity/proxy-sidecar-port";
+
+/// On the pod, written by the webhook: the identity that it injected, so that a later call can tell
+/// it from the user's own. Not known to the peer.
+pub const INJECTED: &str = "azure.workload.identity/injected";

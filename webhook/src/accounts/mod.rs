@@ -1,0 +1,76 @@
+//! What the cluster's service accounts say, from memory.
+//!
+//! A watch keeps the annotated ones. An account that is missing there, or has no client id, is
+//! looked up once more in the API: its annotation may be younger than the watch (azwi#264).
+
+mod live;
+mod store;
+pub mod watch;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use kube::Client;
+
+use crate::inject::Account;
+use live::Live;
+pub use live::LookupError;
+use store::Store;
+
+/// The cluster's service accounts.
+pub struct Accounts {
+    live: Live,
+    live_lookups: AtomicU64,
+    store: Store,
+}
+
+impl Accounts {
+    /// No account is known until [`watch::run`] has listed them.
+    pub fn new(client: Client) -> Self {
+        Self {
+            live: Live::new(client),
+            live_lookups: AtomicU64::new(0),
+            store: Store::default(),
+        }
+    }
+
+    /// The account, `None` if there is no such account. Without annotations it is the default one.
+    ///
+    /// # Errors
+    ///
+    /// When it is not in memory and the API server does not answer in time.
+    pub async fn find(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<Arc<Account>>, LookupError> {
+        let known = self.store.get(namespace, name);
+        if let Some(account) = &known
+            && !account.client_id.is_empty()
+        {
+            return Ok(known);
+        }
+        self.live_lookups.fetch_add(1, Ordering::Relaxed);
+        match self.live.get(namespace, name).await {
+            Ok(account) => Ok(account),
+            // It is known to exist, and may well be meant to have no client id.
+            Err(_) if known.is_some() => Ok(known),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether the watch has listed all accounts once.
+    pub fn are_listed(&self) -> bool {
+        self.store.is_listed()
+    }
+
+    /// How many annotated accounts are known.
+    pub fn count(&self) -> usize {
+        self.store.len()
+    }
+
+    /// How often the API had to be asked.
+    pub fn live_lookups(&self) -> u64 {
+        self.live_lookups.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,91 @@
+//! A list of certificate authorities, as in `caBundle` and `ca.crt`.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+/// Certificates in order, without repetition.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bundle(Vec<CertificateDer<'static>>);
+
+impl Bundle {
+    /// The certificates in PEM text. What is none is left out.
+    pub fn parse(pem: &[u8]) -> Self {
+        let mut bundle = Self::default();
+        for certificate in CertificateDer::pem_slice_iter(pem).flatten() {
+            if X509Certificate::from_der(&certificate).is_ok() {
+                bundle.push(certificate);
+            }
+        }
+        bundle
+    }
+
+    /// Appends a certificate unless it is there.
+    pub fn push(&mut self, certificate: CertificateDer<'static>) {
+        if !self.contains(&certificate) {
+            self.0.push(certificate);
+        }
+    }
+
+    /// Appends what another bundle has and this one has not.
+    pub fn merge(&mut self, other: Self) {
+        other
+            .0
+            .into_iter()
+            .for_each(|certificate| self.push(certificate));
+    }
+
+    /// Whether the certificate is in it.
+    pub fn contains(&self, certificate: &CertificateDer<'_>) -> bool {
+        self.0.iter().any(|known| known == certificate)
+    }
+
+    /// The first one.
+    pub fn first(&self) -> Option<&CertificateDer<'static>> {
+        self.0.first()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Drops what has expired, and all behind the first `limit`.
+    pub fn retain_valid(&mut self, now: SystemTime, limit: usize) {
+        self.0.retain(|certificate| {
+            lifetime(certificate).is_some_and(|(_, not_after)| now < not_after)
+        });
+        self.0.truncate(limit);
+    }
+
+    /// PEM text.
+    pub fn to_pem(&self) -> String {
+        let pems: Vec<_> = self
+            .0
+            .iter()
+            .map(|certificate| super::authority::pem(certificate))
+            .collect();
+        pems.concat()
+    }
+}
+
+/// When the certificate begins and ends to be valid.
+pub fn lifetime(certificate: &CertificateDer<'_>) -> Option<(SystemTime, SystemTime)> {
+    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+    let validity = parsed.validity();
+    let time = |seconds: i64| {
+        let since_epoch = std::time::Duration::from_secs(seconds.try_into().ok()?);
+        UNIX_EPOCH.checked_add(since_epoch)
+    };
+    Some((
+        time(validity.not_before.timestamp())?,
+        time(validity.not_after.timestamp())?,
+    ))
+}

@@ -1,0 +1,98 @@
+//! A certificate that somebody else puts into files: cert-manager, or an operator.
+//!
+//! The contents are compared every few seconds. A mounted Secret is replaced by a link, so the files
+//! themselves never change and cannot be watched.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use thiserror::Error;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::Serving;
+
+/// How often the files are read.
+const PERIOD: Duration = Duration::from_secs(5);
+
+/// Why the files cannot be used.
+#[derive(Debug, Error)]
+pub enum FilesError {
+    /// One cannot be read.
+    #[error("cannot read {path}: {reason}")]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// The system's word.
+        reason: std::io::Error,
+    },
+    /// `tls.crt` holds no certificate.
+    #[error("tls.crt holds no certificate")]
+    Certificate,
+    /// `tls.key` holds no private key.
+    #[error("tls.key holds no private key")]
+    Key,
+    /// The two do not belong together, or are of a kind that TLS cannot use.
+    #[error("tls.crt and tls.key cannot be used: {0}")]
+    Pair(#[from] rustls::Error),
+}
+
+/// Reads `tls.crt` and `tls.key` in `directory` for ever, and serves with them. While they are
+/// half-written or do not match, the former pair stays.
+pub async fn run(directory: PathBuf, serving: Arc<Serving>) {
+    let mut ticks = interval(PERIOD);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut current = None;
+    let mut told = String::new();
+    loop {
+        ticks.tick().await;
+        match read(&directory) {
+            Ok(pair) if current.as_ref() == Some(&pair) => {}
+            Ok(pair) => match parse(&pair) {
+                Ok(certified) => {
+                    serving.replace(certified);
+                    serving.set_trusted(true);
+                    tracing::info!(directory = %directory.display(), "serving certificate loaded");
+                    current = Some(pair);
+                    told.clear();
+                }
+                Err(error) => tell(&error, &mut told),
+            },
+            Err(error) => tell(&error, &mut told),
+        }
+    }
+}
+
+fn tell(error: &FilesError, told: &mut String) {
+    let text = error.to_string();
+    if *told != text {
+        tracing::warn!("serving certificate not replaced: {text}");
+        *told = text;
+    }
+}
+
+/// `tls.crt` and `tls.key` as they are.
+type Pair = [Vec<u8>; 2];
+
+fn read(directory: &Path) -> Result<Pair, FilesError> {
+    let read = |name: &str| {
+        let path = directory.join(name);
+        std::fs::read(&path).map_err(|reason| FilesError::Read { path, reason })
+    };
+    Ok([read("tls.crt")?, read("tls.key")?])
+}
+
+fn parse([certificates, key]: &Pair) -> Result<CertifiedKey, FilesError> {
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(certificates)
+        .flatten()
+        .collect();
+    if chain.is_empty() {
+        return Err(FilesError::Certificate);
+    }
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| FilesError::Key)?;
+    let provider = rustls::crypto::ring::default_provider();
+    Ok(CertifiedKey::from_der(chain, key, &provider)?)
+}

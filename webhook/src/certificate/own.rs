@@ -1,0 +1,378 @@
+//! Certificates of the webhook's own making.
+//!
+//! The authority lives in a Secret. Any replica may make it; the API server's optimistic concurrency
+//! lets one win, and all use that one's. Each replica writes the authority into the webhook
+//! configuration whenever it is not there, and issues its own certificate. A new authority is added
+//! to the bundle before anything is signed with it, and the old one stays there until it expires: no
+//! review meets a certificate that the API server does not know.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use futures_util::StreamExt;
+use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::core::ObjectMeta;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::watch_object;
+use kube::{Api, Client};
+use rustls::pki_types::CertificateDer;
+use serde_json::json;
+use thiserror::Error;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::Serving;
+use super::authority::{Authority, AuthorityError};
+use super::bundle::Bundle;
+
+/// The Secret with the authority, of the peer's name and keys.
+pub const SECRET: &str = "azure-wi-webhook-server-cert";
+/// The webhook configuration that gets the bundle.
+pub const CONFIGURATION: &str = "azure-wi-webhook-mutating-webhook-configuration";
+/// The Service that the API server calls.
+pub const SERVICE: &str = "azure-wi-webhook-webhook-service";
+
+const CERTIFICATE_KEY: &str = "ca.crt";
+const PRIVATE_KEY: &str = "ca.key";
+/// How often the clock is looked at. Certificates follow the wall clock, timers do not when a
+/// machine sleeps.
+const PERIOD: Duration = Duration::from_secs(15);
+/// How long every API server has to hear of a new authority before something is signed with it.
+const SETTLING: Duration = Duration::from_secs(60);
+/// More authorities than this are never needed at a time.
+const MAX_AUTHORITIES: usize = 4;
+
+/// Keeps the authority, the bundle and the serving certificate right, for ever.
+pub async fn run(client: Client, namespace: String, serving: Arc<Serving>) {
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), &namespace);
+    let configurations: Api<MutatingWebhookConfiguration> = Api::all(client);
+    let mut secret_events = pin!(watch_object(secrets.clone(), SECRET).default_backoff());
+    let mut configuration_events =
+        pin!(watch_object(configurations.clone(), CONFIGURATION).default_backoff());
+    let mut ticks = interval(PERIOD);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+
+    let mut keeper = Keeper::new(secrets, configurations, &namespace, serving);
+    loop {
+        let seen = tokio::select! {
+            Some(event) = secret_events.next() => event.map(|it| keeper.secret = Some(it)),
+            Some(event) = configuration_events.next() => {
+                event.map(|it| keeper.configuration = Some(it))
+            }
+            _ = ticks.tick() => Ok(()),
+        };
+        let result = match seen {
+            Ok(()) => keeper.reconcile(SystemTime::now()).await,
+            Err(error) => Err(Trouble::Watch(error)),
+        };
+        keeper.tell(result);
+    }
+}
+
+/// What keeps the certificate from being right. It is tried again.
+#[derive(Debug, Error)]
+enum Trouble {
+    #[error("cannot make certificates: {0}")]
+    Authority(#[from] AuthorityError),
+    #[error("cannot write the certificate authority to Secret {SECRET}: {0}")]
+    Secret(#[source] kube::Error),
+    #[error(
+        "cannot write caBundle of MutatingWebhookConfiguration {CONFIGURATION}: {0}. Allow the \
+         webhook's service account to patch it"
+    )]
+    Bundle(#[source] kube::Error),
+    #[error("there is no MutatingWebhookConfiguration {CONFIGURATION}: no pod reaches the webhook")]
+    NoConfiguration,
+    #[error("certificate objects cannot be watched, trying again: {0}")]
+    Watch(#[source] kube::runtime::watcher::Error),
+}
+
+struct Keeper {
+    secrets: Api<Secret>,
+    configurations: Api<MutatingWebhookConfiguration>,
+    names: Vec<String>,
+    serving: Arc<Serving>,
+    /// As last seen: nothing, no such object, the object.
+    secret: Option<Option<Secret>>,
+    configuration: Option<Option<MutatingWebhookConfiguration>>,
+    leaf: Option<Issued>,
+    /// The authority that the API server trusts, and since when.
+    trusted: Option<(CertificateDer<'static>, SystemTime)>,
+    told: String,
+}
+
+struct Issued {
+    issuer: CertificateDer<'static>,
+    renew_at: SystemTime,
+}
+
+impl Keeper {
+    fn new(
+        secrets: Api<Secret>,
+        configurations: Api<MutatingWebhookConfiguration>,
+        namespace: &str,
+        serving: Arc<Serving>,
+    ) -> Self {
+        Self {
+            secrets,
+            configurations,
+            names: service_names(namespace),
+            serving,
+            secret: None,
+            configuration: None,
+            leaf: None,
+            trusted: None,
+            told: String::new(),
+        }
+    }
+
+    async fn reconcile(&mut self, now: SystemTime) -> Result<(), Trouble> {
+        let (Some(secret), Some(configuration)) = (self.secret.clone(), self.configuration.clone())
+        else {
+            return Ok(());
+        };
+        let mut trouble = Ok(());
+
+        let mut stored = Stored::of(secret.as_ref());
+        if stored
+            .authority
+            .as_ref()
+            .map_or(true, |authority| authority.is_due(now))
+        {
+            match self
+                .write_authority(secret.as_ref(), configuration.as_ref(), &stored, now)
+                .await
+            {
+                Ok(written) => {
+                    tracing::info!("certificate authority created");
+                    stored = Stored::of(Some(&written));
+                    self.secret = Some(Some(written));
+                }
+                // Another replica was faster: the watch brings what it wrote.
+                Err(Trouble::Secret(error)) if is_conflict(&error) => return Ok(()),
+                // The old one may still be good.
+                Err(error) => trouble = Err(error),
+            }
+        }
+        let authority = match stored.authority {
+            Ok(authority) => authority,
+            Err(error) => return trouble.and(Err(error.into())),
+        };
+
+        let mut wanted = stored.bundle;
+        wanted.retain_valid(now, MAX_AUTHORITIES);
+        let mut configuration = configuration;
+        if let Some(current) = &configuration
+            && live_bundles(current).any(|live| live != wanted)
+        {
+            match self.write_bundle(current, &wanted).await {
+                Ok(written) => {
+                    tracing::info!(authorities = wanted.len(), "caBundle written");
+                    configuration = Some(written);
+                    self.configuration = Some(configuration.clone());
+                }
+                Err(Trouble::Bundle(error)) if is_conflict(&error) => {}
+                Err(error) => trouble = Err(error),
+            }
+        }
+
+        self.renew_leaf(&authority, configuration.as_ref(), now)?;
+        if configuration.is_none() {
+            return Err(Trouble::NoConfiguration);
+        }
+        trouble
+    }
+
+    /// Issues a certificate when there is none, when it is old, and when a new authority has been
+    /// trusted for long enough.
+    fn renew_leaf(
+        &mut self,
+        authority: &Authority,
+        configuration: Option<&MutatingWebhookConfiguration>,
+        now: SystemTime,
+    ) -> Result<(), Trouble> {
+        let is_live = |certificate: &CertificateDer<'_>| {
+            let mut bundles = configuration.into_iter().flat_map(live_bundles).peekable();
+            bundles.peek().is_some() && bundles.all(|bundle| bundle.contains(certificate))
+        };
+        let current = authority.certificate();
+        if !is_live(current) {
+            self.trusted = None;
+        } else if self
+            .trusted
+            .as_ref()
+            .is_none_or(|(trusted, _)| trusted != current)
+        {
+            self.trusted = Some((current.clone(), now));
+        }
+
+        let is_due = match &self.leaf {
+            None => true,
+            Some(leaf) if leaf.issuer == *current => now >= leaf.renew_at,
+            Some(leaf) => self.trusted.as_ref().is_some_and(|(_, since)| {
+                !is_live(&leaf.issuer) || now.duration_since(*since).is_ok_and(|it| it >= SETTLING)
+            }),
+        };
+        if is_due {
+            let leaf = authority.issue(&self.names, now)?;
+            self.serving.replace(leaf.certified);
+            self.leaf = Some(Issued {
+                issuer: current.clone(),
+                renew_at: leaf.renew_at,
+            });
+            tracing::info!("serving certificate issued");
+        }
+        self.serving
+            .set_trusted(self.leaf.as_ref().is_some_and(|leaf| is_live(&leaf.issuer)));
+        Ok(())
+    }
+
+    /// Makes an authority and writes it before the ones that replicas may still serve with.
+    async fn write_authority(
+        &self,
+        secret: Option<&Secret>,
+        configuration: Option<&MutatingWebhookConfiguration>,
+        stored: &Stored,
+        now: SystemTime,
+    ) -> Result<Secret, Trouble> {
+        let (authority, key) = Authority::generate(now)?;
+        let mut bundle = Bundle::default();
+        bundle.push(authority.certificate().clone());
+        bundle.merge(stored.bundle.clone());
+        configuration
+            .into_iter()
+            .flat_map(live_bundles)
+            .for_each(|live| bundle.merge(live));
+        bundle.retain_valid(now, MAX_AUTHORITIES);
+
+        let data = json!({
+            CERTIFICATE_KEY: STANDARD.encode(bundle.to_pem()),
+            PRIVATE_KEY: STANDARD.encode(&key),
+        });
+        let written = match secret {
+            Some(secret) => {
+                let patch = json!({
+                    "metadata": { "resourceVersion": secret.metadata.resource_version },
+                    "data": data,
+                });
+                let params = PatchParams::default();
+                self.secrets
+                    .patch(SECRET, &params, &Patch::Merge(patch))
+                    .await
+            }
+            None => {
+                let metadata = ObjectMeta {
+                    name: Some(SECRET.to_owned()),
+                    ..ObjectMeta::default()
+                };
+                let mut secret = Secret {
+                    metadata,
+                    ..Secret::default()
+                };
+                secret.string_data = Some(
+                    [(CERTIFICATE_KEY, bundle.to_pem()), (PRIVATE_KEY, key)]
+                        .map(|(name, value)| (name.to_owned(), value))
+                        .into(),
+                );
+                self.secrets.create(&PostParams::default(), &secret).await
+            }
+        };
+        written.map_err(Trouble::Secret)
+    }
+
+    async fn write_bundle(
+        &self,
+        configuration: &MutatingWebhookConfiguration,
+        wanted: &Bundle,
+    ) -> Result<MutatingWebhookConfiguration, Trouble> {
+        let encoded = STANDARD.encode(wanted.to_pem());
+        // A resource version in a patch makes the API server refuse it when the object has changed.
+        let mut operations = vec![json!({
+            "op": "replace",
+            "path": "/metadata/resourceVersion",
+            "value": configuration.metadata.resource_version,
+        })];
+        operations.extend(
+            live_bundles(configuration)
+                .enumerate()
+                .filter_map(|(index, live)| {
+                    (live != *wanted).then(|| {
+                        json!({
+                            "op": "add",
+                            "path": format!("/webhooks/{index}/clientConfig/caBundle"),
+                            "value": encoded,
+                        })
+                    })
+                }),
+        );
+        let patch: json_patch::Patch = serde_json::from_value(operations.into())
+            .map_err(|error| Trouble::Bundle(kube::Error::SerdeError(error)))?;
+        self.configurations
+            .patch(
+                CONFIGURATION,
+                &PatchParams::default(),
+                &Patch::<()>::Json(patch),
+            )
+            .await
+            .map_err(Trouble::Bundle)
+    }
+
+    /// Logs trouble once, not at every attempt.
+    fn tell(&mut self, result: Result<(), Trouble>) {
+        let text = result
+            .err()
+            .map(|trouble| trouble.to_string())
+            .unwrap_or_default();
+        if !text.is_empty() && text != self.told {
+            tracing::warn!("{text}");
+        }
+        self.told = text;
+    }
+}
+
+/// What the Secret holds.
+struct Stored {
+    authority: Result<Authority, AuthorityError>,
+    bundle: Bundle,
+}
+
+impl Stored {
+    fn of(secret: Option<&Secret>) -> Self {
+        let data = secret.and_then(|secret| secret.data.as_ref());
+        let value = |key: &str| {
+            data.and_then(|data| data.get(key))
+                .map(|it| it.0.as_slice())
+        };
+        let [certificate, key] =
+            [CERTIFICATE_KEY, PRIVATE_KEY].map(|key| value(key).unwrap_or_default());
+        Self {
+            authority: Authority::parse(certificate, key),
+            bundle: Bundle::parse(certificate),
+        }
+    }
+}
+
+fn live_bundles(configuration: &MutatingWebhookConfiguration) -> impl Iterator<Item = Bundle> + '_ {
+    configuration.webhooks.iter().flatten().map(|webhook| {
+        let bundle = webhook.client_config.ca_bundle.as_ref();
+        bundle
+            .map(|bytes| Bundle::parse(&bytes.0))
+            .unwrap_or_default()
+    })
+}
+
+fn service_names(namespace: &str) -> Vec<String> {
+    ["", ".svc", ".svc.cluster.local"]
+        .into_iter()
+        .map(|domain| format!("{SERVICE}.{namespace}{domain}"))
+        .chain([SERVICE.to_owned()])
+        .collect()
+}
+
+fn is_conflict(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 409)
+}

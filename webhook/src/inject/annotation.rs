@@ -1,0 +1,193 @@
+//! What a pod's annotations ask for, and what in them looks mistaken.
+
+use contract::{annotation as key, label, metadata, token};
+
+use super::account::Account;
+use super::config::{Bindings, Config};
+use super::denial::{Denial, Shown};
+use super::guid;
+use super::marker;
+use super::pod::Pod;
+
+/// The pod's requests, with the service account's and the cluster's behind them.
+#[derive(Debug)]
+pub(super) struct Wishes<'a> {
+    /// The proxy's port, when the pod wants the proxy.
+    pub(super) proxy_port: Option<u16>,
+    pub(super) expiration_seconds: u32,
+    pub(super) audience: &'a str,
+    pub(super) bindings: Option<&'a Bindings>,
+    skipped: &'a str,
+}
+
+impl<'a> Wishes<'a> {
+    pub(super) fn read(
+        pod: &'a Pod<'a>,
+        config: &'a Config,
+        account: &Account,
+    ) -> Result<Self, Denial> {
+        let bindings = config.bindings.as_ref().filter(|bindings| {
+            let asked = pod.annotation(&bindings.annotation).unwrap_or_default();
+            asked.trim().eq_ignore_ascii_case("true")
+        });
+        Ok(Self {
+            proxy_port: proxy_port(pod)?,
+            expiration_seconds: expiration(pod, account)?,
+            audience: bindings.map_or(&config.audience, |bindings| &bindings.audience),
+            bindings,
+            skipped: pod.annotation(key::SKIP_CONTAINERS).unwrap_or_default(),
+        })
+    }
+
+    /// Whether the container of this name gets nothing.
+    pub(super) fn skips(&self, container: &str) -> bool {
+        self.skipped_names().any(|name| name == container)
+    }
+
+    fn skipped_names(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        let names = self.skipped.split([';', ',']).map(str::trim);
+        names.filter(|name| !name.is_empty())
+    }
+}
+
+/// Tells the user of what has no effect, and of values that cannot be right.
+pub(super) fn warn(
+    pod: &Pod<'_>,
+    config: &Config,
+    account: &Account,
+    wishes: &Wishes<'_>,
+    warnings: &mut Vec<String>,
+) {
+    let owner = pod.service_account();
+    if !account.client_id.is_empty() && !guid::is_guid(&account.client_id) {
+        warnings.push(format!(
+            "service account {owner} has annotation {} with value {}: that is not a client id (a \
+             GUID)",
+            key::CLIENT_ID,
+            Shown::new(&account.client_id)
+        ));
+    }
+    if !account.tenant_id.is_empty() && !guid::is_tenant(&account.tenant_id) {
+        warnings.push(format!(
+            "service account {owner} has annotation {} with value {}: that is not a tenant (a GUID \
+             or a domain)",
+            key::TENANT_ID,
+            Shown::new(&account.tenant_id)
+        ));
+    }
+    for name in &account.unknown {
+        let hint = hint(name, ACCOUNT_KEYS, POD_KEYS, "it belongs on the pod");
+        warnings.push(format!(
+            "service account {owner}: unknown annotation {name}{hint}"
+        ));
+    }
+    for name in pod.metadata.annotations.iter().flat_map(|it| it.own_keys()) {
+        let known = POD_KEYS.contains(&name)
+            || config
+                .bindings
+                .as_ref()
+                .is_some_and(|bindings| bindings.annotation == name);
+        if known {
+            continue;
+        }
+        let hint = if name == label::USE {
+            ": it is a label".to_owned()
+        } else if name
+            .strip_prefix(label::USE)
+            .is_some_and(|suffix| suffix.starts_with('-'))
+        {
+            ": the webhook is not configured for identity bindings of this name".to_owned()
+        } else {
+            hint(
+                name,
+                POD_KEYS,
+                ACCOUNT_KEYS,
+                "it belongs on the service account",
+            )
+        };
+        warnings.push(format!("pod: unknown annotation {name}{hint}"));
+    }
+    for name in pod.metadata.labels.iter().flat_map(|it| it.own_keys()) {
+        if name != label::USE {
+            warnings.push(format!("pod: unknown label {name}"));
+        }
+    }
+    for name in wishes.skipped_names() {
+        if pod
+            .all_containers()
+            .all(|(_, _, container)| container.name.as_str() != name)
+        {
+            warnings.push(format!(
+                "pod has annotation {}: there is no container {}",
+                key::SKIP_CONTAINERS,
+                Shown::new(name)
+            ));
+        }
+    }
+}
+
+const POD_KEYS: &[&str] = &[
+    key::SERVICE_ACCOUNT_TOKEN_EXPIRATION,
+    key::SKIP_CONTAINERS,
+    key::INJECT_PROXY_SIDECAR,
+    key::PROXY_SIDECAR_PORT,
+    marker::ANNOTATION,
+];
+
+const ACCOUNT_KEYS: &[&str] = &[
+    key::CLIENT_ID,
+    key::TENANT_ID,
+    key::SERVICE_ACCOUNT_TOKEN_EXPIRATION,
+];
+
+fn hint(name: &str, keys: &[&str], keys_elsewhere: &[&str], elsewhere: &str) -> String {
+    if keys_elsewhere.contains(&name) {
+        return format!(": {elsewhere}");
+    }
+    const MAX_DISTANCE: usize = 3;
+    let close = keys.iter().map(|key| (strsim::levenshtein(name, key), key));
+    match close
+        .filter(|(distance, _)| *distance <= MAX_DISTANCE)
+        .min()
+    {
+        Some((_, key)) => format!(": did you mean {key}?"),
+        None => String::new(),
+    }
+}
+
+fn proxy_port(pod: &Pod<'_>) -> Result<Option<u16>, Denial> {
+    let wanted = pod.annotation(key::INJECT_PROXY_SIDECAR).unwrap_or("false");
+    let trimmed = wanted.trim();
+    if trimmed.eq_ignore_ascii_case("false") {
+        return Ok(None);
+    }
+    if !trimmed.eq_ignore_ascii_case("true") {
+        return Err(Denial::InjectProxySidecar(Shown::new(wanted)));
+    }
+    let Some(port) = pod.annotation(key::PROXY_SIDECAR_PORT) else {
+        return Ok(Some(metadata::DEFAULT_PROXY_PORT));
+    };
+    match port.trim().parse() {
+        Ok(0) | Err(_) => Err(Denial::Port(Shown::new(port))),
+        Ok(metadata::PORT) => Err(Denial::PortOfMetadata),
+        Ok(port) => Ok(Some(port)),
+    }
+}
+
+fn expiration(pod: &Pod<'_>, account: &Account) -> Result<u32, Denial> {
+    let (owner, value) = match pod.annotation(key::SERVICE_ACCOUNT_TOKEN_EXPIRATION) {
+        Some(value) => ("pod".to_owned(), value),
+        None => match account.token_expiration.as_deref() {
+            Some(value) => (format!("service account {}", pod.service_account()), value),
+            None => return Ok(token::DEFAULT_EXPIRATION_SECONDS),
+        },
+    };
+    let allowed = token::MIN_EXPIRATION_SECONDS..=token::MAX_EXPIRATION_SECONDS;
+    match value.trim().parse() {
+        Ok(seconds) if allowed.contains(&seconds) => Ok(seconds),
+        _ => Err(Denial::Expiration {
+            owner,
+            value: Shown::new(value),
+        }),
+    }
+}

@@ -1,0 +1,143 @@
+//! What to add to a pod: plain values in, a patch or a refusal out. No I/O and no clock.
+//!
+//! The webhook only adds. It reads the few fields in [`pod`], writes nothing of them back, and a
+//! second run over its own result adds nothing. The one thing that it replaces is an identity that
+//! it injected itself, when another webhook changed the service account in between (azwi#1475).
+
+mod account;
+mod annotation;
+mod config;
+mod denial;
+mod environment;
+mod guid;
+mod marker;
+mod patch;
+mod pod;
+mod sidecar;
+mod spec;
+mod token;
+
+pub use account::Account;
+pub use config::{Bindings, CaSource, Config, Sidecar};
+pub use denial::Denial;
+pub use guid::is_tenant;
+pub use patch::{Operation, Patch};
+pub use pod::Pod;
+pub(crate) use pod::Text;
+pub(crate) use token::CA_FILE;
+
+use annotation::Wishes;
+use contract::{annotation as key, container, label};
+use marker::Marker;
+use pod::Container;
+use token::TokenVolume;
+
+/// What the webhook answers for a pod that it admits.
+#[derive(Debug, Default)]
+pub struct Injection<'a> {
+    /// The operations, none when there is nothing to add.
+    pub patch: Patch<'a>,
+    /// Sentences for the user, shown by kubectl.
+    pub warnings: Vec<String>,
+    /// What the pod has now, for the audit log: `token`, or `token,proxy`.
+    pub injected: &'static str,
+}
+
+/// Whether the pod asks for anything: the label `azure.workload.identity/use: "true"`.
+pub fn is_wanted(pod: &Pod<'_>) -> bool {
+    pod.label(label::USE) == Some("true")
+}
+
+/// The operations that give `pod` its identity.
+///
+/// # Errors
+///
+/// A [`Denial`] when the pod or its service account asks for something that cannot work.
+pub fn inject<'a>(
+    pod: &'a Pod<'a>,
+    config: &'a Config,
+    account: &'a Account,
+) -> Result<Injection<'a>, Denial> {
+    let wishes = Wishes::read(pod, config, account)?;
+    if let Some(port) = wishes.proxy_port {
+        sidecar::check(pod, port)?;
+    }
+
+    let mut warnings = Vec::new();
+    annotation::warn(pod, config, account, &wishes, &mut warnings);
+    let mut patch = Patch::default();
+    let mut volume = TokenVolume::choose(pod, &wishes, &mut warnings);
+    let identity = environment::Identity::new(config, account, &wishes);
+    let marker = Marker::of(pod);
+
+    // Indexes are those of the pod as it came: insertions at the front come last.
+    let mut kept = Vec::new();
+    let mut without_client_id = false;
+    for (list, index, existing) in pod.all_containers() {
+        if is_left_alone(existing, &wishes) {
+            continue;
+        }
+        let place = format!("/spec/{list}/{index}");
+        let (mounts, token_file) = volume.mounts_for(existing, &wishes);
+        patch.extend_list(
+            &format!("{place}/volumeMounts"),
+            existing.volume_mounts.as_ref().map(Vec::len),
+            mounts,
+        );
+        let variables = identity.variables_for(existing, config, token_file);
+        marker.replace_outdated(existing, &place, &identity, &mut patch);
+        kept.extend(marker::kept(existing, &identity));
+        without_client_id |=
+            identity.client_id.is_empty() && !existing.sets(contract::variable::CLIENT_ID);
+        patch.extend_list(
+            &format!("{place}/env"),
+            existing.env.as_ref().map(Vec::len),
+            variables,
+        );
+    }
+    if without_client_id {
+        warnings.push(format!(
+            "service account {} has no annotation {}: {} is not set",
+            pod.service_account(),
+            key::CLIENT_ID,
+            contract::variable::CLIENT_ID
+        ));
+    }
+
+    volume.add(pod, &mut patch);
+    let mut annotations = marker.update(&identity, kept);
+    if let Some(port) = wishes.proxy_port {
+        sidecar::insert(
+            pod,
+            config,
+            &wishes,
+            &identity,
+            &volume,
+            port,
+            &mut patch,
+            &mut warnings,
+        );
+        annotations.extend(sidecar::default_container(pod, config));
+    }
+    patch.annotate(pod, annotations);
+
+    let injected = if wishes.proxy_port.is_some() {
+        "token,proxy"
+    } else {
+        "token"
+    };
+    Ok(Injection {
+        patch,
+        warnings,
+        injected,
+    })
+}
+
+fn is_left_alone(existing: &Container<'_>, wishes: &Wishes<'_>) -> bool {
+    match existing.name.as_str() {
+        // It needs neither token nor identity.
+        container::PROXY_INIT => true,
+        container::PROXY => false,
+        name => wishes.skips(name),
+    }
+}

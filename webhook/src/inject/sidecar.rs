@@ -1,0 +1,232 @@
+//! `azwi-proxy-init` and `azwi-proxy`: their place in the pod, their form, and the pods that cannot
+//! have them.
+
+use std::borrow::Cow;
+
+use contract::{container, variable};
+
+use super::annotation::Wishes;
+use super::config::Config;
+use super::denial::{Denial, Shown};
+use super::environment::Identity;
+use super::patch::Patch;
+use super::pod::{Container as Existing, Pod};
+use super::spec::{
+    Capabilities, Container, ContainerPort, EnvVar, Exec, ExecHandler, Lifecycle, Probe,
+    SeccompProfile, SecurityContext,
+};
+use super::token::TokenVolume;
+
+/// Names the container that `kubectl logs` and `kubectl exec` mean when they name none.
+pub(super) const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
+
+/// Refuses pods in which the redirect would not work, or would not be safe.
+pub(super) fn check(pod: &Pod<'_>, port: u16) -> Result<(), Denial> {
+    if pod.spec.host_network == Some(true) {
+        return Err(Denial::HostNetwork);
+    }
+    if pod.is_windows() {
+        return Err(Denial::Windows);
+    }
+    let of_pod = pod
+        .spec
+        .security_context
+        .as_ref()
+        .and_then(|context| context.run_as_user);
+    for (list, _, existing) in pod.all_containers() {
+        if is_injected(existing) {
+            continue;
+        }
+        let own = existing
+            .security_context
+            .as_ref()
+            .and_then(|context| context.run_as_user);
+        if own.or(of_pod) == Some(container::PROXY_UID.into()) {
+            return Err(Denial::ProxyUid(Shown::new(existing.name.as_str())));
+        }
+        let runs_beside_proxy = list == "containers" || existing.is_native_sidecar();
+        let mut ports = existing.ports.iter().flatten();
+        if runs_beside_proxy
+            && ports.any(|it| it.is_tcp() && it.container_port == Some(port.into()))
+        {
+            let container = Shown::new(existing.name.as_str());
+            return Err(Denial::PortTaken { container, port });
+        }
+    }
+    Ok(())
+}
+
+/// Adds the containers that the pod lacks. The redirect stands first, then the proxy, then the
+/// user's init containers: none of them reaches the node's identity.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one place where everything comes together"
+)]
+pub(super) fn insert<'a>(
+    pod: &'a Pod<'a>,
+    config: &'a Config,
+    wishes: &Wishes<'a>,
+    identity: &Identity<'a>,
+    volume: &TokenVolume<'a>,
+    port: u16,
+    patch: &mut Patch<'a>,
+    warnings: &mut Vec<String>,
+) {
+    let init_index = position(pod.init_containers(), container::PROXY_INIT);
+    let has_proxy = has_proxy(pod);
+    let init_length = pod.spec.init_containers.as_ref().map(Vec::len);
+    let native = config.sidecar.native;
+
+    let (mounts, token_file) = volume.mounts_for_new(wishes);
+    let proxy = || {
+        let named = Existing::named(container::PROXY);
+        let env = identity.variables_for(&named, config, token_file);
+        let mut proxy = proxy(config, port, env);
+        proxy.volume_mounts = mounts;
+        proxy
+    };
+
+    let mut first = Vec::new();
+    if init_index.is_none() {
+        first.push(proxy_init(config, port));
+    }
+    if !has_proxy && native {
+        first.push(proxy());
+    } else if !has_proxy {
+        let length = pod.spec.containers.as_ref().map(Vec::len);
+        patch.insert("/spec/containers", length, 0, vec![proxy()]);
+    }
+    let after_init = init_index.map_or(0, |index| index + 1);
+    patch.insert("/spec/initContainers", init_length, after_init, first);
+
+    for early in pod
+        .init_containers()
+        .iter()
+        .take(init_index.unwrap_or_default())
+    {
+        if !is_injected(early) {
+            warnings.push(format!(
+                "init container {} runs before {}: its metadata requests reach the node's own \
+                 identity",
+                early.name.as_str(),
+                container::PROXY_INIT
+            ));
+        }
+    }
+}
+
+/// Lets kubectl go on to mean the user's container, although the proxy is first now.
+pub(super) fn default_container(pod: &Pod<'_>, config: &Config) -> Option<(&'static str, String)> {
+    let first = pod.containers().first()?;
+    let becomes_second = !config.sidecar.native && !has_proxy(pod);
+    (becomes_second && pod.annotation(DEFAULT_CONTAINER).is_none())
+        .then(|| (DEFAULT_CONTAINER, first.name.as_str().to_owned()))
+}
+
+fn has_proxy(pod: &Pod<'_>) -> bool {
+    [pod.containers(), pod.init_containers()]
+        .into_iter()
+        .any(|containers| position(containers, container::PROXY).is_some())
+}
+
+fn position(containers: &[Existing<'_>], name: &str) -> Option<usize> {
+    containers
+        .iter()
+        .position(|container| container.name.as_str() == name)
+}
+
+fn is_injected(existing: &Existing<'_>) -> bool {
+    [container::PROXY, container::PROXY_INIT].contains(&existing.name.as_str())
+}
+
+fn proxy_init(config: &Config, port: u16) -> Container<'_> {
+    let sidecar = &config.sidecar;
+    Container {
+        name: container::PROXY_INIT,
+        image: &sidecar.init_image,
+        image_pull_policy: &sidecar.pull_policy,
+        command: Some(["/proxy-init"]),
+        args: Vec::new(),
+        env: vec![EnvVar {
+            name: variable::PROXY_PORT,
+            value: Cow::Owned(port.to_string()),
+        }],
+        ports: None,
+        volume_mounts: Vec::new(),
+        resources: Cow::Borrowed(&*sidecar.init_resources),
+        // Uid 0, since a capability that is added reaches no other user's process.
+        security_context: security_context(0, Some(["NET_ADMIN"])),
+        lifecycle: None,
+        restart_policy: None,
+        startup_probe: None,
+        termination_message_policy: "FallbackToLogsOnError",
+    }
+}
+
+fn proxy<'a>(config: &'a Config, port: u16, env: Vec<EnvVar<'a>>) -> Container<'a> {
+    let sidecar = &config.sidecar;
+    let port_flag = format!("--proxy-port={port}");
+    let level_flag = format!("--log-level={}", sidecar.log_level);
+    let probe = Exec {
+        command: vec![
+            "/proxy".to_owned(),
+            port_flag.clone(),
+            "--probe".to_owned(),
+            level_flag.clone(),
+        ],
+    };
+    let (lifecycle, startup_probe) = if sidecar.native {
+        // The next init container starts when this has succeeded.
+        let probe = Probe {
+            exec: probe,
+            failure_threshold: 60,
+            period_seconds: 1,
+            timeout_seconds: 5,
+        };
+        (None, Some(probe))
+    } else {
+        // The next container starts when this has returned.
+        (
+            Some(Lifecycle {
+                post_start: ExecHandler { exec: probe },
+            }),
+            None,
+        )
+    };
+    Container {
+        name: container::PROXY,
+        image: &sidecar.image,
+        image_pull_policy: &sidecar.pull_policy,
+        command: None,
+        args: vec![port_flag, level_flag],
+        env,
+        ports: Some([ContainerPort {
+            container_port: port,
+        }]),
+        volume_mounts: Vec::new(),
+        resources: Cow::Borrowed(&*sidecar.resources),
+        security_context: security_context(container::PROXY_UID, None),
+        lifecycle,
+        restart_policy: sidecar.native.then_some("Always"),
+        startup_probe,
+        termination_message_policy: "FallbackToLogsOnError",
+    }
+}
+
+fn security_context(uid: u32, capability: Option<[&'static str; 1]>) -> SecurityContext {
+    SecurityContext {
+        allow_privilege_escalation: false,
+        capabilities: Capabilities {
+            add: capability,
+            drop: ["ALL"],
+        },
+        privileged: false,
+        read_only_root_filesystem: true,
+        run_as_group: uid,
+        run_as_non_root: uid != 0,
+        run_as_user: uid,
+        seccomp_profile: SeccompProfile {
+            kind: "RuntimeDefault",
+        },
+    }
+}

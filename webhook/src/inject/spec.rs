@@ -1,0 +1,148 @@
+//! The pieces of a pod that the webhook writes, in the API's spelling.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct EnvVar<'a> {
+    pub(super) name: &'a str,
+    pub(super) value: Cow<'a, str>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct VolumeMount<'a> {
+    pub(super) name: &'a str,
+    pub(super) mount_path: &'a str,
+    pub(super) read_only: bool,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Volume<'a> {
+    pub(super) name: &'a str,
+    pub(super) projected: Projected<'a>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Projected<'a> {
+    pub(super) sources: [Source<'a>; 1],
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum Source<'a> {
+    #[serde(rename_all = "camelCase")]
+    ClusterTrustBundle {
+        signer_name: &'a str,
+        label_selector: LabelSelector<'a>,
+        path: &'a str,
+    },
+    ConfigMap {
+        name: &'a str,
+        items: [KeyToPath<'a>; 1],
+    },
+    #[serde(rename_all = "camelCase")]
+    ServiceAccountToken {
+        audience: &'a str,
+        expiration_seconds: u32,
+        path: &'a str,
+    },
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct LabelSelector<'a> {
+    pub(super) match_labels: &'a BTreeMap<String, String>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct KeyToPath<'a> {
+    pub(super) key: &'a str,
+    pub(super) path: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Container<'a> {
+    pub(super) name: &'static str,
+    pub(super) image: &'a str,
+    pub(super) image_pull_policy: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) command: Option<[&'static str; 1]>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) args: Vec<String>,
+    pub(super) env: Vec<EnvVar<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) ports: Option<[ContainerPort; 1]>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) volume_mounts: Vec<VolumeMount<'a>>,
+    pub(super) resources: Cow<'a, RawValue>,
+    pub(super) security_context: SecurityContext,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) lifecycle: Option<Lifecycle>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) restart_policy: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) startup_probe: Option<Probe>,
+    pub(super) termination_message_policy: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ContainerPort {
+    pub(super) container_port: u16,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct SecurityContext {
+    pub(super) allow_privilege_escalation: bool,
+    pub(super) capabilities: Capabilities,
+    pub(super) privileged: bool,
+    pub(super) read_only_root_filesystem: bool,
+    pub(super) run_as_group: u32,
+    pub(super) run_as_non_root: bool,
+    pub(super) run_as_user: u32,
+    pub(super) seccomp_profile: SeccompProfile,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Capabilities {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) add: Option<[&'static str; 1]>,
+    pub(super) drop: [&'static str; 1],
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct SeccompProfile {
+    #[serde(rename = "type")]
+    pub(super) kind: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Lifecycle {
+    pub(super) post_start: ExecHandler,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct ExecHandler {
+    pub(super) exec: Exec,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Exec {
+    pub(super) command: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Probe {
+    pub(super) exec: Exec,
+    pub(super) failure_threshold: u32,
+    pub(super) period_seconds: u32,
+    pub(super) timeout_seconds: u32,
+}

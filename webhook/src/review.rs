@@ -1,0 +1,222 @@
+//! AdmissionReview, versions v1 and v1beta1: its bytes to a request, an answer to its bytes.
+
+use std::collections::BTreeMap;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::inject::{Injection, Pod, Text};
+
+/// A request of the API server's, borrowed from its body.
+#[derive(Debug)]
+pub struct Review<'a> {
+    api_version: Text<'a>,
+    request: Request<'a>,
+}
+
+impl<'a> Review<'a> {
+    /// Reads a body.
+    ///
+    /// # Errors
+    ///
+    /// When it is no AdmissionReview of a known version.
+    pub fn parse(body: &'a [u8]) -> Result<Self, Malformed> {
+        let Envelope {
+            api_version,
+            kind,
+            request,
+        } = serde_json::from_slice(body)?;
+        if kind.as_str() != "AdmissionReview" {
+            return Err(Malformed::Kind(kind.as_str().chars().take(63).collect()));
+        }
+        if !API_VERSIONS.contains(&api_version.as_str()) {
+            return Err(Malformed::Version(
+                api_version.as_str().chars().take(63).collect(),
+            ));
+        }
+        let request = request.ok_or(Malformed::NoRequest)?;
+        if request.uid.as_str().is_empty() {
+            return Err(Malformed::NoUid);
+        }
+        Ok(Self {
+            api_version,
+            request,
+        })
+    }
+
+    /// The namespace of the object. The object itself may not have it yet.
+    pub fn namespace(&self) -> &str {
+        self.request.namespace.as_str()
+    }
+
+    /// The pod, when the review is about the creation of one.
+    pub fn pod(&self) -> Option<&Pod<'a>> {
+        let request = &self.request;
+        let is_creation = request.resource.group.as_str().is_empty()
+            && request.resource.resource.as_str() == "pods"
+            && request.sub_resource.as_str().is_empty()
+            && request.operation.as_str() == "CREATE";
+        request.object.as_ref().filter(|_| is_creation)
+    }
+
+    /// The body of the answer.
+    ///
+    /// # Errors
+    ///
+    /// None that is known of: what is written has no map with odd keys.
+    pub fn answer(&self, verdict: &Verdict<'_>) -> Result<Vec<u8>, serde_json::Error> {
+        let mut response = Response {
+            uid: self.request.uid.as_str(),
+            allowed: true,
+            patch_type: None,
+            patch: None,
+            status: None,
+            warnings: &[],
+            audit_annotations: BTreeMap::new(),
+        };
+        match verdict {
+            Verdict::Admitted => {}
+            Verdict::Injected(injection) => {
+                if !injection.patch.is_empty() {
+                    response.patch_type = Some("JSONPatch");
+                    response.patch = Some(STANDARD.encode(serde_json::to_vec(&injection.patch)?));
+                }
+                response.warnings = &injection.warnings;
+                response
+                    .audit_annotations
+                    .insert("injected", injection.injected);
+            }
+            Verdict::Refused {
+                code,
+                reason,
+                message,
+            } => {
+                response.allowed = false;
+                response.status = Some(Status {
+                    status: "Failure",
+                    message,
+                    reason,
+                    code: *code,
+                });
+            }
+        }
+        serde_json::to_vec(&Answer {
+            api_version: self.api_version.as_str(),
+            kind: "AdmissionReview",
+            response,
+        })
+    }
+}
+
+/// What becomes of the object.
+#[derive(Debug)]
+pub enum Verdict<'a> {
+    /// It passes as it is: it does not concern us.
+    Admitted,
+    /// It passes with additions.
+    Injected(Injection<'a>),
+    /// It is refused.
+    Refused {
+        /// The HTTP status of the API server's answer: 4xx for a mistake of the user's, 5xx for
+        /// trouble in the cluster.
+        code: u16,
+        /// The machine-readable reason that goes with the code.
+        reason: &'static str,
+        /// What the user reads.
+        message: String,
+    },
+}
+
+/// Why a body is no review.
+#[derive(Debug, Error)]
+pub enum Malformed {
+    /// Not JSON, or not of the right shape.
+    #[error("the body is no AdmissionReview: {0}")]
+    Json(#[from] serde_json::Error),
+    /// Another object.
+    #[error("the body is no AdmissionReview: its kind is {0:?}")]
+    Kind(String),
+    /// A review of an answer, perhaps.
+    #[error("the AdmissionReview has no request")]
+    NoRequest,
+    /// The answer could not be matched.
+    #[error("the AdmissionReview's request has no uid")]
+    NoUid,
+    /// A version that is not known.
+    #[error("AdmissionReview has apiVersion {0:?}: only admission.k8s.io/v1 and v1beta1 are known")]
+    Version(String),
+}
+
+const API_VERSIONS: [&str; 2] = ["admission.k8s.io/v1", "admission.k8s.io/v1beta1"];
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Envelope<'a> {
+    #[serde(borrow, default)]
+    api_version: Text<'a>,
+    #[serde(borrow, default)]
+    kind: Text<'a>,
+    #[serde(borrow)]
+    request: Option<Request<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Request<'a> {
+    #[serde(borrow)]
+    uid: Text<'a>,
+    #[serde(borrow)]
+    resource: Resource<'a>,
+    #[serde(borrow)]
+    sub_resource: Text<'a>,
+    #[serde(borrow)]
+    operation: Text<'a>,
+    #[serde(borrow)]
+    namespace: Text<'a>,
+    #[serde(borrow)]
+    object: Option<Pod<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Resource<'a> {
+    #[serde(borrow)]
+    group: Text<'a>,
+    #[serde(borrow)]
+    resource: Text<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer<'a> {
+    api_version: &'a str,
+    kind: &'static str,
+    response: Response<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Response<'a> {
+    uid: &'a str,
+    allowed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<Status<'a>>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    warnings: &'a [String],
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    audit_annotations: BTreeMap<&'static str, &'static str>,
+}
+
+#[derive(Serialize)]
+struct Status<'a> {
+    status: &'static str,
+    message: &'a str,
+    reason: &'static str,
+    code: u16,
+}

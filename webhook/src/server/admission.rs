@@ -1,0 +1,183 @@
+//! `POST /mutate-v1-pod`.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::{Request, StatusCode};
+use tokio::time::timeout;
+
+use crate::accounts::{Accounts, LookupError};
+use crate::inject::{self, Config, Denial};
+use crate::metrics::{Metrics, Outcome};
+use crate::review::{Review, Verdict};
+
+/// The path that the webhook configuration names.
+pub const PATH: &str = "/mutate-v1-pod";
+
+/// Twice the API server's own limit of 3 MB for an object, and room for the envelope.
+const MAX_BODY: usize = 7 * 1024 * 1024;
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What reviews are answered from.
+pub struct Admission {
+    /// The cluster's service accounts.
+    pub accounts: Arc<Accounts>,
+    /// The operator's settings, replaced when the proxy's certificates change.
+    pub config: ArcSwap<Config>,
+    /// Where reviews are counted.
+    pub metrics: Arc<Metrics>,
+}
+
+/// The routes.
+pub fn router(admission: Arc<Admission>) -> Router {
+    Router::new()
+        .route(PATH, post(handle))
+        .with_state(admission)
+}
+
+async fn handle(State(admission): State<Arc<Admission>>, request: Request<Body>) -> Response {
+    let content_type = request
+        .headers()
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    if !is_json(content_type.unwrap_or_default()) {
+        return refuse(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "send an AdmissionReview as application/json",
+        );
+    }
+    let body = match read(request.into_body()).await {
+        Ok(body) => body,
+        Err((status, reason)) => return refuse(status, reason),
+    };
+    match admission.review(&body).await {
+        Ok(answer) => {
+            let json = HeaderValue::from_static("application/json");
+            ([(CONTENT_TYPE, json)], answer).into_response()
+        }
+        Err((status, reason)) => refuse(status, &reason),
+    }
+}
+
+impl Admission {
+    /// Answers one review. Usually a matter of memory alone.
+    async fn review(&self, body: &[u8]) -> Result<Vec<u8>, (StatusCode, String)> {
+        let since = Instant::now();
+        let review = Review::parse(body).map_err(|error| {
+            self.metrics.count(Outcome::Malformed);
+            (StatusCode::BAD_REQUEST, error.to_string())
+        })?;
+        let config = self.config.load();
+        let account;
+        let (verdict, outcome) = match review.pod().filter(|pod| inject::is_wanted(pod)) {
+            None => (Verdict::Admitted, Outcome::Admitted),
+            Some(pod) => {
+                account = self
+                    .accounts
+                    .find(review.namespace(), pod.service_account())
+                    .await;
+                let judged = match &account {
+                    Ok(Some(account)) => {
+                        inject::inject(pod, &config, account).map_err(Refusal::Mistake)
+                    }
+                    Ok(None) => Err(Refusal::NoAccount(pod.service_account())),
+                    Err(error) => Err(Refusal::Trouble(error)),
+                };
+                match judged {
+                    Ok(injection) => (Verdict::Injected(injection), Outcome::Injected),
+                    Err(refusal) => {
+                        let outcome = refusal.outcome();
+                        let verdict = refusal.verdict(review.namespace());
+                        log(&verdict, review.namespace(), pod.name());
+                        (verdict, outcome)
+                    }
+                }
+            }
+        };
+        let answer = review
+            .answer(&verdict)
+            .map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+        self.metrics.count(outcome);
+        // A namespace that a stranger made up becomes no label: only those with an account do.
+        let namespace = if matches!(verdict, Verdict::Injected(_)) {
+            review.namespace()
+        } else {
+            ""
+        };
+        self.metrics.observe(namespace, since.elapsed());
+        Ok(answer)
+    }
+}
+
+/// Why a pod is not admitted.
+enum Refusal<'a> {
+    Mistake(Denial),
+    NoAccount(&'a str),
+    Trouble(&'a LookupError),
+}
+
+impl Refusal<'_> {
+    fn outcome(&self) -> Outcome {
+        match self {
+            Self::Mistake(_) | Self::NoAccount(_) => Outcome::Denied,
+            Self::Trouble(_) => Outcome::Failed,
+        }
+    }
+
+    fn verdict(self, namespace: &str) -> Verdict<'static> {
+        let (code, reason, message) = match self {
+            Self::Mistake(denial) => (400, "BadRequest", denial.to_string()),
+            Self::NoAccount(name) => (
+                400,
+                "BadRequest",
+                format!("there is no service account {name} in namespace {namespace}"),
+            ),
+            Self::Trouble(error) => (503, "ServiceUnavailable", format!("{error}. Try again")),
+        };
+        Verdict::Refused {
+            code,
+            reason,
+            message,
+        }
+    }
+}
+
+fn log(verdict: &Verdict<'_>, namespace: &str, pod: &str) {
+    if let Verdict::Refused { code, message, .. } = verdict {
+        tracing::info!(namespace, pod, code, "pod refused: {message}");
+    }
+}
+
+fn is_json(content_type: &str) -> bool {
+    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+    media_type.eq_ignore_ascii_case("application/json")
+}
+
+async fn read(body: Body) -> Result<Bytes, (StatusCode, &'static str)> {
+    match timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err((
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "the body is larger than 7 MiB",
+        )),
+        Ok(Err(_)) => Err((StatusCode::BAD_REQUEST, "the body could not be read")),
+        Err(_) => Err((
+            StatusCode::REQUEST_TIMEOUT,
+            "the body did not come within 10 s",
+        )),
+    }
+}
+
+fn refuse(status: StatusCode, reason: &str) -> Response {
+    tracing::debug!(%status, "request refused: {reason}");
+    (status, format!("{reason}\n")).into_response()
+}
