@@ -173,7 +173,7 @@ fn token(state: &State, request: &Request, orders: Orders) -> Response<Bytes> {
         lifetime_seconds: lifetime,
         now,
     };
-    let Ok(token) = sign_token(state, &grant, orders.token) else {
+    let Ok(token) = sign_token(&grant, orders) else {
         return failure(
             StatusCode::INTERNAL_SERVER_ERROR,
             "server_error",

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::clock;
 use crate::jwt::{Jwt, SigningKey};
 use crate::lock;
-use crate::message::{Details, Request, add_header, add_headers, json};
+use crate::message::{Details, Orders, Request, add_header, add_headers, json};
 use crate::model::Vault;
 use crate::state::State;
 
@@ -71,7 +71,7 @@ pub(crate) fn describe(request: &Request) -> Details {
 }
 
 /// Answers a request to a vault's host.
-pub(crate) fn answer(state: &State, request: &Request) -> Response<Bytes> {
+pub(crate) fn answer(state: &State, request: &Request, orders: Orders) -> Response<Bytes> {
     let name = request.host.split('.').next().unwrap_or_default();
     let Some(place) = Place::find(state, name, &request.host) else {
         // The original has no such host in the DNS.
@@ -80,7 +80,7 @@ pub(crate) fn answer(state: &State, request: &Request) -> Response<Bytes> {
             &error("VaultNotFound", "There is no vault of this name."),
         );
     };
-    let mut response = match read(&place, &state.signing_key, request, clock::now()) {
+    let mut response = match read(&place, orders.key, request, clock::now()) {
         Ok(secret) => json(StatusCode::OK, &secret),
         Err(refusal) => refused(&refusal, &place),
     };

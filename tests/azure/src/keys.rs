@@ -76,7 +76,6 @@ async fn fetch(issuer: &Issuer, url: &str) -> Result<KeySet, KeysError> {
         .map_err(|error| failed(describe(&error)))?;
     let response = client
         .get(url)
-        .header("accept", "application/json")
         .send()
         .await
         .and_then(reqwest::Response::error_for_status)

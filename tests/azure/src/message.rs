@@ -7,6 +7,7 @@ use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Response, StatusCode};
 use serde_json::Value;
 
+use crate::jwt::SigningKey;
 use crate::rule::TokenChange;
 
 /// A request with its whole body.
@@ -81,8 +82,10 @@ pub(crate) struct Details {
 }
 
 /// How a service is to answer.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy)]
 pub(crate) struct Orders {
+    /// Entra's key.
+    pub(crate) key: &'static SigningKey,
     pub(crate) token: TokenChange,
     pub(crate) aadsts: Option<u32>,
 }

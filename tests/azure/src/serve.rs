@@ -16,7 +16,7 @@ use crate::message::{Answer, Details, Orders, Request, content};
 use crate::model::{Record, Service, Socket};
 use crate::rule::{self, ConnectionFault, Respond, Subject};
 use crate::socket::{Abort, HalfBody};
-use crate::state::State;
+use crate::state::{State, signing_key};
 use crate::{clock, entra, imds, key_vault, lock};
 
 /// The largest request body that is read.
@@ -77,11 +77,22 @@ pub(crate) async fn serve(
                 Some(rule::Answer::Aadsts(code)) => Some(code),
                 _ => None,
             };
-            let orders = Orders {
-                token: verdict.token,
-                aadsts,
-            };
-            dispatch(&state, service, &request, orders).await
+            match signing_key().await {
+                Ok(key) => {
+                    let orders = Orders {
+                        key,
+                        token: verdict.token,
+                        aadsts,
+                    };
+                    dispatch(&state, service, &request, orders).await
+                }
+                Err(error) => content(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "text/plain",
+                    error.to_string(),
+                )
+                .into(),
+            }
         }
     };
     state
@@ -101,7 +112,7 @@ async fn dispatch(state: &State, service: Service, request: &Request, orders: Or
         Service::Entra => entra::answer(state, request, orders).await,
         Service::TokenProxy => entra::answer_proxied(state, request, orders).await,
         Service::Imds => imds::answer(state, request, orders).into(),
-        Service::KeyVault => key_vault::answer(state, request).into(),
+        Service::KeyVault => key_vault::answer(state, request, orders).into(),
     }
 }
 

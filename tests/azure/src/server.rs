@@ -14,10 +14,9 @@ use crate::certificate::{CertificateError, Certificates};
 use crate::client::{Control, ControlError};
 use crate::control::router;
 use crate::entra::TOKEN_PROXY_BASE;
-use crate::jwt::JwtError;
 use crate::model::Socket;
 use crate::socket::Listener;
-use crate::state::State;
+use crate::state::{State, signing_key};
 
 /// Where the emulators listen. The default is free ports of 127.0.0.1.
 #[derive(Clone, Debug)]
@@ -53,9 +52,6 @@ pub enum StartError {
     /// No certificate.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
-    /// No key for Entra's tokens.
-    #[error(transparent)]
-    Key(#[from] JwtError),
     /// An address cannot be listened on.
     #[error("cannot listen on {address}: {source}; is it on this machine and free?")]
     Bind {
@@ -112,8 +108,10 @@ impl Azure {
         let control = TcpListener::bind(address).await.map_err(failed)?;
         let control_address = control.local_addr().map_err(failed)?;
 
-        let state = Arc::new(State::new(certificates.ca_pem.clone(), switches)?);
+        let state = Arc::new(State::new(certificates.ca_pem.clone(), switches));
         let mut tasks = JoinSet::new();
+        // It takes some seconds; the first token that is due before then waits for it.
+        tasks.spawn(async { signing_key().await.map(drop).map_err(io::Error::other) });
         for listener in listeners {
             tasks.spawn(listener.run(Arc::clone(&state)));
         }

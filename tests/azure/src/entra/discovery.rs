@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::refusal::Refusal;
 use super::token::find_tenant;
-use crate::message::Request;
+use crate::message::{Orders, Request};
 use crate::state::State;
 
 /// The metadata of a tenant, of the endpoints of version 1 or 2 (OpenID Connect Discovery 1.0).
@@ -51,11 +51,16 @@ pub(super) fn configuration(
 }
 
 /// The keys that a tenant's tokens are signed with.
-pub(super) fn keys(state: &State, request: &Request, tenant: &str) -> Result<Value, Refusal> {
+pub(super) fn keys(
+    state: &State,
+    request: &Request,
+    tenant: &str,
+    orders: Orders,
+) -> Result<Value, Refusal> {
     if tenant != "common" {
         find_tenant(state, request, tenant)?;
     }
-    let mut key = json!(state.signing_key.public());
+    let mut key = json!(orders.key.public());
     if let Some(key) = key.as_object_mut() {
         key.insert("use".to_owned(), "sig".into());
     }

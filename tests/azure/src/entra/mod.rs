@@ -74,7 +74,7 @@ pub(crate) async fn answer(state: &State, request: &Request, orders: Orders) -> 
             discovery::configuration(state, request, tenant, 1)
         }
         [tenant, "discovery", "v2.0", "keys"] | [tenant, "discovery", "keys"] => {
-            discovery::keys(state, request, tenant)
+            discovery::keys(state, request, tenant, orders)
         }
         _ => return not_found().into(),
     };

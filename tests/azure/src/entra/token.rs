@@ -14,7 +14,6 @@ use crate::lock;
 use crate::message::{Orders, Request};
 use crate::model::{Application, Kind, Tenant};
 use crate::registry::same_cloud;
-use crate::rule::TokenChange;
 use crate::state::State;
 
 /// How a request came.
@@ -84,7 +83,7 @@ pub(super) async fn answer(
         "token_type": "Bearer",
         "expires_in": grant.lifetime_seconds,
         "ext_expires_in": grant.lifetime_seconds,
-        "access_token": sign(state, &grant, orders.token)?,
+        "access_token": sign(&grant, orders)?,
     });
     if let (Some(refresh_in), Some(body)) = (orders.token.refresh_in, body.as_object_mut()) {
         body.insert("refresh_in".to_owned(), refresh_in.into());
@@ -123,11 +122,7 @@ pub(crate) struct Grant<'a> {
 }
 
 /// Signs the access token of a grant, with the claims of Entra's tokens of version 1.
-pub(crate) fn sign(
-    state: &State,
-    grant: &Grant<'_>,
-    change: TokenChange,
-) -> Result<String, SignFailure> {
+pub(crate) fn sign(grant: &Grant<'_>, orders: Orders) -> Result<String, SignFailure> {
     let issuer = format!("https://sts.windows.net/{}/", grant.tenant);
     let application = grant.application;
     let unique = || Uuid::new_v4().simple().to_string();
@@ -159,11 +154,11 @@ pub(crate) fn sign(
             );
             claims.insert("xms_mirid".to_owned(), path.into());
         }
-        if let Some(bytes) = change.padding_bytes {
+        if let Some(bytes) = orders.token.padding_bytes {
             claims.insert("padding".to_owned(), "x".repeat(bytes).into());
         }
     }
-    state.signing_key.sign(&claims).map_err(|_| SignFailure)
+    orders.key.sign(&claims).map_err(|_| SignFailure)
 }
 
 /// The emulator's own key does not work.
