@@ -1,11 +1,9 @@
 //! The node as its users see it: exit codes, what a failure says, and that nothing is left.
 
+#[cfg(test)]
 mod harness;
 
-use std::process::Command;
-
-use cluster::prepare::Tools;
-use harness::{Machine, NAMESPACES, cluster, finish, fixture, runs, start};
+use harness::{Machine, NAMESPACES, cluster, finish, fixture, image, runs, start};
 use nix::sys::signal::Signal;
 
 const START_A_POD: &str = "
@@ -129,31 +127,4 @@ fn anyone_reads_the_keys_that_sign_tokens() {
     let keys = node.lines(1).concat();
     assert!(node.wait().success());
     assert!(keys.contains(r#""kty":"RSA""#), "{keys}");
-}
-
-/// An archive of the sandbox image's program under another name.
-fn image(name: &str) -> String {
-    let pause = Tools::locate()
-        .expect("a cache folder")
-        .pause
-        .with_file_name("pause");
-    let folder = concat!(env!("CARGO_TARGET_TMPDIR"), "/image");
-    let script = format!(
-        "rm -rf {folder} && mkdir {folder} && cd {folder} && cp {} . &&
-         printf 'FROM scratch\\nCOPY pause /pause\\nENTRYPOINT [\"/pause\"]\\n' >Dockerfile &&
-         buildah='buildah --storage-driver vfs --root storage --runroot run' &&
-         $buildah build --isolation chroot --tag {name} . &&
-         $buildah push {name} oci-archive:image.tar:{name}",
-        pause.display()
-    );
-    let output = Command::new("sh")
-        .args(["-c", &script])
-        .output()
-        .expect("sh starts");
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    format!("{folder}/image.tar")
 }

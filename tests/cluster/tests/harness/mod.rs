@@ -10,11 +10,13 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use cluster::prepare::Tools;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 /// Prints the command's namespaces, a line each.
-pub const NAMESPACES: &str = "for kind in mnt net pid; do readlink /proc/self/ns/$kind; done;";
+pub(crate) const NAMESPACES: &str =
+    "for kind in mnt net pid; do readlink /proc/self/ns/$kind; done;";
 
 /// For each thing that is waited for: a node takes some 6 s to start on an idle machine.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -41,7 +43,7 @@ const SETTINGS: [&str; 6] = [
 ];
 
 /// The program, with all that it needs prepared: that may take minutes, once a machine.
-pub fn cluster() -> Command {
+pub(crate) fn cluster() -> Command {
     static PREPARED: Once = Once::new();
     PREPARED.call_once(|| {
         let status = Command::new(env!("CARGO_BIN_EXE_cluster"))
@@ -53,7 +55,7 @@ pub fn cluster() -> Command {
 }
 
 /// A run of a shell script.
-pub fn runs(script: &str) -> Command {
+pub(crate) fn runs(script: &str) -> Command {
     let mut command = cluster();
     command
         .args([
@@ -69,13 +71,40 @@ pub fn runs(script: &str) -> Command {
     command
 }
 
+/// An archive of the sandbox image's program under another name.
+pub(crate) fn image(name: &str) -> String {
+    let pause = Tools::locate()
+        .expect("a cache folder")
+        .pause
+        .with_file_name("pause");
+    let folder = concat!(env!("CARGO_TARGET_TMPDIR"), "/image");
+    let script = format!(
+        "rm -rf {folder} && mkdir {folder} && cd {folder} && cp {} . &&
+         printf 'FROM scratch\\nCOPY pause /pause\\nENTRYPOINT [\"/pause\"]\\n' >Dockerfile &&
+         buildah='buildah --storage-driver vfs --root storage --runroot run' &&
+         $buildah build --isolation chroot --tag {name} . &&
+         $buildah push {name} oci-archive:image.tar:{name}",
+        pause.display()
+    );
+    let output = Command::new("sh")
+        .args(["-c", &script])
+        .output()
+        .expect("sh starts");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    format!("{folder}/image.tar")
+}
+
 /// A file beside these tests.
-pub fn fixture(name: &str) -> String {
+pub(crate) fn fixture(name: &str) -> String {
     format!("{}/tests/{name}", env!("CARGO_MANIFEST_DIR"))
 }
 
 /// Runs it to its end.
-pub fn finish(mut command: Command) -> Output {
+pub(crate) fn finish(mut command: Command) -> Output {
     let child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -87,7 +116,7 @@ pub fn finish(mut command: Command) -> Output {
 }
 
 /// Starts a run of a shell script.
-pub fn start(script: &str) -> Node {
+pub(crate) fn start(script: &str) -> Node {
     let mut child = runs(script)
         .stdout(Stdio::piped())
         .spawn()
@@ -104,36 +133,36 @@ pub fn start(script: &str) -> Node {
 }
 
 /// A run that is under way.
-pub struct Node {
+pub(crate) struct Node {
     child: Child,
     lines: Receiver<String>,
 }
 
 impl Node {
     /// The process that was started.
-    pub fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// The next lines that the script prints.
-    pub fn lines(&self, count: usize) -> Vec<String> {
+    pub(crate) fn lines(&self, count: usize) -> Vec<String> {
         (0..count)
             .map(|_| self.lines.recv_timeout(PATIENCE).expect("a line"))
             .collect()
     }
 
     /// Signals the process outside.
-    pub fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.id().cast_signed()), signal).expect("it lives");
     }
 
     /// Ends what the script reads.
-    pub fn close_input(&mut self) {
+    pub(crate) fn close_input(&mut self) {
         self.child.stdin = None;
     }
 
     /// Waits until nothing of the run holds its output any more, then for the process outside.
-    pub fn wait(&mut self) -> ExitStatus {
+    pub(crate) fn wait(&mut self) -> ExitStatus {
         assert_eq!(
             self.lines.recv_timeout(PATIENCE),
             Err(RecvTimeoutError::Disconnected)
@@ -143,14 +172,14 @@ impl Node {
 }
 
 /// What a run could change on the machine.
-pub struct Machine {
+pub(crate) struct Machine {
     places: Vec<bool>,
     settings: Vec<String>,
 }
 
 impl Machine {
     /// As it is.
-    pub fn now() -> Self {
+    pub(crate) fn now() -> Self {
         Self {
             places: PLACES.iter().map(|path| Path::new(path).exists()).collect(),
             settings: SETTINGS
@@ -161,16 +190,22 @@ impl Machine {
     }
 
     /// Compares, and looks for the run's processes, namespaces, mounts and cgroups.
-    pub fn assert_nothing_is_left(&self, id: u32, namespaces: &[String]) {
+    pub(crate) fn assert_nothing_is_left(&self, id: u32, namespaces: &[String]) {
         let now = Self::now();
         assert_eq!(self.places, now.places, "one of {PLACES:?} appeared");
         assert_eq!(self.settings, now.settings, "one of {SETTINGS:?} changed");
-        let living = living_namespaces();
-        for namespace in namespaces {
+        // The last process closes its output before it leaves its namespaces; and the numbers of
+        // namespaces that are gone are given to new ones, which end as well.
+        let deadline = Instant::now() + PATIENCE;
+        while let Some(namespace) = living_namespaces()
+            .iter()
+            .find(|it| namespaces.contains(it))
+        {
             assert!(
-                !living.contains(namespace),
+                Instant::now() < deadline,
                 "a process is left in {namespace}"
             );
+            thread::yield_now();
         }
         let mounts = fs::read_to_string("/proc/self/mountinfo").expect("mounts can be read");
         assert!(
