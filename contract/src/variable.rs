@@ -13,6 +13,10 @@ pub const AUTHORITY_HOST: &str = "AZURE_AUTHORITY_HOST";
 /// proxy's, or a private cloud's. Not known to the peer.
 pub const CA_DATA: &str = "AZWI_CA_DATA";
 
+/// Client ids by object id or resource id, as `ID=CLIENT_ID` split by `;` or `,`: what the proxy
+/// gives tokens of when a request names an identity by such an id. Not known to the peer.
+pub const IDENTITY_MAP: &str = "AZWI_IDENTITY_MAP";
+
 /// Identity bindings: the token proxy's address.
 pub const KUBERNETES_TOKEN_PROXY: &str = "AZURE_KUBERNETES_TOKEN_PROXY";
 /// Identity bindings: the server name for TLS.

@@ -1,2 +1,7 @@
-//! placeholder
-fn main() {}
+//! The sidecar. See the library of this crate.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    proxy::run(std::env::args_os())
+}

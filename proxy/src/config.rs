@@ -1,0 +1,548 @@
+//! Flags and environment variables. Every mistake is found before one is reported.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::{ArgAction, Parser};
+use contract::logging::{Format, Level};
+use contract::{metadata, variable};
+use thiserror::Error;
+
+use crate::entra::{Binding, Roots, Settings};
+use crate::imds::is_guid;
+use crate::relay::Policy;
+use crate::service::Identities;
+
+/// What the program was started for.
+#[derive(Debug)]
+pub enum Command {
+    /// Ask a running sidecar whether it is ready.
+    Probe {
+        /// The port that it listens on.
+        port: u16,
+        /// How long to go on asking.
+        patience: Duration,
+    },
+    /// Be the sidecar.
+    Serve(Box<Config>),
+}
+
+/// The sidecar's configuration, checked.
+#[derive(Debug)]
+pub struct Config {
+    /// Identity bindings, if they are used.
+    pub binding: Option<Binding>,
+    /// The tenant, its authority and the token file.
+    pub entra: Settings,
+    /// Whose tokens are given.
+    pub identities: Identities,
+    /// The address of the real IMDS.
+    pub imds: SocketAddr,
+    /// How log lines look.
+    pub log_format: Format,
+    /// Which log lines there are.
+    pub log_level: Level,
+    /// The port for `/metrics`, on all addresses; none without.
+    pub metrics_port: Option<u16>,
+    /// The port to listen on, on 127.0.0.1; 0 for any.
+    pub port: u16,
+    /// Which paths are relayed to IMDS.
+    pub relay: Policy,
+    /// Whom Entra's certificate may come from.
+    pub roots: Roots,
+    /// What SIGTERM does.
+    pub shutdown: Shutdown,
+}
+
+/// What the first SIGTERM does. The second ends the proxy at once in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shutdown {
+    /// Go on until the pod's grace period is over: the application may need tokens while it stops.
+    Linger,
+    /// End. kubelet stops a native sidecar after the application.
+    Now,
+}
+
+/// Why the program does not start.
+#[derive(Debug, Error)]
+pub enum UsageError {
+    /// Wrong flags, or a request for help: clap's text.
+    #[error(transparent)]
+    Flags(#[from] clap::Error),
+    /// Wrong values, all of them.
+    #[error("the configuration is wrong:\n  - {}", .0.join("\n  - "))]
+    Values(Vec<String>),
+}
+
+impl Command {
+    /// Reads the command line and the environment.
+    ///
+    /// # Errors
+    /// All mistakes in values together, or the first mistake in the flags themselves.
+    pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Self, UsageError> {
+        Args::try_parse_from(contract::flags::from_go_syntax(args))?.command()
+    }
+}
+
+impl FromStr for Shutdown {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "linger" => Ok(Self::Linger),
+            "now" => Ok(Self::Now),
+            _ => Err(format!(
+                "{text:?} is no way to shut down: use linger or now"
+            )),
+        }
+    }
+}
+
+/// Answers as the Azure Instance Metadata Service does, with Microsoft Entra Workload ID tokens.
+///
+/// Runs beside an application in a pod. The webhook sets the AZURE_ variables in pods with the
+/// label azure.workload.identity/use: "true". Also honoured: HTTPS_PROXY and NO_PROXY for requests
+/// to Entra, SSL_CERT_FILE, SSL_CERT_DIR and AZWI_CA_DATA (PEM) for certificate authorities besides
+/// the built-in ones, and AZURE_KUBERNETES_TOKEN_PROXY, _SNI_NAME, _CA_FILE and _CA_DATA for AKS
+/// identity bindings. Flags may be written with one dash.
+#[derive(Debug, Parser)]
+#[command(name = "proxy", version = contract::VERSION, disable_version_flag = true)]
+struct Args {
+    /// Port to listen on, on 127.0.0.1
+    #[arg(long, env = "AZWI_PROXY_PORT", value_name = "PORT", default_value_t = metadata::DEFAULT_PROXY_PORT.to_string())]
+    proxy_port: String,
+    /// Ask the proxy on that port whether it is ready, and exit with 0 if it is
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false)]
+    probe: bool,
+    /// How long --probe goes on asking, in seconds
+    #[arg(
+        long,
+        env = "AZWI_PROBE_TIMEOUT",
+        value_name = "SECONDS",
+        default_value = "60"
+    )]
+    probe_timeout: String,
+    /// error, warn, info, debug, trace or all; empty means info
+    #[arg(long, env = "AZWI_LOG_LEVEL", value_name = "LEVEL", default_value = "")]
+    log_level: String,
+    /// json or text
+    #[arg(
+        long,
+        env = "AZWI_LOG_FORMAT",
+        value_name = "FORMAT",
+        default_value = "json"
+    )]
+    log_format: String,
+    /// Tenant of the identity: a GUID or a domain
+    #[arg(long, env = variable::TENANT_ID, value_name = "TENANT")]
+    tenant_id: Option<String>,
+    /// Client id of the identity for requests that name none
+    #[arg(long, env = variable::CLIENT_ID, value_name = "GUID")]
+    client_id: Option<String>,
+    /// File with the projected service account token; read for every exchange
+    #[arg(long, env = variable::FEDERATED_TOKEN_FILE, value_name = "FILE")]
+    federated_token_file: Option<String>,
+    /// Entra authority, such as https://login.microsoftonline.com/
+    #[arg(long, env = variable::AUTHORITY_HOST, value_name = "URL")]
+    authority_host: Option<String>,
+    /// Client ids for requests by object id or resource id: ID=CLIENT_ID, several split by ; or ,
+    #[arg(long, env = variable::IDENTITY_MAP, value_name = "MAP", default_value = "")]
+    identity_map: String,
+    /// What is relayed to the real IMDS: allow, deny, or path prefixes split by commas. Paths
+    /// under /metadata/identity never are
+    #[arg(
+        long,
+        env = "AZWI_RELAY",
+        value_name = "POLICY",
+        default_value = "allow"
+    )]
+    relay: String,
+    /// Address of the real IMDS
+    #[arg(long, env = variable::METADATA_IP, value_name = "IP", default_value_t = metadata::ADDRESS.to_string())]
+    metadata_ip: String,
+    /// Port of the real IMDS
+    #[arg(long, env = variable::METADATA_PORT, value_name = "PORT", default_value_t = metadata::PORT.to_string())]
+    metadata_port: String,
+    /// Port for Prometheus metrics at /metrics, on all addresses; 0 for none
+    #[arg(
+        long,
+        env = "AZWI_METRICS_PORT",
+        value_name = "PORT",
+        default_value = "0"
+    )]
+    metrics_port: String,
+    /// What SIGTERM does: linger (serve until killed, for plain containers) or now (for native
+    /// sidecars). A second signal always ends the proxy
+    #[arg(
+        long,
+        env = "AZWI_SHUTDOWN",
+        value_name = "WAY",
+        default_value = "linger"
+    )]
+    shutdown: String,
+    /// Certificate authorities besides the built-in ones, in PEM form
+    #[arg(long, env = variable::CA_DATA, value_name = "PEM", hide = true)]
+    ca_data: Option<String>,
+    /// Further certificate authorities
+    #[arg(long, env = "SSL_CERT_FILE", hide = true)]
+    ssl_cert_file: Option<PathBuf>,
+    /// Further certificate authorities
+    #[arg(long, env = "SSL_CERT_DIR", hide = true)]
+    ssl_cert_dir: Option<OsString>,
+    /// Identity bindings: the token proxy
+    #[arg(long, env = variable::KUBERNETES_TOKEN_PROXY, hide = true)]
+    kubernetes_token_proxy: Option<String>,
+    /// Identity bindings: the name in its certificate
+    #[arg(long, env = variable::KUBERNETES_SNI_NAME, hide = true)]
+    kubernetes_sni_name: Option<String>,
+    /// Identity bindings: the file with its certificate authority
+    #[arg(long, env = variable::KUBERNETES_CA_FILE, hide = true)]
+    kubernetes_ca_file: Option<String>,
+    /// Identity bindings: its certificate authority
+    #[arg(long, env = variable::KUBERNETES_CA_DATA, hide = true)]
+    kubernetes_ca_data: Option<String>,
+    /// Print the version
+    #[arg(long, action = ArgAction::Version)]
+    version: (),
+}
+
+impl Args {
+    fn command(self) -> Result<Command, UsageError> {
+        let mut mistakes = Mistakes::default();
+        if self.probe {
+            let port = mistakes.port("--proxy-port", &self.proxy_port);
+            let patience = mistakes.read("--probe-timeout", &self.probe_timeout);
+            return match (port, patience) {
+                (Some(port), Some(seconds)) => Ok(Command::Probe {
+                    port,
+                    patience: Duration::from_secs(seconds),
+                }),
+                _ => Err(UsageError::Values(mistakes.0)),
+            };
+        }
+        let config = self.config(&mut mistakes);
+        match config {
+            Some(config) if mistakes.0.is_empty() => Ok(Command::Serve(Box::new(config))),
+            _ => Err(UsageError::Values(mistakes.0)),
+        }
+    }
+
+    fn config(&self, mistakes: &mut Mistakes) -> Option<Config> {
+        let port = mistakes.port("--proxy-port", &self.proxy_port);
+        let log_level = mistakes.read("--log-level", &self.log_level);
+        let log_format = mistakes.read("--log-format", &self.log_format);
+        let entra = self.entra(mistakes);
+        let default = mistakes.client_id(self.client_id.as_deref());
+        let by_id = mistakes.identity_map(&self.identity_map);
+        let relay = mistakes.read("--relay", &self.relay);
+        let imds_ip = mistakes.read::<IpAddr>("--metadata-ip", &self.metadata_ip);
+        let imds_port = mistakes.port("--metadata-port", unless_service(&self.metadata_port));
+        let metrics_port = mistakes.read::<u16>("--metrics-port", &self.metrics_port);
+        let shutdown = mistakes.read("--shutdown", &self.shutdown);
+        let roots = self.roots(mistakes);
+        let binding = mistakes.keep(Binding::new(
+            self.kubernetes_token_proxy.as_deref(),
+            self.kubernetes_sni_name.as_deref(),
+            self.kubernetes_ca_file.as_deref(),
+            self.kubernetes_ca_data.as_deref(),
+        ));
+        let (port, metrics_port) = (port?, metrics_port?);
+        if port == metrics_port {
+            mistakes.add(format!("--proxy-port and --metrics-port are both {port}"));
+        }
+        Some(Config {
+            binding: binding?,
+            entra: entra?,
+            identities: Identities { default, by_id },
+            imds: SocketAddr::new(imds_ip?, imds_port?),
+            log_format: log_format?,
+            log_level: log_level?,
+            metrics_port: Some(metrics_port).filter(|port| *port != 0),
+            port,
+            relay: relay?,
+            roots,
+            shutdown: shutdown?,
+        })
+    }
+
+    fn entra(&self, mistakes: &mut Mistakes) -> Option<Settings> {
+        let tenant = mistakes.required("--tenant-id", variable::TENANT_ID, &self.tenant_id);
+        let file = mistakes.required(
+            "--federated-token-file",
+            variable::FEDERATED_TOKEN_FILE,
+            &self.federated_token_file,
+        );
+        let authority = mistakes.required(
+            "--authority-host",
+            variable::AUTHORITY_HOST,
+            &self.authority_host,
+        );
+        // What is there is checked even when something else is missing.
+        let settings = Settings::new(
+            authority.unwrap_or("https://login.microsoftonline.com/"),
+            tenant.unwrap_or("common"),
+            PathBuf::from(file.unwrap_or_default()),
+        );
+        match settings {
+            Ok(settings) => Some(settings),
+            Err(errors) => {
+                errors.iter().for_each(|error| mistakes.add(error));
+                None
+            }
+        }
+    }
+
+    fn roots(&self, mistakes: &mut Mistakes) -> Roots {
+        let mut roots = Roots::built_in();
+        let set = |value: &&String| !value.trim().is_empty();
+        if let Some(pem) = self.ca_data.as_ref().filter(set) {
+            mistakes.keep(roots.add_pem(variable::CA_DATA, pem.as_bytes()));
+        }
+        if let Some(file) = self
+            .ssl_cert_file
+            .as_deref()
+            .filter(|file| *file != Path::new(""))
+        {
+            mistakes.keep(roots.add_file(file));
+        }
+        for directory in self.ssl_cert_dir.iter().flat_map(std::env::split_paths) {
+            if directory != Path::new("") {
+                mistakes.keep(roots.add_directory(&directory));
+            }
+        }
+        roots
+    }
+}
+
+#[derive(Default)]
+struct Mistakes(Vec<String>);
+
+impl Mistakes {
+    fn add(&mut self, mistake: impl Display) {
+        self.0.push(mistake.to_string());
+    }
+
+    fn keep<T, E: Display>(&mut self, result: Result<T, E>) -> Option<T> {
+        result.map_err(|error| self.add(error)).ok()
+    }
+
+    fn read<T: FromStr<Err: Display>>(&mut self, flag: &str, text: &str) -> Option<T> {
+        let read = text.trim().parse::<T>();
+        self.keep(read.map_err(|error| format!("{flag}={text}: {error}")))
+    }
+
+    fn port(&mut self, flag: &str, text: &str) -> Option<u16> {
+        let port = text.trim().parse().ok().filter(|port| *port != 0);
+        if port.is_none() {
+            self.add(format!("{flag}={text}: a port is a number from 1 to 65535"));
+        }
+        port
+    }
+
+    fn required<'a>(
+        &mut self,
+        flag: &str,
+        variable: &str,
+        value: &'a Option<String>,
+    ) -> Option<&'a str> {
+        let value = value
+            .as_deref()
+            .map(str::trim)
+            .filter(|value| !value.is_empty());
+        if value.is_none() {
+            self.add(format!(
+                "{variable} ({flag}) is not set: the webhook sets it in pods with the label \
+                 azure.workload.identity/use: \"true\""
+            ));
+        }
+        value
+    }
+
+    fn client_id(&mut self, value: Option<&str>) -> Option<String> {
+        let id = value.map(str::trim).filter(|id| !id.is_empty())?;
+        if !is_guid(id) {
+            self.add(format!(
+                "{} ({id}) is not a GUID: correct the annotation azure.workload.identity/client-id \
+                 of the service account",
+                variable::CLIENT_ID
+            ));
+        }
+        Some(id.to_owned())
+    }
+
+    fn identity_map(&mut self, text: &str) -> HashMap<String, String> {
+        let mut map = HashMap::new();
+        let pairs = text.split([';', ',', '\n']).map(str::trim);
+        for pair in pairs.filter(|pair| !pair.is_empty()) {
+            match pair
+                .rsplit_once('=')
+                .map(|(id, client_id)| (id.trim(), client_id.trim()))
+            {
+                Some((id, client_id)) if !id.is_empty() && is_guid(client_id) => {
+                    map.insert(id.to_ascii_lowercase(), client_id.to_owned());
+                }
+                _ => self.add(format!(
+                    "--identity-map: {pair:?} is not ID=CLIENT_ID with an object id or resource id \
+                     and a GUID"
+                )),
+            }
+        }
+        map
+    }
+}
+
+/// Kubernetes sets `METADATA_PORT=tcp://…` in every pod of a namespace with a Service named
+/// `metadata`. That is not meant for us.
+fn unless_service(port: &str) -> &str {
+    if port.starts_with("tcp://") {
+        "80"
+    } else {
+        port
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GUID: &str = "91be0000-1111-2222-3333-444455556666";
+
+    fn parse(flags: &[&str]) -> Result<Command, UsageError> {
+        let needed = [
+            "proxy",
+            "--tenant-id=contoso",
+            "--federated-token-file=/token",
+            "--authority-host=https://login.microsoftonline.com/",
+        ];
+        Command::parse(needed.iter().chain(flags).map(OsString::from))
+    }
+
+    fn config(flags: &[&str]) -> Config {
+        match parse(flags) {
+            Ok(Command::Serve(config)) => *config,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn mistakes(flags: &[&str]) -> Vec<String> {
+        match parse(flags) {
+            Err(UsageError::Values(mistakes)) => mistakes,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn nothing_but_what_the_webhook_sets_is_needed() {
+        let config = config(&[]);
+        assert_eq!(config.port, 8000);
+        assert_eq!(config.imds, "169.254.169.254:80".parse().unwrap());
+        assert_eq!(config.relay, Policy::Allow);
+        assert_eq!(config.shutdown, Shutdown::Linger);
+        assert_eq!(
+            (config.metrics_port, config.identities.default),
+            (None, None)
+        );
+    }
+
+    #[test]
+    fn the_peers_flags_work_in_gos_spelling() {
+        let config = config(&["-proxy-port", "9000", "-log-level=all", "-probe=false"]);
+        assert_eq!(config.port, 9000);
+        let probe = parse(&["-probe", "--proxy-port=9000", "--log-level="]);
+        assert!(
+            matches!(probe, Ok(Command::Probe { port: 9000, .. })),
+            "{probe:?}"
+        );
+    }
+
+    #[test]
+    fn a_probe_needs_no_identity() {
+        let args = ["proxy", "--probe"].map(OsString::from);
+        assert!(matches!(
+            Command::parse(args),
+            Ok(Command::Probe { port: 8000, .. })
+        ));
+    }
+
+    #[test]
+    fn all_mistakes_come_at_once() {
+        let args = [
+            "proxy",
+            "--proxy-port=70000",
+            "--log-level=loud",
+            "--log-format=xml",
+        ]
+        .into_iter()
+        .chain([
+            "--client-id=me",
+            "--relay=some",
+            "--metadata-ip=x",
+            "--metadata-port=0",
+        ])
+        .chain([
+            "--metrics-port=x",
+            "--shutdown=never",
+            "--identity-map=a",
+            "--ca-data=x",
+        ])
+        .chain([
+            "--kubernetes-sni-name=x",
+            "--tenant-id=a/b",
+            "--ssl-cert-file=/nowhere",
+        ]);
+        let Err(UsageError::Values(mistakes)) = Command::parse(args.map(OsString::from)) else {
+            panic!("accepted");
+        };
+        for part in [
+            "--proxy-port=70000",
+            "\"loud\"",
+            "\"xml\"",
+            "AZURE_CLIENT_ID (me)",
+            "\"some\"",
+            "--metadata-ip=x",
+            "--metadata-port=0",
+            "--metrics-port=x",
+            "\"never\"",
+            "\"a\"",
+            "AZWI_CA_DATA",
+            "AZURE_KUBERNETES_TOKEN_PROXY",
+            "\"a/b\"",
+            "/nowhere",
+            "AZURE_FEDERATED_TOKEN_FILE",
+            "AZURE_AUTHORITY_HOST",
+        ] {
+            assert!(
+                mistakes.iter().any(|mistake| mistake.contains(part)),
+                "{part}: {mistakes:#?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_identity_map_holds_object_and_resource_ids() {
+        let id = "/subscriptions/s/resourceGroups/RG/providers/x/userAssignedIdentities/Name";
+        let config = config(&["--identity-map", &format!("{id}={GUID}; AB={GUID},\n")]);
+        let by_id = config.identities.by_id;
+        assert_eq!(
+            by_id.get(&id.to_ascii_lowercase()).map(String::as_str),
+            Some(GUID)
+        );
+        assert_eq!(by_id.get("ab").map(String::as_str), Some(GUID));
+    }
+
+    #[test]
+    fn ports_may_not_clash() {
+        assert!(mistakes(&["--metrics-port=8000"]).concat().contains("8000"));
+    }
+
+    #[test]
+    fn a_service_called_metadata_does_no_harm() {
+        let config = config(&["--metadata-port=tcp://10.0.0.5:80"]);
+        assert_eq!(config.imds.port(), 80);
+    }
+}

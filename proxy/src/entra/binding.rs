@@ -1,0 +1,264 @@
+//! AKS identity bindings: the exchange goes to a token proxy in the cluster, which has its own
+//! certificate authority (azidentity's `customtokenproxy`).
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+use reqwest::Url;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use thiserror::Error;
+
+use super::roots::{Roots, RootsError};
+
+/// The token proxy to use, checked.
+#[derive(Debug)]
+pub struct Binding {
+    pub(super) url: Url,
+    pub(super) server_name: Option<ServerName>,
+    pub(super) authority: Authority,
+}
+
+/// What is wrong with the settings of identity bindings.
+#[derive(Debug, Error)]
+pub enum BindingError {
+    /// The certificates in `AZURE_KUBERNETES_CA_DATA` are of no use.
+    #[error(transparent)]
+    CaData(#[from] RootsError),
+    /// `AZURE_KUBERNETES_SNI_NAME` is not a DNS name.
+    #[error("AZURE_KUBERNETES_SNI_NAME ({0:?}) is not a DNS name")]
+    ServerName(String),
+    /// Both sources of certificates.
+    #[error("only one of AZURE_KUBERNETES_CA_FILE and AZURE_KUBERNETES_CA_DATA may be set")]
+    TwoAuthorities,
+    /// Settings of a token proxy without a token proxy.
+    #[error(
+        "AZURE_KUBERNETES_TOKEN_PROXY is not set but other AZURE_KUBERNETES_ settings are: set it, \
+         or remove them"
+    )]
+    Unused,
+    /// The token proxy's address is not a plain `https` URL.
+    #[error(
+        "AZURE_KUBERNETES_TOKEN_PROXY ({0:?}) must be an https URL without user, query or fragment"
+    )]
+    Url(String),
+}
+
+/// Where the token proxy's certificate authority is.
+#[derive(Debug)]
+pub(super) enum Authority {
+    /// The authorities that Entra has too.
+    BuiltIn,
+    Data(Roots),
+    /// Read for each request, since it is replaced now and then.
+    File(PathBuf),
+}
+
+/// The name in the token proxy's certificate, and the address behind it. A request's URL holds the
+/// name, and this resolves it.
+#[derive(Clone, Debug)]
+pub(super) struct ServerName {
+    pub(super) name: String,
+    host: String,
+    port: u16,
+}
+
+impl Binding {
+    /// Checks the values of `AZURE_KUBERNETES_TOKEN_PROXY`, `_SNI_NAME`, `_CA_FILE` and `_CA_DATA`.
+    /// `None` when nothing is set.
+    ///
+    /// # Errors
+    /// The first mistake.
+    pub fn new(
+        token_proxy: Option<&str>,
+        sni_name: Option<&str>,
+        ca_file: Option<&str>,
+        ca_data: Option<&str>,
+    ) -> Result<Option<Self>, BindingError> {
+        let set =
+            |value: Option<&'_ str>| value.map(str::to_owned).filter(|value| !value.is_empty());
+        let (sni_name, ca_file, ca_data) = (set(sni_name), set(ca_file), set(ca_data));
+        let Some(token_proxy) = set(token_proxy) else {
+            let nothing_set = sni_name.is_none() && ca_file.is_none() && ca_data.is_none();
+            return if nothing_set {
+                Ok(None)
+            } else {
+                Err(BindingError::Unused)
+            };
+        };
+        let url = Url::parse(&token_proxy)
+            .ok()
+            .filter(|url| url.scheme() == "https" && url.username().is_empty())
+            .filter(|url| url.password().is_none() && url.query().is_none())
+            .filter(|url| url.fragment().is_none())
+            .ok_or(BindingError::Url(token_proxy))?;
+        let authority = match (ca_file, ca_data) {
+            (None, None) => Authority::BuiltIn,
+            (Some(file), None) => Authority::File(file.into()),
+            (None, Some(pem)) => {
+                Authority::Data(Roots::only("AZURE_KUBERNETES_CA_DATA", pem.as_bytes())?)
+            }
+            (Some(_), Some(_)) => return Err(BindingError::TwoAuthorities),
+        };
+        let server_name = sni_name
+            .map(|name| ServerName::new(name, &url))
+            .transpose()?;
+        Ok(Some(Self {
+            url,
+            server_name,
+            authority,
+        }))
+    }
+
+    /// The URL to send to instead of `endpoint`: the token proxy's, with the endpoint's path
+    /// behind its own.
+    pub(super) fn instead_of(&self, endpoint: &Url) -> Url {
+        let mut url = self.url.clone();
+        let path = format!("{}{}", url.path().trim_end_matches('/'), endpoint.path());
+        url.set_path(&path);
+        if let Some(server_name) = &self.server_name {
+            // The name was checked against this very rule.
+            let _ = url.set_host(Some(&server_name.name));
+        }
+        url
+    }
+}
+
+impl ServerName {
+    fn new(name: String, url: &Url) -> Result<Self, BindingError> {
+        let mut named = url.clone();
+        if named.set_host(Some(&name)).is_err() || named.domain() != Some(&*name) {
+            return Err(BindingError::ServerName(name));
+        }
+        let host = url.host_str().unwrap_or_default();
+        Ok(Self {
+            name,
+            host: host.trim_matches(['[', ']']).to_owned(),
+            port: url.port_or_known_default().unwrap_or(443),
+        })
+    }
+}
+
+impl Resolve for ServerName {
+    fn resolve(&self, _: Name) -> Resolving {
+        let target = (self.host.clone(), self.port);
+        Box::pin(async move {
+            let found: Vec<SocketAddr> = tokio::net::lookup_host(target).await?.collect();
+            Ok(Box::new(found.into_iter()) as Addrs)
+        })
+    }
+}
+
+/// The client for the file's present contents.
+#[derive(Debug, Default)]
+pub(super) struct FromFile(Mutex<Option<(Vec<u8>, reqwest::Client)>>);
+
+impl FromFile {
+    /// The client that trusts what the file holds now. An empty file is taken for one that is just
+    /// being replaced: the client made before stays.
+    pub(super) fn client<E: From<RootsError>>(
+        &self,
+        path: &std::path::Path,
+        make: impl FnOnce(Roots) -> Result<reqwest::Client, E>,
+    ) -> Result<reqwest::Client, E> {
+        const FROM: &str = "AZURE_KUBERNETES_CA_FILE";
+        let pem = std::fs::read(path).map_err(|source| RootsError::Unreadable {
+            from: FROM,
+            path: path.to_owned(),
+            source,
+        })?;
+        let mut made = self
+            .0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        match &*made {
+            Some((seen, client)) if pem.is_empty() || *seen == pem => Ok(client.clone()),
+            _ => {
+                let client = make(Roots::only(FROM, &pem)?)?;
+                *made = Some((pem, client.clone()));
+                Ok(client)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn binding(values: [&str; 4]) -> Result<Option<Binding>, BindingError> {
+        let [token_proxy, sni_name, ca_file, ca_data] = values.map(Some);
+        Binding::new(token_proxy, sni_name, ca_file, ca_data)
+    }
+
+    #[test]
+    fn nothing_set_means_no_binding() {
+        assert!(binding(["", "", "", ""]).unwrap().is_none());
+        assert!(Binding::new(None, None, None, None).unwrap().is_none());
+    }
+
+    #[test]
+    fn mistakes_are_told_as_azidentity_does() {
+        for values in [["", "a", "", ""], ["", "", "/f", ""], ["", "", "", "pem"]] {
+            assert!(
+                matches!(binding(values), Err(BindingError::Unused)),
+                "{values:?}"
+            );
+        }
+        for url in ["http://a", "https://u@a", "https://a?q", "https://a#f", "a"] {
+            assert!(
+                matches!(binding([url, "", "", ""]), Err(BindingError::Url(_))),
+                "{url}"
+            );
+        }
+        let both = binding(["https://a", "", "/f", "pem"]);
+        assert!(matches!(both, Err(BindingError::TwoAuthorities)));
+        assert!(matches!(
+            binding(["https://a", "", "", "pem"]),
+            Err(BindingError::CaData(_))
+        ));
+        for name in ["10.0.0.1", "a b", "[::1]", "UPPER/x"] {
+            let error = binding(["https://a", name, "", ""]);
+            assert!(matches!(error, Err(BindingError::ServerName(_))), "{name}");
+        }
+    }
+
+    #[test]
+    fn paths_are_joined_and_the_name_stands_in_the_url() {
+        let endpoint = Url::parse("https://login/tenant/oauth2/v2.0/token").unwrap();
+        for (token_proxy, sni, wanted) in [
+            (
+                "https://proxy/base",
+                "",
+                "https://proxy/base/tenant/oauth2/v2.0/token",
+            ),
+            (
+                "https://proxy/v1/",
+                "",
+                "https://proxy/v1/tenant/oauth2/v2.0/token",
+            ),
+            (
+                "https://proxy",
+                "",
+                "https://proxy/tenant/oauth2/v2.0/token",
+            ),
+            (
+                "https://10.0.0.1:8443/",
+                "sni.aks",
+                "https://sni.aks:8443/tenant/oauth2/v2.0/token",
+            ),
+        ] {
+            let binding = binding([token_proxy, sni, "", ""]).unwrap().unwrap();
+            assert_eq!(binding.instead_of(&endpoint).as_str(), wanted);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_name_leads_to_the_token_proxys_address() {
+        let url = Url::parse("https://127.0.0.9:8443").unwrap();
+        let name = ServerName::new("sni.aks".to_owned(), &url).unwrap();
+        let found = name.resolve("sni.aks".parse().unwrap()).await;
+        let found: Vec<_> = found.unwrap_or_else(|error| panic!("{error}")).collect();
+        assert_eq!(found, ["127.0.0.9:8443".parse().unwrap()]);
+    }
+}

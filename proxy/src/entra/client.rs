@@ -1,0 +1,396 @@
+//! The exchange itself.
+
+use std::time::Duration;
+
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER};
+use reqwest::{Url, redirect};
+use thiserror::Error;
+use tokio::time::{Instant, sleep, timeout};
+use tracing::{debug, info, warn};
+use uuid::Uuid;
+
+use super::advice::{Context, explain};
+use super::assertion::{Assertion, Presented};
+use super::binding::{Authority, Binding, FromFile, ServerName};
+use super::class::Class;
+use super::reply::{self, Rejection};
+use super::retry;
+use super::roots::{Roots, RootsError};
+use super::settings::Settings;
+use crate::metrics::Exchanges;
+use crate::redact::{guids, short};
+use crate::token::{Exchange, Failure, Granted, Key};
+
+/// Entra's token endpoint, or the token proxy that stands before it. Connections are kept.
+#[derive(Debug)]
+pub struct Client {
+    http: Http,
+    host: Option<HeaderValue>,
+    metrics: Exchanges,
+    settings: Settings,
+    url: Url,
+}
+
+/// Why no client can be made.
+#[derive(Debug, Error)]
+pub enum ClientError {
+    /// The HTTP library refuses its settings.
+    #[error("the HTTP client cannot be set up: {0}")]
+    Http(#[from] reqwest::Error),
+    /// The certificates are of no use.
+    #[error(transparent)]
+    Roots(#[from] RootsError),
+}
+
+#[derive(Debug)]
+enum Http {
+    Fixed(reqwest::Client),
+    FromFile {
+        made: FromFile,
+        path: std::path::PathBuf,
+        server_name: Option<ServerName>,
+    },
+}
+
+impl Client {
+    /// A client of Entra that trusts `roots`. With a `binding` everything goes to its token proxy,
+    /// which has roots of its own.
+    ///
+    /// # Errors
+    /// The HTTP library refuses the settings.
+    pub fn new(
+        settings: Settings,
+        binding: Option<Binding>,
+        roots: Roots,
+        metrics: Exchanges,
+    ) -> Result<Self, ClientError> {
+        let mut url = settings.endpoint.clone();
+        let mut host = None;
+        let http = match binding {
+            None => Http::Fixed(builder(roots)?.build()?),
+            Some(binding) => {
+                host = authority_of(&url);
+                url = binding.instead_of(&url);
+                let server_name = binding.server_name;
+                match binding.authority {
+                    Authority::BuiltIn => Http::Fixed(in_cluster(server_name, roots)?),
+                    Authority::Data(roots) => Http::Fixed(in_cluster(server_name, roots)?),
+                    Authority::File(path) => Http::FromFile {
+                        made: FromFile::default(),
+                        path,
+                        server_name,
+                    },
+                }
+            }
+        };
+        Ok(Self {
+            http,
+            host,
+            metrics,
+            settings,
+            url,
+        })
+    }
+
+    /// Opens a connection and leaves it in the pool, so that the first exchange costs one round
+    /// trip. Whatever is answered is good enough: the request asks for nothing.
+    pub async fn warm_up(&self) {
+        let mut url = self.url.clone();
+        url.set_path("/");
+        let opened = async {
+            let request = self.http()?.head(url);
+            Ok::<_, ClientError>(self.with_host(request).send().await?)
+        };
+        match timeout(WARM_UP, opened).await {
+            Ok(Ok(_)) => debug!("connected to the authority"),
+            Ok(Err(error)) => {
+                warn!(
+                    error = chain(&error),
+                    "no connection to the authority yet: going on without"
+                );
+            }
+            Err(_) => warn!("no connection to the authority yet: going on without"),
+        }
+    }
+
+    async fn attempt(&self, key: &Key, assertion: &Assertion) -> Result<Granted, Box<Rejection>> {
+        let request_id = Uuid::new_v4();
+        let started = Instant::now();
+        let exchanged = self.send(key, assertion, request_id);
+        let exchanged = match timeout(retry::ATTEMPT, exchanged).await {
+            Ok(exchanged) => exchanged,
+            Err(_) => Err(unreachable_authority(format!(
+                "{} gave no answer in {} s",
+                self.url.host_str().unwrap_or_default(),
+                retry::ATTEMPT.as_secs()
+            ))),
+        };
+        let took = started.elapsed();
+        let client_id = short(&key.client_id);
+        let resource = &key.resource;
+        match &exchanged {
+            Ok(granted) => {
+                self.metrics.observe(200, None, took);
+                info!(
+                    %client_id, %resource, client_request_id = %request_id,
+                    expires_in = granted.expires_in.as_secs(), ms = took.as_millis(),
+                    "successfully acquired token"
+                );
+            }
+            Err(rejection) => {
+                self.metrics.observe(rejection.status, rejection.code, took);
+                warn!(
+                    %client_id, %resource, client_request_id = %request_id,
+                    status = rejection.status, error = rejection.error,
+                    code = rejection.code, trace_id = rejection.trace_id,
+                    correlation_id = rejection.correlation_id, ms = took.as_millis(),
+                    description = %guids(&rejection.description),
+                    "no token from the authority"
+                );
+            }
+        }
+        exchanged
+    }
+
+    async fn send(
+        &self,
+        key: &Key,
+        assertion: &Assertion,
+        request_id: Uuid,
+    ) -> Result<Granted, Box<Rejection>> {
+        let failed = |error: &(dyn std::error::Error + 'static)| {
+            unreachable_authority(format!("the authority cannot be reached: {}", chain(error)))
+        };
+        let http = self.http().map_err(|error| failed(&error))?;
+        let request = http
+            .post(self.url.clone())
+            .header(ACCEPT, "application/json")
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header("client-request-id", request_id.to_string())
+            .header("x-ms-lib-capability", "retry-after, h429")
+            .body(form(key, assertion));
+        let response = self.with_host(request).send().await;
+        let response = response.map_err(|error| failed(&error.without_url()))?;
+        let status = response.status().as_u16();
+        let retry_after = response.headers().get(RETRY_AFTER).cloned();
+        let retry_after = retry_after.as_ref().and_then(|value| value.to_str().ok());
+        let body = body(response)
+            .await
+            .map_err(|error| failed(&error.without_url()))?;
+        reply::parse(status, retry_after, &body)
+    }
+
+    fn http(&self) -> Result<reqwest::Client, ClientError> {
+        match &self.http {
+            Http::Fixed(client) => Ok(client.clone()),
+            Http::FromFile {
+                made,
+                path,
+                server_name,
+            } => made.client(path, |roots| in_cluster(server_name.clone(), roots)),
+        }
+    }
+
+    fn with_host(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+        match &self.host {
+            Some(host) => request.header(HOST, host),
+            None => request,
+        }
+    }
+
+    fn failure(&self, key: &Key, presented: &Presented, rejection: &Rejection) -> Failure {
+        let context = Context {
+            client_id: &key.client_id,
+            tenant_id: &self.settings.tenant_id,
+            resource: &key.resource,
+            presented,
+        };
+        let description = match rejection.class {
+            Class::Transient if rejection.code.is_none() => rejection.description.clone(),
+            _ => explain(&rejection.description, rejection.code, &context),
+        };
+        Failure {
+            kind: rejection.class.kind(rejection.retry_after),
+            error: rejection.error.clone(),
+            description,
+        }
+    }
+}
+
+impl Exchange for Client {
+    async fn exchange(&self, key: &Key) -> Result<Granted, Failure> {
+        let deadline = Instant::now() + retry::BUDGET;
+        let mut attempts = 0;
+        loop {
+            let assertion = Assertion::read(&self.settings.token_file).map_err(|error| {
+                warn!(%error, "no service account token to present");
+                Failure::transient(error.to_string())
+            })?;
+            attempts += 1;
+            let left = deadline.saturating_duration_since(Instant::now());
+            let attempt = timeout(left, self.attempt(key, &assertion)).await;
+            let rejection = match attempt {
+                Ok(Ok(granted)) => return Ok(granted),
+                Ok(Err(rejection)) => rejection,
+                Err(_) => unreachable_authority(format!(
+                    "the authority gave no answer in {} s",
+                    retry::BUDGET.as_secs()
+                )),
+            };
+            let left = deadline.saturating_duration_since(Instant::now());
+            let (class, retry_after) = (rejection.class, rejection.retry_after);
+            match retry::pause(class, attempts, retry_after, fastrand::f64(), left) {
+                Some(pause) => sleep(pause).await,
+                None => return Err(self.failure(key, &assertion.presented(), &rejection)),
+            }
+        }
+    }
+}
+
+fn builder(roots: Roots) -> Result<reqwest::ClientBuilder, ClientError> {
+    Ok(reqwest::Client::builder()
+        .tls_backend_preconfigured(roots.client_config()?)
+        .http1_only()
+        .redirect(redirect::Policy::none())
+        .referer(false)
+        .connect_timeout(CONNECT)
+        .tcp_keepalive(KEEP_ALIVE)
+        .pool_idle_timeout(POOL_IDLE)
+        .pool_max_idle_per_host(POOL_SIZE))
+}
+
+/// A client of something in the cluster, where no egress proxy stands between.
+fn in_cluster(
+    server_name: Option<ServerName>,
+    roots: Roots,
+) -> Result<reqwest::Client, ClientError> {
+    let mut builder = builder(roots)?.no_proxy();
+    if let Some(server_name) = server_name {
+        builder = builder.dns_resolver(std::sync::Arc::new(server_name));
+    }
+    Ok(builder.build()?)
+}
+
+/// The five documented parameters of a client credentials request with a federated credential.
+/// What stands before the last slash of the scope is the resource, so nothing is trimmed of it.
+fn form(key: &Key, assertion: &Assertion) -> String {
+    const DEFAULT: &str = "/.default";
+    let resource = &key.resource;
+    let suffix = if resource.ends_with(DEFAULT) {
+        ""
+    } else {
+        DEFAULT
+    };
+    form_urlencoded::Serializer::new(String::new())
+        .append_pair("client_assertion", assertion.reveal())
+        .append_pair(
+            "client_assertion_type",
+            "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+        )
+        .append_pair("client_id", &key.client_id)
+        .append_pair("grant_type", "client_credentials")
+        .append_pair("scope", &format!("{resource}{suffix}"))
+        .finish()
+}
+
+/// The body, as far as Entra's answers go.
+async fn body(mut response: reqwest::Response) -> Result<Vec<u8>, reqwest::Error> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        body.extend_from_slice(&chunk);
+        if body.len() > LARGEST_ANSWER {
+            body.clear();
+            break;
+        }
+    }
+    Ok(body)
+}
+
+fn authority_of(url: &Url) -> Option<HeaderValue> {
+    let host = url.host_str()?;
+    let host = match url.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    };
+    host.parse().ok()
+}
+
+fn unreachable_authority(description: String) -> Box<Rejection> {
+    Box::new(Rejection {
+        status: 0,
+        class: Class::Transient,
+        error: "service_unavailable".to_owned(),
+        description,
+        code: None,
+        retry_after: None,
+        trace_id: None,
+        correlation_id: None,
+    })
+}
+
+/// An error and what it came from, in one line.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut line = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        line.push_str(": ");
+        line.push_str(&error.to_string());
+        source = error.source();
+    }
+    if line.contains("UnknownIssuer") {
+        line.push_str(
+            " (the certificate comes from an authority that is not trusted here: give its \
+             certificate to the webhook, or set SSL_CERT_FILE or AZWI_CA_DATA)",
+        );
+    }
+    line
+}
+
+const CONNECT: Duration = Duration::from_secs(2);
+/// Azure's load balancers forget a connection after four idle minutes.
+const KEEP_ALIVE: Duration = Duration::from_secs(60);
+const POOL_IDLE: Duration = Duration::from_secs(180);
+const POOL_SIZE: usize = 4;
+/// Readiness does not wait longer for Entra.
+const WARM_UP: Duration = Duration::from_millis(1_500);
+const LARGEST_ANSWER: usize = 256 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scope(resource: &str) -> String {
+        let key = Key {
+            client_id: "c".into(),
+            resource: resource.into(),
+        };
+        let file = std::env::temp_dir().join(format!("assertion-{}", Uuid::new_v4()));
+        std::fs::write(&file, "a.b.c\n").unwrap();
+        let form = form(&key, &Assertion::read(&file).unwrap());
+        std::fs::remove_file(file).unwrap();
+        assert!(form.starts_with("client_assertion=a.b.c&client_assertion_type=urn%3Aietf"));
+        let scope = form_urlencoded::parse(form.as_bytes()).find(|(name, _)| name == "scope");
+        scope.unwrap().1.into_owned()
+    }
+
+    #[test]
+    fn the_scope_keeps_the_resources_slash() {
+        for (resource, wanted) in [
+            (
+                "https://vault.azure.net",
+                "https://vault.azure.net/.default",
+            ),
+            (
+                "https://database.windows.net/",
+                "https://database.windows.net//.default",
+            ),
+            (
+                "https://vault.azure.net/.default",
+                "https://vault.azure.net/.default",
+            ),
+            ("api://guid", "api://guid/.default"),
+        ] {
+            assert_eq!(scope(resource), wanted);
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! Entra's answers.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::class::{self, Class};
+use crate::token::Granted;
+
+/// An answer that is not a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Rejection {
+    pub(super) status: u16,
+    pub(super) class: Class,
+    /// The OAuth error code.
+    pub(super) error: String,
+    /// Entra's text, or ours where the answer was not Entra's.
+    pub(super) description: String,
+    /// The number in `AADSTSnnn`.
+    pub(super) code: Option<u32>,
+    pub(super) retry_after: Option<Duration>,
+    pub(super) trace_id: Option<String>,
+    pub(super) correlation_id: Option<String>,
+}
+
+/// Reads an answer. `retry_after` is the header of that name.
+pub(super) fn parse(
+    status: u16,
+    retry_after: Option<&str>,
+    body: &[u8],
+) -> Result<Granted, Box<Rejection>> {
+    if status == 200
+        && let Ok(success) = serde_json::from_slice::<Success>(body)
+        && let Some(granted) = success.granted()
+    {
+        return Ok(granted);
+    }
+    Err(Box::new(rejection(status, retry_after, body)))
+}
+
+fn rejection(status: u16, retry_after: Option<&str>, body: &[u8]) -> Rejection {
+    let told = retry_after.and_then(|seconds| seconds.trim().parse().ok());
+    let body = match serde_json::from_slice::<ErrorBody>(body) {
+        Ok(body) => body,
+        // The text of a stranger's answer is not passed on: it may repeat what was sent.
+        Err(_) => ErrorBody::stranger(status),
+    };
+    let code = body.code();
+    let retry_after = class::retry_after(told.map(Duration::from_secs), code);
+    Rejection {
+        status,
+        class: Class::of(status, &body.error, code),
+        error: body.error,
+        description: body.error_description,
+        code,
+        retry_after,
+        trace_id: body.trace_id,
+        correlation_id: body.correlation_id,
+    }
+}
+
+#[derive(Deserialize)]
+struct Success {
+    access_token: String,
+    expires_in: Seconds,
+    ext_expires_in: Option<Seconds>,
+    refresh_in: Option<Seconds>,
+}
+
+impl Success {
+    fn granted(self) -> Option<Granted> {
+        let expires_in = self.expires_in.duration()?;
+        Some(Granted {
+            access_token: self.access_token,
+            expires_in,
+            ext_expires_in: self
+                .ext_expires_in
+                .and_then(|seconds| seconds.duration())
+                .unwrap_or(expires_in),
+            refresh_in: self.refresh_in.and_then(|seconds| seconds.duration()),
+        })
+    }
+}
+
+/// Seconds, as a number or in quotes: both are seen.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Seconds {
+    Number(u64),
+    Text(String),
+}
+
+impl Seconds {
+    fn duration(&self) -> Option<Duration> {
+        let seconds = match self {
+            Self::Number(seconds) => *seconds,
+            Self::Text(text) => text.trim().parse().ok()?,
+        };
+        Some(Duration::from_secs(seconds.min(LONGEST_LIFE)))
+    }
+}
+
+#[derive(Deserialize)]
+struct ErrorBody {
+    error: String,
+    #[serde(default)]
+    error_description: String,
+    #[serde(default)]
+    error_codes: Value,
+    trace_id: Option<String>,
+    correlation_id: Option<String>,
+}
+
+impl ErrorBody {
+    fn stranger(status: u16) -> Self {
+        let description = match status {
+            429 => "Entra answered 429 Too Many Requests".to_owned(),
+            300..=399 => format!(
+                "the authority answered {status}, a redirect: is AZURE_AUTHORITY_HOST right?"
+            ),
+            _ => format!(
+                "the authority answered {status} with something that is not Entra's JSON: is \
+                 AZURE_AUTHORITY_HOST right, and does an egress proxy answer in its place?"
+            ),
+        };
+        Self {
+            error: match status {
+                429 => "too_many_requests",
+                200..=299 | 500..=599 => "service_unavailable",
+                _ => "server_error",
+            }
+            .to_owned(),
+            error_description: description,
+            error_codes: Value::Null,
+            trace_id: None,
+            correlation_id: None,
+        }
+    }
+
+    /// The first code, from the list or else from the text.
+    fn code(&self) -> Option<u32> {
+        let first = match &self.error_codes {
+            Value::Array(codes) => codes.first(),
+            code => Some(code),
+        };
+        let listed = match first {
+            Some(Value::Number(code)) => code.as_u64().and_then(|code| code.try_into().ok()),
+            Some(Value::String(code)) => code.parse().ok(),
+            _ => None,
+        };
+        listed.or_else(|| {
+            let (_, text) = self.error_description.split_once("AADSTS")?;
+            let end = text.find(|character: char| !character.is_ascii_digit());
+            text.get(..end.unwrap_or(text.len()))?.parse().ok()
+        })
+    }
+}
+
+/// A year, in seconds. No token lives longer, and sums of times stay in range.
+const LONGEST_LIFE: u64 = 366 * 24 * 3600;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_token_is_read_with_numbers_or_texts() {
+        for body in [
+            r#"{"token_type":"Bearer","expires_in":3599,"ext_expires_in":3600,"refresh_in":1800,"access_token":"t"}"#,
+            r#"{"access_token":"t","expires_in":"3599","ext_expires_in":"3600","refresh_in":"1800"}"#,
+        ] {
+            let granted = parse(200, None, body.as_bytes()).unwrap();
+            assert_eq!(granted.access_token, "t");
+            assert_eq!(granted.expires_in.as_secs(), 3599);
+            assert_eq!(granted.ext_expires_in.as_secs(), 3600);
+            assert_eq!(granted.refresh_in.unwrap().as_secs(), 1800);
+        }
+    }
+
+    #[test]
+    fn ext_expires_in_and_refresh_in_may_lack() {
+        let granted = parse(200, None, br#"{"access_token":"t","expires_in":60}"#).unwrap();
+        assert_eq!(granted.ext_expires_in.as_secs(), 60);
+        assert_eq!(granted.refresh_in, None);
+    }
+
+    #[test]
+    fn an_error_is_read_with_its_code_and_ids() {
+        let body = r#"{"error":"invalid_client","error_description":"AADSTS700213: No matching\r\nTrace ID: x","error_codes":[700213],"timestamp":"2026-01-01 00:00:00Z","trace_id":"t-1","correlation_id":"c-1"}"#;
+        let rejection = parse(401, None, body.as_bytes()).unwrap_err();
+        assert_eq!(rejection.error, "invalid_client");
+        assert_eq!(
+            rejection.description,
+            "AADSTS700213: No matching\r\nTrace ID: x"
+        );
+        assert_eq!(rejection.code, Some(700213));
+        assert_eq!(rejection.trace_id.as_deref(), Some("t-1"));
+        assert_eq!(rejection.correlation_id.as_deref(), Some("c-1"));
+        assert_eq!(rejection.class, Class::Propagation);
+    }
+
+    #[test]
+    fn codes_are_found_however_they_are_written() {
+        for body in [
+            r#"{"error":"e","error_codes":"70021"}"#,
+            r#"{"error":"e","error_codes":["70021"]}"#,
+            r#"{"error":"e","error_description":"AADSTS70021: text"}"#,
+            r#"{"error":"e","error_description":"see AADSTS70021"}"#,
+        ] {
+            assert_eq!(
+                parse(400, None, body.as_bytes()).unwrap_err().code,
+                Some(70021),
+                "{body}"
+            );
+        }
+        let none = br#"{"error":"e","error_description":"AADSTS"}"#;
+        assert_eq!(parse(400, None, none).unwrap_err().code, None);
+    }
+
+    #[test]
+    fn a_strangers_answer_is_not_repeated() {
+        let page = b"<html>client_assertion=secret</html>";
+        for status in [200, 302, 403, 407, 429, 502] {
+            let rejection = parse(status, Some("7"), page).unwrap_err();
+            assert!(!rejection.description.contains("secret"), "{status}");
+            assert_eq!(rejection.retry_after, Some(Duration::from_secs(7)));
+        }
+        assert_eq!(
+            parse(429, None, b"Too Many Requests").unwrap_err().class,
+            Class::Throttled
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_answer_is_too_odd(status in 100_u16..600, body in "\\PC{0,80}", retry in "\\PC{0,8}") {
+            let _ = parse(status, Some(&retry), body.as_bytes());
+        }
+
+        #[test]
+        fn no_number_is_too_great(seconds in any::<u64>()) {
+            let body = format!(r#"{{"access_token":"t","expires_in":{seconds}}}"#);
+            prop_assert!(parse(200, None, body.as_bytes()).unwrap().expires_in.as_secs() <= LONGEST_LIFE);
+        }
+    }
+}

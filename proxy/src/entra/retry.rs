@@ -1,0 +1,92 @@
+//! When a failed attempt is repeated within one exchange.
+
+use std::time::Duration;
+
+use super::class::Class;
+
+/// How long a whole exchange may take, attempts and pauses together.
+pub(super) const BUDGET: Duration = Duration::from_secs(8);
+
+/// How long one attempt may take.
+pub(super) const ATTEMPT: Duration = Duration::from_secs(5);
+
+/// The pause before the next attempt, or `None` to give up. `attempts` counts those made; `jitter`
+/// goes from 0 to 1; `left` is what is left of the budget.
+pub(super) fn pause(
+    class: Class,
+    attempts: usize,
+    retry_after: Option<Duration>,
+    jitter: f64,
+    left: Duration,
+) -> Option<Duration> {
+    let backoff = PAUSES
+        .get(attempts.checked_sub(1)?)?
+        .mul_f64(0.8 + jitter / 2.0);
+    let pause = match class {
+        Class::Permanent => return None,
+        // The file is read again for the next attempt; a third would read the same.
+        Class::Assertion => return (attempts == 1).then_some(Duration::ZERO),
+        Class::Propagation => backoff,
+        Class::Throttled | Class::Transient => retry_after.unwrap_or(backoff),
+    };
+    (pause <= LONGEST_PAUSE && pause < left).then_some(pause)
+}
+
+const PAUSES: [Duration; 3] = [
+    Duration::from_millis(250),
+    Duration::from_millis(800),
+    Duration::from_secs(2),
+];
+
+/// A longer pause is not waited out: the application is told to come back.
+const LONGEST_PAUSE: Duration = Duration::from_millis(2_600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEFT: Duration = BUDGET;
+
+    #[test]
+    fn transient_failures_are_tried_four_times() {
+        for class in [Class::Transient, Class::Propagation, Class::Throttled] {
+            let pauses: Vec<_> = (1..=4)
+                .map(|attempts| pause(class, attempts, None, 0.4, LEFT))
+                .map(|pause| pause.map(|pause| pause.as_millis()))
+                .collect();
+            assert_eq!(
+                pauses,
+                [Some(250), Some(800), Some(2000), None],
+                "{class:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn permanent_failures_are_not_repeated() {
+        assert_eq!(pause(Class::Permanent, 1, None, 0.0, LEFT), None);
+    }
+
+    #[test]
+    fn an_assertion_is_read_again_once_and_at_once() {
+        assert_eq!(
+            pause(Class::Assertion, 1, None, 0.0, LEFT),
+            Some(Duration::ZERO)
+        );
+        assert_eq!(pause(Class::Assertion, 2, None, 0.0, LEFT), None);
+    }
+
+    #[test]
+    fn a_short_retry_after_is_waited_out_and_a_long_one_is_not() {
+        let told = |seconds| Some(Duration::from_secs(seconds));
+        assert_eq!(pause(Class::Throttled, 1, told(1), 0.0, LEFT), told(1));
+        assert_eq!(pause(Class::Throttled, 1, told(60), 0.0, LEFT), None);
+        assert_eq!(pause(Class::Transient, 1, told(60), 0.0, LEFT), None);
+    }
+
+    #[test]
+    fn the_budget_is_kept() {
+        let left = Duration::from_millis(200);
+        assert_eq!(pause(Class::Transient, 1, None, 0.4, left), None);
+    }
+}

@@ -1,0 +1,151 @@
+//! The wire contract of the Azure Instance Metadata Service (IMDS): what a request asks for, and
+//! the bytes of the answer. Nothing here does I/O.
+
+mod answer;
+mod path;
+mod query;
+mod refusal;
+
+pub use answer::Answer;
+pub use path::{Place, canonical, place};
+pub use query::{Identity, TokenRequest, is_guid};
+pub use refusal::Refusal;
+
+use http::{HeaderMap, Method, header};
+
+/// What to do with a request.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Decision<'a> {
+    /// Refuse it here.
+    Refuse(Refusal),
+    /// Pass it on to the real IMDS, if the policy lets it through.
+    Relay,
+    /// Answer with a token.
+    Token(TokenRequest<'a>),
+}
+
+/// Decides by method, path, query and headers alone, so that a probe costs no I/O (IMDS R2).
+///
+/// The checks stand in the order that probes rely on: the `Metadata` header first, then the
+/// resource, then the selectors.
+pub fn decide<'a>(
+    method: &Method,
+    path: &str,
+    query: Option<&'a str>,
+    headers: &HeaderMap,
+) -> Decision<'a> {
+    match place(path) {
+        Place::Token => match token_request(method, query, headers) {
+            Ok(request) => Decision::Token(request),
+            Err(refusal) => Decision::Refuse(refusal),
+        },
+        Place::TokenMisspelled => Decision::Refuse(Refusal::MisspelledTokenPath),
+        Place::NodeIdentity => Decision::Refuse(Refusal::NodeIdentity),
+        Place::Malformed => Decision::Refuse(Refusal::MalformedPath),
+        Place::Elsewhere if method == Method::CONNECT => Decision::Refuse(Refusal::MalformedPath),
+        Place::Elsewhere => Decision::Relay,
+    }
+}
+
+fn token_request<'a>(
+    method: &Method,
+    query: Option<&'a str>,
+    headers: &HeaderMap,
+) -> Result<TokenRequest<'a>, Refusal> {
+    if method != Method::GET {
+        return Err(Refusal::Method);
+    }
+    let mut metadata = headers.get_all("metadata").iter();
+    if metadata.next().is_none_or(|value| value != "true") || metadata.next().is_some() {
+        return Err(Refusal::NoMetadataHeader);
+    }
+    if headers.contains_key("x-forwarded-for") || headers.contains_key(header::FORWARDED) {
+        return Err(Refusal::Forwarded);
+    }
+    TokenRequest::parse(query.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOKEN: &str = "/metadata/identity/oauth2/token";
+
+    fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, value.parse().unwrap());
+        }
+        headers
+    }
+
+    fn refusal(method: Method, query: &str, lines: &[(&'static str, &'static str)]) -> Refusal {
+        match decide(&method, TOKEN, Some(query), &headers(lines)) {
+            Decision::Refuse(refusal) => refusal,
+            other => panic!("not refused: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn r2_the_metadata_header_is_checked_before_anything_else_of_the_query() {
+        for query in ["", "resource=a", "resource=a&resource=b&client_id=x"] {
+            assert_eq!(refusal(Method::GET, query, &[]), Refusal::NoMetadataHeader);
+        }
+    }
+
+    #[test]
+    fn r2_the_metadata_header_is_exactly_true() {
+        for value in ["True", "TRUE", "1", "", "true,true", "false"] {
+            let refused = refusal(Method::GET, "resource=a", &[("metadata", value)]);
+            assert_eq!(refused, Refusal::NoMetadataHeader, "{value}");
+        }
+        let twice = [("metadata", "true"), ("metadata", "true")];
+        assert_eq!(
+            refusal(Method::GET, "resource=a", &twice),
+            Refusal::NoMetadataHeader
+        );
+    }
+
+    #[test]
+    fn r3_no_resource_is_refused_after_the_header() {
+        let lines = [("metadata", "true")];
+        assert_eq!(
+            refusal(Method::GET, "api-version=1", &lines),
+            Refusal::NoResource
+        );
+    }
+
+    #[test]
+    fn r13_other_methods_and_forwarded_requests_are_refused() {
+        let lines = [("metadata", "true")];
+        for method in [Method::POST, Method::HEAD, Method::PUT, Method::OPTIONS] {
+            assert_eq!(refusal(method, "resource=a", &lines), Refusal::Method);
+        }
+        for name in ["x-forwarded-for", "forwarded"] {
+            let lines = [("metadata", "true"), (name, "10.0.0.1")];
+            assert_eq!(
+                refusal(Method::GET, "resource=a", &lines),
+                Refusal::Forwarded
+            );
+        }
+    }
+
+    #[test]
+    fn r12_unknown_headers_are_ignored() {
+        let lines = [
+            ("metadata", "true"),
+            ("cookie", ""),
+            ("content-type", "text/plain"),
+        ];
+        let decision = decide(&Method::GET, TOKEN, Some("resource=a"), &headers(&lines));
+        assert!(matches!(decision, Decision::Token(_)), "{decision:?}");
+    }
+
+    #[test]
+    fn r14_the_rest_is_relayed() {
+        for path in ["/metadata/instance", "/latest/meta-data/", "/"] {
+            let decision = decide(&Method::PUT, path, None, &HeaderMap::new());
+            assert_eq!(decision, Decision::Relay, "{path}");
+        }
+    }
+}

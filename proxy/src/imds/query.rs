@@ -1,0 +1,265 @@
+//! The query of a token request.
+
+use std::borrow::Cow;
+
+use super::Refusal;
+
+/// What a token request asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub struct TokenRequest<'a> {
+    /// Whose token.
+    pub identity: Identity<'a>,
+    /// The resource as it was spelled, percent-decoded and nothing else (IMDS R5).
+    pub resource: Cow<'a, str>,
+}
+
+/// Whose token is asked for (IMDS R10).
+#[derive(Debug, PartialEq, Eq)]
+pub enum Identity<'a> {
+    /// The client id in the request, a GUID.
+    Client(Cow<'a, str>),
+    /// The pod's own.
+    Default,
+    /// An identity by its object id or resource id.
+    Other {
+        /// The parameter that named it.
+        selector: &'static str,
+        /// Its object id or resource id.
+        id: Cow<'a, str>,
+    },
+}
+
+impl<'a> TokenRequest<'a> {
+    /// Reads a query. Names are matched in any case, so that no spelling of a selector is passed
+    /// over and answered with another identity's token; parameters without a meaning here are
+    /// ignored (IMDS R11, R12).
+    ///
+    /// # Errors
+    /// In this order: a name twice, no resource, more than one selector, a client id that is no
+    /// GUID.
+    pub fn parse(query: &'a str) -> Result<Self, Refusal> {
+        let mut resource = None;
+        let mut selected = Vec::new();
+        let mut known_seen = [false; NAMES.len()];
+        let mut others_seen = Vec::new();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            let known = NAMES
+                .iter()
+                .zip(&mut known_seen)
+                .find(|((known, _), _)| name.eq_ignore_ascii_case(known));
+            let Some(((known, meaning), seen)) = known else {
+                let name = name.to_ascii_lowercase();
+                if others_seen.contains(&name) || others_seen.len() == MAX_UNKNOWN {
+                    return Err(Refusal::RepeatedParameter);
+                }
+                others_seen.push(name);
+                continue;
+            };
+            if std::mem::replace(seen, true) {
+                return Err(Refusal::RepeatedParameter);
+            }
+            match meaning {
+                // An empty value selects nothing, as in the peer and its predecessor.
+                _ if value.is_empty() => {}
+                Meaning::Client | Meaning::Other => selected.push((*known, *meaning, value)),
+                Meaning::Ignored => {}
+                Meaning::Resource => resource = Some(value),
+            }
+        }
+        let resource = resource.ok_or(Refusal::NoResource)?;
+        if resource.contains(char::REPLACEMENT_CHARACTER) {
+            return Err(Refusal::ResourceNotText);
+        }
+        let identity = match (selected.pop(), selected.is_empty()) {
+            (_, false) => return Err(Refusal::SeveralSelectors),
+            (None, true) => Identity::Default,
+            (Some((_, Meaning::Client, id)), true) if is_guid(&id) => Identity::Client(id),
+            (Some((_, Meaning::Client, _)), true) => return Err(Refusal::ClientIdNotGuid),
+            (Some((selector, _, id)), true) => Identity::Other { selector, id },
+        };
+        Ok(Self { identity, resource })
+    }
+}
+
+/// Whether `text` is a GUID in the form `8-4-4-4-12`, in any case.
+pub fn is_guid(text: &str) -> bool {
+    text.len() == 36
+        && text.bytes().enumerate().all(|(index, byte)| match index {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
+}
+
+#[derive(Clone, Copy)]
+enum Meaning {
+    Client,
+    Ignored,
+    Other,
+    Resource,
+}
+
+/// Parameters of IMDS. `clientid` and `principal_id` are App Service's names for selectors: they
+/// are honoured rather than passed over.
+const NAMES: [(&str, Meaning); 11] = [
+    ("api-version", Meaning::Ignored),
+    ("resource", Meaning::Resource),
+    ("client_id", Meaning::Client),
+    ("clientid", Meaning::Client),
+    ("object_id", Meaning::Other),
+    ("principal_id", Meaning::Other),
+    ("msi_res_id", Meaning::Other),
+    ("mi_res_id", Meaning::Other),
+    ("msi-res-id", Meaning::Other),
+    ("authority", Meaning::Ignored),
+    ("bypass_cache", Meaning::Ignored),
+];
+
+/// How many parameters without a meaning are looked through for repetitions.
+const MAX_UNKNOWN: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const CLIENT: &str = "91be0000-1111-2222-3333-444455556666";
+
+    fn resource(query: &str) -> String {
+        TokenRequest::parse(query).unwrap().resource.into_owned()
+    }
+
+    fn refusal(query: &str) -> Refusal {
+        TokenRequest::parse(query).unwrap_err()
+    }
+
+    #[test]
+    fn r5_the_resource_keeps_its_spelling() {
+        for (query, wanted) in [
+            (
+                "resource=https%3A%2F%2Fvault.azure.net",
+                "https://vault.azure.net",
+            ),
+            (
+                "resource=https://vault.azure.net",
+                "https://vault.azure.net",
+            ),
+            (
+                "resource=https://vault.azure.net/",
+                "https://vault.azure.net/",
+            ),
+            (
+                "resource=https%3a%2f%2fVault.Azure.Net%2f",
+                "https://Vault.Azure.Net/",
+            ),
+            ("resource=api://a%2Bb&api-version=", "api://a+b"),
+            ("resource=api://a+b", "api://a b"),
+            ("resource=a=b", "a=b"),
+            ("api-version=2018-02-01&resource=%C3%A9", "é"),
+            ("resource=100%", "100%"),
+        ] {
+            assert_eq!(resource(query), wanted, "{query}");
+        }
+    }
+
+    #[test]
+    fn r3_no_resource_and_an_empty_one_are_refused() {
+        for query in ["", "api-version=2018-02-01", "resource=", "resource", "&&&"] {
+            assert_eq!(refusal(query), Refusal::NoResource, "{query}");
+        }
+        assert_eq!(refusal("resource=%ff"), Refusal::ResourceNotText);
+    }
+
+    #[test]
+    fn r10_each_selector_is_understood() {
+        let parse = |query: String| {
+            TokenRequest::parse(&query).map(|request| match request.identity {
+                Identity::Client(id) => ("client", id.into_owned()),
+                Identity::Default => ("default", String::new()),
+                Identity::Other { selector, id } => (selector, id.into_owned()),
+            })
+        };
+        for name in ["client_id", "CLIENT_ID", "clientid"] {
+            let found = parse(format!("resource=a&{name}={CLIENT}"));
+            assert_eq!(found, Ok(("client", CLIENT.to_owned())), "{name}");
+        }
+        for name in [
+            "object_id",
+            "principal_id",
+            "msi_res_id",
+            "mi_res_id",
+            "msi-res-id",
+        ] {
+            let found = parse(format!("{name}=/subscriptions/x&resource=a"));
+            assert_eq!(found, Ok((name, "/subscriptions/x".to_owned())));
+            assert_eq!(
+                parse(format!("{name}=&resource=a")),
+                Ok(("default", String::new()))
+            );
+        }
+    }
+
+    #[test]
+    fn r10_more_than_one_selector_is_refused_after_the_resource() {
+        let two = format!("client_id={CLIENT}&object_id={CLIENT}");
+        assert_eq!(refusal(&two), Refusal::NoResource);
+        assert_eq!(
+            refusal(&format!("resource=a&{two}")),
+            Refusal::SeveralSelectors
+        );
+        assert_eq!(
+            refusal("resource=a&mi_res_id=a&msi_res_id=a"),
+            Refusal::SeveralSelectors
+        );
+    }
+
+    #[test]
+    fn a_client_id_that_is_no_guid_is_refused() {
+        for id in [
+            "x",
+            "91be0000111122223333444455556666",
+            "91be0000-1111-2222-3333-44445555666g",
+        ] {
+            assert_eq!(
+                refusal(&format!("resource=a&client_id={id}")),
+                Refusal::ClientIdNotGuid
+            );
+        }
+    }
+
+    #[test]
+    fn a_name_twice_is_refused() {
+        for query in [
+            "resource=a&resource=a",
+            "resource=a&Resource=b",
+            "resource=a&x=1&X=2",
+        ] {
+            assert_eq!(refusal(query), Refusal::RepeatedParameter, "{query}");
+        }
+    }
+
+    #[test]
+    fn r11_r12_what_has_no_meaning_here_is_ignored() {
+        let query = "api-version=none&resource=a&bypass_cache=true&authority=x&xms_cc=cp1&foo";
+        assert_eq!(resource(query), "a");
+    }
+
+    proptest! {
+        #[test]
+        fn a_resource_survives_the_way_it_is_encoded(text in "\\PC{1,40}") {
+            prop_assume!(!text.contains(char::REPLACEMENT_CHARACTER));
+            let encoded: String = form_urlencoded::byte_serialize(text.as_bytes()).collect();
+            prop_assert_eq!(resource(&format!("resource={encoded}")), text);
+        }
+
+        #[test]
+        fn no_query_is_too_odd(query in "[a-z_=&%+0-9-]{0,200}|\\PC{0,80}") {
+            let _ = TokenRequest::parse(&query);
+        }
+
+        #[test]
+        fn no_two_selectors_pass(first in 2_usize..9, second in 2_usize..9) {
+            let query = format!("resource=a&{}={CLIENT}&{}={CLIENT}", NAMES[first].0, NAMES[second].0);
+            prop_assert!(TokenRequest::parse(&query).is_err());
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The sidecar: answers as the Azure Instance Metadata Service (IMDS) does, with Microsoft Entra
+//! Workload ID tokens.
+//!
+//! `imds` is the wire contract and `token` the cache; neither does network I/O. `entra` gets
+//! tokens, `relay` passes the rest on, `service` joins them, `server` holds connections, and `app`
+//! puts everything together.
+
+pub mod app;
+pub mod config;
+pub mod entra;
+pub mod imds;
+pub mod metrics;
+pub mod probe;
+pub mod redact;
+pub mod relay;
+pub mod server;
+pub mod service;
+mod signals;
+pub mod token;
+
+use std::process::ExitCode;
+
+use config::{Command, Config, UsageError};
+use tracing::error;
+
+/// Does what the command line asks for.
+pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
+    match Command::parse(args) {
+        Ok(Command::Probe { port, patience }) => match probe::probe(port, patience) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{error}");
+                ExitCode::FAILURE
+            }
+        },
+        Ok(Command::Serve(config)) => serve(*config),
+        Err(UsageError::Flags(error)) if !error.use_stderr() => {
+            let _ = error.print();
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::from(contract::EXIT_USAGE)
+        }
+    }
+}
+
+fn serve(config: Config) -> ExitCode {
+    contract::logging::start(
+        config.log_level,
+        config.log_format,
+        env!("CARGO_CRATE_NAME"),
+    );
+    // A core dump would hold tokens.
+    if let Err(error) = nix::sys::prctl::set_dumpable(false) {
+        error!(%error, "core dumps cannot be turned off");
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(DNS_THREADS)
+        .build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(serve_until_signalled(config)),
+        Err(error) => {
+            error!(%error, "the runtime cannot be started");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve_until_signalled(config: Config) -> ExitCode {
+    let shutdown = config.shutdown;
+    let mut signals = match signals::Signals::take() {
+        Ok(signals) => signals,
+        Err(error) => {
+            error!(%error, "signals cannot be handled");
+            return ExitCode::FAILURE;
+        }
+    };
+    match app::bind(config).await {
+        Ok(bound) => {
+            bound.run(signals.end(shutdown)).await;
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            error!("{error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+/// Threads for name resolution, which blocks. One name is resolved, once in a while.
+const DNS_THREADS: usize = 2;

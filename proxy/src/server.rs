@@ -1,0 +1,152 @@
+//! HTTP/1.1 connections: how many, how long, how large.
+
+use std::convert::Infallible;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{Either, Full};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::{sleep, timeout};
+use tracing::{debug, error};
+
+/// An answer made here, or one of IMDS on its way through.
+pub type Body = Either<Full<Bytes>, Incoming>;
+
+/// Answers requests.
+pub trait Service: Send + Sync + 'static {
+    /// Answers one request.
+    fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Response<Body>> + Send;
+}
+
+/// Accepts and serves connections until `stop` is ready, then lets requests under way end and
+/// returns.
+///
+/// When there are as many connections as memory is meant for, the oldest makes room: it is closed
+/// as soon as its request is answered, or at once when it is idle.
+pub async fn serve<S: Service>(
+    listener: TcpListener,
+    service: Arc<S>,
+    stop: impl Future<Output = ()>,
+) {
+    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let make_room = Arc::new(Notify::new());
+    let accept = async {
+        loop {
+            let stream = accept(&listener).await;
+            let permit = permit(&room, &make_room).await;
+            let served = connection(stream, Arc::clone(&service), Arc::clone(&make_room));
+            tokio::spawn(async move {
+                served.await;
+                drop(permit);
+            });
+        }
+    };
+    tokio::select! {
+        () = accept => {}
+        () = stop => {}
+    }
+    drop(listener);
+    make_room.notify_waiters();
+    let all = u32::try_from(MAX_CONNECTIONS).unwrap_or(u32::MAX);
+    if timeout(LAST_ANSWERS, room.acquire_many(all)).await.is_err() {
+        debug!("connections are closed with requests under way");
+    }
+}
+
+async fn connection<S: Service>(stream: TcpStream, service: Arc<S>, make_room: Arc<Notify>) {
+    let service = service_fn(|request| {
+        let service = Arc::clone(&service);
+        async move { Ok::<_, Infallible>(service.answer(request).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(IDLE)
+        .half_close(true)
+        .max_buf_size(BUFFER)
+        .pipeline_flush(true)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        biased;
+        ended = connection.as_mut() => ended,
+        () = make_room.notified() => {
+            connection.as_mut().graceful_shutdown();
+            match timeout(LAST_ANSWERS, connection).await {
+                Ok(ended) => ended,
+                Err(_) => Ok(()),
+            }
+        }
+    };
+    if let Err(error) = ended {
+        debug!(%error, "a connection ended early");
+    }
+}
+
+async fn accept(listener: &TcpListener) -> TcpStream {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                // Answers are written in one piece, so waiting for more only delays them.
+                let _ = stream.set_nodelay(true);
+                return stream;
+            }
+            Err(error) if is_of_the_peer(&error) => {}
+            Err(error) => {
+                // Most likely no file descriptor is left: trying again at once changes nothing.
+                error!(%error, "no connection can be accepted for the moment");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn permit(room: &Arc<Semaphore>, make_room: &Notify) -> Option<OwnedSemaphorePermit> {
+    if let Ok(permit) = Arc::clone(room).try_acquire_owned() {
+        return Some(permit);
+    }
+    loop {
+        make_room.notify_one();
+        let freed = Arc::clone(room).acquire_owned();
+        if let Ok(permit) = timeout(ROOM_PAUSE, freed).await {
+            // Fails only when the semaphore is closed, which nobody does.
+            return permit.ok();
+        }
+    }
+}
+
+/// Whether the error concerns one connection and not the listener.
+fn is_of_the_peer(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+    )
+}
+
+/// Below the usual limit of 1,024 file descriptors, with room for connections to Entra and IMDS.
+const MAX_CONNECTIONS: usize = 480;
+
+/// hyper's least; it bounds the memory of a connection and the size of a request's head.
+const BUFFER: usize = 8 * 1024;
+
+/// How long a connection may take to send the head of its next request.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// How long requests under way may go on when their connection is to end.
+const LAST_ANSWERS: Duration = Duration::from_secs(10);
+
+/// How long an idle connection gets to end before the next one is asked to.
+const ROOM_PAUSE: Duration = Duration::from_millis(100);
+
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);

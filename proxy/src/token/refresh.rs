@@ -1,0 +1,165 @@
+//! When a token is replaced, and how failures slow that down.
+
+use std::time::Duration;
+
+use super::granted::FailureKind;
+
+/// How long after its grant a token is replaced in the background: at `refresh_in` if Entra gave
+/// one, else at half of a life of two hours or more, else eleven minutes before the end, so that
+/// nobody is handed one of the last ten minutes (IMDS R9).
+///
+/// `jitter` from 0 to 1 brings it forward by up to five minutes or a tenth of the delay, so that
+/// the pods of a deployment do not all ask at once.
+pub(super) fn refresh_after(
+    lifetime: Duration,
+    refresh_in: Option<Duration>,
+    jitter: f64,
+) -> Duration {
+    let delay = match refresh_in {
+        Some(advised) if advised < lifetime => advised,
+        _ if lifetime >= LONG => lifetime / 2,
+        _ => lifetime - LEAD.min(lifetime / 2),
+    };
+    delay - (delay / 10).min(MAX_JITTER).mul_f64(jitter.clamp(0.0, 1.0))
+}
+
+/// With less than this left, a token is handed out only when no fresh one can be had at once
+/// (IMDS R9). Short-lived tokens keep most of their life.
+pub(super) fn nearly_over(lifetime: Duration) -> Duration {
+    NEARLY_OVER.min(lifetime / 4)
+}
+
+/// Keeps one key's attempts apart after failures. Another key's failures do not count.
+#[derive(Debug, Default)]
+pub(super) struct Gate {
+    failures: u32,
+}
+
+impl Gate {
+    /// Records a success: the next attempt may be made at any time.
+    pub(super) fn succeeded(&mut self) {
+        self.failures = 0;
+    }
+
+    /// Records a failure and returns how long no attempt is made.
+    pub(super) fn failed(&mut self, kind: FailureKind, jitter: f64) -> Pauses {
+        let doubled = (FIRST_PAUSE * 2_u32.pow(self.failures.min(4))).min(MAX_PAUSE);
+        self.failures += 1;
+        let asked = match kind {
+            FailureKind::Throttled {
+                retry_after: Some(asked),
+            } => asked.min(MAX_RETRY_AFTER),
+            _ => Duration::ZERO,
+        };
+        let without_token = match kind {
+            FailureKind::Permanent => PERMANENT_PAUSE,
+            FailureKind::Throttled { .. } => FIRST_PAUSE,
+            FailureKind::Transient => TRANSIENT_PAUSE,
+        };
+        Pauses {
+            with_token: doubled
+                .mul_f64(1.0 - jitter.clamp(0.0, 1.0) / 5.0)
+                .max(asked),
+            without_token: without_token.max(asked),
+        }
+    }
+}
+
+/// How long no attempt is made after a failure. What Entra asks for is honoured, up to an hour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Pauses {
+    /// While a valid token is there to be served: doubles from 5 s to 60 s.
+    pub(super) with_token: Duration,
+    /// While there is none: a moment, in which the failure is the answer.
+    pub(super) without_token: Duration,
+}
+
+const LONG: Duration = Duration::from_secs(2 * 3600);
+const LEAD: Duration = Duration::from_secs(11 * 60);
+const MAX_JITTER: Duration = Duration::from_secs(300);
+const NEARLY_OVER: Duration = Duration::from_secs(600);
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
+const MAX_PAUSE: Duration = Duration::from_secs(60);
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
+const PERMANENT_PAUSE: Duration = Duration::from_secs(3);
+const TRANSIENT_PAUSE: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    #[test]
+    fn a_token_is_replaced_at_refresh_in_or_half_or_before_its_last_ten_minutes() {
+        let secs = Duration::from_secs;
+        assert_eq!(refresh_after(HOUR, Some(secs(1800)), 0.0), secs(1800));
+        assert_eq!(refresh_after(24 * HOUR, None, 0.0), 12 * HOUR);
+        assert_eq!(refresh_after(2 * HOUR, None, 0.0), HOUR);
+        assert_eq!(refresh_after(HOUR, None, 0.0), secs(3600 - 660));
+        assert_eq!(refresh_after(secs(60), None, 0.0), secs(30));
+        assert_eq!(refresh_after(HOUR, Some(2 * HOUR), 0.0), secs(3600 - 660));
+    }
+
+    #[test]
+    fn jitter_only_brings_it_forward() {
+        assert_eq!(refresh_after(24 * HOUR, None, 1.0), 12 * HOUR - MAX_JITTER);
+        assert_eq!(
+            refresh_after(Duration::from_secs(200), None, 1.0),
+            Duration::from_secs(90)
+        );
+    }
+
+    #[test]
+    fn r9_refresh_comes_before_the_last_ten_minutes() {
+        for lifetime in [60, 600, 1200, 3599, 7199, 86_399].map(Duration::from_secs) {
+            let left = lifetime - refresh_after(lifetime, None, 0.0);
+            assert!(left > nearly_over(lifetime), "{lifetime:?}");
+        }
+    }
+
+    #[test]
+    fn pauses_double_from_5_s_to_a_minute_while_a_token_is_served() {
+        let mut gate = Gate::default();
+        let mut pause = |kind| gate.failed(kind, 0.0).with_token.as_secs();
+        let pauses: Vec<_> = (0..6).map(|_| pause(FailureKind::Transient)).collect();
+        assert_eq!(pauses, [5, 10, 20, 40, 60, 60]);
+        gate.succeeded();
+        assert_eq!(
+            gate.failed(FailureKind::Permanent, 0.0)
+                .with_token
+                .as_secs(),
+            5
+        );
+        gate.succeeded();
+        assert_eq!(
+            gate.failed(FailureKind::Permanent, 1.0)
+                .with_token
+                .as_secs(),
+            4
+        );
+    }
+
+    #[test]
+    fn failures_without_a_token_are_remembered_for_seconds() {
+        let mut gate = Gate::default();
+        let throttled = FailureKind::Throttled { retry_after: None };
+        for kind in [FailureKind::Permanent, FailureKind::Transient, throttled] {
+            for _ in 0..50 {
+                let pause = gate.failed(kind, 0.0).without_token;
+                assert!((1..=5).contains(&pause.as_secs()), "{kind:?}: {pause:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn retry_after_is_honoured_up_to_an_hour() {
+        let pauses = |seconds| {
+            let retry_after = Some(Duration::from_secs(seconds));
+            let pauses = Gate::default().failed(FailureKind::Throttled { retry_after }, 0.0);
+            (pauses.with_token.as_secs(), pauses.without_token.as_secs())
+        };
+        assert_eq!(pauses(90), (90, 90));
+        assert_eq!(pauses(100_000), (3600, 3600));
+    }
+}
