@@ -1,0 +1,63 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Measures the proxy or the webhook beside the limit of the machine.
+#[derive(Debug, Parser)]
+#[command(name = "bench", version)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub task: Task,
+}
+
+/// The commands; the hidden ones are how the program calls itself.
+#[derive(Debug, Subcommand)]
+pub enum Task {
+    /// Measure the proxy
+    Proxy(Proxy),
+    /// The bare server to compare the proxy with
+    #[command(hide = true)]
+    BareHttp(BareHttp),
+}
+
+/// What `bench proxy` is told.
+#[derive(Args, Debug)]
+pub struct Proxy {
+    /// The proxy to measure
+    #[arg(long, value_name = "PROGRAM", default_value = "dist/proxy")]
+    pub proxy: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) turns: Turns,
+}
+
+/// How much is measured, and beside what else.
+#[derive(Args, Debug)]
+pub struct Turns {
+    /// Another server to measure: its command line, where {port} stands for the port to listen on
+    #[arg(long, value_name = "COMMAND LINE")]
+    pub peer: Option<String>,
+
+    /// How often each server has its turn
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(3..))]
+    pub rounds: u32,
+
+    /// How long a turn lasts, in seconds
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=60))]
+    pub seconds: u32,
+}
+
+/// What `bench bare-http` is told.
+#[derive(Args, Debug)]
+pub struct BareHttp {
+    /// The port to listen on
+    #[arg(long)]
+    pub port: u16,
+
+    /// The file with the answer, from the status line to the body's last byte
+    #[arg(long)]
+    pub answer: PathBuf,
+}

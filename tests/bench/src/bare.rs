@@ -1,0 +1,105 @@
+//! The limit: servers that do nothing but answer the same bytes.
+
+use std::convert::Infallible;
+use std::fs;
+use std::future::ready;
+use std::net::Ipv4Addr;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderMap, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+use http_body_util::Full;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+
+use crate::arguments::BareHttp;
+
+/// Answers every request with the answer of a file, over plain HTTP, until it is ended.
+///
+/// # Errors
+/// When the file holds no answer, or the port is taken.
+pub fn http(arguments: &BareHttp) -> Result<()> {
+    let answer = FixedAnswer::read(&arguments.answer)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, arguments.port)).await?;
+        loop {
+            let (stream, _) = listener.accept().await?;
+            stream.set_nodelay(true)?;
+            let answer = answer.clone();
+            let service = service_fn(move |_| ready(Ok::<_, Infallible>(answer.response())));
+            // A client may leave whenever it likes.
+            tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+        }
+    })
+}
+
+/// An answer that was fetched from another server.
+#[derive(Clone)]
+struct FixedAnswer {
+    body: Bytes,
+    headers: HeaderMap,
+    status: StatusCode,
+}
+
+impl FixedAnswer {
+    fn read(path: &Path) -> Result<Self> {
+        let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        Self::parse(&bytes).with_context(|| format!("{} holds no answer", path.display()))
+    }
+
+    fn parse(bytes: &[u8]) -> Result<Self> {
+        let mut headers = [httparse::EMPTY_HEADER; 32];
+        let mut answer = httparse::Response::new(&mut headers);
+        let httparse::Status::Complete(head) = answer.parse(bytes)? else {
+            bail!("its head has no end");
+        };
+        let mut headers = HeaderMap::new();
+        for header in answer.headers.iter() {
+            let name: HeaderName = header.name.parse()?;
+            // The server writes these by itself.
+            if ![CONNECTION, CONTENT_LENGTH, DATE].contains(&name) {
+                headers.append(name, HeaderValue::from_bytes(header.value)?);
+            }
+        }
+        Ok(Self {
+            body: Bytes::copy_from_slice(bytes.get(head..).unwrap_or_default()),
+            headers,
+            status: StatusCode::from_u16(answer.code.unwrap_or_default())?,
+        })
+    }
+
+    fn response(&self) -> Response<Full<Bytes>> {
+        let mut response = Response::new(Full::new(self.body.clone()));
+        *response.status_mut() = self.status;
+        *response.headers_mut() = self.headers.clone();
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_taken_over_save_what_a_server_adds() {
+        let bytes = b"HTTP/1.1 400 Bad Request\r\nContent-Type: a/b\r\nDate: x\r\n\
+            Content-Length: 4\r\n\r\nbody";
+        let answer = FixedAnswer::parse(bytes).unwrap();
+        assert_eq!(answer.status, 400);
+        assert_eq!(answer.body, "body");
+        assert_eq!(answer.headers.len(), 1);
+        assert_eq!(answer.headers["content-type"], "a/b");
+    }
+
+    #[test]
+    fn half_an_answer_is_an_error() {
+        assert!(FixedAnswer::parse(b"HTTP/1.1 200 OK\r\n").is_err());
+    }
+}

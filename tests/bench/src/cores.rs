@@ -1,0 +1,48 @@
+//! The server has one core to itself; everything that loads it has the others.
+
+use anyhow::{Context, Result, bail};
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::Pid;
+
+/// The split of this machine's cores.
+#[derive(Clone, Copy, Debug)]
+pub struct Cores {
+    load: CpuSet,
+    server: CpuSet,
+}
+
+impl Cores {
+    /// Gives the last core that this process may use to the server and keeps this thread, and all
+    /// that it starts from now on, away from it.
+    ///
+    /// # Errors
+    /// When there is only one core.
+    pub fn split() -> Result<Self> {
+        let mut load =
+            sched_getaffinity(THIS_THREAD).context("cannot tell this machine's cores")?;
+        let mut usable: Vec<usize> = (0..CpuSet::count())
+            .filter(|core| load.is_set(*core).unwrap_or(false))
+            .collect();
+        let Some(last) = usable.pop().filter(|_| !usable.is_empty()) else {
+            bail!("one core is for the server and another for the load: this machine has one");
+        };
+        let mut server = CpuSet::new();
+        server.set(last)?;
+        load.unset(last)?;
+        sched_setaffinity(THIS_THREAD, &load).context("cannot leave the server's core")?;
+        Ok(Self { load, server })
+    }
+
+    /// Runs `start` on the server's core: a process that it starts stays there.
+    ///
+    /// # Errors
+    /// Those of `start`, or when the kernel refuses the move.
+    pub fn on_the_servers<T>(&self, start: impl FnOnce() -> Result<T>) -> Result<T> {
+        sched_setaffinity(THIS_THREAD, &self.server).context("cannot go to the server's core")?;
+        let outcome = start();
+        sched_setaffinity(THIS_THREAD, &self.load).context("cannot leave the server's core")?;
+        outcome
+    }
+}
+
+const THIS_THREAD: Pid = Pid::from_raw(0);

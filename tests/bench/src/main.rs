@@ -1,0 +1,22 @@
+//! `bench`: measures the proxy or the webhook beside the limit of the machine.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use bench::arguments::{Arguments, Task};
+use bench::{bare, proxy};
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().task {
+        Task::Proxy(arguments) => proxy::run(&arguments),
+        Task::BareHttp(arguments) => bare::http(&arguments),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! Servers as processes: how they start, what they use, that they end.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use nix::unistd::{SysconfVar, sysconf};
+
+use crate::client::{self, Answer};
+use crate::cores::Cores;
+
+/// How long a server may take to be ready, or to answer once.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How many of its last lines are shown of a server that failed.
+const LAST_LINES: usize = 20;
+
+/// A server's command line and the whole of its environment. `{port}` in an argument stands for the
+/// port.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// What the table calls it.
+    pub name: &'static str,
+    /// The program and its arguments.
+    pub command: Vec<String>,
+    /// Its environment; `PATH` is added.
+    pub environment: BTreeMap<&'static str, String>,
+    /// The port that it listens on.
+    pub port: u16,
+    /// Where it writes what it has to say.
+    pub log: PathBuf,
+}
+
+impl Server {
+    /// A command line as a shell reads it, as a server.
+    pub fn shell(command: &str) -> Vec<String> {
+        vec!["sh".to_owned(), "-c".to_owned(), format!("exec {command}")]
+    }
+
+    /// Starts it on the server's core.
+    ///
+    /// # Errors
+    /// When the program cannot be started.
+    pub fn start(&self, cores: &Cores) -> Result<Running<'_>> {
+        let log = File::create(&self.log)
+            .with_context(|| format!("cannot write {}", self.log.display()))?;
+        let port = self.port.to_string();
+        let mut words = self
+            .command
+            .iter()
+            .map(|word| word.replace("{port}", &port));
+        let program = words.next().context("a server needs a command line")?;
+        let mut command = Command::new(&program);
+        command
+            .args(words)
+            .env_clear()
+            .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
+            .envs(&self.environment)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log);
+        cores.on_the_servers(|| {
+            let started = Instant::now();
+            let child = command
+                .spawn()
+                .with_context(|| format!("cannot start {} ({program})", self.name))?;
+            Ok(Running {
+                child,
+                server: self,
+                started,
+            })
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
+    /// A new connection to it.
+    ///
+    /// # Errors
+    /// Those of the connection.
+    pub fn connect(&self) -> io::Result<TcpStream> {
+        let stream = TcpStream::connect(self.address())?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        Ok(stream)
+    }
+}
+
+/// A server that runs until this is dropped.
+#[derive(Debug)]
+pub struct Running<'a> {
+    child: Child,
+    server: &'a Server,
+    started: Instant,
+}
+
+impl Running<'_> {
+    /// The server.
+    pub fn server(&self) -> &Server {
+        self.server
+    }
+
+    /// Asks over new connections until one request has its 200; the time since the start.
+    ///
+    /// # Errors
+    /// When the process ends, or a minute has passed.
+    pub fn ready(&mut self, address: SocketAddr, request: &[u8]) -> Result<Duration> {
+        while self.started.elapsed() < PATIENCE {
+            if is_ready(address, request) {
+                return Ok(self.started.elapsed());
+            }
+            if let Some(status) = self.child.try_wait()? {
+                return Err(self.failure(&format!("ended with {status}")));
+            }
+        }
+        Err(self.failure(&format!("is not ready after {PATIENCE:?}")))
+    }
+
+    /// The answer to one request over a connection of its own.
+    ///
+    /// # Errors
+    /// When it is not 200.
+    pub fn answer(&self, request: &[u8]) -> Result<Answer> {
+        let ask = || client::ask(&mut self.server.connect()?, request)?.ok();
+        ask().map_err(|error| self.failure(&format!("does not answer: {error}")))
+    }
+
+    /// Resident memory in MiB.
+    ///
+    /// # Errors
+    /// When the process has ended.
+    pub fn resident_memory(&self) -> Result<f64> {
+        self.memory("VmRSS:")
+    }
+
+    /// The most resident memory since the start, in MiB.
+    ///
+    /// # Errors
+    /// When the process has ended.
+    pub fn peak_memory(&self) -> Result<f64> {
+        self.memory("VmHWM:")
+    }
+
+    /// The CPU time since the start.
+    ///
+    /// # Errors
+    /// When the process has ended.
+    pub fn cpu_time(&self) -> Result<Duration> {
+        let path = self.proc("stat");
+        let text = fs::read_to_string(&path).with_context(|| self.gone(&path))?;
+        let ticks = ticks(&text).with_context(|| format!("{} has no times", path.display()))?;
+        let in_a_second = sysconf(SysconfVar::CLK_TCK)?.context("the kernel has no clock tick")?;
+        Ok(Duration::from_secs(ticks) / u32::try_from(in_a_second)?)
+    }
+
+    fn memory(&self, key: &str) -> Result<f64> {
+        let path = self.proc("status");
+        let text = fs::read_to_string(&path).with_context(|| self.gone(&path))?;
+        let kib = kib(&text, key).with_context(|| format!("{} has no {key}", path.display()))?;
+        Ok(f64::from(kib) / 1024.0)
+    }
+
+    fn proc(&self, file: &str) -> PathBuf {
+        ["/proc", &self.child.id().to_string(), file]
+            .iter()
+            .collect()
+    }
+
+    fn gone(&self, path: &Path) -> String {
+        format!(
+            "{} has ended: cannot read {}",
+            self.server.name,
+            path.display()
+        )
+    }
+
+    fn failure(&self, what: &str) -> anyhow::Error {
+        let log = fs::read_to_string(&self.server.log).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        let last = lines
+            .get(lines.len().saturating_sub(LAST_LINES)..)
+            .unwrap_or_default();
+        anyhow::anyhow!(
+            "{} {what}; the end of its log:\n{}",
+            self.server.name,
+            last.join("\n")
+        )
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn is_ready(address: SocketAddr, request: &[u8]) -> bool {
+    let ask = || {
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        client::ask(&mut stream, request)
+    };
+    ask().is_ok_and(|answer| answer.status == 200)
+}
+
+/// User and system time of `/proc/PID/stat` (proc_pid_stat(5)): the second field is the program's
+/// name in brackets, which may hold anything.
+fn ticks(stat: &str) -> Option<u64> {
+    let (_, behind_the_name) = stat.rsplit_once(')')?;
+    let mut fields = behind_the_name.split_ascii_whitespace().skip(11);
+    let user: u64 = fields.next()?.parse().ok()?;
+    let system: u64 = fields.next()?.parse().ok()?;
+    Some(user + system)
+}
+
+fn kib(status: &str, key: &str) -> Option<u32> {
+    status.lines().find_map(|line| {
+        line.strip_prefix(key)?
+            .trim()
+            .strip_suffix(" kB")?
+            .parse()
+            .ok()
+    })
+}
+
+/// A directory for the files of one run, removed when this is dropped.
+#[derive(Debug)]
+pub struct Scratch(PathBuf);
+
+impl Scratch {
+    /// Makes one.
+    ///
+    /// # Errors
+    /// When it exists already or cannot be made.
+    pub fn new() -> Result<Self> {
+        let now = std::time::UNIX_EPOCH.elapsed()?.as_nanos();
+        let path = std::env::temp_dir().join(format!("bench-{}-{now}", std::process::id()));
+        fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        Ok(Self(path))
+    }
+
+    /// The path of a file in it.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// Writes a file and returns its path.
+    ///
+    /// # Errors
+    /// When it cannot be written, or its path is no text.
+    pub fn write(&self, name: &str, contents: impl AsRef<[u8]>) -> Result<String> {
+        let path = self.file(name);
+        fs::write(&path, contents).with_context(|| format!("cannot write {}", path.display()))?;
+        match path.into_os_string().into_string() {
+            Ok(path) => Ok(path),
+            Err(path) => bail!("the path {} is no text", path.display()),
+        }
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What is left is in the directory for temporary files.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_behind_the_name() {
+        let stat = "7 (a) b (c) S 1 7 7 0 -1 4194560 90 0 0 0 250 50 0 0 20 0 1 0 5 6 7";
+        assert_eq!(ticks(stat), Some(300));
+        assert_eq!(ticks("7 (a) S"), None);
+    }
+
+    #[test]
+    fn memory_is_read_by_its_key() {
+        let status = "Name:\tproxy\nVmHWM:\t    5120 kB\nVmRSS:\t    4608 kB\n";
+        assert_eq!(kib(status, "VmRSS:"), Some(4608));
+        assert_eq!(kib(status, "VmSwap:"), None);
+    }
+}
