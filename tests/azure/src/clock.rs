@@ -62,4 +62,16 @@ mod tests {
         assert_eq!(timestamp(1_709_210_096), "2024-02-29 12:34:56Z");
         assert_eq!(precise(4_102_444_799), "2099-12-31T23:59:59.0000000Z");
     }
+
+    proptest::proptest! {
+        #[test]
+        fn a_day_later_is_the_next_date(day in 0_i64..40_000) {
+            let (date, _) = civil(day * 86_400);
+            let (next, time) = civil((day + 1) * 86_400);
+            proptest::prop_assert_eq!(time, "00:00:00");
+            proptest::prop_assert!(next > date, "{} {}", date, next);
+            let first = next.ends_with("-01");
+            proptest::prop_assert!(first || next.get(..8) == date.get(..8), "{} {}", date, next);
+        }
+    }
 }

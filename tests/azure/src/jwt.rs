@@ -233,6 +233,26 @@ mod tests {
         assert!(!key.public().verifies(&Jwt::parse(&forged).unwrap()));
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_text_breaks_the_parser(text in "[A-Za-z0-9_.=-]{0,80}") {
+            let _ = Jwt::parse(&text);
+        }
+
+        #[test]
+        fn every_claim_survives(subject in ".*", audiences in proptest::collection::vec(".*", 0..4)) {
+            let claims = json!({ "sub": subject, "aud": audiences });
+            let text = format!(
+                "{}.{}.",
+                URL_SAFE_NO_PAD.encode("{}"),
+                URL_SAFE_NO_PAD.encode(claims.to_string())
+            );
+            let token = Jwt::parse(&text).unwrap();
+            proptest::prop_assert_eq!(token.text("sub"), Some(subject.as_str()));
+            proptest::prop_assert_eq!(token.audiences(), audiences);
+        }
+    }
+
     #[test]
     fn other_texts_are_no_tokens() {
         for text in ["", "a", "a.b", "a.b.c", "e30.e30", "W10.e30.", "e30.e30.!"] {

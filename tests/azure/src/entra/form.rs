@@ -188,6 +188,19 @@ mod tests {
         assert_eq!(refusal.code(), 900_561);
     }
 
+    proptest::proptest! {
+        #[test]
+        fn any_resource_comes_back_as_it_was_sent(
+            resource in "[!-~]{1,40}",
+            extra in proptest::sample::subsequence(USER_SCOPES.to_vec(), 0..=3),
+        ) {
+            let scope = [vec![format!("{resource}/.default")], extra.iter().map(ToString::to_string).collect()]
+                .concat()
+                .join(" ");
+            proptest::prop_assert_eq!(super::resource(&scope).ok(), Some(resource.as_str()));
+        }
+    }
+
     #[test]
     fn the_resource_is_what_stands_before_the_last_default() {
         for (scope, expected) in [
