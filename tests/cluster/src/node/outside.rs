@@ -17,12 +17,20 @@ pub(super) const AZURE_CA: &str = "/run/cluster/azure-ca.pem";
 const AZURE_EMULATOR: &str = "azure-emulator";
 
 /// The names of Azure's clouds, each with all names below it.
-const AZURE_NAMES: [&str; 8] = [
+const AZURE_NAMES: [&str; 16] = [
+    "login-us.microsoftonline.com",
     "login.chinacloudapi.cn",
+    "login.microsoft.com",
     "login.microsoftonline.com",
     "login.microsoftonline.de",
     "login.microsoftonline.us",
     "login.partner.microsoftonline.cn",
+    "login.sovcloud-identity.de",
+    "login.sovcloud-identity.fr",
+    "login.sovcloud-identity.sg",
+    "login.usgovcloudapi.net",
+    "login.windows.net",
+    "sts.windows.net",
     "vault.azure.cn",
     "vault.azure.net",
     "vault.usgovcloudapi.net",
