@@ -1,6 +1,6 @@
 module client
 
-go 1.26.8
+go 1.18
 
 require github.com/Azure/go-autorest/autorest/adal v0.9.24
 

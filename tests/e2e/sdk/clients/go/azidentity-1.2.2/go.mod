@@ -1,6 +1,6 @@
 module client
 
-go 1.26.8
+go 1.18
 
 require (
 	github.com/Azure/azure-sdk-for-go/sdk/azcore v1.4.0

@@ -5,11 +5,11 @@ import java.util.HashMap;
 import java.util.Map;
 
 /** com.microsoft.azure:msal4j: ManagedIdentityApplication. */
-public final class Msal4j {
+final class Client {
     private static final Map<String, ManagedIdentityApplication> APPLICATIONS = new HashMap<>();
 
     public static void main(String[] args) throws Exception {
-        Lines.serve(Map.of("managed", Msal4j::token));
+        Lines.serve(Map.of("managed", Client::token));
     }
 
     private static Lines.Token token(String resource, String clientId) throws Exception {

@@ -7,7 +7,7 @@ import java.util.Map;
 import java.util.function.Function;
 
 /** com.azure:azure-identity: ManagedIdentityCredential and DefaultAzureCredential. */
-public final class AzureIdentity {
+final class Client {
     public static void main(String[] args) throws Exception {
         Lines.serve(Map.of(
             "managed", way(id -> new ManagedIdentityCredentialBuilder().clientId(id).build()),
