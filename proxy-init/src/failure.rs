@@ -24,7 +24,7 @@ pub const TABLE: [(u8, &str); 11] = [
     ),
     (
         18,
-        "the kernel has no nf_tables and the image's iptables failed",
+        "the kernel has no nf_tables, and the image's iptables failed",
     ),
     (contract::EXIT_USAGE, "wrong configuration or arguments"),
 ];
@@ -164,5 +164,27 @@ impl Failure {
             Self::Iptables { .. } => 18,
             Self::Configuration(_) => contract::EXIT_USAGE,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_readme_lists_every_code_once() {
+        let readme = include_str!("../README.md");
+        for (code, meaning) in TABLE {
+            assert_eq!(
+                readme.matches(&format!("\n| {code} | {meaning}")).count(),
+                1,
+                "{code}: {meaning}"
+            );
+        }
+        assert_eq!(
+            readme.matches("\n| ").count(),
+            TABLE.len() + 1,
+            "and a heading"
+        );
     }
 }
