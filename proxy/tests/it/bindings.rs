@@ -1,0 +1,86 @@
+//! AKS identity bindings: the exchange goes through a token proxy in the cluster.
+
+use std::time::Duration;
+
+use crate::entra::{Entra, certificate};
+use crate::raw::Answer;
+use crate::sidecar::{Sidecar, TENANT, TokenFile, config};
+
+const AUTHORITY: &str = "--authority-host=https://login.microsoftonline.com/";
+const NAME: &str = "--kubernetes-sni-name=binding.aks.example";
+
+async fn token_proxy() -> (Entra, String) {
+    let proxy = Entra::start("binding.aks.example").await;
+    let flag = format!("--kubernetes-token-proxy=https://{}/base/", proxy.address);
+    (proxy, flag)
+}
+
+#[tokio::test]
+async fn the_token_proxy_is_asked_under_its_name_with_entras_path() {
+    let (proxy, address) = token_proxy().await;
+    let ca = format!("--kubernetes-ca-data={}", proxy.ca);
+    // The built-in authorities do not count here, nor do those of the configuration.
+    let other = format!("--ca-data={}", certificate("x").1);
+    let sidecar = Sidecar::start(&proxy, &[AUTHORITY, &address, NAME, &ca, &other]).await;
+    assert_eq!(sidecar.token("resource=a").await.status, 200);
+    let asked = proxy.asked().remove(0);
+    assert_eq!(asked.path, format!("/base/{TENANT}/oauth2/v2.0/token"));
+    assert_eq!(asked.headers["host"], "login.microsoftonline.com");
+    assert_eq!(asked.form["scope"], "a/.default");
+}
+
+#[tokio::test]
+async fn its_authority_is_not_entras() {
+    let (proxy, address) = token_proxy().await;
+    let wrong = format!(
+        "--kubernetes-ca-data={}",
+        certificate("binding.aks.example").1
+    );
+    let sidecar = Sidecar::start(&proxy, &[AUTHORITY, &address, NAME, &wrong]).await;
+    assert_eq!(sidecar.token("resource=a").await.status, 503);
+    assert_eq!(proxy.asked().len(), 0);
+}
+
+#[tokio::test]
+async fn the_authoritys_file_may_change() {
+    let (proxy, address) = token_proxy().await;
+    let ca_file = TokenFile::new();
+    std::fs::write(&ca_file.0, certificate("x").1).unwrap();
+    let flag = format!("--kubernetes-ca-file={}", ca_file.0.display());
+    let token_file = TokenFile::new();
+    let config = config(&proxy, &token_file, &[AUTHORITY, &address, NAME, &flag]);
+    let sidecar = Sidecar::start_with(config, token_file).await;
+    assert_eq!(
+        sidecar.token("resource=a").await.status,
+        503,
+        "an authority of somebody else"
+    );
+    std::fs::write(&ca_file.0, &proxy.ca).unwrap();
+    assert_eq!(until_answered(&sidecar, "a").await.status, 200);
+    std::fs::write(&ca_file.0, "").unwrap();
+    assert_eq!(
+        sidecar.token("resource=b").await.status,
+        200,
+        "just being replaced"
+    );
+    std::fs::remove_file(&ca_file.0).unwrap();
+    let answer = sidecar.token("resource=c").await;
+    assert_eq!(answer.status, 503);
+    assert!(
+        answer
+            .text("error_description")
+            .contains("AZURE_KUBERNETES_CA_FILE"),
+        "{answer:?}"
+    );
+}
+
+/// A failure is remembered for a second.
+async fn until_answered(sidecar: &Sidecar, resource: &str) -> Answer {
+    loop {
+        let answer = sidecar.token(&format!("resource={resource}")).await;
+        if answer.status != 503 {
+            return answer;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}

@@ -1,0 +1,358 @@
+//! The cache in time that the tests turn by hand.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use proxy::token::{Clock, Exchange, Failure, FailureKind, Granted, Key, Now, Source, Tokens};
+use tokio::time::{Instant, sleep, timeout};
+
+const A: &str = "https://a/";
+const B: &str = "https://b/";
+const HOUR: Duration = Duration::from_secs(3600);
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// What an exchange does.
+#[derive(Clone)]
+enum Step {
+    Fail(FailureKind),
+    Grant(Duration),
+    Hang,
+}
+
+type Script = dyn Fn(&str) -> Step + Send + Sync;
+
+/// Does what it is told, after a round trip of 50 ms.
+#[derive(Clone)]
+struct Scripted {
+    calls: Arc<AtomicUsize>,
+    script: Arc<Mutex<Arc<Script>>>,
+}
+
+impl Exchange for Scripted {
+    fn exchange(&self, key: &Key) -> impl Future<Output = Result<Granted, Failure>> + Send {
+        let nth = self.calls.fetch_add(1, Ordering::SeqCst);
+        let script = Arc::clone(&self.script.lock().unwrap());
+        let step = script(&key.resource);
+        async move {
+            sleep(Duration::from_millis(50)).await;
+            match step {
+                Step::Fail(kind) => Err(Failure {
+                    kind,
+                    error: "error".to_owned(),
+                    description: String::new(),
+                }),
+                Step::Grant(expires_in) => Ok(Granted {
+                    access_token: format!("token-{nth}"),
+                    expires_in,
+                    ext_expires_in: expires_in,
+                    refresh_in: None,
+                }),
+                Step::Hang => std::future::pending().await,
+            }
+        }
+    }
+}
+
+/// Runs with tokio's clock, and jumps when told to.
+#[derive(Clone)]
+struct HandClock {
+    start: Instant,
+    slept: Arc<Mutex<Duration>>,
+    wall: Arc<Mutex<Duration>>,
+}
+
+impl Clock for HandClock {
+    fn now(&self) -> Now {
+        let passed = self.start.elapsed();
+        Now {
+            boot: passed + *self.slept.lock().unwrap(),
+            wall: passed + *self.wall.lock().unwrap(),
+        }
+    }
+}
+
+struct Bench {
+    clock: HandClock,
+    exchange: Scripted,
+    tokens: Tokens<Scripted, HandClock>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let clock = HandClock {
+            start: Instant::now(),
+            slept: Arc::default(),
+            wall: Arc::new(Mutex::new(Duration::from_secs(1_700_000_000))),
+        };
+        let script: Arc<Script> = Arc::new(|_| Step::Grant(HOUR));
+        let exchange = Scripted {
+            calls: Arc::default(),
+            script: Arc::new(Mutex::new(script)),
+        };
+        Self {
+            tokens: Tokens::new(exchange.clone(), clock.clone()),
+            clock,
+            exchange,
+        }
+    }
+
+    /// With the task that replaces tokens.
+    fn kept_fresh() -> Self {
+        let bench = Self::new();
+        let tokens = bench.tokens.clone();
+        tokio::spawn(async move { tokens.keep_fresh().await });
+        bench
+    }
+
+    fn answer(&self, script: impl Fn(&str) -> Step + Send + Sync + 'static) {
+        *self.exchange.script.lock().unwrap() = Arc::new(script);
+    }
+
+    fn calls(&self) -> usize {
+        self.exchange.calls.load(Ordering::SeqCst)
+    }
+
+    async fn get(&self, resource: &str) -> Result<(String, Source), Failure> {
+        let served = self.tokens.get(key(resource)).await?;
+        let body: serde_json::Value = serde_json::from_slice(&served.body).unwrap();
+        Ok((
+            body["access_token"].as_str().unwrap().to_owned(),
+            served.source,
+        ))
+    }
+
+    fn is_fresh(&self, resource: &str) -> bool {
+        self.tokens.peek("c", resource).is_some()
+    }
+}
+
+fn key(resource: &str) -> Key {
+    Key {
+        client_id: "c".into(),
+        resource: resource.into(),
+    }
+}
+
+/// Runs `future` and tells how long it took.
+async fn timed<T>(future: impl Future<Output = T>) -> (T, Duration) {
+    let start = Instant::now();
+    let value = future.await;
+    (value, start.elapsed())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_first_calls_make_one_exchange() {
+    let bench = Bench::new();
+    let calls = (0..1000).map(|_| {
+        let tokens = bench.tokens.clone();
+        tokio::spawn(async move { tokens.get(key(A)).await.unwrap().body })
+    });
+    let mut bodies = Vec::new();
+    for call in calls.collect::<Vec<_>>() {
+        bodies.push(call.await.unwrap());
+    }
+    assert_eq!(bench.calls(), 1);
+    assert_eq!(bodies.len(), 1000);
+    assert!(bodies.windows(2).all(|pair| pair[0] == pair[1]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hanging_key_delays_no_other() {
+    let bench = Bench::kept_fresh();
+    bench.answer(|resource| {
+        if resource == A {
+            Step::Hang
+        } else {
+            Step::Grant(HOUR)
+        }
+    });
+    bench.get(B).await.unwrap();
+    let tokens = bench.tokens.clone();
+    tokio::spawn(async move { tokens.get(key(A)).await });
+    sleep(Duration::from_secs(1)).await;
+    assert!(bench.is_fresh(B));
+    assert_eq!(
+        timed(bench.get("https://c/")).await.1,
+        Duration::from_millis(50)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_in_use_is_replaced_before_its_end_and_nobody_waits() {
+    let bench = Bench::kept_fresh();
+    bench.get(A).await.unwrap();
+    let day = Instant::now() + 24 * HOUR;
+    while Instant::now() < day {
+        sleep(MINUTE).await;
+        let (served, took) = timed(bench.get(A)).await;
+        assert_eq!(served.unwrap().1, Source::Memory);
+        assert_eq!(took, Duration::ZERO);
+    }
+    // Each hour's token serves some 49 to 55 minutes.
+    assert!((27..=32).contains(&bench.calls()), "{}", bench.calls());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_nobody_uses_is_forgotten() {
+    let bench = Bench::kept_fresh();
+    bench.get(A).await.unwrap();
+    sleep(5 * HOUR).await;
+    assert_eq!(bench.calls(), 2, "the one that was used is replaced once");
+    assert_eq!(bench.tokens.lifetimes().len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn law_5_applications_see_nothing_of_an_outage_while_the_token_lives() {
+    let bench = Bench::kept_fresh();
+    bench.answer(|_| Step::Grant(24 * HOUR));
+    bench.get(A).await.unwrap();
+    bench.answer(|_| Step::Fail(FailureKind::Transient));
+    let end = Instant::now() + 24 * HOUR - MINUTE;
+    while Instant::now() < end {
+        sleep(Duration::from_secs(20)).await;
+        let (served, took) = timed(bench.get(A)).await;
+        assert_eq!(served.unwrap().0, "token-0");
+        assert!(took < Duration::from_secs(1), "{took:?}");
+    }
+    assert!(
+        bench.calls() > 600,
+        "it goes on trying each minute: {}",
+        bench.calls()
+    );
+    bench.answer(|_| Step::Grant(24 * HOUR));
+    sleep(MINUTE).await;
+    assert_ne!(bench.get(A).await.unwrap().0, "token-0");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_past_the_tokens_end_is_told_and_ends_at_once() {
+    let bench = Bench::kept_fresh();
+    bench.get(A).await.unwrap();
+    bench.answer(|_| Step::Fail(FailureKind::Transient));
+    sleep(2 * HOUR).await;
+    assert_eq!(bench.get(A).await.unwrap_err().kind, FailureKind::Transient);
+    bench.answer(|_| Step::Grant(HOUR));
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(bench.get(A).await.unwrap().1, Source::Entra);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r9_a_token_in_its_last_minutes_is_replaced_before_it_is_handed_out() {
+    let bench = Bench::new();
+    bench.get(A).await.unwrap();
+    sleep(HOUR - 9 * MINUTE).await;
+    assert_eq!(
+        bench.get(A).await.unwrap(),
+        ("token-1".to_owned(), Source::Entra)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn r9_unless_that_takes_too_long() {
+    let bench = Bench::new();
+    bench.get(A).await.unwrap();
+    bench.answer(|_| Step::Hang);
+    sleep(HOUR - 9 * MINUTE).await;
+    let (served, took) = timed(bench.get(A)).await;
+    assert_eq!(served.unwrap(), ("token-0".to_owned(), Source::Stale));
+    assert!(took < Duration::from_secs(1), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_keys_gate_does_not_close_anothers() {
+    let bench = Bench::new();
+    let throttled = FailureKind::Throttled {
+        retry_after: Some(MINUTE),
+    };
+    bench.answer(move |resource| {
+        if resource == A {
+            Step::Fail(throttled)
+        } else {
+            Step::Grant(HOUR)
+        }
+    });
+    assert_eq!(bench.get(A).await.unwrap_err().kind, throttled);
+    sleep(Duration::from_secs(20)).await;
+    let left = bench.get(A).await.unwrap_err().kind;
+    let wanted = FailureKind::Throttled {
+        retry_after: Some(Duration::from_secs(40)),
+    };
+    assert_eq!(left, wanted);
+    assert_eq!(bench.calls(), 1, "the gate is closed");
+    bench.get(B).await.unwrap();
+    bench.answer(|_| Step::Grant(HOUR));
+    sleep(Duration::from_secs(40)).await;
+    bench.get(A).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_permanent_failure_is_remembered_for_seconds_not_minutes() {
+    let bench = Bench::new();
+    bench.answer(|_| Step::Fail(FailureKind::Permanent));
+    for _ in 0..20 {
+        bench.get(A).await.unwrap_err();
+    }
+    assert_eq!(bench.calls(), 1);
+    bench.answer(|_| Step::Grant(HOUR));
+    sleep(Duration::from_secs(5)).await;
+    bench.get(A).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_exchange_goes_on_when_the_client_leaves() {
+    let bench = Bench::new();
+    let patience = Duration::from_millis(10);
+    timeout(patience, bench.get(A)).await.unwrap_err();
+    sleep(Duration::from_millis(50)).await;
+    assert!(bench.is_fresh(A));
+    assert_eq!(bench.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_cache_is_bounded_and_the_oldest_goes_first() {
+    let bench = Bench::new();
+    bench.get(A).await.unwrap();
+    for nth in 0..1_200 {
+        bench.get(&nth.to_string()).await.unwrap();
+        assert!(bench.is_fresh(A), "in use");
+    }
+    assert_eq!(bench.tokens.lifetimes().len(), 1_000);
+    assert!(!bench.is_fresh("0") && bench.is_fresh("1199"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_that_slept_asks_again() {
+    let bench = Bench::kept_fresh();
+    bench.get(A).await.unwrap();
+    *bench.clock.slept.lock().unwrap() += 2 * HOUR;
+    *bench.clock.wall.lock().unwrap() += 2 * HOUR;
+    assert!(!bench.is_fresh(A));
+    assert_eq!(
+        bench.get(A).await.unwrap(),
+        ("token-1".to_owned(), Source::Entra)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_was_set_does_no_harm() {
+    let bench = Bench::kept_fresh();
+    bench.get(A).await.unwrap();
+    *bench.clock.wall.lock().unwrap() -= 24 * HOUR;
+    assert!(bench.is_fresh(A), "the token is as old as before");
+    sleep(2 * HOUR).await;
+    bench.get(A).await.unwrap();
+    *bench.clock.wall.lock().unwrap() += 48 * HOUR;
+    assert_eq!(
+        bench.get(A).await.unwrap().1,
+        Source::Entra,
+        "it may have ended"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_without_life_is_a_failure() {
+    let bench = Bench::new();
+    bench.answer(|_| Step::Grant(Duration::ZERO));
+    assert_eq!(bench.get(A).await.unwrap_err().kind, FailureKind::Transient);
+}

@@ -1,0 +1,243 @@
+//! A token endpoint that answers as it is told and remembers what it was asked.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::ServerConfig;
+use rustls::pki_types::PrivateKeyDer;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+
+/// One token request as it came.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    pub path: String,
+    pub headers: HeaderMap,
+    pub form: HashMap<String, String>,
+    pub body: String,
+}
+
+/// What to do about a request.
+#[derive(Clone, Debug)]
+pub enum Reply {
+    Answer {
+        status: u16,
+        retry_after: Option<&'static str>,
+        body: String,
+    },
+    /// Close the connection.
+    Close,
+    /// Never answer.
+    Hang,
+}
+
+type Script = dyn Fn(usize, &Asked) -> Reply + Send + Sync;
+
+/// The endpoint. It ends with the runtime of its test.
+pub struct Entra {
+    pub address: SocketAddr,
+    /// The certificate authority, in PEM form.
+    pub ca: String,
+    /// TLS connections so far.
+    pub connections: Arc<AtomicUsize>,
+    asked: Arc<Mutex<Vec<Asked>>>,
+    count: watch::Receiver<usize>,
+    delay: Arc<Mutex<Duration>>,
+    script: Arc<Mutex<Arc<Script>>>,
+}
+
+impl Entra {
+    /// An endpoint for `name` that grants tokens of an hour.
+    pub async fn start(name: &str) -> Self {
+        let (tls, ca) = certificate(name);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (counter, count) = watch::channel(0);
+        let script: Arc<Script> = Arc::new(|nth, _| token(&format!("token-{nth}"), 3600));
+        let entra = Self {
+            address,
+            ca,
+            connections: Arc::default(),
+            asked: Arc::default(),
+            count,
+            delay: Arc::default(),
+            script: Arc::new(Mutex::new(script)),
+        };
+        let endpoint = Endpoint {
+            asked: Arc::clone(&entra.asked),
+            counter: Arc::new(counter),
+            delay: Arc::clone(&entra.delay),
+            script: Arc::clone(&entra.script),
+        };
+        let connections = Arc::clone(&entra.connections);
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                tokio::spawn(serve(
+                    stream,
+                    tls.clone(),
+                    endpoint.clone(),
+                    connections.clone(),
+                ));
+            }
+        });
+        entra
+    }
+
+    /// Answers by `script` from now on. It is given the number of the request, from 0.
+    pub fn answer(&self, script: impl Fn(usize, &Asked) -> Reply + Send + Sync + 'static) {
+        *self.script.lock().unwrap() = Arc::new(script);
+    }
+
+    /// Lets each answer take this long.
+    pub fn delay(&self, delay: Duration) {
+        *self.delay.lock().unwrap() = delay;
+    }
+
+    /// The token requests so far.
+    pub fn asked(&self) -> Vec<Asked> {
+        self.asked.lock().unwrap().clone()
+    }
+
+    /// Waits until there were `count` token requests.
+    pub async fn asked_times(&self, count: usize) {
+        let mut seen = self.count.clone();
+        seen.wait_for(|seen| *seen >= count).await.unwrap();
+    }
+}
+
+/// A granted token.
+pub fn token(access_token: &str, expires_in: u64) -> Reply {
+    Reply::Answer {
+        status: 200,
+        retry_after: None,
+        body: format!(
+            r#"{{"token_type":"Bearer","expires_in":{expires_in},"ext_expires_in":{expires_in},"access_token":"{access_token}"}}"#
+        ),
+    }
+}
+
+/// An error as Entra words it.
+pub fn aadsts(status: u16, error: &str, code: u32) -> Reply {
+    Reply::Answer {
+        status,
+        retry_after: None,
+        body: format!(
+            r#"{{"error":"{error}","error_description":"AADSTS{code}: text of Entra.\r\nTrace ID: t-{code}","error_codes":[{code}],"trace_id":"t-{code}","correlation_id":"c-{code}"}}"#
+        ),
+    }
+}
+
+/// Any other answer.
+pub fn answer(status: u16, retry_after: Option<&'static str>, body: &str) -> Reply {
+    Reply::Answer {
+        status,
+        retry_after,
+        body: body.to_owned(),
+    }
+}
+
+#[derive(Clone)]
+struct Endpoint {
+    asked: Arc<Mutex<Vec<Asked>>>,
+    counter: Arc<watch::Sender<usize>>,
+    delay: Arc<Mutex<Duration>>,
+    script: Arc<Mutex<Arc<Script>>>,
+}
+
+impl Endpoint {
+    async fn reply(&self, request: Request<Incoming>) -> Reply {
+        // The sidecar opens its connection with this.
+        if request.method() == Method::HEAD {
+            return answer(404, None, "");
+        }
+        let (parts, body) = request.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        let asked = Asked {
+            path: parts.uri.path().to_owned(),
+            headers: parts.headers,
+            form: form_urlencoded::parse(&body).into_owned().collect(),
+            body: String::from_utf8(body.to_vec()).unwrap(),
+        };
+        let nth = {
+            let mut all = self.asked.lock().unwrap();
+            all.push(asked.clone());
+            all.len() - 1
+        };
+        self.counter.send_replace(nth + 1);
+        let delay = *self.delay.lock().unwrap();
+        tokio::time::sleep(delay).await;
+        let script = Arc::clone(&self.script.lock().unwrap());
+        script(nth, &asked)
+    }
+}
+
+async fn serve(
+    stream: TcpStream,
+    tls: TlsAcceptor,
+    endpoint: Endpoint,
+    connections: Arc<AtomicUsize>,
+) {
+    let Ok(stream) = tls.accept(stream).await else {
+        return;
+    };
+    connections.fetch_add(1, Ordering::SeqCst);
+    let service = service_fn(|request| {
+        let endpoint = endpoint.clone();
+        async move {
+            match endpoint.reply(request).await {
+                Reply::Answer {
+                    status,
+                    retry_after,
+                    body,
+                } => {
+                    let mut response = Response::builder().status(status);
+                    if let Some(seconds) = retry_after {
+                        response = response.header("retry-after", seconds);
+                    }
+                    Ok(response.body(Full::new(Bytes::from(body))).unwrap())
+                }
+                Reply::Close => Err(std::io::Error::other("told to close")),
+                Reply::Hang => std::future::pending().await,
+            }
+        }
+    });
+    let _ = http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+}
+
+/// A server certificate for `name`, and the authority that it comes from.
+pub fn certificate(name: &str) -> (TlsAcceptor, String) {
+    let ca_key = KeyPair::generate().unwrap();
+    let mut ca = CertificateParams::default();
+    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let ca_certificate = ca.self_signed(&ca_key).unwrap();
+    let issuer = Issuer::new(ca, ca_key);
+    let key = KeyPair::generate().unwrap();
+    let leaf = CertificateParams::new([name.to_owned()]).unwrap();
+    let leaf = leaf.signed_by(&key, &issuer).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![leaf.der().clone()],
+            PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
+        )
+        .unwrap();
+    (TlsAcceptor::from(Arc::new(config)), ca_certificate.pem())
+}

@@ -1,0 +1,89 @@
+//! Connections that are many, slow or idle.
+
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::entra::Entra;
+use crate::raw::{parse, read_one, read_to_end};
+use crate::sidecar::{DEADLINE, Sidecar};
+
+const REQUEST: &str = "GET /metadata/identity/oauth2/token?resource=a HTTP/1.1\r\nHost: x\r\n\
+                       Metadata: true\r\n\r\n";
+
+async fn sidecar() -> (Entra, Sidecar) {
+    let entra = Entra::start("localhost").await;
+    let sidecar = Sidecar::start(&entra, &[]).await;
+    (entra, sidecar)
+}
+
+#[tokio::test]
+async fn idle_connections_make_room_for_new_ones() {
+    let (_entra, sidecar) = sidecar().await;
+    let mut idle = Vec::new();
+    // More than there is room for, and each gets its answer.
+    for _ in 0..700 {
+        let mut stream = TcpStream::connect(sidecar.address).await.unwrap();
+        stream.write_all(REQUEST.as_bytes()).await.unwrap();
+        assert_eq!(read_one(&mut stream).await.status, 200);
+        idle.push(stream);
+    }
+    // The newest is still open, the oldest is not.
+    let newest = idle.last_mut().unwrap();
+    newest.write_all(REQUEST.as_bytes()).await.unwrap();
+    assert_eq!(read_one(newest).await.status, 200);
+    assert_eq!(read_to_end(&mut idle[0]).await, "");
+}
+
+#[tokio::test]
+async fn ten_thousand_connections_come_and_go() {
+    let (_entra, sidecar) = sidecar().await;
+    for _ in 0..50 {
+        let mut idle = Vec::new();
+        for _ in 0..200 {
+            idle.push(TcpStream::connect(sidecar.address).await.unwrap());
+        }
+    }
+    assert_eq!(sidecar.token("resource=a").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_head_that_never_ends_is_given_up() {
+    let (_entra, sidecar) = sidecar().await;
+    let mut stream = TcpStream::connect(sidecar.address).await.unwrap();
+    stream.write_all(b"GET /metadata/identity").await.unwrap();
+    read_to_end(&mut stream).await;
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_holds_nobody_up() {
+    let (entra, sidecar) = sidecar().await;
+    entra.answer(|_, _| crate::entra::token(&"x".repeat(3_000), 3600));
+    let mut deaf = TcpStream::connect(sidecar.address).await.unwrap();
+    // Until the sidecar no longer reads either.
+    let all = REQUEST.repeat(1_000);
+    while let Ok(sent) = timeout(Duration::from_millis(500), deaf.write_all(all.as_bytes())).await {
+        sent.unwrap();
+    }
+    assert_eq!(sidecar.token("resource=a").await.status, 200);
+}
+
+#[tokio::test]
+async fn requests_under_way_are_answered_when_it_ends() {
+    let (entra, mut sidecar) = sidecar().await;
+    entra.delay(Duration::from_millis(300));
+    let mut idle = TcpStream::connect(sidecar.address).await.unwrap();
+    let mut busy = TcpStream::connect(sidecar.address).await.unwrap();
+    busy.write_all(REQUEST.as_bytes()).await.unwrap();
+    entra.asked_times(1).await;
+    sidecar.stop.take().unwrap().send(()).unwrap();
+    assert_eq!(read_to_end(&mut idle).await, "");
+    assert_eq!(parse(&read_to_end(&mut busy).await).status, 200);
+    timeout(DEADLINE, &mut sidecar.ended)
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(TcpStream::connect(sidecar.address).await.is_err());
+}

@@ -1,0 +1,384 @@
+//! The program: flags, exit codes, messages, signals.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::{Output, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+use crate::entra::{Entra, aadsts, token};
+use crate::imds::Imds;
+use crate::raw::{Answer, exchange};
+use crate::sidecar::{CLIENT, DEADLINE, TENANT, TokenFile, assertion, flags};
+
+struct Program {
+    address: SocketAddr,
+    child: Child,
+    log: Vec<String>,
+    _token_file: TokenFile,
+}
+
+impl Program {
+    /// Starts the program and waits until `--probe` finds it ready.
+    async fn start(entra: &Entra, more: &[&str], variables: &[(&str, &str)]) -> Self {
+        let token_file = TokenFile::new();
+        let port = free_port().await;
+        let mut child = program()
+            .args(flags(entra, &token_file, more))
+            .arg(format!("-proxy-port={port}"))
+            .envs(variables.iter().copied())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let probed = run(program().args(["-probe", &format!("-proxy-port={port}")])).await;
+        if !probed.status.success() {
+            let _ = child.kill().await;
+            panic!("{probed:?} {:?}", child.wait_with_output().await);
+        }
+        Self {
+            address: (Ipv4Addr::LOCALHOST, port).into(),
+            child,
+            log: Vec::new(),
+            _token_file: token_file,
+        }
+    }
+
+    async fn get(&self, target: &str) -> Answer {
+        let head = format!("GET {target} HTTP/1.1\r\nHost: x\r\nMetadata: true\r\n");
+        exchange(self.address, &head).await
+    }
+
+    async fn token(&self, resource: &str) -> Answer {
+        self.get(&format!(
+            "/metadata/identity/oauth2/token?resource={resource}"
+        ))
+        .await
+    }
+
+    fn signal(&self, signal: Signal) {
+        let id = self.child.id().unwrap().try_into().unwrap();
+        kill(Pid::from_raw(id), signal).unwrap();
+    }
+
+    /// Waits for a line of the log with `text` in it.
+    async fn logged(&mut self, text: &str) {
+        let mut lines = BufReader::new(self.child.stderr.as_mut().unwrap()).lines();
+        loop {
+            let line = timeout(DEADLINE, lines.next_line()).await.unwrap().unwrap();
+            let line = line.unwrap_or_else(|| panic!("no {text:?} in {:#?}", self.log));
+            self.log.push(line);
+            if self.log.last().unwrap().contains(text) {
+                return;
+            }
+        }
+    }
+
+    /// Ends it and returns its log.
+    async fn ended(mut self) -> String {
+        self.signal(Signal::SIGTERM);
+        self.signal(Signal::SIGINT);
+        let mut rest = String::new();
+        let mut stderr = self.child.stderr.take().unwrap();
+        timeout(DEADLINE, stderr.read_to_string(&mut rest))
+            .await
+            .unwrap()
+            .unwrap();
+        let status = timeout(DEADLINE, self.child.wait()).await.unwrap().unwrap();
+        assert_eq!(status.code(), Some(0));
+        self.log.join("\n") + &rest
+    }
+}
+
+/// The program without the variables of whoever runs the tests.
+fn program() -> Command {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_proxy"));
+    program.env_clear().kill_on_drop(true);
+    program
+}
+
+async fn run(program: &mut Command) -> Output {
+    timeout(DEADLINE, program.output()).await.unwrap().unwrap()
+}
+
+async fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+#[tokio::test]
+async fn wrong_configuration_lists_every_mistake_and_exits_64() {
+    let output = run(program()
+        .args(["-proxy-port=0", "-log-level=loud"])
+        .env("AZWI_RELAY", "x"))
+    .await;
+    assert_eq!(output.status.code(), Some(64));
+    let said = text(&output.stderr);
+    for part in [
+        "-proxy-port=0",
+        "\"loud\"",
+        "--relay=x",
+        "AZURE_TENANT_ID (--tenant-id) is not set",
+        "AZURE_FEDERATED_TOKEN_FILE",
+        "AZURE_AUTHORITY_HOST",
+        "azure.workload.identity/use: \"true\"",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert_eq!(
+        run(program().arg("--no-such-flag")).await.status.code(),
+        Some(64)
+    );
+}
+
+#[tokio::test]
+async fn help_and_version_are_printed() {
+    let version = run(program().arg("-version")).await;
+    assert_eq!(
+        (version.status.code(), text(&version.stdout)),
+        (Some(0), "proxy 0.1.0\n")
+    );
+    let help = run(program().arg("-help")).await;
+    assert_eq!(help.status.code(), Some(0));
+    for flag in [
+        "--proxy-port",
+        "AZWI_RELAY",
+        "--shutdown",
+        "AZURE_TENANT_ID",
+    ] {
+        assert!(text(&help.stdout).contains(flag), "{flag}");
+    }
+}
+
+#[tokio::test]
+async fn variables_alone_are_enough() {
+    let entra = Entra::start("localhost").await;
+    let token_file = TokenFile::new();
+    let port = free_port().await.to_string();
+    let mut child = program()
+        .env("AZURE_TENANT_ID", TENANT)
+        .env("AZURE_CLIENT_ID", CLIENT)
+        .env(
+            "AZURE_AUTHORITY_HOST",
+            format!("https://localhost:{}/", entra.address.port()),
+        )
+        .env("AZURE_FEDERATED_TOKEN_FILE", &token_file.0)
+        .env("AZWI_CA_DATA", &entra.ca)
+        .env("AZWI_PROXY_PORT", &port)
+        .spawn()
+        .unwrap();
+    let probed = run(program().arg("--probe").env("AZWI_PROXY_PORT", &port)).await;
+    assert!(probed.status.success(), "{probed:?}");
+    let head = "GET /metadata/identity/oauth2/token?resource=a HTTP/1.1\r\nHost: x\r\n\
+                Metadata: true\r\n";
+    let address = (Ipv4Addr::LOCALHOST, port.parse().unwrap()).into();
+    assert_eq!(exchange(address, head).await.text("client_id"), CLIENT);
+    child.kill().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_missing_token_file_is_named_and_exits_66() {
+    let entra = Entra::start("localhost").await;
+    let file = TokenFile::new();
+    let flags = flags(&entra, &file, &["--federated-token-file=/nowhere/token"]);
+    let output = run(program().args(flags)).await;
+    assert_eq!(output.status.code(), Some(66));
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("/nowhere/token") && said.contains("label"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn d9_a_taken_port_is_named_and_exits_69() {
+    let entra = Entra::start("localhost").await;
+    let file = TokenFile::new();
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = format!("--proxy-port={}", taken.local_addr().unwrap().port());
+    let output = run(program().args(flags(&entra, &file, &[&port]))).await;
+    assert_eq!(output.status.code(), Some(69));
+    assert!(
+        text(&output.stderr).contains("Choose another with --proxy-port"),
+        "{output:?}"
+    );
+}
+
+#[tokio::test]
+async fn d9_a_probe_waits_for_a_proxy_that_starts_late() {
+    let entra = Entra::start("localhost").await;
+    let file = TokenFile::new();
+    let port = format!("--proxy-port={}", free_port().await);
+    let probe = program().args(["--probe", &port]).spawn().unwrap();
+    let gives_up = run(program().args(["--probe", &port, "--probe-timeout=0"])).await;
+    assert_eq!(gives_up.status.code(), Some(1));
+    assert!(
+        text(&gives_up.stderr).contains("does not answer"),
+        "{gives_up:?}"
+    );
+    let _late = program()
+        .args(flags(&entra, &file, &[&port]))
+        .spawn()
+        .unwrap();
+    let probed = timeout(DEADLINE, probe.wait_with_output())
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(probed.status.success());
+    assert_eq!(entra.asked().len(), 0, "a probe costs no exchange");
+}
+
+#[tokio::test]
+async fn a_probe_tells_a_proxy_that_hangs() {
+    // The kernel accepts for a process that does nothing.
+    let hung = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = format!("--proxy-port={}", hung.local_addr().unwrap().port());
+    let output = run(program().args(["--probe", &port, "--probe-timeout=0"])).await;
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[tokio::test]
+async fn the_messages_of_the_migration_guide_appear() {
+    let entra = Entra::start("localhost").await;
+    let mut program = Program::start(&entra, &[], &[]).await;
+    program
+        .logged("\"message\":\"starting the proxy server\"")
+        .await;
+    program
+        .logged("\"message\":\"received readyz request\"")
+        .await;
+    for _ in 0..3 {
+        assert_eq!(program.get("/readyz").await.status, 200);
+        assert_eq!(program.token("a").await.status, 200);
+    }
+    program.token("b").await;
+    let log = program.ended().await;
+    let count = |text: &str| log.matches(text).count();
+    assert_eq!(count("received readyz request"), 1, "{log}");
+    assert_eq!(count("received token request"), 2, "{log}");
+    assert_eq!(count("successfully acquired token"), 2, "{log}");
+    assert!(
+        log.contains("\"client_id\":\"91be####\"") && !log.contains(CLIENT),
+        "{log}"
+    );
+}
+
+#[tokio::test]
+async fn law_8_no_secret_is_logged_at_any_level() {
+    let entra = Entra::start("localhost").await;
+    entra.answer(|nth, _| match nth {
+        0 => aadsts(401, "invalid_client", 700024),
+        1 | 2 => token("very-secret-token", 3600),
+        _ => aadsts(400, "unauthorized_client", 700016),
+    });
+    for format in ["json", "text"] {
+        let flag = format!("--log-format={format}");
+        let program = Program::start(&entra, &["--log-level=all", &flag], &[]).await;
+        let mut said = String::new();
+        for resource in ["a", "a", "b", "c"] {
+            let answer = program.token(resource).await;
+            if answer.status != 200 {
+                said.push_str(&answer.body);
+            }
+        }
+        said.push_str(&program.ended().await);
+        assert!(said.contains("starting the proxy server"));
+        let signature = assertion("first")
+            .split('.')
+            .next_back()
+            .unwrap()
+            .to_owned();
+        for secret in [
+            "very-secret-token",
+            &assertion("first"),
+            &format!(".{signature}"),
+        ] {
+            assert!(!said.contains(secret), "{secret} in {said}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn sigterm_ends_a_native_sidecar() {
+    let entra = Entra::start("localhost").await;
+    let mut program = Program::start(&entra, &["--shutdown=now"], &[]).await;
+    program.signal(Signal::SIGTERM);
+    let status = timeout(DEADLINE, program.child.wait())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(status.code(), Some(0));
+}
+
+#[tokio::test]
+async fn otherwise_it_serves_on_until_the_second_signal() {
+    let entra = Entra::start("localhost").await;
+    let mut program = Program::start(&entra, &[], &[]).await;
+    program.signal(Signal::SIGTERM);
+    program.logged("serving on until").await;
+    assert_eq!(program.token("a").await.status, 200);
+    program.signal(Signal::SIGTERM);
+    let status = timeout(DEADLINE, program.child.wait())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(status.code(), Some(0));
+}
+
+#[tokio::test]
+async fn egress_proxies_are_used_for_entra_and_never_for_imds() {
+    let entra = Entra::start("localhost").await;
+    let imds = Imds::start("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi").await;
+    let [ip, port] = imds.flags();
+    let egress = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", egress.local_addr().unwrap());
+    let target = entra.address;
+    let (asked, mut asking) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = egress.accept().await.unwrap();
+            let asked = asked.clone();
+            tokio::spawn(async move {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(stream.read_u8().await.unwrap());
+                }
+                asked.send(String::from_utf8(head).unwrap()).unwrap();
+                stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+                let mut tunnel = TcpStream::connect(target).await.unwrap();
+                let _ = copy_bidirectional(&mut stream, &mut tunnel).await;
+            });
+        }
+    });
+    let variables = [("HTTPS_PROXY", &*url), ("HTTP_PROXY", &*url)];
+    // The name leads nowhere: only the egress proxy knows the way.
+    let authority = "--authority-host=https://localhost:1/";
+    let program = Program::start(&entra, &[authority, &ip, &port], &variables).await;
+    assert_eq!(program.token("a").await.status, 200);
+    assert!(
+        asking
+            .recv()
+            .await
+            .unwrap()
+            .starts_with("CONNECT localhost:1 HTTP/1.1\r\n")
+    );
+    assert_eq!(program.get("/metadata/instance").await.body, "hi");
+    assert!(imds.seen()[0].starts_with("GET /metadata/instance HTTP/1.1\r\n"));
+    drop(program);
+    while asking.try_recv().is_ok() {}
+    let variables = [("HTTPS_PROXY", &*url), ("NO_PROXY", "localhost")];
+    let program = Program::start(&entra, &[], &variables).await;
+    assert_eq!(program.token("a").await.status, 200);
+    assert!(asking.try_recv().is_err(), "NO_PROXY is honoured");
+}

@@ -1,0 +1,524 @@
+//! IMDS to the byte: rules R1 to R16 and the defects D1 to D15 of other implementations.
+
+use std::time::Duration;
+
+use proxy::imds::is_guid;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::entra::{Entra, token};
+use crate::raw::{Answer, exchange, parse, read_one, read_to_end, send};
+use crate::sidecar::{CLIENT, DEADLINE, OTHER_CLIENT, Sidecar};
+
+const TOKEN: &str = "/metadata/identity/oauth2/token";
+const VAULT: &str = "resource=https%3A%2F%2Fvault.azure.net";
+
+/// Compares with a golden file. What depends on time is checked and then written as in the file.
+#[track_caller]
+fn assert_golden(name: &str, answer: &Answer) {
+    let path = format!("{}/tests/golden/{name}.http", env!("CARGO_MANIFEST_DIR"));
+    let golden = std::fs::read_to_string(&path).unwrap_or_default();
+    let mut found = answer.golden();
+    if answer.status == 200 {
+        let now = std::time::SystemTime::UNIX_EPOCH
+            .elapsed()
+            .unwrap()
+            .as_secs();
+        let number = |name: &str| answer.text(name).parse::<u64>().unwrap();
+        let (expires_in, expires_on) = (number("expires_in"), number("expires_on"));
+        assert!((3500..=3600).contains(&expires_in), "{expires_in}");
+        assert!(
+            (now + 3500..=now + 3600).contains(&expires_on),
+            "{expires_on} at {now}"
+        );
+        assert_eq!(number("not_before"), expires_on - 3900);
+        for (name, value) in [
+            ("expires_in", expires_in),
+            ("expires_on", expires_on),
+            ("not_before", expires_on - 3900),
+        ] {
+            found = found.replace(&format!("{name}\":\"{value}\""), &format!("{name}\":\"…\""));
+        }
+    }
+    assert_eq!(found, golden, "{path}");
+}
+
+async fn sidecar() -> (Entra, Sidecar) {
+    let entra = Entra::start("localhost").await;
+    entra.answer(|_, _| token("eyJ0eXAi.eyJhdWQi.c2lnbg", 3600));
+    let map = format!(
+        "--identity-map=/subscriptions/s/resourceGroups/g/providers/Microsoft.ManagedIdentity/\
+         userAssignedIdentities/cart={OTHER_CLIENT};0b1ec7ed-0000-0000-0000-000000000000={OTHER_CLIENT}"
+    );
+    let sidecar = Sidecar::start(&entra, &[&map]).await;
+    (entra, sidecar)
+}
+
+#[tokio::test]
+async fn r1_the_endpoint_answers_in_its_accepted_spellings() {
+    let (_entra, sidecar) = sidecar().await;
+    for path in [
+        TOKEN.to_owned(),
+        format!("{TOKEN}/"),
+        "/Metadata/identity/oauth2/token".to_owned(),
+        format!("/{TOKEN}"),
+    ] {
+        let answer = sidecar
+            .get(&format!("{path}?{VAULT}"), "metadata: true\r\n")
+            .await;
+        assert_eq!(answer.status, 200, "{path}: {answer:?}");
+    }
+    let absolute = format!("http://169.254.169.254{TOKEN}?api-version=2018-02-01&{VAULT}");
+    assert_eq!(
+        sidecar.get(&absolute, "METADATA: true\r\n").await.status,
+        200
+    );
+}
+
+#[tokio::test]
+async fn r2_d1_every_probe_is_answered_here() {
+    let (entra, sidecar) = sidecar().await;
+    // The requests by which clients ask whether there is an IMDS, from the first to the newest.
+    for (client, query, lines) in [
+        (
+            "@azure/identity 1.0",
+            format!("?{VAULT}&api-version=2018-02-01&client_id={CLIENT}"),
+            "",
+        ),
+        (
+            "@azure/identity 1.3 to now",
+            String::new(),
+            "accept: application/json\r\n",
+        ),
+        (
+            "azure-identity 1.6 for Python",
+            format!("?api-version=2018-02-01&{VAULT}"),
+            "",
+        ),
+        (
+            "Azure.Identity 1.0",
+            "?api-version=2018-02-01".to_owned(),
+            "",
+        ),
+        (
+            "Azure.Identity 1.11",
+            format!("?api-version=2018-02-01&{VAULT}&client_id={CLIENT}"),
+            "x-ms-client-request-id: 1\r\n",
+        ),
+        (
+            "Azure.Identity 1.14",
+            format!("?api-version=2018-02-01&{VAULT}&msi-res-id=/a"),
+            "",
+        ),
+        ("azidentity 1.6", String::new(), ""),
+        ("adal for Go", "?api-version=2018-02-01".to_owned(), ""),
+        ("AppAuthentication 1.0", String::new(), ""),
+        (
+            "MSAL.NET 4.81",
+            format!("?api-version=2018-02-01&client_id={CLIENT}"),
+            "",
+        ),
+    ] {
+        let answer = sidecar.get(&format!("{TOKEN}{query}"), lines).await;
+        assert_golden("no-metadata-header", &answer);
+        assert!(!answer.body.contains("Identity not found"), "{client}");
+    }
+    assert_eq!(entra.asked().len(), 0);
+}
+
+#[tokio::test]
+async fn r2_the_header_must_be_exactly_true() {
+    let (entra, sidecar) = sidecar().await;
+    for line in [
+        "Metadata: True\r\n",
+        "Metadata: 1\r\n",
+        "Metadata:\r\n",
+        "Metadata-X: true\r\n",
+    ] {
+        assert_golden(
+            "no-metadata-header",
+            &sidecar.get(&format!("{TOKEN}?{VAULT}"), line).await,
+        );
+    }
+    assert_eq!(entra.asked().len(), 0);
+}
+
+#[tokio::test]
+async fn r3_no_resource_is_refused_at_once() {
+    let (entra, sidecar) = sidecar().await;
+    assert_golden("no-resource", &sidecar.token("").await);
+    assert_golden(
+        "no-resource",
+        &sidecar.token("api-version=2018-02-01&resource=").await,
+    );
+    assert_eq!(entra.asked().len(), 0);
+}
+
+#[tokio::test]
+async fn r4_r6_d2_d7_the_answer_is_that_of_imds() {
+    let (_entra, sidecar) = sidecar().await;
+    let answer = sidecar
+        .token(&format!("api-version=2018-02-01&{VAULT}"))
+        .await;
+    assert_golden("token", &answer);
+    for (name, value) in answer.json().as_object().unwrap() {
+        assert!(value.is_string(), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn r5_the_resource_comes_back_as_it_was_spelled() {
+    let (entra, sidecar) = sidecar().await;
+    for (query, resource) in [
+        (
+            "resource=https://vault.azure.net",
+            "https://vault.azure.net",
+        ),
+        (
+            "resource=https%3A%2F%2Fvault.azure.net",
+            "https://vault.azure.net",
+        ),
+        (
+            "resource=https://vault.azure.net/",
+            "https://vault.azure.net/",
+        ),
+        (
+            "resource=https%3a%2f%2fvault.azure.net%2f",
+            "https://vault.azure.net/",
+        ),
+        (
+            "resource=https://VAULT.azure.net",
+            "https://VAULT.azure.net",
+        ),
+        (
+            "resource=https://vault.azure.net/.default",
+            "https://vault.azure.net/.default",
+        ),
+        ("resource=api://6a1b%2Bx", "api://6a1b+x"),
+    ] {
+        assert_eq!(
+            sidecar.token(query).await.text("resource"),
+            resource,
+            "{query}"
+        );
+    }
+    let scopes: Vec<_> = entra
+        .asked()
+        .iter()
+        .map(|asked| asked.form["scope"].clone())
+        .collect();
+    assert_eq!(
+        scopes,
+        [
+            "https://vault.azure.net/.default",
+            "https://vault.azure.net//.default",
+            "https://VAULT.azure.net/.default",
+            "https://vault.azure.net/.default",
+            "api://6a1b+x/.default",
+        ],
+        "one exchange for each spelling (D14)",
+    );
+}
+
+#[tokio::test]
+async fn r6_d3_no_token_is_too_long_for_a_content_length() {
+    let (entra, sidecar) = sidecar().await;
+    for length in [1_500, 3_000, 20_000, 100_000] {
+        entra.answer(move |_, _| token(&"x".repeat(length), 3600));
+        let answer = sidecar.token(&format!("resource=r{length}")).await;
+        assert_eq!(answer.header("transfer-encoding"), None);
+        assert_eq!(
+            answer.header("content-length"),
+            Some(&*answer.body.len().to_string())
+        );
+        assert_eq!(answer.text("access_token").len(), length);
+    }
+}
+
+#[tokio::test]
+async fn r6_connections_stay_open_unless_told_otherwise() {
+    let (_entra, sidecar) = sidecar().await;
+    let mut stream = TcpStream::connect(sidecar.address).await.unwrap();
+    let request = format!("GET {TOKEN}?{VAULT} HTTP/1.1\r\nHost: x\r\nMetadata: true\r\n\r\n");
+    for _ in 0..3 {
+        stream.write_all(request.as_bytes()).await.unwrap();
+        assert_eq!(read_one(&mut stream).await.status, 200);
+    }
+    let closing = request.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
+    stream.write_all(closing.as_bytes()).await.unwrap();
+    let last = parse(&read_to_end(&mut stream).await);
+    assert_eq!(last.header("connection"), Some("close"));
+    let old = request.replace("HTTP/1.1", "HTTP/1.0");
+    assert_eq!(
+        parse(&send(sidecar.address, old.as_bytes()).await).status,
+        200
+    );
+}
+
+#[tokio::test]
+async fn r7_d4_every_error_is_json() {
+    let (_entra, sidecar) = sidecar().await;
+    for (target, lines) in [
+        (TOKEN, ""),
+        (TOKEN, "Metadata: true\r\n"),
+        (
+            "/metadata/identity/oauth2/token?resource=a&resource=b",
+            "Metadata: true\r\n",
+        ),
+        (
+            "/metadata/identity/oauth2/token?resource=a&client_id=b",
+            "Metadata: true\r\n",
+        ),
+        ("/metadata/identity/info", ""),
+        ("/metadata/identity%5coauth2", ""),
+        ("/metadata/instance", "Metadata: true\r\n"),
+        ("/%ff", ""),
+    ] {
+        let answer = sidecar.get(target, lines).await;
+        assert!(answer.status >= 400, "{target}: {answer:?}");
+        assert_eq!(
+            answer.header("content-type"),
+            Some("application/json; charset=utf-8")
+        );
+        assert_eq!(
+            answer.header("content-length"),
+            Some(&*answer.body.len().to_string())
+        );
+        let body = answer.json();
+        let names: Vec<_> = body.as_object().unwrap().keys().collect();
+        assert_eq!(names, ["error", "error_description"], "{target}");
+    }
+}
+
+#[tokio::test]
+async fn r10_d6_each_selector_gives_its_own_identity_or_none() {
+    let (entra, sidecar) = sidecar().await;
+    let resource_id = "/subscriptions/s/resourcegroups/g/providers/Microsoft.ManagedIdentity/\
+                       userAssignedIdentities/Cart";
+    let object_id = "0B1EC7ED-0000-0000-0000-000000000000";
+    for (selector, client) in [
+        (String::new(), CLIENT),
+        ("&client_id=".to_owned(), CLIENT),
+        (format!("&client_id={OTHER_CLIENT}"), OTHER_CLIENT),
+        (format!("&object_id={object_id}"), OTHER_CLIENT),
+        (format!("&msi_res_id={resource_id}"), OTHER_CLIENT),
+        (
+            format!("&mi_res_id={}", resource_id.replace('/', "%2F")),
+            OTHER_CLIENT,
+        ),
+        (format!("&msi-res-id={resource_id}"), OTHER_CLIENT),
+    ] {
+        let answer = sidecar.token(&format!("{VAULT}{selector}")).await;
+        assert_eq!(answer.text("client_id"), client, "{selector}");
+    }
+    assert_golden(
+        "token-of-client-id",
+        &sidecar
+            .token(&format!("{VAULT}&client_id={OTHER_CLIENT}"))
+            .await,
+    );
+    assert_golden(
+        "unknown-object-id",
+        &sidecar.token(&format!("{VAULT}&object_id=x")).await,
+    );
+    assert_golden(
+        "unknown-msi-res-id",
+        &sidecar.token(&format!("{VAULT}&msi_res_id=/x")).await,
+    );
+    assert_golden(
+        "unknown-mi-res-id",
+        &sidecar.token(&format!("{VAULT}&mi_res_id=/x")).await,
+    );
+    assert_golden(
+        "client-id-no-guid",
+        &sidecar.token(&format!("{VAULT}&client_id=cart")).await,
+    );
+    let two = format!("{VAULT}&client_id={CLIENT}&object_id={object_id}");
+    assert_golden("several-selectors", &sidecar.token(&two).await);
+    let clients: Vec<_> = entra
+        .asked()
+        .iter()
+        .map(|asked| asked.form["client_id"].clone())
+        .collect();
+    assert_eq!(
+        clients,
+        [CLIENT, OTHER_CLIENT],
+        "one exchange for each identity"
+    );
+    assert!(clients.iter().all(|client| is_guid(client)));
+}
+
+#[tokio::test]
+async fn r10_az_login_identity_finds_its_way() {
+    // azure-cli up to 2.73 tries the id of `-u` as client id, and goes on only at a 400 with this
+    // very reason phrase.
+    let (_entra, sidecar) = sidecar().await;
+    let resource = "resource=https%3A%2F%2Fmanagement.core.windows.net%2F&api-version=2018-02-01";
+    let id = "/subscriptions/s/resourceGroups/g/providers/x/userAssignedIdentities/y";
+    for selector in ["client_id", "object_id"] {
+        let answer = sidecar.token(&format!("{resource}&{selector}={id}")).await;
+        assert!(
+            answer.head.starts_with("HTTP/1.1 400 Bad Request\r\n"),
+            "{answer:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn r11_r12_what_is_unknown_is_ignored() {
+    let (_entra, sidecar) = sidecar().await;
+    for query in [
+        VAULT.to_owned(),
+        format!("api-version=2019-08-01&{VAULT}"),
+        format!("{VAULT}&api-version=2021-02-01"),
+        format!("{VAULT}&xms_cc=cp1&token_sha256_to_refresh=0&bypass_cache=true&authority=x"),
+    ] {
+        assert_eq!(sidecar.token(&query).await.status, 200, "{query}");
+    }
+    let lines = "metadata: true\r\ncookie: \r\ncontent-type: application/json; charset=utf-8\r\n\
+                 accept-language: *\r\nsec-fetch-mode: cors\r\nx-client-SKU: msal.js.node\r\n";
+    assert_eq!(
+        sidecar.get(&format!("{TOKEN}?{VAULT}"), lines).await.status,
+        200
+    );
+}
+
+#[tokio::test]
+async fn r13_d8_other_methods_are_refused() {
+    let (entra, sidecar) = sidecar().await;
+    for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"] {
+        let head = format!("{method} {TOKEN}?{VAULT} HTTP/1.1\r\nHost: x\r\nMetadata: true\r\n");
+        assert_golden("method", &exchange(sidecar.address, &head).await);
+    }
+    let form = format!(
+        "POST {TOKEN} HTTP/1.1\r\nHost: x\r\nMetadata: true\r\nConnection: close\r\n\
+         Content-Length: 10\r\n\r\nresource=a"
+    );
+    assert_golden(
+        "method",
+        &parse(&send(sidecar.address, form.as_bytes()).await),
+    );
+    let head = format!("HEAD {TOKEN}?{VAULT} HTTP/1.1\r\nHost: x\r\nMetadata: true\r\n");
+    let answer = exchange(sidecar.address, &head).await;
+    assert_eq!((answer.status, &*answer.body), (405, ""));
+    assert_eq!(answer.header("content-length"), Some("84"));
+    assert_eq!(entra.asked().len(), 0);
+}
+
+#[tokio::test]
+async fn r13_d12_forwarded_requests_are_refused() {
+    let (entra, sidecar) = sidecar().await;
+    for line in ["X-Forwarded-For: 10.0.0.1\r\n", "x-forwarded-for:\r\n"] {
+        let lines = format!("Metadata: true\r\n{line}");
+        assert_golden(
+            "forwarded",
+            &sidecar.get(&format!("{TOKEN}?{VAULT}"), &lines).await,
+        );
+    }
+    assert_eq!(entra.asked().len(), 0);
+}
+
+#[tokio::test]
+async fn r14_the_nodes_identity_is_not_here() {
+    let (_entra, sidecar) = sidecar().await;
+    for path in [
+        "/metadata/identity",
+        "/metadata/identity/info?api-version=2021-02-01",
+        "/metadata/identity/getplatformmetadata?cred-api-version=2.0",
+        "/metadata/identity/issuecredential",
+        "/metadata/identity/oauth2/tokenXYZ",
+    ] {
+        // MSAL.NET takes a 400 for an IMDS of version 2, and a 404 for one that is not.
+        for lines in ["", "Metadata: true\r\n"] {
+            assert_golden("node-identity", &sidecar.get(path, lines).await);
+        }
+    }
+    assert_golden(
+        "misspelled",
+        &sidecar.get(r"/metadata/identity\oauth2\token", "").await,
+    );
+    assert_golden(
+        "malformed",
+        &sidecar.get("/metadata/x/../identity", "").await,
+    );
+}
+
+#[tokio::test]
+async fn r16_a_connection_without_a_request_is_no_matter() {
+    let (_entra, sidecar) = sidecar().await;
+    for _ in 0..100 {
+        drop(TcpStream::connect(sidecar.address).await.unwrap());
+    }
+    assert_eq!(sidecar.token(VAULT).await.status, 200);
+}
+
+#[tokio::test]
+async fn d13_it_listens_on_127_0_0_1_alone() {
+    let (_entra, sidecar) = sidecar().await;
+    assert_eq!(sidecar.address.ip().to_string(), "127.0.0.1");
+}
+
+#[tokio::test]
+async fn d15_no_path_is_redirected() {
+    let (_entra, sidecar) = sidecar().await;
+    for path in [
+        "//metadata/identity/oauth2/token",
+        "/metadata//identity/oauth2/token",
+        "//x",
+    ] {
+        let answer = sidecar.get(path, "Metadata: true\r\n").await;
+        assert!(!(300..400).contains(&answer.status), "{path}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn pipelined_requests_are_answered_in_order() {
+    let (_entra, sidecar) = sidecar().await;
+    let request = |resource| {
+        format!("GET {TOKEN}?resource={resource} HTTP/1.1\r\nHost: x\r\nMetadata: true\r\n")
+    };
+    let mut all = String::new();
+    for resource in ["a", "b", "c"] {
+        all.push_str(&request(resource));
+        all.push_str("\r\n");
+    }
+    all.push_str(&request("d"));
+    all.push_str("Connection: close\r\n\r\n");
+    let answers = send(sidecar.address, all.as_bytes()).await;
+    let found: Vec<_> = answers
+        .split("\"resource\":\"")
+        .skip(1)
+        .map(|rest| &rest[..1])
+        .collect();
+    assert_eq!(found, ["a", "b", "c", "d"]);
+}
+
+#[tokio::test]
+async fn a_half_closed_connection_gets_its_answer() {
+    let (entra, sidecar) = sidecar().await;
+    entra.delay(Duration::from_millis(50));
+    let mut stream = TcpStream::connect(sidecar.address).await.unwrap();
+    let request = format!("GET {TOKEN}?{VAULT} HTTP/1.1\r\nHost: x\r\nMetadata: true\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stream.shutdown().await.unwrap();
+    assert_eq!(parse(&read_to_end(&mut stream).await).status, 200);
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_large_is_refused() {
+    let (_entra, sidecar) = sidecar().await;
+    let mut stream = TcpStream::connect(sidecar.address).await.unwrap();
+    let head = format!("GET {TOKEN}?{VAULT}&x={} HTTP/1.1\r\n", "y".repeat(20_000));
+    // The sidecar may close before all of it is sent.
+    let _ = stream.write_all(head.as_bytes()).await;
+    let mut status = [0; 12];
+    if timeout(DEADLINE, stream.read_exact(&mut status))
+        .await
+        .unwrap()
+        .is_ok()
+    {
+        assert!(status.starts_with(b"HTTP/1.1 4"), "{status:?}");
+    }
+    assert_eq!(sidecar.token(VAULT).await.status, 200);
+}
