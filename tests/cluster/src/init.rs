@@ -2,6 +2,7 @@
 //! node ends, when it is told to, or when the process outside dies in whatever way.
 
 use std::env;
+use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
@@ -33,6 +34,7 @@ pub fn init(inside: &Inside) -> Result<ExitCode> {
     )
     .context("cannot mount /proc")?;
     let node = Command::new("/proc/self/exe")
+        .arg0("cluster")
         .arg("node")
         .args(env::args_os().skip(2))
         .spawn()

@@ -8,7 +8,6 @@ mod log;
 mod pause;
 
 use std::path::PathBuf;
-use std::time::Instant;
 
 use anyhow::{Context, Result};
 use ring::digest::{SHA256, digest};
@@ -82,13 +81,12 @@ pub fn prepare() -> Result<Tools> {
 }
 
 fn install(step: &dyn Step, number: &str, cache: &Cache) -> Result<()> {
-    let started = Instant::now();
     let title = step.title();
     let log = Log::create(cache, number)?;
     eprintln!("{number} {title}; log: {}", log.path().display());
     step.install(&log)
         .with_context(|| format!("{number} {title}: failed"))?;
-    eprintln!("{number} done after {}", log::elapsed(started));
+    eprintln!("{number} done after {}", log.elapsed());
     Ok(())
 }
 

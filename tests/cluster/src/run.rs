@@ -2,6 +2,7 @@
 //! on, and returns the command's exit code when all of it has ended.
 
 use std::env;
+use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode, id};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -45,7 +46,6 @@ fn cgroup_name() -> String {
 }
 
 fn in_namespaces(cgroup: &str) -> Result<ExitCode> {
-    let program = env::current_exe().context("cannot tell where this program is")?;
     let signals = init::signals();
     signals.thread_block()?;
     unshare(
@@ -66,7 +66,8 @@ fn in_namespaces(cgroup: &str) -> Result<ExitCode> {
         )
         .context("cannot detach the mounts")?;
     }
-    let child = Command::new(program)
+    let child = Command::new("/proc/self/exe")
+        .arg0("cluster")
         .args(["init", "--cgroup", cgroup])
         .args(env::args_os().skip(2))
         .spawn()

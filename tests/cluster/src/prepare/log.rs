@@ -20,6 +20,7 @@ const REMINDER: Duration = Duration::from_secs(30);
 pub(super) struct Log {
     path: PathBuf,
     number: String,
+    started: Instant,
 }
 
 impl Log {
@@ -37,6 +38,7 @@ impl Log {
         Ok(Self {
             path,
             number: number.to_owned(),
+            started: Instant::now(),
         })
     }
 
@@ -66,8 +68,12 @@ impl Log {
         Ok(())
     }
 
+    /// The time since the step began.
+    pub(super) fn elapsed(&self) -> String {
+        spell(self.started.elapsed().as_secs())
+    }
+
     fn wait(&self, mut child: Child) -> Result<ExitStatus> {
-        let started = Instant::now();
         let (sender, receiver) = channel();
         thread::scope(|scope| {
             scope.spawn(move || sender.send(child.wait()));
@@ -75,7 +81,7 @@ impl Log {
                 match receiver.recv_timeout(REMINDER) {
                     Ok(status) => return Ok(status?),
                     Err(RecvTimeoutError::Timeout) => {
-                        eprintln!("{} still at it after {}", self.number, elapsed(started));
+                        eprintln!("{} still at it after {}", self.number, self.elapsed());
                     }
                     Err(RecvTimeoutError::Disconnected) => bail!("lost sight of a child process"),
                 }
@@ -84,11 +90,7 @@ impl Log {
     }
 }
 
-/// The time since then, for a person: `8m05s`, `12s`.
-pub(super) fn elapsed(since: Instant) -> String {
-    spell(since.elapsed().as_secs())
-}
-
+/// Seconds for a person: `8m05s`, `12s`.
 fn spell(seconds: u64) -> String {
     match seconds / 60 {
         0 => format!("{seconds}s"),
