@@ -75,10 +75,10 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
 
     let (phase_sender, phase) = watch::channel(Phase::Serving);
     let ending = tokio::spawn(phase::run(phase_sender));
-    let admission_listener = listen(&format!(":{port}")).await?;
-    let health_listener = listen(&health_addr).await?;
+    let admission_listener = listen("admission", &format!(":{port}")).await?;
+    let health_listener = listen("health", &health_addr).await?;
     let metrics_listener = match &metrics_addr {
-        Some(address) => Some(listen(address).await?),
+        Some(address) => Some(listen("metrics", address).await?),
         None => None,
     };
     let client_config = kube::Config::infer()
@@ -168,10 +168,12 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn listen(address: &str) -> anyhow::Result<TcpListener> {
-    bind(address)
-        .await
-        .with_context(|| format!("cannot listen on {address}"))
+async fn listen(purpose: &str, address: &str) -> anyhow::Result<TcpListener> {
+    let failed = || format!("cannot listen on {address} for {purpose}");
+    let listener = bind(address).await.with_context(failed)?;
+    let address = listener.local_addr().with_context(failed)?;
+    tracing::info!(purpose, %address, "listening");
+    Ok(listener)
 }
 
 /// Decides about native sidecars; asks the API server until it answers, if that is needed.

@@ -6,6 +6,7 @@
 //! to the bundle before anything is signed with it, and the old one stays there until it expires: no
 //! review meets a certificate that the API server does not know.
 
+use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -13,10 +14,10 @@ use std::time::{Duration, SystemTime};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::StreamExt;
+use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Patch, PatchParams, PostParams};
-use kube::core::ObjectMeta;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::watch_object;
 use kube::{Api, Client};
@@ -59,9 +60,9 @@ pub async fn run(client: Client, namespace: String, serving: Arc<Serving>) {
     let mut keeper = Keeper::new(secrets, configurations, &namespace, serving);
     loop {
         let seen = tokio::select! {
-            Some(event) = secret_events.next() => event.map(|it| keeper.secret = Some(it)),
+            Some(event) = secret_events.next() => event.map(|it| keeper.see_secret(it)),
             Some(event) = configuration_events.next() => {
-                event.map(|it| keeper.configuration = Some(it))
+                event.map(|it| keeper.see_configuration(it))
             }
             _ = ticks.tick() => Ok(()),
         };
@@ -75,23 +76,29 @@ pub async fn run(client: Client, namespace: String, serving: Arc<Serving>) {
 
 /// What keeps the certificate from being right. It is tried again.
 #[derive(Debug, Error)]
-enum Trouble {
+pub enum Trouble {
+    /// There is no authority to issue with.
     #[error("cannot make certificates: {0}")]
     Authority(#[from] AuthorityError),
+    /// The Secret cannot be written.
     #[error("cannot write the certificate authority to Secret {SECRET}: {0}")]
     Secret(#[source] kube::Error),
+    /// The webhook configuration cannot be written.
     #[error(
         "cannot write caBundle of MutatingWebhookConfiguration {CONFIGURATION}: {0}. Allow the \
          webhook's service account to patch it"
     )]
     Bundle(#[source] kube::Error),
+    /// The webhook configuration is missing.
     #[error("there is no MutatingWebhookConfiguration {CONFIGURATION}: no pod reaches the webhook")]
     NoConfiguration,
+    /// The API server does not tell of changes.
     #[error("certificate objects cannot be watched, trying again: {0}")]
     Watch(#[source] kube::runtime::watcher::Error),
 }
 
-struct Keeper {
+/// What one replica knows of the certificates, and does about them.
+pub struct Keeper {
     secrets: Api<Secret>,
     configurations: Api<MutatingWebhookConfiguration>,
     names: Vec<String>,
@@ -111,7 +118,8 @@ struct Issued {
 }
 
 impl Keeper {
-    fn new(
+    /// Nothing is known yet: [`Self::reconcile`] waits until both objects have been seen.
+    pub fn new(
         secrets: Api<Secret>,
         configurations: Api<MutatingWebhookConfiguration>,
         namespace: &str,
@@ -130,7 +138,22 @@ impl Keeper {
         }
     }
 
-    async fn reconcile(&mut self, now: SystemTime) -> Result<(), Trouble> {
+    /// Notes the Secret as it is now, or that there is none.
+    pub fn see_secret(&mut self, secret: Option<Secret>) {
+        self.secret = Some(secret);
+    }
+
+    /// Notes the webhook configuration as it is now, or that there is none.
+    pub fn see_configuration(&mut self, configuration: Option<MutatingWebhookConfiguration>) {
+        self.configuration = Some(configuration);
+    }
+
+    /// Does what is to be done at this time of the wall clock.
+    ///
+    /// # Errors
+    ///
+    /// What could not be done. Serving goes on with what there is.
+    pub async fn reconcile(&mut self, now: SystemTime) -> Result<(), Trouble> {
         let (Some(secret), Some(configuration)) = (self.secret.clone(), self.configuration.clone())
         else {
             return Ok(());
@@ -249,37 +272,23 @@ impl Keeper {
             .for_each(|live| bundle.merge(live));
         bundle.retain_valid(now, MAX_AUTHORITIES);
 
-        let data = json!({
-            CERTIFICATE_KEY: STANDARD.encode(bundle.to_pem()),
-            PRIVATE_KEY: STANDARD.encode(&key),
-        });
-        let written = match secret {
-            Some(secret) => {
-                let patch = json!({
-                    "metadata": { "resourceVersion": secret.metadata.resource_version },
-                    "data": data,
-                });
-                let params = PatchParams::default();
-                self.secrets
-                    .patch(SECRET, &params, &Patch::Merge(patch))
-                    .await
-            }
-            None => {
-                let metadata = ObjectMeta {
-                    name: Some(SECRET.to_owned()),
-                    ..ObjectMeta::default()
-                };
-                let mut secret = Secret {
-                    metadata,
-                    ..Secret::default()
-                };
-                secret.string_data = Some(
-                    [(CERTIFICATE_KEY, bundle.to_pem()), (PRIVATE_KEY, key)]
-                        .map(|(name, value)| (name.to_owned(), value))
-                        .into(),
-                );
-                self.secrets.create(&PostParams::default(), &secret).await
-            }
+        let data: BTreeMap<_, _> = [(CERTIFICATE_KEY, bundle.to_pem()), (PRIVATE_KEY, key)]
+            .map(|(name, value)| (name.to_owned(), ByteString(value.into_bytes())))
+            .into();
+        let mut written = Secret {
+            data: Some(data),
+            ..Secret::default()
+        };
+        let written = if let Some(secret) = secret {
+            // With the version in it, the API server refuses it when the object has changed.
+            written.metadata.resource_version = secret.metadata.resource_version.clone();
+            let params = PatchParams::default();
+            self.secrets
+                .patch(SECRET, &params, &Patch::Merge(&written))
+                .await
+        } else {
+            written.metadata.name = Some(SECRET.to_owned());
+            self.secrets.create(&PostParams::default(), &written).await
         };
         written.map_err(Trouble::Secret)
     }
@@ -290,7 +299,7 @@ impl Keeper {
         wanted: &Bundle,
     ) -> Result<MutatingWebhookConfiguration, Trouble> {
         let encoded = STANDARD.encode(wanted.to_pem());
-        // A resource version in a patch makes the API server refuse it when the object has changed.
+        // As above: no write over what somebody else wrote.
         let mut operations = vec![json!({
             "op": "replace",
             "path": "/metadata/resourceVersion",

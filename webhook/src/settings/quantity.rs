@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use thiserror::Error;
 
@@ -27,10 +26,15 @@ pub fn is_quantity(text: &str) -> bool {
 ///
 /// When they are no such object, or a value is no quantity.
 pub(super) fn resources(text: &str) -> Result<Box<RawValue>, ResourcesError> {
-    let resources: Resources = serde_json::from_str(text)?;
-    for (name, quantity) in resources.requests.iter().chain(&resources.limits) {
-        if !is_quantity(quantity) {
-            return Err(ResourcesError::Quantity(name.clone(), quantity.clone()));
+    let resources: BTreeMap<String, BTreeMap<String, String>> = serde_json::from_str(text)?;
+    for (kind, quantities) in &resources {
+        if !["limits", "requests"].contains(&kind.as_str()) {
+            return Err(ResourcesError::Kind(kind.clone()));
+        }
+        for (name, quantity) in quantities {
+            if !is_quantity(quantity) {
+                return Err(ResourcesError::Quantity(name.clone(), quantity.clone()));
+            }
         }
     }
     Ok(serde_json::value::to_raw_value(&resources)?)
@@ -41,17 +45,10 @@ pub(super) fn resources(text: &str) -> Result<Box<RawValue>, ResourcesError> {
 pub(super) enum ResourcesError {
     #[error("it must be JSON of the form {{\"requests\": {{…}}, \"limits\": {{…}}}}: {0}")]
     Json(#[from] serde_json::Error),
+    #[error("{0:?} is neither requests nor limits")]
+    Kind(String),
     #[error("{0} is {1:?}: it must be a quantity such as \"50m\" or \"64Mi\"")]
     Quantity(String, String),
-}
-
-#[derive(Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-struct Resources {
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    limits: BTreeMap<String, String>,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    requests: BTreeMap<String, String>,
 }
 
 #[cfg(test)]

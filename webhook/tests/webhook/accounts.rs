@@ -1,0 +1,144 @@
+//! Service accounts from memory, and from the API server when memory cannot tell.
+
+use std::sync::Arc;
+
+use hyper::Method;
+use serde_json::json;
+use webhook::accounts::{Accounts, watch};
+
+use crate::cluster::{ACCOUNTS, Cluster};
+
+const GETS: &str = "GET /api/v1/namespaces/";
+const LISTS: &str = "GET /api/v1/serviceaccounts";
+
+fn annotations(client_id: &str) -> serde_json::Value {
+    json!({ "azure.workload.identity/client-id": client_id })
+}
+
+async fn watching(cluster: &Cluster) -> Arc<Accounts> {
+    let accounts = Arc::new(Accounts::new(cluster.client()));
+    tokio::spawn(watch::run(cluster.client(), Arc::clone(&accounts)));
+    until(|| accounts.are_listed()).await;
+    accounts
+}
+
+/// Waits for what a watch brings.
+async fn until(condition: impl Fn() -> bool) {
+    let waiting = async {
+        while !condition() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let minute = std::time::Duration::from_secs(60);
+    tokio::time::timeout(minute, waiting)
+        .await
+        .expect("not within a minute");
+}
+
+async fn client_id(accounts: &Accounts, name: &str) -> Option<String> {
+    let account = accounts.find("ns", name).await.unwrap();
+    account.map(|account| account.client_id.to_string())
+}
+
+#[tokio::test]
+async fn accounts_are_listed_in_pages_and_followed() {
+    let cluster = Cluster::start().await;
+    for number in 0..1_200 {
+        cluster.account(
+            "ns",
+            &format!("sa-{number}"),
+            annotations(&number.to_string()),
+        );
+    }
+    for number in 0..100 {
+        cluster.account("other", &format!("plain-{number}"), json!({ "a": "b" }));
+    }
+    let accounts = watching(&cluster).await;
+    assert_eq!(accounts.count(), 1_200, "only annotated ones are kept");
+    assert!(
+        cluster.requests(LISTS) >= 3,
+        "1,300 accounts are three pages"
+    );
+    assert_eq!(client_id(&accounts, "sa-1199").await.unwrap(), "1199");
+
+    cluster.account("ns", "new", annotations("new"));
+    cluster.delete(ACCOUNTS, "ns", "sa-0");
+    until(|| accounts.count() == 1_200).await;
+    cluster.account("ns", "sa-1", json!({}));
+    until(|| accounts.count() == 1_199).await;
+    assert_eq!(client_id(&accounts, "new").await.unwrap(), "new");
+    assert_eq!(cluster.requests(GETS), 0, "all of it came from memory");
+}
+
+#[tokio::test]
+async fn after_a_gap_they_are_listed_again() {
+    let cluster = Cluster::start().await;
+    cluster.account("ns", "old", annotations("old"));
+    let accounts = watching(&cluster).await;
+    let lists = cluster.requests(LISTS);
+    cluster.delete(ACCOUNTS, "ns", "old");
+    cluster.compact();
+    cluster.account("ns", "new", annotations("new"));
+    cluster.account("ns", "newer", annotations("newer"));
+    until(|| accounts.count() == 2).await;
+    assert!(cluster.requests(LISTS) > lists);
+    assert_eq!(client_id(&accounts, "newer").await.unwrap(), "newer");
+}
+
+#[tokio::test]
+async fn one_look_serves_all_that_ask_at_once() {
+    let cluster = Cluster::start().await;
+    // As if the watch were behind: it is not running.
+    let accounts = Arc::new(Accounts::new(cluster.client()));
+    cluster.account("ns", "late", annotations("late"));
+    cluster.slow_accounts(true);
+    let asking: Vec<_> = (0..50)
+        .map(|_| {
+            let accounts = Arc::clone(&accounts);
+            tokio::spawn(async move { client_id(&accounts, "late").await })
+        })
+        .collect();
+    until(|| accounts.live_lookups() == 50).await;
+    cluster.slow_accounts(false);
+    for asked in asking {
+        assert_eq!(asked.await.unwrap().unwrap(), "late");
+    }
+    assert_eq!(cluster.requests(GETS), 1);
+}
+
+#[tokio::test]
+async fn an_account_without_client_id_is_looked_at_once_more() {
+    let cluster = Cluster::start().await;
+    cluster.account(
+        "ns",
+        "sa",
+        json!({ "azure.workload.identity/tenant-id": "contoso.com" }),
+    );
+    let accounts = watching(&cluster).await;
+    assert_eq!(accounts.count(), 1);
+    assert_eq!(client_id(&accounts, "sa").await.unwrap(), "");
+    assert_eq!(cluster.requests(GETS), 1);
+
+    // Its own absence is no error, and neither is an API server that does not answer then.
+    cluster.forbid(Method::GET, ACCOUNTS);
+    let account = accounts.find("ns", "sa").await.unwrap().unwrap();
+    assert_eq!(&*account.tenant_id, "contoso.com");
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_told_from_what_cannot_be_known() {
+    let cluster = Cluster::start().await;
+    let accounts = watching(&cluster).await;
+    assert!(accounts.find("ns", "nobody").await.unwrap().is_none());
+    cluster.account("ns", "plain", json!({}));
+    assert!(accounts.find("ns", "plain").await.unwrap().is_some());
+
+    cluster.slow_accounts(true);
+    let error = accounts.find("ns", "slow").await.unwrap_err().to_string();
+    assert!(
+        error.contains("ns/slow") && error.contains("500 ms"),
+        "{error}"
+    );
+    cluster.forbid(Method::GET, ACCOUNTS);
+    assert!(accounts.find("ns", "forbidden").await.is_err());
+}

@@ -1,0 +1,258 @@
+//! Certificates of the webhook's own making.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use hyper::Method;
+use kube::Api;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use serde_json::json;
+use webhook::certificate::Serving;
+use webhook::certificate::own::{self, CONFIGURATION, Keeper, SECRET};
+
+use crate::cluster::{CONFIGURATIONS, Cluster, SECRETS, decoded};
+use crate::http::{SERVER_NAME, roots};
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// One replica, driven step by step.
+struct Replica {
+    cluster: Cluster,
+    keeper: Keeper,
+    serving: Arc<Serving>,
+}
+
+impl Replica {
+    fn new(cluster: &Cluster) -> Self {
+        let serving = Arc::new(Serving::default());
+        let client = cluster.client();
+        let secrets = Api::namespaced(client.clone(), "system");
+        let keeper = Keeper::new(secrets, Api::all(client), "system", Arc::clone(&serving));
+        Self {
+            cluster: cluster.clone(),
+            keeper,
+            serving,
+        }
+    }
+
+    fn look(&mut self) {
+        let secret = self.cluster.get(SECRETS, "system", SECRET);
+        self.keeper
+            .see_secret(serde_json::from_value(secret).unwrap());
+        let configuration = self.cluster.get(CONFIGURATIONS, "", CONFIGURATION);
+        self.keeper
+            .see_configuration(serde_json::from_value(configuration).unwrap());
+    }
+
+    async fn step(&mut self, now: SystemTime) {
+        self.look();
+        self.keeper.reconcile(now).await.unwrap();
+        self.assert_trusted(now);
+    }
+
+    /// The API server would accept the certificate.
+    fn assert_trusted(&self, now: SystemTime) {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let roots = Arc::new(roots(&self.cluster.bundle()));
+        let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider)
+            .build()
+            .unwrap();
+        let leaf = CertificateDer::from(self.serving.leaf().expect("no certificate"));
+        let name = ServerName::try_from(SERVER_NAME).unwrap();
+        let now = UnixTime::since_unix_epoch(now.duration_since(UNIX_EPOCH).unwrap());
+        verifier
+            .verify_server_cert(&leaf, &[], &name, &[], now)
+            .unwrap();
+        assert!(self.serving.is_ready());
+    }
+}
+
+fn authorities(cluster: &Cluster) -> usize {
+    cluster.bundle().matches("BEGIN CERTIFICATE").count()
+}
+
+#[tokio::test]
+async fn replicas_that_start_at_once_agree() {
+    let cluster = Cluster::installed().await;
+    let now = SystemTime::now();
+    let mut replicas: Vec<_> = (0..4).map(|_| Replica::new(&cluster)).collect();
+    // All have seen the empty Secret before any writes.
+    replicas.iter_mut().for_each(Replica::look);
+    let runs = replicas
+        .iter_mut()
+        .map(|replica| replica.keeper.reconcile(now));
+    for result in futures_util::future::join_all(runs).await {
+        result.unwrap();
+    }
+    for replica in &mut replicas {
+        replica.step(now).await;
+    }
+    assert_eq!(authorities(&cluster), 1);
+    let leaves: std::collections::BTreeSet<_> = replicas
+        .iter()
+        .map(|replica| replica.serving.leaf())
+        .collect();
+    assert_eq!(leaves.len(), 4, "each has a key of its own");
+}
+
+#[tokio::test]
+async fn the_bundle_is_healed_and_so_is_the_secret() {
+    let cluster = Cluster::installed().await;
+    let serving = Arc::new(Serving::default());
+    tokio::spawn(own::run(
+        cluster.client(),
+        "system".to_owned(),
+        Arc::clone(&serving),
+    ));
+    cluster
+        .until("a bundle", || authorities(&cluster) == 1)
+        .await;
+    let bundle = cluster.bundle();
+
+    cluster.reset_configuration();
+    cluster
+        .until("healed after a reset", || cluster.bundle() == bundle)
+        .await;
+
+    cluster.delete(CONFIGURATIONS, "", CONFIGURATION);
+    cluster.reset_configuration();
+    cluster
+        .until("healed after a deletion", || cluster.bundle() == bundle)
+        .await;
+
+    let mut edited = cluster.get(CONFIGURATIONS, "", CONFIGURATION);
+    edited["webhooks"][0]["clientConfig"]["caBundle"] = "bm8gY2VydGlmaWNhdGU=".into();
+    cluster.put(CONFIGURATIONS, "", CONFIGURATION, edited);
+    cluster
+        .until("healed after an edit", || cluster.bundle() == bundle)
+        .await;
+
+    // A new authority; the old one is still trusted, since replicas serve with it.
+    cluster.put(SECRETS, "system", SECRET, json!({}));
+    cluster
+        .until("both authorities", || authorities(&cluster) == 2)
+        .await;
+    assert!(
+        cluster.bundle().ends_with(&bundle),
+        "the new one comes first"
+    );
+
+    cluster.delete(SECRETS, "system", SECRET);
+    cluster
+        .until("a third authority", || authorities(&cluster) == 3)
+        .await;
+}
+
+#[tokio::test]
+async fn a_new_authority_is_trusted_before_it_signs() {
+    let cluster = Cluster::installed().await;
+    let mut now = SystemTime::now();
+    let end = now + 400 * DAY;
+    let mut replicas = [Replica::new(&cluster), Replica::new(&cluster)];
+    let mut rotations = 0;
+    while now < end {
+        let before = authorities(&cluster);
+        for replica in &mut replicas {
+            let leaf = replica.serving.leaf();
+            replica.step(now).await;
+            // What the other one has done may not have reached this one's clients.
+            if authorities(&cluster) != before && before > 0 {
+                rotations += 1;
+                assert_eq!(
+                    replica.serving.leaf(),
+                    leaf,
+                    "signed with an authority nobody knows"
+                );
+            }
+            replica.look();
+        }
+        for replica in &replicas {
+            replica.assert_trusted(now);
+        }
+        now += DAY;
+    }
+    assert!(rotations > 0);
+    assert!(authorities(&cluster) <= 2);
+}
+
+#[tokio::test]
+async fn a_minute_passes_between_a_new_authority_and_its_use() {
+    let cluster = Cluster::installed().await;
+    let now = SystemTime::now();
+    let mut replica = Replica::new(&cluster);
+    replica.step(now).await;
+    let leaf = replica.serving.leaf();
+    cluster.put(SECRETS, "system", SECRET, json!({}));
+    for seconds in [0, 30, 59] {
+        replica.step(now + Duration::from_secs(seconds)).await;
+        assert_eq!(replica.serving.leaf(), leaf, "after {seconds} s");
+    }
+    replica.step(now + Duration::from_secs(60)).await;
+    assert_ne!(replica.serving.leaf(), leaf);
+}
+
+#[tokio::test]
+async fn the_peers_authority_is_taken_over() {
+    let cluster = Cluster::installed().await;
+    let encoded = |text: &str| {
+        use base64::Engine;
+        base64::engine::general_purpose::STANDARD.encode(text)
+    };
+    let certificate = include_str!("data/peer-ca.crt");
+    let data = json!({
+        "ca.crt": encoded(certificate),
+        "ca.key": encoded(include_str!("data/peer-ca.key")),
+        "tls.crt": encoded("theirs"),
+    });
+    cluster.put(SECRETS, "system", SECRET, json!({ "data": data }));
+    let mut replica = Replica::new(&cluster);
+    replica.step(SystemTime::now()).await;
+    assert_eq!(
+        cluster.get(SECRETS, "system", SECRET)["data"],
+        data,
+        "nothing is rewritten"
+    );
+    assert_eq!(
+        cluster.bundle().replace('\n', ""),
+        certificate.replace('\n', "")
+    );
+}
+
+#[tokio::test]
+async fn a_damaged_secret_is_made_anew() {
+    let cluster = Cluster::installed().await;
+    let now = SystemTime::now();
+    Replica::new(&cluster).step(now).await;
+    let mut secret = cluster.get(SECRETS, "system", SECRET);
+    // The key of another authority.
+    let other = Cluster::installed().await;
+    Replica::new(&other).step(now).await;
+    secret["data"]["ca.key"] = other.get(SECRETS, "system", SECRET)["data"]["ca.key"].clone();
+    cluster.put(SECRETS, "system", SECRET, secret);
+    Replica::new(&cluster).step(now).await;
+    assert_eq!(authorities(&cluster), 2);
+    let first = decoded(&cluster.get(SECRETS, "system", SECRET)["data"]["ca.crt"]);
+    assert_eq!(first, cluster.bundle());
+}
+
+#[tokio::test]
+async fn a_forbidden_write_is_told_and_serving_goes_on() {
+    let cluster = Cluster::installed().await;
+    cluster.forbid(Method::PATCH, CONFIGURATIONS);
+    let mut replica = Replica::new(&cluster);
+    replica.look();
+    let error = replica
+        .keeper
+        .reconcile(SystemTime::now())
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains(CONFIGURATION) && error.contains("Allow"),
+        "{error}"
+    );
+    assert!(replica.serving.leaf().is_some());
+    assert!(!replica.serving.is_ready(), "nobody trusts it");
+}

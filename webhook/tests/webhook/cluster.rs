@@ -1,0 +1,472 @@
+//! An API server in memory: what the webhook uses of it, with the same rules about versions.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use http_body_util::BodyExt;
+use hyper::{Method, Request, StatusCode};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+pub(crate) const SECRETS: &str = "secrets";
+pub(crate) const CONFIGURATIONS: &str = "mutatingwebhookconfigurations";
+pub(crate) const ACCOUNTS: &str = "serviceaccounts";
+
+/// A running API server. It ends with the test's runtime.
+#[derive(Clone)]
+pub(crate) struct Cluster {
+    pub(crate) address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    objects: Mutex<Objects>,
+    /// The newest version, for those that watch.
+    version: watch::Sender<u64>,
+    /// While it is set, requests for single service accounts wait.
+    is_slow: watch::Sender<bool>,
+}
+
+#[derive(Default)]
+struct Objects {
+    by_key: BTreeMap<Key, Value>,
+    history: Vec<(u64, Key, Value)>,
+    version: u64,
+    /// Watches of older versions are answered with 410.
+    compacted: u64,
+    /// Watches that began before are ended.
+    generation: u64,
+    forbidden: HashSet<(Method, String)>,
+    requests: Vec<String>,
+}
+
+type Key = (String, String, String);
+
+impl Cluster {
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shared = Arc::new(Shared {
+            objects: Mutex::default(),
+            version: watch::Sender::new(0),
+            is_slow: watch::Sender::new(false),
+        });
+        let router = Router::new()
+            .fallback(answer)
+            .with_state(Arc::clone(&shared));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Self { address, shared }
+    }
+
+    /// One with the objects of the chart.
+    pub(crate) async fn installed() -> Self {
+        let cluster = Self::start().await;
+        cluster.put(SECRETS, "system", "azure-wi-webhook-server-cert", json!({}));
+        cluster.reset_configuration();
+        cluster
+    }
+
+    /// As `helm upgrade` may leave it: without a bundle.
+    pub(crate) fn reset_configuration(&self) {
+        self.put(
+            CONFIGURATIONS,
+            "",
+            "azure-wi-webhook-mutating-webhook-configuration",
+            json!({ "webhooks": [{
+                "name": "mutation.azure-workload-identity.io",
+                "admissionReviewVersions": ["v1"],
+                "clientConfig": {},
+                "sideEffects": "None",
+            }] }),
+        );
+    }
+
+    pub(crate) fn client(&self) -> kube::Client {
+        let uri = format!("http://{}", self.address).parse().unwrap();
+        kube::Client::try_from(kube::Config::new(uri)).unwrap()
+    }
+
+    pub(crate) fn put(&self, resource: &str, namespace: &str, name: &str, mut object: Value) {
+        object["metadata"]["name"] = name.into();
+        if !namespace.is_empty() {
+            object["metadata"]["namespace"] = namespace.into();
+        }
+        self.shared
+            .store((resource.into(), namespace.into(), name.into()), object);
+    }
+
+    pub(crate) fn account(&self, namespace: &str, name: &str, annotations: Value) {
+        self.put(
+            ACCOUNTS,
+            namespace,
+            name,
+            json!({ "metadata": { "annotations": annotations } }),
+        );
+    }
+
+    pub(crate) fn delete(&self, resource: &str, namespace: &str, name: &str) {
+        self.shared
+            .remove(&(resource.into(), namespace.into(), name.into()));
+    }
+
+    pub(crate) fn get(&self, resource: &str, namespace: &str, name: &str) -> Value {
+        let key = (resource.into(), namespace.into(), name.into());
+        self.shared
+            .lock()
+            .by_key
+            .get(&key)
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    /// The decoded `caBundle`, empty when there is none.
+    pub(crate) fn bundle(&self) -> String {
+        let name = "azure-wi-webhook-mutating-webhook-configuration";
+        let configuration = self.get(CONFIGURATIONS, "", name);
+        decoded(&configuration["webhooks"][0]["clientConfig"]["caBundle"])
+    }
+
+    /// Waits until something is so, at most a minute.
+    pub(crate) async fn until(&self, what: &str, condition: impl Fn() -> bool) {
+        let mut versions = self.shared.version.subscribe();
+        let waiting = async {
+            while !condition() {
+                versions.changed().await.unwrap();
+            }
+        };
+        let minute = std::time::Duration::from_secs(60);
+        let waited = tokio::time::timeout(minute, waiting).await;
+        assert!(waited.is_ok(), "not within a minute: {what}");
+    }
+
+    pub(crate) fn forbid(&self, method: Method, resource: &str) {
+        self.shared
+            .lock()
+            .forbidden
+            .insert((method, resource.into()));
+    }
+
+    pub(crate) fn slow_accounts(&self, is_slow: bool) {
+        self.shared.is_slow.send_replace(is_slow);
+    }
+
+    /// Ends all watches; versions up to now cannot be watched any more.
+    pub(crate) fn compact(&self) {
+        let mut objects = self.shared.lock();
+        objects.version += 1;
+        objects.compacted = objects.version;
+        objects.generation += 1;
+        let version = objects.version;
+        drop(objects);
+        self.shared.version.send_replace(version);
+    }
+
+    /// How many requests began with this text, such as `GET /api/v1/namespaces/a/`.
+    pub(crate) fn requests(&self, prefix: &str) -> usize {
+        self.shared
+            .lock()
+            .requests
+            .iter()
+            .filter(|it| it.starts_with(prefix))
+            .count()
+    }
+}
+
+/// Base64 to text.
+pub(crate) fn decoded(value: &Value) -> String {
+    use base64::Engine;
+    let bytes =
+        base64::engine::general_purpose::STANDARD.decode(value.as_str().unwrap_or_default());
+    String::from_utf8(bytes.unwrap()).unwrap()
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Objects> {
+        self.objects.lock().unwrap()
+    }
+
+    fn store(&self, key: Key, mut object: Value) -> Value {
+        let mut objects = self.lock();
+        objects.version += 1;
+        let version = objects.version;
+        object["metadata"]["resourceVersion"] = version.to_string().into();
+        let kind = if objects.by_key.contains_key(&key) {
+            "MODIFIED"
+        } else {
+            "ADDED"
+        };
+        objects.by_key.insert(key.clone(), object.clone());
+        objects
+            .history
+            .push((version, key, json!({ "type": kind, "object": object })));
+        drop(objects);
+        self.version.send_replace(version);
+        object
+    }
+
+    fn remove(&self, key: &Key) {
+        let mut objects = self.lock();
+        objects.version += 1;
+        let version = objects.version;
+        let Some(mut object) = objects.by_key.remove(key) else {
+            return;
+        };
+        object["metadata"]["resourceVersion"] = version.to_string().into();
+        objects.history.push((
+            version,
+            key.clone(),
+            json!({ "type": "DELETED", "object": object }),
+        ));
+        drop(objects);
+        self.version.send_replace(version);
+    }
+}
+
+/// What a request is about.
+struct Target {
+    resource: String,
+    namespace: Option<String>,
+    name: Option<String>,
+}
+
+impl Target {
+    fn of(path: &str) -> Option<Self> {
+        let parts: Vec<_> = path.trim_matches('/').split('/').collect();
+        let rest = match parts.as_slice() {
+            ["api", "v1", rest @ ..] => rest,
+            ["apis", "admissionregistration.k8s.io", "v1", rest @ ..] => rest,
+            _ => return None,
+        };
+        let (namespace, rest) = match rest {
+            ["namespaces", namespace, rest @ ..] => (Some((*namespace).to_owned()), rest),
+            rest => (None, rest),
+        };
+        Some(Self {
+            resource: (*rest.first()?).to_owned(),
+            namespace,
+            name: rest.get(1).map(|name| (*name).to_owned()),
+        })
+    }
+
+    fn covers(&self, key: &Key, selected: Option<&str>) -> bool {
+        key.0 == self.resource
+            && self
+                .namespace
+                .as_ref()
+                .is_none_or(|namespace| *namespace == key.1)
+            && selected.is_none_or(|name| *name == key.2)
+    }
+}
+
+async fn answer(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    let path = parts.uri.path();
+    shared
+        .lock()
+        .requests
+        .push(format!("{} {path}", parts.method));
+    if path == "/version" {
+        let fields = [
+            "buildDate",
+            "compiler",
+            "gitCommit",
+            "gitTreeState",
+            "goVersion",
+            "platform",
+        ];
+        let mut version: Value = fields
+            .into_iter()
+            .map(|name| (name, ""))
+            .collect::<HashMap<_, _>>()
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), Value::from(value)))
+            .collect();
+        version["major"] = "1".into();
+        version["minor"] = "34+".into();
+        version["gitVersion"] = "v1.34.2-gke.7".into();
+        return json_answer(StatusCode::OK, &version);
+    }
+    let Some(target) = Target::of(path) else {
+        return failure(StatusCode::NOT_FOUND);
+    };
+    if shared
+        .lock()
+        .forbidden
+        .contains(&(parts.method.clone(), target.resource.clone()))
+    {
+        return failure(StatusCode::FORBIDDEN);
+    }
+    let query: HashMap<String, String> = parts
+        .uri
+        .query()
+        .unwrap_or_default()
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .map(|(name, value)| (name.to_owned(), value.replace("%3D", "=")))
+        .collect();
+
+    match (&parts.method, &target.name) {
+        (&Method::GET, Some(name)) => {
+            if target.resource == ACCOUNTS {
+                let mut is_slow = shared.is_slow.subscribe();
+                is_slow.wait_for(|is_slow| !is_slow).await.unwrap();
+            }
+            let key = (
+                target.resource,
+                target.namespace.unwrap_or_default(),
+                name.clone(),
+            );
+            match shared.lock().by_key.get(&key) {
+                Some(object) => json_answer(StatusCode::OK, object),
+                None => failure(StatusCode::NOT_FOUND),
+            }
+        }
+        (&Method::GET, None) if query.contains_key("watch") => {
+            watch_objects(shared, target, &query)
+        }
+        (&Method::GET, None) => list(&shared, &target, &query),
+        (&Method::POST, None) => {
+            let object: Value = serde_json::from_slice(&body).unwrap();
+            let name = object["metadata"]["name"].as_str().unwrap().to_owned();
+            let key = (target.resource, target.namespace.unwrap_or_default(), name);
+            if shared.lock().by_key.contains_key(&key) {
+                return failure(StatusCode::CONFLICT);
+            }
+            json_answer(StatusCode::CREATED, &shared.store(key, object))
+        }
+        (&Method::PATCH, Some(name)) => {
+            let key = (
+                target.resource,
+                target.namespace.unwrap_or_default(),
+                name.clone(),
+            );
+            let Some(before) = shared.lock().by_key.get(&key).cloned() else {
+                return failure(StatusCode::NOT_FOUND);
+            };
+            let mut after = before.clone();
+            if parts.headers["content-type"] == "application/merge-patch+json" {
+                json_patch::merge(&mut after, &serde_json::from_slice(&body).unwrap());
+            } else {
+                let patch: json_patch::Patch = serde_json::from_slice(&body).unwrap();
+                json_patch::patch(&mut after, &patch).unwrap();
+            }
+            if after["metadata"]["resourceVersion"] != before["metadata"]["resourceVersion"] {
+                return failure(StatusCode::CONFLICT);
+            }
+            json_answer(StatusCode::OK, &shared.store(key, after))
+        }
+        _ => failure(StatusCode::METHOD_NOT_ALLOWED),
+    }
+}
+
+fn selected(query: &HashMap<String, String>) -> Option<&str> {
+    query.get("fieldSelector")?.strip_prefix("metadata.name=")
+}
+
+/// A page of a list.
+fn list(shared: &Shared, target: &Target, query: &HashMap<String, String>) -> Response {
+    let objects = shared.lock();
+    let items: Vec<_> = objects
+        .by_key
+        .iter()
+        .filter(|(key, _)| target.covers(key, selected(query)))
+        .collect();
+    let number = |name: &str| query.get(name).and_then(|text| text.parse::<usize>().ok());
+    let from = number("continue").unwrap_or(0);
+    let to = (from + number("limit").unwrap_or(usize::MAX - from)).min(items.len());
+    let next = if to < items.len() {
+        to.to_string()
+    } else {
+        String::new()
+    };
+    let page: Vec<_> = items[from..to]
+        .iter()
+        .map(|(_, object)| (*object).clone())
+        .collect();
+    json_answer(
+        StatusCode::OK,
+        &json!({
+            "apiVersion": "v1",
+            "kind": "List",
+            "metadata": { "resourceVersion": objects.version.to_string(), "continue": next },
+            "items": page,
+        }),
+    )
+}
+
+fn watch_objects(shared: Arc<Shared>, target: Target, query: &HashMap<String, String>) -> Response {
+    let from: u64 = query
+        .get("resourceVersion")
+        .and_then(|it| it.parse().ok())
+        .unwrap_or(0);
+    let generation = shared.lock().generation;
+    if from < shared.lock().compacted {
+        let gone = json!({ "type": "ERROR", "object": {
+            "kind": "Status", "status": "Failure", "reason": "Expired", "message": "too old", "code": 410,
+        } });
+        return (StatusCode::OK, format!("{gone}\n")).into_response();
+    }
+    let selected = selected(query).map(ToOwned::to_owned);
+    let versions = shared.version.subscribe();
+    let events = stream::unfold((from, versions), move |(mut seen, mut versions)| {
+        let shared = Arc::clone(&shared);
+        let selected = selected.clone();
+        let target = Target {
+            resource: target.resource.clone(),
+            namespace: target.namespace.clone(),
+            name: None,
+        };
+        async move {
+            loop {
+                versions.borrow_and_update();
+                let mut text = String::new();
+                {
+                    let objects = shared.lock();
+                    if objects.generation != generation {
+                        return None;
+                    }
+                    for (version, key, event) in &objects.history {
+                        if *version > seen && target.covers(key, selected.as_deref()) {
+                            text.push_str(&format!("{event}\n"));
+                        }
+                    }
+                    seen = objects.version;
+                }
+                if !text.is_empty() {
+                    return Some((Ok::<_, Infallible>(Bytes::from(text)), (seen, versions)));
+                }
+                versions.changed().await.ok()?;
+            }
+        }
+    });
+    Body::from_stream(events).into_response()
+}
+
+fn json_answer(status: StatusCode, value: &Value) -> Response {
+    (
+        status,
+        [("content-type", "application/json")],
+        value.to_string(),
+    )
+        .into_response()
+}
+
+fn failure(status: StatusCode) -> Response {
+    let body = json!({
+        "kind": "Status",
+        "status": "Failure",
+        "reason": status.canonical_reason().map(|text| text.replace(' ', "")),
+        "message": format!("the server says {status}"),
+        "code": status.as_u16(),
+    });
+    json_answer(status, &body)
+}

@@ -1,0 +1,112 @@
+//! Pods in, pods out.
+
+use serde_json::{Value, json};
+use webhook::inject::{self, Account, Config, Denial, Pod, Sidecar};
+
+pub(crate) const CLIENT_ID: &str = "1b4db7eb-4057-5ddf-91e0-36dec72071f5";
+pub(crate) const TENANT_ID: &str = "11111111-2222-3333-4444-555555555555";
+pub(crate) const TOKEN_FILE: &str = "/var/run/secrets/azure/tokens/azure-identity-token";
+
+/// The settings of an operator who changed nothing.
+pub(crate) fn config(native: bool) -> Config {
+    let resources = |text: &str| serde_json::value::RawValue::from_string(text.to_owned()).unwrap();
+    Config {
+        audience: "api://AzureADTokenExchange".to_owned(),
+        authority_host: "https://login.microsoftonline.com/".to_owned(),
+        tenant_id: TENANT_ID.to_owned(),
+        sidecar: Sidecar {
+            image: "registry.example.com/proxy:v1".to_owned(),
+            init_image: "registry.example.com/proxy:v1".to_owned(),
+            pull_policy: "IfNotPresent".to_owned(),
+            log_level: "info".to_owned(),
+            native,
+            resources: resources(r#"{"requests":{"memory":"16Mi"}}"#),
+            init_resources: resources(r#"{"requests":{"memory":"8Mi"}}"#),
+            environment: vec![("AZWI_CA_DATA", "PEM".to_owned())],
+        },
+        bindings: None,
+    }
+}
+
+/// A service account with a client id.
+pub(crate) fn account() -> Account {
+    Account {
+        client_id: CLIENT_ID.into(),
+        ..Account::default()
+    }
+}
+
+/// A pod that is labelled, with these annotations and this specification.
+pub(crate) fn pod(annotations: Value, spec: Value) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": "app",
+            "labels": { "azure.workload.identity/use": "true" },
+            "annotations": annotations,
+        },
+        "spec": spec,
+    })
+}
+
+/// What became of a pod.
+pub(crate) struct Mutated {
+    pub(crate) pod: Value,
+    pub(crate) operations: Vec<Value>,
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Mutated {
+    pub(crate) fn container(&self, name: &str) -> &Value {
+        let spec = &self.pod["spec"];
+        let all = [&spec["initContainers"], &spec["containers"]];
+        let mut all = all.into_iter().filter_map(Value::as_array).flatten();
+        all.find(|container| container["name"] == name)
+            .unwrap_or_else(|| panic!("no container {name} in {}", self.pod))
+    }
+
+    pub(crate) fn names(&self, list: &str) -> Vec<&str> {
+        let containers = self.pod["spec"][list].as_array();
+        let containers = containers.map(Vec::as_slice).unwrap_or_default();
+        containers
+            .iter()
+            .map(|it| it["name"].as_str().unwrap_or_default())
+            .collect()
+    }
+}
+
+/// A container's variable.
+pub(crate) fn variable<'a>(container: &'a Value, name: &str) -> Option<&'a str> {
+    let variables = container["env"].as_array()?;
+    variables.iter().find(|it| it["name"] == name)?["value"].as_str()
+}
+
+/// Runs the webhook over a pod and applies what it says, with a library of its own.
+pub(crate) fn mutate(pod: &Value, config: &Config, account: &Account) -> Result<Mutated, Denial> {
+    let bytes = serde_json::to_vec(pod).unwrap();
+    let view: Pod<'_> = serde_json::from_slice(&bytes).unwrap();
+    let injection = inject::inject(&view, config, account)?;
+    let patch = serde_json::to_value(&injection.patch).unwrap();
+    let operations = patch.as_array().unwrap().clone();
+    let mut result = pod.clone();
+    let patch: json_patch::Patch = serde_json::from_value(patch).unwrap();
+    json_patch::patch(&mut result, &patch).unwrap();
+    Ok(Mutated {
+        pod: result,
+        operations,
+        warnings: injection.warnings,
+    })
+}
+
+/// As [`mutate`], for a pod that is admitted, and checks that a second run adds nothing.
+pub(crate) fn mutated(pod: &Value, config: &Config, account: &Account) -> Mutated {
+    let first = mutate(pod, config, account).unwrap();
+    let second = mutate(&first.pod, config, account).unwrap();
+    assert_eq!(
+        second.operations,
+        [] as [Value; 0],
+        "the second run changed something"
+    );
+    first
+}

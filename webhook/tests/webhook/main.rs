@@ -1,0 +1,22 @@
+//! The webhook from outside its modules: what it adds to pods, what it answers over TLS, how it
+//! keeps its certificates. The API server here is a small one in memory; the real one is met by the
+//! tests on the node.
+
+#[cfg(test)]
+mod accounts;
+#[cfg(test)]
+mod certificates;
+#[cfg(test)]
+mod cluster;
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod http;
+#[cfg(test)]
+mod patch_examples;
+#[cfg(test)]
+mod patch_properties;
+#[cfg(test)]
+mod process;
+#[cfg(test)]
+mod server;

@@ -1,0 +1,669 @@
+//! What is injected, rule by rule.
+
+use serde_json::{Value, json};
+use webhook::inject::{Account, Bindings, CaSource};
+
+use crate::fixture::{
+    CLIENT_ID, Mutated, TENANT_ID, TOKEN_FILE, account, config, mutate, mutated, pod, variable,
+};
+
+fn with_proxy() -> Value {
+    json!({ "azure.workload.identity/inject-proxy-sidecar": "true" })
+}
+
+fn one_container() -> Value {
+    json!({ "containers": [{ "name": "app", "image": "app" }] })
+}
+
+fn denial(annotations: Value, spec: Value) -> String {
+    mutate(&pod(annotations, spec), &config(true), &account())
+        .err()
+        .unwrap()
+        .to_string()
+}
+
+fn warnings(annotations: Value, spec: Value, account: &Account) -> Vec<String> {
+    mutated(&pod(annotations, spec), &config(true), account).warnings
+}
+
+#[test]
+fn a_container_gets_token_and_identity() {
+    let result = mutated(
+        &pod(Value::Null, one_container()),
+        &config(true),
+        &account(),
+    );
+    let app = result.container("app");
+    assert_eq!(
+        app["env"],
+        json!([
+            { "name": "AZURE_CLIENT_ID", "value": CLIENT_ID },
+            { "name": "AZURE_TENANT_ID", "value": TENANT_ID },
+            { "name": "AZURE_FEDERATED_TOKEN_FILE", "value": TOKEN_FILE },
+            { "name": "AZURE_AUTHORITY_HOST", "value": "https://login.microsoftonline.com/" },
+        ])
+    );
+    assert_eq!(
+        app["volumeMounts"],
+        json!([{
+            "name": "azure-identity-token",
+            "mountPath": "/var/run/secrets/azure/tokens",
+            "readOnly": true,
+        }])
+    );
+    assert_eq!(
+        result.pod["spec"]["volumes"],
+        json!([{
+            "name": "azure-identity-token",
+            "projected": { "sources": [{ "serviceAccountToken": {
+                "audience": "api://AzureADTokenExchange",
+                "expirationSeconds": 3600,
+                "path": "azure-identity-token",
+            } }] },
+        }])
+    );
+    assert_eq!(result.names("containers"), ["app"]);
+    assert!(result.warnings.is_empty(), "{:?}", result.warnings);
+}
+
+#[test]
+fn the_redirect_and_the_proxy_stand_before_the_users_init_containers() {
+    let spec = json!({
+        "initContainers": [{ "name": "migrate" }],
+        "containers": [{ "name": "app" }],
+    });
+    let result = mutated(&pod(with_proxy(), spec), &config(true), &account());
+    assert_eq!(
+        result.names("initContainers"),
+        ["azwi-proxy-init", "azwi-proxy", "migrate"]
+    );
+    assert_eq!(result.names("containers"), ["app"]);
+
+    let init = result.container("azwi-proxy-init");
+    assert_eq!(init["command"], json!(["/proxy-init"]));
+    assert_eq!(
+        init["env"],
+        json!([{ "name": "PROXY_PORT", "value": "8000" }])
+    );
+    assert_eq!(init["volumeMounts"], Value::Null, "it needs no token");
+    assert_eq!(
+        init["securityContext"],
+        json!({
+            "allowPrivilegeEscalation": false,
+            "capabilities": { "add": ["NET_ADMIN"], "drop": ["ALL"] },
+            "privileged": false,
+            "readOnlyRootFilesystem": true,
+            "runAsGroup": 0,
+            "runAsNonRoot": false,
+            "runAsUser": 0,
+            "seccompProfile": { "type": "RuntimeDefault" },
+        })
+    );
+
+    let proxy = result.container("azwi-proxy");
+    assert_eq!(
+        proxy["args"],
+        json!(["--proxy-port=8000", "--log-level=info"])
+    );
+    assert_eq!(proxy["restartPolicy"], "Always");
+    assert_eq!(proxy["ports"], json!([{ "containerPort": 8000 }]));
+    assert_eq!(
+        proxy["resources"],
+        json!({ "requests": { "memory": "16Mi" } })
+    );
+    assert_eq!(
+        proxy["startupProbe"]["exec"]["command"],
+        json!(["/proxy", "--proxy-port=8000", "--probe", "--log-level=info"])
+    );
+    assert_eq!(proxy["lifecycle"], Value::Null);
+    assert_eq!(
+        proxy["securityContext"],
+        json!({
+            "allowPrivilegeEscalation": false,
+            "capabilities": { "drop": ["ALL"] },
+            "privileged": false,
+            "readOnlyRootFilesystem": true,
+            "runAsGroup": 1501,
+            "runAsNonRoot": true,
+            "runAsUser": 1501,
+            "seccompProfile": { "type": "RuntimeDefault" },
+        })
+    );
+    assert_eq!(variable(proxy, "AZURE_CLIENT_ID"), Some(CLIENT_ID));
+    assert_eq!(
+        variable(proxy, "AZURE_FEDERATED_TOKEN_FILE"),
+        Some(TOKEN_FILE)
+    );
+    assert_eq!(variable(proxy, "AZWI_CA_DATA"), Some("PEM"));
+    assert_eq!(variable(result.container("app"), "AZWI_CA_DATA"), None);
+    assert_eq!(proxy["volumeMounts"][0]["name"], "azure-identity-token");
+}
+
+#[test]
+fn without_native_sidecars_the_proxy_is_the_first_container_and_kubectl_means_the_users() {
+    let spec = json!({
+        "initContainers": [{ "name": "migrate" }],
+        "containers": [{ "name": "app" }, { "name": "helper" }],
+    });
+    let result = mutated(&pod(with_proxy(), spec.clone()), &config(false), &account());
+    assert_eq!(
+        result.names("initContainers"),
+        ["azwi-proxy-init", "migrate"]
+    );
+    assert_eq!(result.names("containers"), ["azwi-proxy", "app", "helper"]);
+    let proxy = result.container("azwi-proxy");
+    assert_eq!(
+        proxy["lifecycle"]["postStart"]["exec"]["command"],
+        json!(["/proxy", "--proxy-port=8000", "--probe", "--log-level=info"])
+    );
+    assert_eq!(proxy["restartPolicy"], Value::Null);
+    assert_eq!(proxy["startupProbe"], Value::Null);
+    let default = "kubectl.kubernetes.io/default-container";
+    assert_eq!(result.pod["metadata"]["annotations"][default], "app");
+
+    let mut annotations = with_proxy();
+    annotations[default] = "helper".into();
+    let result = mutated(&pod(annotations, spec), &config(false), &account());
+    assert_eq!(result.pod["metadata"]["annotations"][default], "helper");
+}
+
+#[test]
+fn the_switch_is_read_by_its_value() {
+    let annotations =
+        |value: &str| json!({ "azure.workload.identity/inject-proxy-sidecar": value });
+    for (value, expected) in [("true", 2), (" True ", 2), ("false", 0), ("FALSE", 0)] {
+        let result = mutated(
+            &pod(annotations(value), one_container()),
+            &config(true),
+            &account(),
+        );
+        assert_eq!(result.names("initContainers").len(), expected, "{value:?}");
+    }
+    for value in ["maybe", "", "1", "yes"] {
+        let text = denial(annotations(value), one_container());
+        assert!(text.contains(&format!("{value:?}")), "{text}");
+        assert!(
+            text.contains("azure.workload.identity/inject-proxy-sidecar"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn ports_are_checked() {
+    let annotations = |port: &str| {
+        json!({
+            "azure.workload.identity/inject-proxy-sidecar": "true",
+            "azure.workload.identity/proxy-sidecar-port": port,
+        })
+    };
+    let result = mutated(
+        &pod(annotations("65535"), one_container()),
+        &config(true),
+        &account(),
+    );
+    let init = result.container("azwi-proxy-init");
+    assert_eq!(variable(init, "PROXY_PORT"), Some("65535"));
+    for port in ["70000", "0", "-1", "", "8000x", "4294975296"] {
+        let text = denial(annotations(port), one_container());
+        assert!(
+            text.contains("azure.workload.identity/proxy-sidecar-port"),
+            "{text}"
+        );
+        assert!(text.contains("between 1 and 65535"), "{text}");
+    }
+    assert!(denial(annotations("80"), one_container()).contains("metadata service"));
+
+    let listening = |list: &str, port: Value| {
+        let mut spec = one_container();
+        spec[list] = json!([{ "name": "other", "ports": [port] }]);
+        spec
+    };
+    let text = denial(
+        with_proxy(),
+        listening("containers", json!({ "containerPort": 8000 })),
+    );
+    assert!(
+        text.contains("container \"other\" declares containerPort 8000"),
+        "{text}"
+    );
+    for (list, port) in [
+        (
+            "containers",
+            json!({ "containerPort": 8000, "protocol": "UDP" }),
+        ),
+        ("containers", json!({ "containerPort": 8001 })),
+        // It has ended before the proxy's port matters.
+        ("initContainers", json!({ "containerPort": 8000 })),
+    ] {
+        mutated(
+            &pod(with_proxy(), listening(list, port)),
+            &config(true),
+            &account(),
+        );
+    }
+}
+
+#[test]
+fn the_lifetime_of_the_token_names_its_owner_when_it_is_wrong() {
+    let key = "azure.workload.identity/service-account-token-expiration";
+    let expiration = |mutated: &Mutated| {
+        let source = &mutated.pod["spec"]["volumes"][0]["projected"]["sources"][0];
+        source["serviceAccountToken"]["expirationSeconds"].clone()
+    };
+    let of_account = |value: &str| Account {
+        token_expiration: Some(value.into()),
+        ..account()
+    };
+    let pod = |value: &str| pod(json!({ key: value }), one_container());
+
+    assert_eq!(
+        expiration(&mutated(&pod("86400"), &config(true), &account())),
+        86400
+    );
+    assert_eq!(
+        expiration(&mutated(&pod("7200"), &config(true), &of_account("60"))),
+        7200
+    );
+    for value in ["60", "3599", "86401", "1h", "", "-3600"] {
+        let text = mutate(&pod(value), &config(true), &account())
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(
+            text.starts_with(&format!("pod has annotation {key} with value {value:?}")),
+            "{text}"
+        );
+    }
+
+    let plain = crate::fixture::pod(Value::Null, one_container());
+    assert_eq!(
+        expiration(&mutated(&plain, &config(true), &of_account("4000"))),
+        4000
+    );
+    let text = mutate(&plain, &config(true), &of_account("60"))
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(
+        text.starts_with("service account default has annotation"),
+        "{text}"
+    );
+}
+
+#[test]
+fn pods_that_cannot_have_the_proxy_are_refused_with_the_reason() {
+    let spec = |extra: Value| {
+        let mut spec = one_container();
+        spec.as_object_mut()
+            .unwrap()
+            .extend(extra.as_object().unwrap().clone());
+        spec
+    };
+    let host = spec(json!({ "hostNetwork": true }));
+    let text = denial(with_proxy(), host.clone());
+    assert!(
+        text.starts_with("hostNetwork is set to true, cannot inject proxy sidecar"),
+        "{text}"
+    );
+    mutated(&pod(Value::Null, host), &config(true), &account());
+
+    for windows in [
+        json!({ "os": { "name": "windows" } }),
+        json!({ "nodeSelector": { "kubernetes.io/os": "windows" } }),
+    ] {
+        assert!(denial(with_proxy(), spec(windows.clone())).contains("Windows"));
+        mutated(&pod(Value::Null, spec(windows)), &config(true), &account());
+    }
+
+    let text = denial(
+        with_proxy(),
+        spec(json!({ "securityContext": { "runAsUser": 1501 } })),
+    );
+    assert!(text.contains("\"app\" runs as user 1501"), "{text}");
+    let own = |uid: u32| {
+        json!({
+            "securityContext": { "runAsUser": 1501 },
+            "containers": [{ "name": "app", "securityContext": { "runAsUser": uid } }],
+        })
+    };
+    assert!(denial(with_proxy(), own(1501)).contains("1501"));
+    mutated(&pod(with_proxy(), own(1000)), &config(true), &account());
+}
+
+#[test]
+fn what_the_user_wrote_stays() {
+    let spec = json!({
+        "containers": [{
+            "name": "app",
+            "env": [
+                { "name": "AZURE_CLIENT_ID", "value": "" },
+                { "name": "AZURE_TENANT_ID", "valueFrom": { "secretKeyRef": { "name": "s" } } },
+            ],
+        }],
+    });
+    let result = mutated(&pod(Value::Null, spec), &config(true), &account());
+    let env = result.container("app")["env"].as_array().unwrap();
+    assert_eq!(env.len(), 4);
+    assert_eq!(env[0], json!({ "name": "AZURE_CLIENT_ID", "value": "" }));
+    assert_eq!(env[1]["valueFrom"]["secretKeyRef"]["name"], "s");
+}
+
+#[test]
+fn a_volume_or_mount_that_is_there_is_used() {
+    // As the peer leaves a pod.
+    let spec = json!({
+        "containers": [
+            {
+                "name": "app",
+                "env": [{
+                    "name": "AZURE_FEDERATED_TOKEN_FILE",
+                    "value": "/var/run/secrets/azure/wi/token/azure-identity-token",
+                }],
+                "volumeMounts": [{
+                    "name": "azure-workload-identity-reserved-0123",
+                    "mountPath": "/var/run/secrets/azure/wi/token",
+                }],
+            },
+            { "name": "late" },
+        ],
+        "volumes": [{
+            "name": "azure-workload-identity-reserved-0123",
+            "projected": { "sources": [{ "serviceAccountToken": {
+                "audience": "api://AzureADTokenExchange",
+                "path": "azure-identity-token",
+            } }] },
+        }],
+    });
+    let result = mutated(&pod(with_proxy(), spec), &config(true), &account());
+    assert_eq!(result.pod["spec"]["volumes"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        result.container("app")["volumeMounts"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+    assert_eq!(
+        variable(result.container("app"), "AZURE_CLIENT_ID"),
+        Some(CLIENT_ID)
+    );
+    for name in ["late", "azwi-proxy"] {
+        let container = result.container(name);
+        assert_eq!(
+            container["volumeMounts"],
+            json!([{
+                "name": "azure-workload-identity-reserved-0123",
+                "mountPath": "/var/run/secrets/azure/tokens",
+                "readOnly": true,
+            }])
+        );
+        assert_eq!(
+            variable(container, "AZURE_FEDERATED_TOKEN_FILE"),
+            Some(TOKEN_FILE)
+        );
+    }
+}
+
+#[test]
+fn a_mount_elsewhere_decides_about_the_tokens_path() {
+    let spec = json!({
+        "containers": [{
+            "name": "app",
+            "volumeMounts": [{ "name": "mine", "mountPath": "/identity/" }],
+        }],
+        "volumes": [{
+            "name": "mine",
+            "projected": { "sources": [
+                { "configMap": { "name": "c" } },
+                { "serviceAccountToken": { "audience": "other", "path": "other" } },
+                { "serviceAccountToken": {
+                    "audience": "api://AzureADTokenExchange", "path": "sub/token",
+                } },
+            ] },
+        }],
+    });
+    let result = mutated(&pod(Value::Null, spec), &config(true), &account());
+    let app = result.container("app");
+    assert_eq!(
+        variable(app, "AZURE_FEDERATED_TOKEN_FILE"),
+        Some("/identity/sub/token")
+    );
+    assert_eq!(app["volumeMounts"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn skipped_containers_get_nothing_and_unknown_ones_are_told() {
+    let spec = json!({
+        "initContainers": [{ "name": "init" }],
+        "containers": [{ "name": "app" }, { "name": "mesh" }, { "name": "log" }],
+    });
+    let annotations = json!({ "azure.workload.identity/skip-containers": "mesh; init,nowhere ;" });
+    let result = mutated(&pod(annotations, spec), &config(true), &account());
+    for name in ["init", "mesh"] {
+        assert_eq!(*result.container(name), json!({ "name": name }));
+    }
+    for name in ["app", "log"] {
+        assert_eq!(
+            variable(result.container(name), "AZURE_CLIENT_ID"),
+            Some(CLIENT_ID)
+        );
+    }
+    assert_eq!(result.warnings.len(), 1, "{:?}", result.warnings);
+    assert!(
+        result.warnings[0].contains("\"nowhere\""),
+        "{:?}",
+        result.warnings
+    );
+}
+
+#[test]
+fn typing_mistakes_are_told() {
+    let annotations = json!({
+        "azure.workload.identity/inject-proxy-sidcar": "true",
+        "azure.workload.identity/client-id": CLIENT_ID,
+        "azure.workload.identity/use": "true",
+        "azure.workload.identity/use-identity-binding": "true",
+        "azure.workload.identity/something": "else",
+    });
+    let account = Account {
+        client_id: "my-app".into(),
+        tenant_id: "https://login.microsoftonline.com/x".into(),
+        unknown: ["azure.workload.identity/client_id".into()].into(),
+        ..Account::default()
+    };
+    let warnings = warnings(annotations, one_container(), &account);
+    for part in [
+        "did you mean azure.workload.identity/inject-proxy-sidecar?",
+        "pod: unknown annotation azure.workload.identity/client-id: it belongs on the service account",
+        "azure.workload.identity/use: it is a label",
+        "not configured for identity bindings",
+        "pod: unknown annotation azure.workload.identity/something",
+        "\"my-app\": that is not a client id",
+        "that is not a tenant",
+        "did you mean azure.workload.identity/client-id?",
+    ] {
+        assert!(
+            warnings.iter().any(|it| it.contains(part)),
+            "no {part:?} in {warnings:#?}"
+        );
+    }
+    assert_eq!(warnings.len(), 8, "{warnings:#?}");
+    assert!(warnings.iter().all(|it| it.len() <= 256), "{warnings:#?}");
+}
+
+#[test]
+fn a_missing_client_id_is_told_unless_the_containers_have_their_own() {
+    let warnings = |spec| warnings(Value::Null, spec, &Account::default());
+    let text = warnings(one_container());
+    assert_eq!(text.len(), 1, "{text:?}");
+    assert!(
+        text[0].contains("azure.workload.identity/client-id"),
+        "{text:?}"
+    );
+    let own = json!({
+        "serviceAccountName": "sa",
+        "containers": [{ "name": "app", "env": [{ "name": "AZURE_CLIENT_ID", "value": "x" }] }],
+    });
+    assert!(warnings(own).is_empty());
+}
+
+#[test]
+fn the_identity_follows_the_service_account_that_another_webhook_set() {
+    let other = Account {
+        client_id: "aaaaaaaa-4057-5ddf-91e0-36dec72071f5".into(),
+        tenant_id: "contoso.com".into(),
+        ..Account::default()
+    };
+    let spec = json!({
+        "containers": [
+            { "name": "app" },
+            // The user's own, although it is the same.
+            { "name": "own", "env": [{ "name": "AZURE_CLIENT_ID", "value": CLIENT_ID }] },
+        ],
+    });
+    let mut first = mutated(&pod(with_proxy(), spec), &config(true), &account()).pod;
+    first["spec"]["containers"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!({ "name": "late" }));
+
+    let second = mutated(&first, &config(true), &other);
+    for name in ["app", "late", "azwi-proxy"] {
+        let container = second.container(name);
+        assert_eq!(
+            variable(container, "AZURE_CLIENT_ID"),
+            Some(&*other.client_id),
+            "{name}"
+        );
+        assert_eq!(
+            variable(container, "AZURE_TENANT_ID"),
+            Some("contoso.com"),
+            "{name}"
+        );
+    }
+    let own = second.container("own");
+    assert_eq!(variable(own, "AZURE_CLIENT_ID"), Some(CLIENT_ID));
+    assert_eq!(variable(own, "AZURE_TENANT_ID"), Some("contoso.com"));
+
+    // And to an account without identity: nothing of the first one's stays.
+    let third = mutated(&second.pod, &config(true), &Account::default());
+    assert_eq!(
+        variable(third.container("app"), "AZURE_CLIENT_ID"),
+        Some("")
+    );
+}
+
+#[test]
+fn an_init_container_ahead_of_the_redirect_is_told() {
+    let mut first = mutated(
+        &pod(with_proxy(), one_container()),
+        &config(true),
+        &account(),
+    )
+    .pod;
+    let init = first["spec"]["initContainers"].as_array_mut().unwrap();
+    init.insert(0, json!({ "name": "mesh-init" }));
+    let second = mutated(&first, &config(true), &account());
+    assert_eq!(
+        second.names("initContainers"),
+        ["mesh-init", "azwi-proxy-init", "azwi-proxy"]
+    );
+    assert_eq!(second.warnings.len(), 1, "{:?}", second.warnings);
+    assert!(second.warnings[0].contains("mesh-init runs before azwi-proxy-init"));
+}
+
+#[test]
+fn containers_of_our_names_are_not_doubled() {
+    let spec = json!({
+        "initContainers": [{ "name": "azwi-proxy-init" }, { "name": "migrate" }],
+        "containers": [{ "name": "azwi-proxy" }, { "name": "app" }],
+    });
+    for native in [true, false] {
+        let result = mutated(
+            &pod(with_proxy(), spec.clone()),
+            &config(native),
+            &account(),
+        );
+        assert_eq!(
+            result.names("initContainers"),
+            ["azwi-proxy-init", "migrate"]
+        );
+        assert_eq!(result.names("containers"), ["azwi-proxy", "app"]);
+        assert_eq!(
+            variable(result.container("azwi-proxy"), "AZURE_CLIENT_ID"),
+            Some(CLIENT_ID)
+        );
+        assert_eq!(
+            *result.container("azwi-proxy-init"),
+            json!({ "name": "azwi-proxy-init" })
+        );
+    }
+    // The init container alone: the proxy comes right behind it.
+    let spec = json!({
+        "initContainers": [{ "name": "azwi-proxy-init" }, { "name": "migrate" }],
+        "containers": [{ "name": "app" }],
+    });
+    let result = mutated(&pod(with_proxy(), spec), &config(true), &account());
+    assert_eq!(
+        result.names("initContainers"),
+        ["azwi-proxy-init", "azwi-proxy", "migrate"]
+    );
+}
+
+#[test]
+fn identity_bindings_have_their_audience_variables_and_authority() {
+    let mut config = config(true);
+    config.bindings = Some(Bindings {
+        annotation: "azure.workload.identity/use-identity-binding".to_owned(),
+        audience: "api://AKSIdentityBinding".to_owned(),
+        environment: vec![
+            (
+                "AZURE_KUBERNETES_TOKEN_PROXY",
+                "https://proxy.example".to_owned(),
+            ),
+            (
+                "AZURE_KUBERNETES_CA_FILE",
+                "/var/run/secrets/azure/wi/ca-cert/ca.crt".to_owned(),
+            ),
+        ],
+        ca: Some(CaSource::ConfigMap("proxy-ca".to_owned())),
+    });
+    let annotations = json!({
+        "azure.workload.identity/use-identity-binding": "True",
+        "azure.workload.identity/inject-proxy-sidecar": "true",
+    });
+    let result = mutated(&pod(annotations, one_container()), &config, &account());
+    let volumes = result.pod["spec"]["volumes"].as_array().unwrap();
+    assert_eq!(volumes.len(), 2);
+    assert_eq!(
+        volumes[0]["projected"]["sources"][0]["configMap"]["name"],
+        "proxy-ca"
+    );
+    assert_eq!(
+        volumes[1]["projected"]["sources"][0]["serviceAccountToken"]["audience"],
+        "api://AKSIdentityBinding"
+    );
+    for name in ["app", "azwi-proxy"] {
+        let container = result.container(name);
+        assert_eq!(
+            variable(container, "AZURE_KUBERNETES_TOKEN_PROXY"),
+            Some("https://proxy.example")
+        );
+        let mounts = container["volumeMounts"].as_array().unwrap();
+        assert!(
+            mounts
+                .iter()
+                .any(|it| it["mountPath"] == "/var/run/secrets/azure/wi/ca-cert"),
+            "{mounts:?}"
+        );
+    }
+    assert!(result.warnings.is_empty(), "{:?}", result.warnings);
+
+    let plain = mutated(&pod(Value::Null, one_container()), &config, &account());
+    assert_eq!(plain.pod["spec"]["volumes"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        variable(plain.container("app"), "AZURE_KUBERNETES_TOKEN_PROXY"),
+        None
+    );
+}

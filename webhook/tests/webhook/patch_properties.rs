@@ -1,0 +1,343 @@
+//! What holds for every pod: only additions, nothing lost, nothing twice.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use serde_json::{Map, Value, json};
+
+use crate::fixture::{account, config, mutate};
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn a_pod_is_completed_and_otherwise_untouched(pod in pods(), native in any::<bool>()) {
+        let config = config(native);
+        // Random pods may clash with the proxy's port or uid: that is another test's subject.
+        let Ok(first) = mutate(&pod, &config, &account()) else { return Ok(()) };
+
+        for operation in &first.operations {
+            prop_assert_eq!(&operation["op"], "add");
+        }
+        prop_assert_eq!(&without_additions(&first.pod, &pod), &pod);
+        complete(&first.pod, &pod)?;
+        let second = mutate(&first.pod, &config, &account()).unwrap();
+        prop_assert_eq!(&second.operations, &[] as &[Value]);
+
+        // Another webhook adds a container behind and a volume, and the pod gets its name.
+        let mut changed = first.pod;
+        changed["metadata"]["name"] = "named".into();
+        let containers = changed["spec"]["containers"].as_array_mut();
+        if let Some(containers) = containers {
+            containers.push(json!({ "name": "late" }));
+            let third = mutate(&changed, &config, &account()).unwrap();
+            prop_assert_eq!(&without_additions(&third.pod, &changed), &changed);
+            complete(&third.pod, &changed)?;
+        }
+    }
+}
+
+/// Takes out what the webhook may add. What is left must be the pod as it was.
+fn without_additions(result: &Value, original: &Value) -> Value {
+    let mut pod = result.clone();
+    let spec = pod["spec"].as_object_mut().unwrap();
+    let before = &original["spec"];
+    for list in ["initContainers", "containers"] {
+        let known: Vec<_> = array(&before[list])
+            .iter()
+            .map(|it| it["name"].clone())
+            .collect();
+        if let Some(containers) = spec.get_mut(list).and_then(Value::as_array_mut) {
+            let is_new = |it: &Value| is_ours(&it["name"]) && !known.contains(&it["name"]);
+            containers.retain(|it| !is_new(it));
+            for (container, before) in containers.iter_mut().zip(array(&before[list])) {
+                for list in ["env", "volumeMounts"] {
+                    shorten(container.as_object_mut().unwrap(), list, before);
+                }
+            }
+        }
+        if array(&before[list]).is_empty() && spec.get(list).is_some_and(|it| array(it).is_empty())
+        {
+            restore(spec, list, before);
+        }
+    }
+    shorten(spec, "volumes", before);
+
+    let metadata = pod["metadata"].as_object_mut().unwrap();
+    if original["metadata"]["annotations"].is_object() {
+        let annotations = metadata["annotations"].as_object_mut().unwrap();
+        for key in [INJECTED, DEFAULT_CONTAINER] {
+            if original["metadata"]["annotations"].get(key).is_none() {
+                annotations.remove(key);
+            }
+        }
+    } else {
+        restore(metadata, "annotations", &original["metadata"]);
+    }
+    pod
+}
+
+/// Drops what was appended to a list.
+fn shorten(object: &mut Map<String, Value>, list: &str, before: &Value) {
+    match before.get(list) {
+        Some(Value::Array(items)) => {
+            let length = items.len();
+            object[list].as_array_mut().unwrap().truncate(length);
+        }
+        _ => restore(object, list, before),
+    }
+}
+
+fn restore(object: &mut Map<String, Value>, key: &str, before: &Value) {
+    match before.get(key) {
+        Some(value) => object[key] = value.clone(),
+        None => {
+            object.remove(key);
+        }
+    }
+}
+
+/// Everything is there, once.
+fn complete(result: &Value, original: &Value) -> Result<(), TestCaseError> {
+    let annotations = &original["metadata"]["annotations"];
+    let skipped = annotations["azure.workload.identity/skip-containers"].as_str();
+    let skipped: BTreeSet<_> = skipped.unwrap_or_default().split(';').collect();
+    let spec = &result["spec"];
+    let names: Vec<_> = array(&spec["volumes"])
+        .iter()
+        .map(|it| &it["name"])
+        .collect();
+    let distinct: BTreeSet<_> = names.iter().map(|it| it.to_string()).collect();
+    prop_assert_eq!(names.len(), distinct.len(), "a volume is there twice");
+
+    for list in ["initContainers", "containers"] {
+        for container in array(&spec[list]) {
+            let name = container["name"].as_str().unwrap_or_default();
+            if name == "azwi-proxy-init" || (skipped.contains(name) && name != "azwi-proxy") {
+                continue;
+            }
+            for variable in VARIABLES {
+                let count = array(&container["env"])
+                    .iter()
+                    .filter(|it| it["name"] == *variable);
+                prop_assert_eq!(count.count(), 1, "{} in {}", variable, container);
+            }
+            let mounts = array(&container["volumeMounts"]);
+            let paths: BTreeSet<_> = mounts.iter().map(|it| it["mountPath"].as_str()).collect();
+            prop_assert_eq!(paths.len(), mounts.len(), "a path is mounted twice");
+        }
+    }
+
+    if annotations["azure.workload.identity/inject-proxy-sidecar"] == "true" {
+        let init: Vec<_> = array(&spec["initContainers"])
+            .iter()
+            .map(|it| &it["name"])
+            .collect();
+        prop_assert_eq!(init[0], "azwi-proxy-init");
+        let everywhere = array(&spec["initContainers"])
+            .iter()
+            .chain(array(&spec["containers"]));
+        let proxies = everywhere.filter(|it| it["name"] == "azwi-proxy");
+        prop_assert_eq!(proxies.count(), 1);
+    }
+    Ok(())
+}
+
+const VARIABLES: &[&str] = &[
+    "AZURE_CLIENT_ID",
+    "AZURE_TENANT_ID",
+    "AZURE_FEDERATED_TOKEN_FILE",
+    "AZURE_AUTHORITY_HOST",
+];
+const INJECTED: &str = "azure.workload.identity/injected";
+const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
+
+fn is_ours(name: &Value) -> bool {
+    name == "azwi-proxy-init" || name == "azwi-proxy"
+}
+
+fn array(value: &Value) -> &[Value] {
+    value.as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+/// Any JSON, for fields that the webhook does not know.
+fn anything() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        ".*".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(6, 32, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::hash_map(".*", inner, 0..4)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
+        ]
+    })
+}
+
+/// A list that is absent, null, empty or filled.
+fn list(items: impl Strategy<Value = Value> + 'static) -> BoxedStrategy<Option<Value>> {
+    prop_oneof![
+        Just(None),
+        Just(Some(Value::Null)),
+        prop::collection::vec(items, 0..4).prop_map(|items| Some(Value::from(items))),
+    ]
+    .boxed()
+}
+
+fn object(parts: Vec<(&'static str, Option<Value>)>, unknown: Map<String, Value>) -> Value {
+    let mut object: Map<String, Value> = unknown
+        .into_iter()
+        .map(|(key, value)| (format!("x~/{key}"), value))
+        .collect();
+    let parts = parts
+        .into_iter()
+        .filter_map(|(key, value)| Some((key.to_owned(), value?)));
+    object.extend(parts);
+    Value::Object(object)
+}
+
+fn unknown() -> impl Strategy<Value = Map<String, Value>> {
+    prop::collection::hash_map(".{0,8}", anything(), 0..3).prop_map(|map| map.into_iter().collect())
+}
+
+/// Distinct by construction where the API wants it: names carry their index.
+fn distinct(value: Option<Value>, key: &'static str) -> Option<Value> {
+    let Some(Value::Array(mut items)) = value else {
+        return value;
+    };
+    let mut seen = BTreeSet::new();
+    items.retain(|item| seen.insert(item[key].to_string()));
+    Some(Value::Array(items))
+}
+
+fn containers() -> impl Strategy<Value = Value> {
+    let names = prop_oneof![
+        4 => "[a-c]".prop_map(|name| Some(Value::from(name))),
+        1 => Just(Some(Value::from("azwi-proxy-init"))),
+        1 => Just(Some(Value::from("azwi-proxy"))),
+        1 => Just(None),
+        1 => "\\PC{1,4}".prop_map(|name| Some(Value::from(name))),
+    ];
+    let variable_names = prop_oneof![
+        prop::sample::select(VARIABLES).prop_map(ToOwned::to_owned),
+        "[A-Z~/]{1,3}",
+    ];
+    let variables = (variable_names, "[x]{0,2}", unknown()).prop_map(|(name, value, unknown)| {
+        object(
+            vec![("name", Some(name.into())), ("value", Some(value.into()))],
+            unknown,
+        )
+    });
+    let paths = prop_oneof![
+        Just("/var/run/secrets/azure/tokens"),
+        Just("/var/run/secrets/azure/wi/token"),
+        Just("/data"),
+    ];
+    let mounts = (volume_names(), paths, unknown()).prop_map(|(name, path, unknown)| {
+        object(
+            vec![
+                ("name", Some(name.into())),
+                ("mountPath", Some(path.into())),
+            ],
+            unknown,
+        )
+    });
+    let restart = prop::option::of(Just(Value::from("Always")));
+    (names, list(variables), list(mounts), restart, unknown()).prop_map(
+        |(name, env, mounts, restart, unknown)| {
+            object(
+                vec![
+                    ("name", name),
+                    ("env", distinct(env, "name")),
+                    ("volumeMounts", distinct(mounts, "mountPath")),
+                    ("restartPolicy", restart),
+                ],
+                unknown,
+            )
+        },
+    )
+}
+
+fn volume_names() -> impl Strategy<Value = String> {
+    prop_oneof![
+        Just("azure-identity-token".to_owned()),
+        Just("azure-workload-identity-reserved-0123".to_owned()),
+        "[a-c]",
+    ]
+}
+
+fn volumes() -> impl Strategy<Value = Value> {
+    let audiences = prop_oneof![Just("api://AzureADTokenExchange"), Just("other")];
+    let token = (audiences, "[a-z]{1,3}").prop_map(|(audience, path)| {
+        json!({ "sources": [
+            { "downwardAPI": {} },
+            { "serviceAccountToken": { "audience": audience, "path": path } },
+        ] })
+    });
+    (volume_names(), prop::option::of(token), unknown()).prop_map(|(name, projected, unknown)| {
+        object(
+            vec![("name", Some(name.into())), ("projected", projected)],
+            unknown,
+        )
+    })
+}
+
+prop_compose! {
+    fn pods()(
+        unknown_of_pod in unknown(),
+        unknown_of_spec in unknown(),
+        unknown_of_metadata in unknown(),
+        init in list(containers()),
+        containers in list(containers()),
+        ephemeral in list(containers()),
+        volumes in list(volumes()),
+        injects in any::<bool>(),
+        has_annotations in any::<bool>(),
+        skipped in "[a-c]?",
+    ) -> Value {
+        let annotations = if injects {
+            Some(json!({
+                "azure.workload.identity/inject-proxy-sidecar": "true",
+                "azure.workload.identity/skip-containers": skipped,
+                "other~/key": "value",
+            }))
+        } else {
+            has_annotations.then_some(Value::Null)
+        };
+        let metadata = object(
+            vec![
+                ("generateName", Some("app-".into())),
+                ("labels", Some(json!({ "azure.workload.identity/use": "true" }))),
+                ("annotations", annotations),
+            ],
+            unknown_of_metadata,
+        );
+        // The redirect ahead of all others is what the webhook makes; a pod that comes with it
+        // elsewhere keeps it there.
+        let init = init.map(|mut init| {
+            if let Value::Array(items) = &mut init {
+                items.retain(|it| it["name"] != "azwi-proxy-init");
+            }
+            init
+        });
+        let without_proxy = |list: Option<Value>| list.map(|mut list| {
+            if let Value::Array(items) = &mut list {
+                items.retain(|it| !is_ours(&it["name"]));
+            }
+            list
+        });
+        let spec = object(
+            vec![
+                ("initContainers", distinct(init, "name")),
+                ("containers", distinct(without_proxy(containers), "name")),
+                ("ephemeralContainers", ephemeral),
+                ("volumes", distinct(volumes, "name")),
+            ],
+            unknown_of_spec,
+        );
+        object(vec![("metadata", Some(metadata)), ("spec", Some(spec))], unknown_of_pod)
+    }
+}

@@ -1,0 +1,373 @@
+//! The program over TLS: reviews, rubbish, and its end.
+
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
+
+use crate::cluster::{ACCOUNTS, Cluster, decoded};
+use crate::fixture::{CLIENT_ID, pod};
+use crate::http::{self, connect, exchange};
+use crate::process::Webhook;
+
+async fn cluster() -> Cluster {
+    let cluster = Cluster::installed().await;
+    cluster.account(
+        "ns",
+        "sa",
+        json!({ "azure.workload.identity/client-id": CLIENT_ID }),
+    );
+    cluster
+}
+
+fn review(version: &str, pod: Value) -> Value {
+    json!({
+        "apiVersion": format!("admission.k8s.io/{version}"),
+        "kind": "AdmissionReview",
+        "request": {
+            "uid": "705ab4f5-6393-11e8-b7cc-42010a800002",
+            "kind": { "group": "", "version": "v1", "kind": "Pod" },
+            "resource": { "group": "", "version": "v1", "resource": "pods" },
+            "namespace": "ns",
+            "operation": "CREATE",
+            "object": pod,
+            "oldObject": null,
+            "dryRun": false,
+        },
+    })
+}
+
+fn labelled(annotations: Value) -> Value {
+    pod(
+        annotations,
+        json!({ "serviceAccountName": "sa", "containers": [{ "name": "app" }] }),
+    )
+}
+
+#[tokio::test]
+async fn reviews_of_both_versions_are_answered() {
+    let webhook = Webhook::ready(&cluster().await, &[]).await;
+    for version in ["v1", "v1beta1"] {
+        let annotations = json!({ "azure.workload.identity/inject-proxy-sidecar": "true" });
+        let answer = webhook
+            .review(&review(version, labelled(annotations)))
+            .await;
+        assert_eq!(answer.status, 200);
+        assert!(
+            answer.head.contains("content-type: application/json"),
+            "{}",
+            answer.head
+        );
+        let answer = answer.json();
+        assert_eq!(answer["apiVersion"], format!("admission.k8s.io/{version}"));
+        assert_eq!(answer["kind"], "AdmissionReview");
+        let response = &answer["response"];
+        assert_eq!(response["uid"], "705ab4f5-6393-11e8-b7cc-42010a800002");
+        assert_eq!(response["allowed"], true);
+        assert_eq!(response["patchType"], "JSONPatch");
+        assert_eq!(
+            response["auditAnnotations"],
+            json!({ "injected": "token,proxy" })
+        );
+        assert_eq!(response["warnings"], Value::Null);
+        let patch = decoded(&response["patch"]);
+        assert!(
+            patch.contains(CLIENT_ID) && patch.contains("azwi-proxy-init"),
+            "{patch}"
+        );
+        // This API server is 1.34.
+        assert!(patch.contains("startupProbe"), "{patch}");
+
+        // Its own result has nothing left to add.
+        let mut result =
+            labelled(json!({ "azure.workload.identity/inject-proxy-sidecar": "true" }));
+        let patch: json_patch::Patch = serde_json::from_str(&patch).unwrap();
+        json_patch::patch(&mut result, &patch).unwrap();
+        let answer = webhook.review(&review(version, result)).await.json();
+        assert_eq!(answer["response"]["allowed"], true);
+        assert_eq!(answer["response"]["patch"], Value::Null);
+        assert_eq!(answer["response"]["patchType"], Value::Null);
+    }
+    assert_eq!(
+        webhook
+            .cluster
+            .requests("GET /api/v1/namespaces/ns/serviceaccounts/"),
+        0
+    );
+}
+
+#[tokio::test]
+async fn what_does_not_concern_us_passes() {
+    let webhook = Webhook::ready(&cluster().await, &[]).await;
+    let mut unlabelled = labelled(Value::Null);
+    unlabelled["metadata"]["labels"] = Value::Null;
+    let mut update = review("v1", labelled(Value::Null));
+    update["request"]["operation"] = "UPDATE".into();
+    let mut other = review("v1", labelled(Value::Null));
+    other["request"]["resource"]["resource"] = "deployments".into();
+    for body in [review("v1", unlabelled), update, other] {
+        let answer = webhook.review(&body).await.json();
+        assert_eq!(answer["response"]["allowed"], true);
+        assert_eq!(answer["response"]["patch"], Value::Null);
+    }
+}
+
+#[tokio::test]
+async fn mistakes_are_refused_with_a_sentence() {
+    let webhook = Webhook::ready(&cluster().await, &[]).await;
+    let annotations = json!({ "azure.workload.identity/inject-proxy-sidecar": "maybe" });
+    let answer = webhook.review(&review("v1", labelled(annotations))).await;
+    assert_eq!(answer.status, 200);
+    let response = &answer.json()["response"];
+    assert_eq!(response["allowed"], false);
+    assert_eq!(response["status"]["code"], 400);
+    assert!(
+        response["status"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("\"maybe\"")
+    );
+
+    let mut missing = labelled(Value::Null);
+    missing["spec"]["serviceAccountName"] = "nobody".into();
+    let response = &webhook.review(&review("v1", missing)).await.json()["response"];
+    assert_eq!(response["status"]["code"], 400);
+    let message = response["status"]["message"].as_str().unwrap();
+    assert_eq!(
+        message,
+        "there is no service account nobody in namespace ns"
+    );
+}
+
+#[tokio::test]
+async fn trouble_with_the_api_server_is_no_mistake_of_the_users() {
+    let cluster = cluster().await;
+    let webhook = Webhook::ready(&cluster, &[]).await;
+    cluster.forbid(hyper::Method::GET, ACCOUNTS);
+    let mut unknown = labelled(Value::Null);
+    unknown["spec"]["serviceAccountName"] = "unknown".into();
+    let response = &webhook.review(&review("v1", unknown.clone())).await.json()["response"];
+    assert_eq!(response["allowed"], false);
+    assert_eq!(response["status"]["code"], 503);
+    assert_eq!(response["status"]["reason"], "ServiceUnavailable");
+    // What is in memory is served as before.
+    let response = &webhook
+        .review(&review("v1", labelled(Value::Null)))
+        .await
+        .json()["response"];
+    assert_eq!(response["allowed"], true);
+}
+
+#[tokio::test]
+async fn rubbish_is_answered_and_the_next_review_too() {
+    let webhook = Webhook::ready(&cluster().await, &[]).await;
+    let json = "Content-Type: application/json";
+    let post = |header: &str| format!("POST /mutate-v1-pod HTTP/1.1\r\n{header}");
+    let status_of = |version: &str| {
+        let mut body = review("v1", labelled(Value::Null));
+        body["apiVersion"] = version.into();
+        body.to_string()
+    };
+    let mut strange = review("v1", labelled(Value::Null));
+    strange["request"]["object"]["spec"]["containers"] = "many".into();
+    let deep = "[".repeat(100_000);
+    for (head, body, status, part) in [
+        (
+            post("Content-Type: text/plain"),
+            "{}".to_owned(),
+            415,
+            "application/json",
+        ),
+        (post("X: y"), "{}".to_owned(), 415, "application/json"),
+        (post(json), String::new(), 400, "no AdmissionReview"),
+        (post(json), "{".to_owned(), 400, "no AdmissionReview"),
+        (post(json), "[]".to_owned(), 400, "no AdmissionReview"),
+        (post(json), "null".to_owned(), 400, "no AdmissionReview"),
+        (
+            post(json),
+            "\u{0}\u{1}".to_owned(),
+            400,
+            "no AdmissionReview",
+        ),
+        (post(json), deep, 400, "no AdmissionReview"),
+        (
+            post(json),
+            json!({ "kind": "Pod", "apiVersion": "v1" }).to_string(),
+            400,
+            "kind",
+        ),
+        (post(json), status_of("admission.k8s.io/v2"), 400, "v1beta1"),
+        (post(json), strange.to_string(), 400, "no AdmissionReview"),
+        (
+            post(json),
+            json!({ "kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1" }).to_string(),
+            400,
+            "no request",
+        ),
+        (post(json), " ".repeat(8 * 1024 * 1024), 413, "7 MiB"),
+        (
+            format!("GET /mutate-v1-pod HTTP/1.1\r\n{json}"),
+            String::new(),
+            405,
+            "",
+        ),
+        (
+            format!("POST / HTTP/1.1\r\n{json}"),
+            "{}".to_owned(),
+            404,
+            "",
+        ),
+    ] {
+        let answer = exchange(&mut webhook.connect().await, &head, body.as_bytes())
+            .await
+            .unwrap();
+        assert_eq!(answer.status, status, "{head} {}", answer.text());
+        assert!(answer.text().contains(part), "{}", answer.text());
+    }
+    let answer = webhook.review(&review("v1", labelled(Value::Null))).await;
+    assert_eq!(answer.json()["response"]["allowed"], true);
+}
+
+#[tokio::test]
+async fn only_http_1_and_tls_1_3_are_spoken() {
+    let webhook = Webhook::ready(&cluster().await, &[]).await;
+    let bundle = webhook.cluster.bundle();
+    let tls13 = &rustls::version::TLS13;
+    let tls12 = &rustls::version::TLS12;
+    let stream = connect(webhook.admission, &bundle, tls13, &["h2", "http/1.1"])
+        .await
+        .unwrap();
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
+    assert!(
+        connect(webhook.admission, &bundle, tls13, &[])
+            .await
+            .is_ok()
+    );
+    assert!(
+        connect(webhook.admission, &bundle, tls13, &["h2"])
+            .await
+            .is_err()
+    );
+    assert!(
+        connect(webhook.admission, &bundle, tls12, &["http/1.1"])
+            .await
+            .is_err()
+    );
+
+    let webhook = Webhook::ready(&cluster().await, &["--tls-min-version=1.2"]).await;
+    let bundle = webhook.cluster.bundle();
+    assert!(
+        connect(webhook.admission, &bundle, tls12, &["http/1.1"])
+            .await
+            .is_ok()
+    );
+}
+
+#[tokio::test]
+async fn connections_beyond_the_limit_wait_for_one_to_end() {
+    let webhook = Webhook::ready(&cluster().await, &["--max-connections=1"]).await;
+    let mut first = webhook.connect().await;
+    let body = review("v1", labelled(Value::Null)).to_string();
+    http::review(&mut first, body.as_bytes()).await.unwrap();
+
+    let bundle = webhook.cluster.bundle();
+    let address = webhook.admission;
+    let second = tokio::spawn(async move {
+        let mut stream = http::connect_as_api_server(address, &bundle).await.unwrap();
+        http::review(&mut stream, body.as_bytes())
+            .await
+            .unwrap()
+            .status
+    });
+    // The first one is served while the second one waits.
+    let body = review("v1", labelled(Value::Null)).to_string();
+    assert_eq!(
+        http::review(&mut first, body.as_bytes())
+            .await
+            .unwrap()
+            .status,
+        200
+    );
+    assert!(!second.is_finished());
+    first.shutdown().await.unwrap();
+    drop(first);
+    assert_eq!(second.await.unwrap(), 200);
+}
+
+#[tokio::test]
+async fn on_sigterm_it_serves_on_and_asks_clients_to_leave() {
+    let mut webhook = Webhook::ready(&cluster().await, &[]).await;
+    let body = review("v1", labelled(Value::Null)).to_string();
+    let mut open = webhook.connect().await;
+    let answer = http::review(&mut open, body.as_bytes()).await.unwrap();
+    assert!(
+        !answer.head.contains("connection: close"),
+        "{}",
+        answer.head
+    );
+
+    webhook.signal(Signal::SIGTERM);
+    webhook.logged("asked to end").await;
+    let answer = http::get(webhook.health, "/readyz").await.unwrap();
+    assert_eq!(answer.status, 503);
+    assert!(answer.text().contains("ending"), "{}", answer.text());
+    assert_eq!(
+        http::get(webhook.health, "/healthz").await.unwrap().status,
+        200
+    );
+    let answer = http::review(&mut open, body.as_bytes()).await.unwrap();
+    assert_eq!(answer.status, 200);
+    assert!(answer.head.contains("connection: close"), "{}", answer.head);
+    let answer = http::review(&mut webhook.connect().await, body.as_bytes())
+        .await
+        .unwrap();
+    assert_eq!(answer.status, 200, "new connections are served, too");
+
+    webhook.signal(Signal::SIGTERM);
+    assert!(webhook.ended().await.success());
+}
+
+#[tokio::test]
+async fn the_metrics_tell_of_reviews_and_certificate() {
+    let webhook = Webhook::ready(&cluster().await, &[]).await;
+    webhook.review(&review("v1", labelled(Value::Null))).await;
+    let text = http::get(webhook.metrics, "/metrics").await.unwrap().text();
+    for line in [
+        "azwi_mutation_request_count{namespace=\"ns\",service_name=\"webhook\"} 1",
+        "azwi_reviews_total{outcome=\"Injected\"} 1",
+        "azwi_service_accounts 1",
+        "azwi_certificate_trusted 1",
+        "azwi_certificate_expiry_timestamp_seconds ",
+    ] {
+        assert!(text.contains(line), "no {line} in\n{text}");
+    }
+    assert_eq!(text.matches("# EOF").count(), 1);
+}
+
+#[tokio::test]
+async fn without_an_api_server_it_is_alive_and_not_ready() {
+    let cluster = Cluster::start().await;
+    let mut webhook = Webhook::start(&cluster, &["--native-sidecar=on"]).await;
+    webhook
+        .logged("there is no MutatingWebhookConfiguration")
+        .await;
+    assert_eq!(
+        http::get(webhook.health, "/healthz").await.unwrap().status,
+        200
+    );
+    let answer = http::get(webhook.health, "/readyz").await.unwrap();
+    assert_eq!(answer.status, 503);
+    assert!(
+        answer.text().contains("does not trust"),
+        "{}",
+        answer.text()
+    );
+    // Nothing was served, so nothing is waited for but the usual time.
+    webhook.signal(Signal::SIGTERM);
+    webhook.signal(Signal::SIGINT);
+    webhook.logged("asked").await;
+    tokio::time::timeout(Duration::from_secs(60), webhook.ended())
+        .await
+        .unwrap();
+}
