@@ -13,7 +13,7 @@ use rustls::pki_types::PrivateKeyDer;
 use thiserror::Error;
 
 /// Names that the certificate always has.
-const NAMES: [&str; 18] = [
+const NAMES: [&str; 19] = [
     "login.microsoftonline.com",
     "login.windows.net",
     "login.microsoft.com",
@@ -27,6 +27,7 @@ const NAMES: [&str; 18] = [
     "login.sovcloud-identity.fr",
     "login.sovcloud-identity.de",
     "login.sovcloud-identity.sg",
+    "management.azure.com",
     "*.vault.azure.net",
     "*.vault.usgovcloudapi.net",
     "*.vault.azure.cn",

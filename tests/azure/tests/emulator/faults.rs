@@ -1,9 +1,12 @@
 //! Rules and sockets: what can be made to go wrong.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use anyhow::Result;
 use azure_emulator::{ConnectionFault, Jwt, Respond, Rule, Service, Socket, TokenChange};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::world::{CLIENT, OTHER_CLIENT, SUBJECT, World, assertion, client};
@@ -135,6 +138,24 @@ async fn a_connection_can_be_reset_before_the_answer_or_in_its_middle() -> Resul
 }
 
 #[tokio::test]
+async fn a_reset_is_a_reset_and_no_orderly_end() -> Result<()> {
+    let world = World::start().await?;
+    let rule = Rule {
+        connection: Some(ConnectionFault::Reset),
+        ..Rule::default()
+    };
+    world.azure.control.add_rule(&rule).await?;
+    let mut stream = TcpStream::connect(world.azure.imds_address).await?;
+    stream
+        .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        .await?;
+    let read = stream.read(&mut [0; 16]).await;
+    let kind = read.err().map(|error| error.kind());
+    assert_eq!(kind, Some(ErrorKind::ConnectionReset));
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_request_can_hang_until_its_client_gives_up() -> Result<()> {
     let world = World::start().await?;
     let rule = entra(Rule {
@@ -163,9 +184,9 @@ async fn a_closed_socket_refuses_connections_until_it_is_opened() -> Result<()> 
     let control = &world.azure.control;
     assert_eq!(world.token(&assertion()?, &[]).await?.status, 200);
     control.set_listening(Socket::Azure, false).await?;
-    let fresh = tokio::net::TcpStream::connect(world.azure.address).await;
+    let fresh = TcpStream::connect(world.azure.address).await;
     let refused = fresh.err().map(|error| error.kind());
-    assert_eq!(refused, Some(std::io::ErrorKind::ConnectionRefused));
+    assert_eq!(refused, Some(ErrorKind::ConnectionRefused));
     assert!(world.token(&assertion()?, &[]).await.is_err());
     control.set_listening(Socket::Azure, true).await?;
     assert_eq!(world.token(&assertion()?, &[]).await?.status, 200);
