@@ -18,9 +18,14 @@ pub struct Arguments {
 pub enum Task {
     /// Measure the proxy
     Proxy(Proxy),
+    /// Measure the webhook, on a Kubernetes node
+    Webhook(Webhook),
     /// The bare server to compare the proxy with
     #[command(hide = true)]
     BareHttp(BareHttp),
+    /// The bare server to compare the webhook with
+    #[command(hide = true)]
+    BareHttps(BareHttps),
 }
 
 /// What `bench proxy` is told.
@@ -34,15 +39,32 @@ pub struct Proxy {
     pub(crate) turns: Turns,
 }
 
+/// What `bench webhook` is told.
+#[derive(Args, Debug)]
+pub struct Webhook {
+    /// The webhook to measure
+    #[arg(long, value_name = "PROGRAM", default_value = "dist/webhook")]
+    pub webhook: PathBuf,
+
+    /// How many annotated service accounts the cluster gets
+    #[arg(long, value_name = "COUNT", default_value_t = 50_000)]
+    pub accounts: u32,
+
+    #[command(flatten)]
+    pub(crate) turns: Turns,
+}
+
 /// How much is measured, and beside what else.
 #[derive(Args, Debug)]
 pub struct Turns {
-    /// Another server to measure: its command line, where {port} stands for the port to listen on
+    /// Another server to measure: its command line, where {port} stands for the port to listen on;
+    /// for the webhook also {health-port}, and {certificates} for a directory with tls.crt and
+    /// tls.key
     #[arg(long, value_name = "COMMAND LINE")]
     pub peer: Option<String>,
 
     /// How often each server has its turn
-    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(3..))]
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(3..))]
     pub rounds: u32,
 
     /// How long a turn lasts, in seconds
@@ -60,4 +82,20 @@ pub struct BareHttp {
     /// The file with the answer, from the status line to the body's last byte
     #[arg(long)]
     pub answer: PathBuf,
+}
+
+/// What `bench bare-https` is told.
+#[derive(Args, Debug)]
+pub struct BareHttps {
+    /// The port to listen on
+    #[arg(long)]
+    pub port: u16,
+
+    /// The file with the answer, from the status line to the body's last byte
+    #[arg(long)]
+    pub answer: PathBuf,
+
+    /// The directory with tls.crt and tls.key
+    #[arg(long)]
+    pub certificates: PathBuf,
 }

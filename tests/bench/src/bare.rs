@@ -7,6 +7,8 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use axum::Router;
+use axum::body::Body;
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
@@ -14,9 +16,12 @@ use http_body_util::Full;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
-use crate::arguments::BareHttp;
+use crate::arguments::{BareHttp, BareHttps};
+use crate::certificate;
 
 /// Answers every request with the answer of a file, over plain HTTP, until it is ended.
 ///
@@ -33,9 +38,41 @@ pub fn http(arguments: &BareHttp) -> Result<()> {
             let (stream, _) = listener.accept().await?;
             stream.set_nodelay(true)?;
             let answer = answer.clone();
-            let service = service_fn(move |_| ready(Ok::<_, Infallible>(answer.response())));
+            let service =
+                service_fn(move |_| ready(Ok::<_, Infallible>(answer.response::<Full<Bytes>>())));
             // A client may leave whenever it likes.
             tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+        }
+    })
+}
+
+/// Reads every request to its end and answers it with the answer of a file, over TLS, until it is
+/// ended.
+///
+/// # Errors
+/// When a file does not hold what it should, or the port is taken.
+pub fn https(arguments: &BareHttps) -> Result<()> {
+    let answer = FixedAnswer::read(&arguments.answer)?;
+    let file = |name| fs::read(arguments.certificates.join(name)).context(name);
+    let acceptor = TlsAcceptor::from(certificate::server(&file("tls.crt")?, &file("tls.key")?)?);
+    let router = Router::new().fallback(move |_: Bytes| ready(answer.response::<Body>()));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, arguments.port)).await?;
+        loop {
+            let (stream, _) = listener.accept().await?;
+            stream.set_nodelay(true)?;
+            let handshake = acceptor.accept(stream);
+            let service = TowerToHyperService::new(router.clone());
+            tokio::spawn(async move {
+                let Ok(stream) = handshake.await else { return };
+                // A client may leave whenever it likes.
+                let _ = http1::Builder::new()
+                    .serve_connection(TokioIo::new(stream), service)
+                    .await;
+            });
         }
     })
 }
@@ -75,8 +112,8 @@ impl FixedAnswer {
         })
     }
 
-    fn response(&self) -> Response<Full<Bytes>> {
-        let mut response = Response::new(Full::new(self.body.clone()));
+    fn response<B: From<Bytes>>(&self) -> Response<B> {
+        let mut response = Response::new(self.body.clone().into());
         *response.status_mut() = self.status;
         *response.headers_mut() = self.headers.clone();
         response

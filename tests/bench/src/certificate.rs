@@ -4,22 +4,26 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
-use rustls::ServerConfig;
-use rustls::pki_types::PrivateKeyDer;
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
-/// What a TLS server needs, and the CA's certificate in PEM for its clients.
+/// What a server needs, and its clients, in PEM.
 #[derive(Debug)]
 pub struct Certificate {
-    /// For the clients.
+    /// The CA's certificate.
     pub ca: String,
-    /// For the server.
-    pub server: Arc<ServerConfig>,
+    /// The server's certificate.
+    pub certificate: String,
+    /// The server's private key.
+    pub key: String,
 }
 
 /// Makes a certificate with a P-256 key for one name.
 ///
 /// # Errors
-/// When a library refuses; not seen.
+/// When the library refuses; not seen.
 pub fn make(name: &str) -> Result<Certificate> {
     let ca_key = KeyPair::generate()?;
     let mut ca = CertificateParams::default();
@@ -31,15 +35,39 @@ pub fn make(name: &str) -> Result<Certificate> {
     let key = KeyPair::generate()?;
     let leaf = CertificateParams::new([name.to_owned()])?
         .signed_by(&key, &Issuer::from_params(&ca, &ca_key))?;
-    let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
-    let mut server =
-        ServerConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
-            .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
-            .with_single_cert(vec![leaf.der().clone()], key)?;
-    server.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Certificate {
         ca: ca_pem,
-        server: Arc::new(server),
+        certificate: leaf.pem(),
+        key: key.serialize_pem(),
     })
+}
+
+/// A TLS server with this certificate and key, in PEM.
+///
+/// # Errors
+/// When they do not fit.
+pub fn server(certificate: &[u8], key: &[u8]) -> Result<Arc<ServerConfig>> {
+    let chain = CertificateDer::pem_slice_iter(certificate).collect::<Result<_, _>>()?;
+    let mut server = ServerConfig::builder_with_provider(ring::default_provider().into())
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(chain, PrivateKeyDer::from_pem_slice(key)?)?;
+    server.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(server))
+}
+
+/// A TLS client that trusts these certificates, in PEM.
+///
+/// # Errors
+/// When one of them is malformed.
+pub fn client(trusted: &[u8]) -> Result<Arc<ClientConfig>> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(trusted) {
+        roots.add(certificate?)?;
+    }
+    let client = ClientConfig::builder_with_provider(ring::default_provider().into())
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(Arc::new(client))
 }

@@ -35,6 +35,18 @@ pub fn get(target: &str, headers: &str) -> Vec<u8> {
     format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n").into_bytes()
 }
 
+/// A POST request for `target` with this JSON.
+pub fn post(target: &str, json: &[u8]) -> Vec<u8> {
+    let mut request = format!(
+        "POST {target} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+        Content-Length: {}\r\n\r\n",
+        json.len()
+    )
+    .into_bytes();
+    request.extend(json);
+    request
+}
+
 /// Sends a request and waits for the whole answer.
 ///
 /// # Errors

@@ -1,5 +1,7 @@
 //! The server has one core to itself; everything that loads it has the others.
 
+use std::fs;
+
 use anyhow::{Context, Result, bail};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
@@ -31,6 +33,29 @@ impl Cores {
         load.unset(last)?;
         sched_setaffinity(THIS_THREAD, &load).context("cannot leave the server's core")?;
         Ok(Self { load, server })
+    }
+
+    /// Moves every process that there is off the server's core, as far as this PID namespace shows
+    /// them. What they start from now on stays off it too.
+    ///
+    /// # Errors
+    /// When `/proc` cannot be read.
+    pub fn clear(&self) -> Result<()> {
+        for process in fs::read_dir("/proc")
+            .context("cannot see the processes")?
+            .flatten()
+        {
+            let Ok(threads) = fs::read_dir(process.path().join("task")) else {
+                continue;
+            };
+            for thread in threads.flatten() {
+                if let Some(id) = thread.file_name().to_str().and_then(|id| id.parse().ok()) {
+                    // It may have ended meanwhile.
+                    let _ = sched_setaffinity(Pid::from_raw(id), &self.load);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Runs `start` on the server's core: a process that it starts stays there.

@@ -42,6 +42,10 @@ impl Entra {
     /// When it cannot listen.
     pub fn start() -> Result<Self> {
         let certificate = certificate::make(NAME)?;
+        let tls = certificate::server(
+            certificate.certificate.as_bytes(),
+            certificate.key.as_bytes(),
+        )?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
@@ -54,7 +58,7 @@ impl Entra {
             .enable_all()
             .build()?;
         thread::Builder::new()
-            .spawn(move || runtime.block_on(serve(listener, certificate.server.into(), endpoint)))
+            .spawn(move || runtime.block_on(serve(listener, tls.into(), endpoint)))
             .context("cannot start the token endpoint")?;
         Ok(Self {
             address,

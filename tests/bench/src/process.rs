@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use nix::unistd::{SysconfVar, sysconf};
 
 use crate::client::{self, Answer};
@@ -20,8 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How many of its last lines are shown of a server that failed.
 const LAST_LINES: usize = 20;
 
-/// A server's command line and the whole of its environment. `{port}` in an argument stands for the
-/// port.
+/// A server's command line and the whole of its environment. `{port}` and `{health-port}` in an
+/// argument stand for the ports.
 #[derive(Clone, Debug)]
 pub struct Server {
     /// What the table calls it.
@@ -32,12 +32,14 @@ pub struct Server {
     pub environment: BTreeMap<&'static str, String>,
     /// The port that it listens on.
     pub port: u16,
+    /// The port on which it tells whether it is ready.
+    pub health_port: u16,
     /// Where it writes what it has to say.
     pub log: PathBuf,
 }
 
 impl Server {
-    /// A command line as a shell reads it, as a server.
+    /// The words of a command line that a shell reads.
     pub fn shell(command: &str) -> Vec<String> {
         vec!["sh".to_owned(), "-c".to_owned(), format!("exec {command}")]
     }
@@ -82,16 +84,29 @@ impl Server {
         (Ipv4Addr::LOCALHOST, self.port).into()
     }
 
-    /// A new connection to it.
+    /// Where it tells whether it is ready.
+    pub fn health_address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.health_port).into()
+    }
+
+    /// The answer to a request over a connection of its own.
     ///
     /// # Errors
     /// Those of the connection.
-    pub fn connect(&self) -> io::Result<TcpStream> {
-        let stream = TcpStream::connect(self.address())?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        Ok(stream)
+    pub fn ask(&self, request: &[u8]) -> io::Result<Answer> {
+        client::ask(&mut connect(self.address())?, request)
     }
+}
+
+/// A new connection, on which a read may take a minute.
+///
+/// # Errors
+/// Those of the connection.
+pub fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    Ok(stream)
 }
 
 /// A server that runs until this is dropped.
@@ -108,13 +123,13 @@ impl Running<'_> {
         self.server
     }
 
-    /// Asks over new connections until one request has its 200; the time since the start.
+    /// Asks until there is a 200; the time since the start.
     ///
     /// # Errors
     /// When the process ends, or a minute has passed.
-    pub fn ready(&mut self, address: SocketAddr, request: &[u8]) -> Result<Duration> {
+    pub fn ready(&mut self, ask: impl Fn() -> io::Result<Answer>) -> Result<Duration> {
         while self.started.elapsed() < PATIENCE {
-            if is_ready(address, request) {
+            if ask().is_ok_and(|answer| answer.status == 200) {
                 return Ok(self.started.elapsed());
             }
             if let Some(status) = self.child.try_wait()? {
@@ -124,13 +139,14 @@ impl Running<'_> {
         Err(self.failure(&format!("is not ready after {PATIENCE:?}")))
     }
 
-    /// The answer to one request over a connection of its own.
+    /// The answer to one question.
     ///
     /// # Errors
-    /// When it is not 200.
-    pub fn answer(&self, request: &[u8]) -> Result<Answer> {
-        let ask = || client::ask(&mut self.server.connect()?, request)?.ok();
-        ask().map_err(|error| self.failure(&format!("does not answer: {error}")))
+    /// When it is not 200; the message has the end of the server's log.
+    pub fn answer(&self, ask: impl FnOnce() -> io::Result<Answer>) -> Result<Answer> {
+        ask()
+            .and_then(Answer::ok)
+            .map_err(|error| self.failure(&format!("does not answer: {error}")))
     }
 
     /// Resident memory in MiB.
@@ -204,15 +220,6 @@ impl Drop for Running<'_> {
     }
 }
 
-fn is_ready(address: SocketAddr, request: &[u8]) -> bool {
-    let ask = || {
-        let mut stream = TcpStream::connect(address)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        client::ask(&mut stream, request)
-    };
-    ask().is_ok_and(|answer| answer.status == 200)
-}
-
 /// User and system time of `/proc/PID/stat` (proc_pid_stat(5)): the second field is the program's
 /// name in brackets, which may hold anything.
 fn ticks(stat: &str) -> Option<u64> {
@@ -259,12 +266,19 @@ impl Scratch {
     /// # Errors
     /// When it cannot be written, or its path is no text.
     pub fn write(&self, name: &str, contents: impl AsRef<[u8]>) -> Result<String> {
-        let path = self.file(name);
-        fs::write(&path, contents).with_context(|| format!("cannot write {}", path.display()))?;
-        match path.into_os_string().into_string() {
-            Ok(path) => Ok(path),
-            Err(path) => bail!("the path {} is no text", path.display()),
-        }
+        let path = format!("{}/{name}", self.directory()?);
+        fs::write(&path, contents).with_context(|| format!("cannot write {path}"))?;
+        Ok(path)
+    }
+
+    /// Its path.
+    ///
+    /// # Errors
+    /// When the path is no text.
+    pub fn directory(&self) -> Result<&str> {
+        self.0
+            .to_str()
+            .context("the directory for temporary files has no plain name")
     }
 }
 

@@ -1,20 +1,21 @@
 //! The proxy's numbers.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::io;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use contract::variable;
 
-use crate::arguments;
-use crate::client;
+use crate::arguments::{self, Turns};
+use crate::client::{self, Answer};
 use crate::cores::Cores;
 use crate::distance::Distance;
 use crate::entra::{self, Entra};
 use crate::paced::{self, Schedule};
-use crate::process::{Running, Scratch, Server};
+use crate::process::{self, Running, Scratch, Server};
 use crate::table::{self, BARE, Goal, Row};
-use crate::wrk;
+use crate::turns::{self, IDLE, Load, milliseconds, note};
 
 const PROXY: &str = "proxy";
 const PEER: &str = "peer";
@@ -33,8 +34,7 @@ const CONNECTIONS: [u32; 2] = [16, 64];
 /// How many requests over 64 connections come before the memory is read again.
 const MILLION: u64 = 1_000_000;
 
-/// Requests a second for the latency, and over how many connections.
-const RATE: u32 = 1_000;
+/// Over how many connections the latency is measured.
 const PACED_CONNECTIONS: u32 = 16;
 
 /// The round trip to Entra for the first token, and for the first calls: so long that all of
@@ -42,9 +42,6 @@ const PACED_CONNECTIONS: u32 = 16;
 const ROUND_TRIP: Duration = Duration::from_millis(50);
 const LONG_ROUND_TRIP: Duration = Duration::from_secs(1);
 const FIRST_CALLS: u32 = 1_000;
-
-/// A server that has nothing to do for this long is idle.
-const IDLE: Duration = Duration::from_millis(500);
 
 /// Measures everything and prints the table.
 ///
@@ -140,13 +137,17 @@ impl Bench {
             command: Vec::new(),
             environment: environment.into(),
             port,
+            health_port: port,
             log: self.scratch.file(&format!("{name}.log")),
         })
     }
 
     /// The bare server with the proxy's own answer.
     fn bare(&self, proxy: &Server) -> Result<Server> {
-        let answer = self.start(proxy)?.answer(&token_request(""))?.bytes;
+        let answer = self
+            .start(proxy)?
+            .answer(|| proxy.ask(&token_request("")))?
+            .bytes;
         let bench = std::env::current_exe()?;
         let bench = bench.to_str().context("this program's path is no text")?;
         let file = self.scratch.write("answer", &answer)?;
@@ -154,7 +155,10 @@ impl Bench {
         server.command = [bench, "bare-http", "--port={port}", "--answer", &file]
             .map(str::to_owned)
             .to_vec();
-        let same = self.start(&server)?.answer(&token_request(""))?.bytes;
+        let same = self
+            .start(&server)?
+            .answer(|| server.ask(&token_request("")))?
+            .bytes;
         ensure!(
             same.len() == answer.len(),
             "the bare server does not answer the proxy's bytes:\n{}\n{}",
@@ -166,81 +170,57 @@ impl Bench {
 
     fn start<'a>(&self, server: &'a Server) -> Result<Running<'a>> {
         let mut running = server.start(&self.cores)?;
-        running.ready(server.address(), &readiness_request())?;
+        running.ready(|| is_ready(server))?;
         Ok(running)
     }
 
-    fn under_load(&self, servers: &[Server], turns: &arguments::Turns) -> Result<Vec<Row>> {
+    fn under_load(&self, servers: &[Server], turns: &Turns) -> Result<Vec<Row>> {
         let running: Vec<_> = servers
             .iter()
             .map(|server| self.start(server))
             .collect::<Result<_>>()?;
-        let mut rows = vec![self.idle_memory(&running)?];
-        let mut million = vec![0; running.len()];
-        for connections in CONNECTIONS {
-            let mut rates = Row::new(
-                format!("cached token, {connections} connections, requests/s"),
-                Goal::ShareOfBare(0.9),
-            );
-            let mut efficiency = Row::new("the same, requests per second of CPU time", Goal::None);
-            for round in 1..=turns.rounds {
-                for (server, million) in running.iter().zip(&mut million) {
-                    let name = server.server().name;
-                    note(&format!("{name}: {connections} connections, round {round}"));
-                    let (count, cpu_time) = load(server, connections, turns.seconds)?;
-                    rates.add(name, count.per_second);
-                    efficiency.add(name, count.requests as f64 / cpu_time.as_secs_f64());
-                    if connections == 64 {
-                        *million += count.requests;
-                    }
-                }
-            }
-            rows.extend([rates, efficiency]);
+        let running: Vec<_> = running.iter().collect();
+        std::thread::sleep(IDLE);
+        let mut idle = Row::new("resident memory, idle, MiB", Goal::AtMost(4.5));
+        for server in &running {
+            idle.add(server.server().name, server.resident_memory()?);
         }
-        rows.push(self.latency(&running, turns)?);
-        let mut memory = Row::new(
+        let load = |connections: u32| Load {
+            what: format!("cached token, {connections} connections"),
+            goal: Goal::ShareOfBare(0.9),
+            connections,
+            scheme: "http",
+            target: TARGET,
+            more: vec!["--header".to_owned(), METADATA.to_owned()],
+        };
+        let mut rows = vec![];
+        for connections in CONNECTIONS {
+            rows.extend(load(connections).rounds(&running, turns)?);
+        }
+        let request = token_request("");
+        rows.push(turns::latency(
+            "cached token".to_owned(),
+            Goal::TimesBare(1.25),
+            &running,
+            turns,
+            &request,
+            |server| streams(server, PACED_CONNECTIONS),
+        )?);
+        let mut after = Row::new(
             "resident memory after a million requests over 64 connections, MiB",
             Goal::AtMost(6.0),
         );
-        for (server, mut million) in running.iter().zip(million) {
-            while million < MILLION {
-                million += load(server, 64, turns.seconds)?.0.requests;
+        for server in &running {
+            let name = server.server().name;
+            note(&format!("a million requests: {name}"));
+            let mut requests = 0;
+            while requests < MILLION {
+                requests += load(64).once(server, turns.seconds)?.0.requests;
             }
-            memory.add(server.server().name, server.resident_memory()?);
+            after.add(name, server.resident_memory()?);
         }
-        rows.insert(1, memory);
+        rows.extend([idle, after]);
         Ok(rows)
-    }
-
-    fn idle_memory(&self, running: &[Running<'_>]) -> Result<Row> {
-        std::thread::sleep(IDLE);
-        let mut row = Row::new("resident memory, idle, MiB", Goal::AtMost(4.5));
-        for server in running {
-            row.add(server.server().name, server.resident_memory()?);
-        }
-        Ok(row)
-    }
-
-    fn latency(&self, running: &[Running<'_>], turns: &arguments::Turns) -> Result<Row> {
-        let mut row = Row::new(
-            format!("p99 at {RATE} requests/s, ms"),
-            Goal::TimesBare(1.25),
-        );
-        let request = token_request("");
-        for round in 1..=turns.rounds {
-            for server in running {
-                let name = server.server().name;
-                note(&format!("{name}: {RATE} requests/s, round {round}"));
-                let schedule = Schedule {
-                    request: &request,
-                    interval: Duration::from_secs(1) / RATE,
-                    count: RATE * turns.seconds,
-                };
-                let p99 = p99(server.server(), PACED_CONNECTIONS, schedule)?;
-                row.add(name, milliseconds(p99));
-            }
-        }
-        Ok(row)
     }
 
     fn starts(&self, servers: &[Server]) -> Result<Row> {
@@ -249,7 +229,7 @@ impl Bench {
         for _ in 0..STARTS {
             for server in servers {
                 let mut running = server.start(&self.cores)?;
-                let time = running.ready(server.address(), &readiness_request())?;
+                let time = running.ready(|| is_ready(server))?;
                 row.add(server.name, milliseconds(time));
             }
         }
@@ -264,7 +244,7 @@ impl Bench {
             for server in servers {
                 let running = self.start(server)?;
                 let asked = Instant::now();
-                running.answer(&token_request(""))?;
+                running.answer(|| server.ask(&token_request("")))?;
                 row.add(server.name, milliseconds(asked.elapsed()));
             }
         }
@@ -289,7 +269,8 @@ impl Bench {
                 interval: Duration::ZERO,
                 count: FIRST_CALLS,
             };
-            p99(server, FIRST_CALLS, schedule)?;
+            paced::latencies(streams(server, FIRST_CALLS)?, schedule)
+                .with_context(|| format!("{} fails at the first calls", server.name))?;
             row.add(server.name, (self.entra.exchanges() - before) as f64);
         }
         self.distance.set(Duration::ZERO);
@@ -297,37 +278,21 @@ impl Bench {
     }
 }
 
-fn load(server: &Running<'_>, connections: u32, seconds: u32) -> Result<(wrk::Count, Duration)> {
-    let url = format!("http://{}{TARGET}", server.server().address());
-    let before = server.cpu_time()?;
-    let count = wrk::load(&url, connections, seconds, &["--header", METADATA])?;
-    Ok((count, server.cpu_time()? - before))
-}
-
-fn p99(server: &Server, connections: u32, schedule: Schedule<'_>) -> Result<Duration> {
-    let mut streams = Vec::new();
-    for _ in 0..connections {
-        let stream = server.connect()?;
-        stream.set_nonblocking(true)?;
-        streams.push(stream);
-    }
-    let latencies = paced::latencies(streams, schedule)
-        .with_context(|| format!("{} fails at a constant rate", server.name))?;
-    paced::p99(latencies).context("no request was sent")
+/// Connections that do not block.
+fn streams(server: &Server, count: u32) -> Result<Vec<TcpStream>> {
+    (0..count)
+        .map(|_| {
+            let stream = process::connect(server.address())?;
+            stream.set_nonblocking(true)?;
+            Ok(stream)
+        })
+        .collect()
 }
 
 fn token_request(headers: &str) -> Vec<u8> {
     client::get(TARGET, &format!("{METADATA}\r\n{headers}"))
 }
 
-fn readiness_request() -> Vec<u8> {
-    client::get("/readyz", "")
-}
-
-fn milliseconds(time: Duration) -> f64 {
-    time.as_secs_f64() * 1_000.0
-}
-
-fn note(text: &str) {
-    eprintln!("  {text}");
+fn is_ready(server: &Server) -> io::Result<Answer> {
+    server.ask(&client::get("/readyz", ""))
 }
