@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
 use tokio::net::{TcpListener, TcpStream};
@@ -22,16 +22,16 @@ use tokio_rustls::TlsAcceptor;
 
 /// One token request as it came.
 #[derive(Clone, Debug)]
-pub struct Asked {
-    pub path: String,
-    pub headers: HeaderMap,
-    pub form: HashMap<String, String>,
-    pub body: String,
+pub(crate) struct Asked {
+    pub(crate) path: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) form: HashMap<String, String>,
+    pub(crate) body: String,
 }
 
 /// What to do about a request.
 #[derive(Clone, Debug)]
-pub enum Reply {
+pub(crate) enum Reply {
     Answer {
         status: u16,
         retry_after: Option<&'static str>,
@@ -46,12 +46,12 @@ pub enum Reply {
 type Script = dyn Fn(usize, &Asked) -> Reply + Send + Sync;
 
 /// The endpoint. It ends with the runtime of its test.
-pub struct Entra {
-    pub address: SocketAddr,
+pub(crate) struct Entra {
+    pub(crate) address: SocketAddr,
     /// The certificate authority, in PEM form.
-    pub ca: String,
+    pub(crate) ca: String,
     /// TLS connections so far.
-    pub connections: Arc<AtomicUsize>,
+    pub(crate) connections: Arc<AtomicUsize>,
     asked: Arc<Mutex<Vec<Asked>>>,
     count: watch::Receiver<usize>,
     delay: Arc<Mutex<Duration>>,
@@ -60,7 +60,7 @@ pub struct Entra {
 
 impl Entra {
     /// An endpoint for `name` that grants tokens of an hour.
-    pub async fn start(name: &str) -> Self {
+    pub(crate) async fn start(name: &str) -> Self {
         let (tls, ca) = certificate(name);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -97,29 +97,29 @@ impl Entra {
     }
 
     /// Answers by `script` from now on. It is given the number of the request, from 0.
-    pub fn answer(&self, script: impl Fn(usize, &Asked) -> Reply + Send + Sync + 'static) {
+    pub(crate) fn answer(&self, script: impl Fn(usize, &Asked) -> Reply + Send + Sync + 'static) {
         *self.script.lock().unwrap() = Arc::new(script);
     }
 
     /// Lets each answer take this long.
-    pub fn delay(&self, delay: Duration) {
+    pub(crate) fn delay(&self, delay: Duration) {
         *self.delay.lock().unwrap() = delay;
     }
 
     /// The token requests so far.
-    pub fn asked(&self) -> Vec<Asked> {
+    pub(crate) fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
     }
 
     /// Waits until there were `count` token requests.
-    pub async fn asked_times(&self, count: usize) {
+    pub(crate) async fn asked_times(&self, count: usize) {
         let mut seen = self.count.clone();
         seen.wait_for(|seen| *seen >= count).await.unwrap();
     }
 }
 
 /// A granted token.
-pub fn token(access_token: &str, expires_in: u64) -> Reply {
+pub(crate) fn token(access_token: &str, expires_in: u64) -> Reply {
     Reply::Answer {
         status: 200,
         retry_after: None,
@@ -130,7 +130,7 @@ pub fn token(access_token: &str, expires_in: u64) -> Reply {
 }
 
 /// An error as Entra words it.
-pub fn aadsts(status: u16, error: &str, code: u32) -> Reply {
+pub(crate) fn aadsts(status: u16, error: &str, code: u32) -> Reply {
     Reply::Answer {
         status,
         retry_after: None,
@@ -141,7 +141,7 @@ pub fn aadsts(status: u16, error: &str, code: u32) -> Reply {
 }
 
 /// Any other answer.
-pub fn answer(status: u16, retry_after: Option<&'static str>, body: &str) -> Reply {
+pub(crate) fn answer(status: u16, retry_after: Option<&'static str>, body: &str) -> Reply {
     Reply::Answer {
         status,
         retry_after,
@@ -220,9 +220,12 @@ async fn serve(
 }
 
 /// A server certificate for `name`, and the authority that it comes from.
-pub fn certificate(name: &str) -> (TlsAcceptor, String) {
+pub(crate) fn certificate(name: &str) -> (TlsAcceptor, String) {
     let ca_key = KeyPair::generate().unwrap();
     let mut ca = CertificateParams::default();
+    // Two authorities of one name would be told apart by their signatures alone.
+    let common_name = uuid::Uuid::new_v4().to_string();
+    ca.distinguished_name.push(DnType::CommonName, common_name);
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let ca_certificate = ca.self_signed(&ca_key).unwrap();
     let issuer = Issuer::new(ca, ca_key);

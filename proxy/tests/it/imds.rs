@@ -7,13 +7,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 /// Answers every connection with the same bytes and remembers what it was sent.
-pub struct Imds {
-    pub address: SocketAddr,
+pub(crate) struct Imds {
+    pub(crate) address: SocketAddr,
     seen: Arc<Mutex<Vec<String>>>,
 }
 
 impl Imds {
-    pub async fn start(answer: &'static str) -> Self {
+    pub(crate) async fn start(answer: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let imds = Self {
             address: listener.local_addr().unwrap(),
@@ -44,12 +44,12 @@ impl Imds {
     }
 
     /// The requests so far.
-    pub fn seen(&self) -> Vec<String> {
+    pub(crate) fn seen(&self) -> Vec<String> {
         self.seen.lock().unwrap().clone()
     }
 
     /// The flags that lead the sidecar here.
-    pub fn flags(&self) -> [String; 2] {
+    pub(crate) fn flags(&self) -> [String; 2] {
         [
             format!("--metadata-ip={}", self.address.ip()),
             format!("--metadata-port={}", self.address.port()),

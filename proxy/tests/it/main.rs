@@ -1,14 +1,26 @@
 //! The sidecar as its neighbours see it: over sockets, against a scripted Entra and IMDS.
 
+#[cfg(test)]
 mod bindings;
+#[cfg(test)]
 mod cache;
+#[cfg(test)]
 mod entra;
+#[cfg(test)]
 mod errors;
+#[cfg(test)]
 mod exchange;
+#[cfg(test)]
 mod imds;
+#[cfg(test)]
 mod limits;
+#[cfg(test)]
 mod process;
+#[cfg(test)]
 mod raw;
+#[cfg(test)]
 mod relay;
+#[cfg(test)]
 mod sidecar;
+#[cfg(test)]
 mod wire;

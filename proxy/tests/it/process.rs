@@ -5,9 +5,11 @@ use std::process::{Output, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, copy_bidirectional};
+use tokio::io::{
+    AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines, copy_bidirectional,
+};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStderr, Command};
 use tokio::time::timeout;
 
 use crate::entra::{Entra, aadsts, token};
@@ -18,6 +20,7 @@ use crate::sidecar::{CLIENT, DEADLINE, TENANT, TokenFile, assertion, flags};
 struct Program {
     address: SocketAddr,
     child: Child,
+    lines: Lines<BufReader<ChildStderr>>,
     log: Vec<String>,
     _token_file: TokenFile,
 }
@@ -39,9 +42,11 @@ impl Program {
             let _ = child.kill().await;
             panic!("{probed:?} {:?}", child.wait_with_output().await);
         }
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
         Self {
             address: (Ipv4Addr::LOCALHOST, port).into(),
             child,
+            lines,
             log: Vec::new(),
             _token_file: token_file,
         }
@@ -66,9 +71,11 @@ impl Program {
 
     /// Waits for a line of the log with `text` in it.
     async fn logged(&mut self, text: &str) {
-        let mut lines = BufReader::new(self.child.stderr.as_mut().unwrap()).lines();
         loop {
-            let line = timeout(DEADLINE, lines.next_line()).await.unwrap().unwrap();
+            let line = timeout(DEADLINE, self.lines.next_line())
+                .await
+                .unwrap()
+                .unwrap();
             let line = line.unwrap_or_else(|| panic!("no {text:?} in {:#?}", self.log));
             self.log.push(line);
             if self.log.last().unwrap().contains(text) {
@@ -81,15 +88,16 @@ impl Program {
     async fn ended(mut self) -> String {
         self.signal(Signal::SIGTERM);
         self.signal(Signal::SIGINT);
-        let mut rest = String::new();
-        let mut stderr = self.child.stderr.take().unwrap();
-        timeout(DEADLINE, stderr.read_to_string(&mut rest))
+        while let Some(line) = timeout(DEADLINE, self.lines.next_line())
             .await
             .unwrap()
-            .unwrap();
+            .unwrap()
+        {
+            self.log.push(line);
+        }
         let status = timeout(DEADLINE, self.child.wait()).await.unwrap().unwrap();
         assert_eq!(status.code(), Some(0));
-        self.log.join("\n") + &rest
+        self.log.join("\n")
     }
 }
 

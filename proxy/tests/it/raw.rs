@@ -11,16 +11,16 @@ use crate::sidecar::DEADLINE;
 
 /// An answer, byte by byte.
 #[derive(Clone, Debug)]
-pub struct Answer {
-    pub status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     /// From the status line to the empty line.
-    pub head: String,
-    pub body: String,
+    pub(crate) head: String,
+    pub(crate) body: String,
 }
 
 impl Answer {
     /// The value of a header, which is there at most once.
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let mut values = self.head.lines().skip(1).filter_map(|line| {
             let (found, value) = line.split_once(':')?;
             found.eq_ignore_ascii_case(name).then(|| value.trim())
@@ -30,12 +30,12 @@ impl Answer {
         value
     }
 
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
     }
 
     /// A text of the JSON body.
-    pub fn text(&self, name: &str) -> String {
+    pub(crate) fn text(&self, name: &str) -> String {
         self.json()[name]
             .as_str()
             .unwrap_or_else(|| panic!("{name}: {self:?}"))
@@ -43,14 +43,14 @@ impl Answer {
     }
 
     /// The whole answer without its date, as the golden files have it.
-    pub fn golden(&self) -> String {
+    pub(crate) fn golden(&self) -> String {
         let head = self.head.lines().filter(|line| !line.starts_with("date: "));
         format!("{}\n\n{}\n", head.collect::<Vec<_>>().join("\n"), self.body)
     }
 }
 
 /// Sends a head, asks for the connection to be closed, and reads the answer.
-pub async fn exchange(address: SocketAddr, head: &str) -> Answer {
+pub(crate) async fn exchange(address: SocketAddr, head: &str) -> Answer {
     let all = send(
         address,
         format!("{head}Connection: close\r\n\r\n").as_bytes(),
@@ -60,14 +60,14 @@ pub async fn exchange(address: SocketAddr, head: &str) -> Answer {
 }
 
 /// Sends bytes, and reads until the other side closes.
-pub async fn send(address: SocketAddr, bytes: &[u8]) -> String {
+pub(crate) async fn send(address: SocketAddr, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(bytes).await.unwrap();
     read_to_end(&mut stream).await
 }
 
 /// Reads until the other side closes.
-pub async fn read_to_end(stream: &mut TcpStream) -> String {
+pub(crate) async fn read_to_end(stream: &mut TcpStream) -> String {
     let mut all = Vec::new();
     timeout(DEADLINE, stream.read_to_end(&mut all))
         .await
@@ -77,7 +77,7 @@ pub async fn read_to_end(stream: &mut TcpStream) -> String {
 }
 
 /// Reads one answer with a Content-Length from a connection that stays.
-pub async fn read_one(stream: &mut TcpStream) -> Answer {
+pub(crate) async fn read_one(stream: &mut TcpStream) -> Answer {
     let mut all = Vec::new();
     loop {
         let text = String::from_utf8_lossy(&all);
@@ -99,7 +99,7 @@ pub async fn read_one(stream: &mut TcpStream) -> Answer {
     }
 }
 
-pub fn parse(all: &str) -> Answer {
+pub(crate) fn parse(all: &str) -> Answer {
     let (head, body) = all
         .split_once("\r\n\r\n")
         .unwrap_or_else(|| panic!("no answer: {all:?}"));

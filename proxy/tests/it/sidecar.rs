@@ -14,31 +14,31 @@ use tokio::sync::oneshot;
 use crate::entra::Entra;
 use crate::raw::{Answer, exchange};
 
-pub const CLIENT: &str = "91be0000-1111-2222-3333-444455556666";
-pub const OTHER_CLIENT: &str = "22220000-1111-2222-3333-444455556666";
-pub const TENANT: &str = "11111111-2222-3333-4444-555555555555";
-pub const ISSUER: &str = "https://oidc.cluster.example/";
-pub const SUBJECT: &str = "system:serviceaccount:shop:cart";
-pub const AUDIENCE: &str = "api://AzureADTokenExchange";
+pub(crate) const CLIENT: &str = "91be0000-1111-2222-3333-444455556666";
+pub(crate) const OTHER_CLIENT: &str = "22220000-1111-2222-3333-444455556666";
+pub(crate) const TENANT: &str = "11111111-2222-3333-4444-555555555555";
+pub(crate) const ISSUER: &str = "https://oidc.cluster.example/";
+pub(crate) const SUBJECT: &str = "system:serviceaccount:shop:cart";
+pub(crate) const AUDIENCE: &str = "api://AzureADTokenExchange";
 
 /// Long enough for a slow machine.
-pub const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A running sidecar. It ends when it is dropped.
-pub struct Sidecar {
-    pub address: SocketAddr,
-    pub metrics_address: Option<SocketAddr>,
-    pub token_file: TokenFile,
-    pub stop: Option<oneshot::Sender<()>>,
-    pub ended: tokio::task::JoinHandle<()>,
+pub(crate) struct Sidecar {
+    pub(crate) address: SocketAddr,
+    pub(crate) metrics_address: Option<SocketAddr>,
+    pub(crate) token_file: TokenFile,
+    pub(crate) stop: Option<oneshot::Sender<()>>,
+    pub(crate) ended: tokio::task::JoinHandle<()>,
 }
 
 /// A file with a service account token.
-pub struct TokenFile(pub PathBuf);
+pub(crate) struct TokenFile(pub PathBuf);
 
 impl Sidecar {
     /// Starts with `flags` and waits until it is ready.
-    pub async fn start(entra: &Entra, flags: &[&str]) -> Self {
+    pub(crate) async fn start(entra: &Entra, flags: &[&str]) -> Self {
         let token_file = TokenFile::new();
         let config = config(entra, &token_file, flags);
         let sidecar = Self::start_with(config, token_file).await;
@@ -46,7 +46,7 @@ impl Sidecar {
         sidecar
     }
 
-    pub async fn start_with(config: Config, token_file: TokenFile) -> Self {
+    pub(crate) async fn start_with(config: Config, token_file: TokenFile) -> Self {
         let bound = bind(config).await.unwrap();
         let (address, metrics_address) = (bound.address, bound.metrics_address);
         let (stop, stopped) = oneshot::channel();
@@ -73,20 +73,20 @@ impl Sidecar {
     }
 
     /// A token request with the `Metadata` header.
-    pub async fn token(&self, query: &str) -> Answer {
+    pub(crate) async fn token(&self, query: &str) -> Answer {
         let target = format!("/metadata/identity/oauth2/token?{query}");
         self.get(&target, "Metadata: true\r\n").await
     }
 
     /// A GET with more header lines.
-    pub async fn get(&self, target: &str, lines: &str) -> Answer {
+    pub(crate) async fn get(&self, target: &str, lines: &str) -> Answer {
         let head = format!("GET {target} HTTP/1.1\r\nHost: 169.254.169.254\r\n{lines}");
         exchange(self.address, &head).await
     }
 }
 
 impl TokenFile {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let name = format!("proxy-test-{}", uuid::Uuid::new_v4());
         let file = Self(std::env::temp_dir().join(name));
         file.write("first");
@@ -94,7 +94,7 @@ impl TokenFile {
     }
 
     /// Puts another token there, which can be told apart by `mark`.
-    pub fn write(&self, mark: &str) {
+    pub(crate) fn write(&self, mark: &str) {
         std::fs::write(&self.0, assertion(mark)).unwrap();
     }
 }
@@ -106,7 +106,7 @@ impl Drop for TokenFile {
 }
 
 /// A service account token, as far as the sidecar looks into it.
-pub fn assertion(mark: &str) -> String {
+pub(crate) fn assertion(mark: &str) -> String {
     let payload =
         format!(r#"{{"aud":["{AUDIENCE}"],"iss":"{ISSUER}","sub":"{SUBJECT}","jti":"{mark}"}}"#);
     let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
@@ -119,7 +119,7 @@ pub fn assertion(mark: &str) -> String {
 }
 
 /// The configuration for `entra`, with more flags. The port is any that is free.
-pub fn config(entra: &Entra, token_file: &TokenFile, flags: &[&str]) -> Config {
+pub(crate) fn config(entra: &Entra, token_file: &TokenFile, flags: &[&str]) -> Config {
     let all = self::flags(entra, token_file, flags);
     let all = std::iter::once("proxy").chain(all.iter().map(String::as_str));
     let mut config = match Command::parse(all.map(OsString::from)) {
@@ -131,7 +131,7 @@ pub fn config(entra: &Entra, token_file: &TokenFile, flags: &[&str]) -> Config {
 }
 
 /// The flags for `entra`. Those in `more` go before.
-pub fn flags(entra: &Entra, token_file: &TokenFile, more: &[&str]) -> Vec<String> {
+pub(crate) fn flags(entra: &Entra, token_file: &TokenFile, more: &[&str]) -> Vec<String> {
     let usual = [
         format!("--tenant-id={TENANT}"),
         format!("--client-id={CLIENT}"),
