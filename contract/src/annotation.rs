@@ -26,3 +26,19 @@ pub const PROXY_SIDECAR_PORT: &str = "azure.workload.identity/proxy-sidecar-port
 /// On the pod, written by the webhook: the identity that it injected, so that a later call can tell
 /// it from the user's own. Not known to the peer.
 pub const INJECTED: &str = "azure.workload.identity/injected";
+
+/// On the pod: client ids by object id or resource id, as `ID=CLIENT_ID` split by `;` or `,`, for
+/// applications that ask the proxy for an identity by such an id. Not known to the peer.
+pub const IDENTITY_MAP: &str = "azure.workload.identity/identity-map";
+
+/// On the pod: the CPU limit of the injected containers, such as `100m`. Not known to the peer.
+pub const PROXY_CPU_LIMIT: &str = "azure.workload.identity/proxy-cpu-limit";
+
+/// On the pod: the CPU request of the injected containers. Not known to the peer.
+pub const PROXY_CPU_REQUEST: &str = "azure.workload.identity/proxy-cpu-request";
+
+/// On the pod: the memory limit of the injected containers, such as `64Mi`. Not known to the peer.
+pub const PROXY_MEMORY_LIMIT: &str = "azure.workload.identity/proxy-memory-limit";
+
+/// On the pod: the memory request of the injected containers. Not known to the peer.
+pub const PROXY_MEMORY_REQUEST: &str = "azure.workload.identity/proxy-memory-request";

@@ -17,6 +17,12 @@ pub const CA_DATA: &str = "AZWI_CA_DATA";
 /// gives tokens of when a request names an identity by such an id. Not known to the peer.
 pub const IDENTITY_MAP: &str = "AZWI_IDENTITY_MAP";
 
+/// What the proxy relays to the real IMDS: `allow`, `deny` or path prefixes. Not known to the peer.
+pub const RELAY: &str = "AZWI_RELAY";
+
+/// What SIGTERM does to the proxy: `linger` or, for a native sidecar, `now`. Not known to the peer.
+pub const SHUTDOWN: &str = "AZWI_SHUTDOWN";
+
 /// Identity bindings: the token proxy's address.
 pub const KUBERNETES_TOKEN_PROXY: &str = "AZURE_KUBERNETES_TOKEN_PROXY";
 /// Identity bindings: the server name for TLS.

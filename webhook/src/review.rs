@@ -74,19 +74,17 @@ impl<'a> Review<'a> {
             patch: None,
             status: None,
             warnings: &[],
-            audit_annotations: BTreeMap::new(),
+            audit_annotations: None,
         };
         match verdict {
-            Verdict::Admitted => {}
+            Verdict::Admitted { warnings } => response.warnings = warnings,
             Verdict::Injected(injection) => {
                 if !injection.patch.is_empty() {
                     response.patch_type = Some("JSONPatch");
                     response.patch = Some(STANDARD.encode(serde_json::to_vec(&injection.patch)?));
                 }
                 response.warnings = &injection.warnings;
-                response
-                    .audit_annotations
-                    .insert("injected", injection.injected);
+                response.audit_annotations = Some(&injection.audit);
             }
             Verdict::Refused {
                 code,
@@ -113,8 +111,11 @@ impl<'a> Review<'a> {
 /// What becomes of the object.
 #[derive(Debug)]
 pub enum Verdict<'a> {
-    /// It passes as it is: it does not concern us.
-    Admitted,
+    /// It passes as it is: it asks for nothing.
+    Admitted {
+        /// What the user may have forgotten.
+        warnings: Vec<String>,
+    },
     /// It passes with additions.
     Injected(Injection<'a>),
     /// It is refused.
@@ -209,8 +210,8 @@ struct Response<'a> {
     status: Option<Status<'a>>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     warnings: &'a [String],
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    audit_annotations: BTreeMap<&'static str, &'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audit_annotations: Option<&'a BTreeMap<&'static str, &'a str>>,
 }
 
 #[derive(Serialize)]

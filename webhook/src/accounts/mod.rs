@@ -59,6 +59,12 @@ impl Accounts {
         }
     }
 
+    /// Whether the account is known to have the label that belongs on its pods, too (azwi#751).
+    pub fn is_labelled(&self, namespace: &str, name: &str) -> bool {
+        let known = self.store.get(namespace, name);
+        known.is_some_and(|account| account.labelled)
+    }
+
     /// Whether the watch has listed all accounts once.
     pub fn are_listed(&self) -> bool {
         self.store.is_listed()

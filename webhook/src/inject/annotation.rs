@@ -8,6 +8,7 @@ use super::denial::{Denial, Shown};
 use super::guid;
 use super::marker;
 use super::pod::Pod;
+use super::resources::Overrides;
 
 /// The pod's requests, with the service account's and the cluster's behind them.
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub(super) struct Wishes<'a> {
     pub(super) expiration_seconds: u32,
     pub(super) audience: &'a str,
     pub(super) bindings: Option<&'a Bindings>,
+    pub(super) identity_map: Option<&'a str>,
+    pub(super) resources: Overrides<'a>,
     skipped: &'a str,
 }
 
@@ -35,6 +38,8 @@ impl<'a> Wishes<'a> {
             expiration_seconds: expiration(pod, account)?,
             audience: bindings.map_or(&config.audience, |bindings| &bindings.audience),
             bindings,
+            identity_map: identity_map(pod)?,
+            resources: Overrides::read(pod)?,
             skipped: pod.annotation(key::SKIP_CONTAINERS).unwrap_or_default(),
         })
     }
@@ -131,6 +136,11 @@ const POD_KEYS: &[&str] = &[
     key::SKIP_CONTAINERS,
     key::INJECT_PROXY_SIDECAR,
     key::PROXY_SIDECAR_PORT,
+    key::IDENTITY_MAP,
+    key::PROXY_CPU_LIMIT,
+    key::PROXY_CPU_REQUEST,
+    key::PROXY_MEMORY_LIMIT,
+    key::PROXY_MEMORY_REQUEST,
     marker::ANNOTATION,
 ];
 
@@ -172,6 +182,23 @@ fn proxy_port(pod: &Pod<'_>) -> Result<Option<u16>, Denial> {
         Ok(metadata::PORT) => Err(Denial::PortOfMetadata),
         Ok(port) => Ok(Some(port)),
     }
+}
+
+/// Checked here, where the user is told, and read by the proxy.
+fn identity_map<'a>(pod: &'a Pod<'a>) -> Result<Option<&'a str>, Denial> {
+    let Some(map) = pod.annotation(key::IDENTITY_MAP) else {
+        return Ok(None);
+    };
+    let pairs = map.split([';', ',', '\n']).map(str::trim);
+    for pair in pairs.filter(|pair| !pair.is_empty()) {
+        let is_pair = pair.rsplit_once('=').is_some_and(|(id, client_id)| {
+            !id.trim().is_empty() && guid::is_guid(client_id.trim())
+        });
+        if !is_pair {
+            return Err(Denial::IdentityMap(Shown::new(pair)));
+        }
+    }
+    Ok(Some(map))
 }
 
 fn expiration(pod: &Pod<'_>, account: &Account) -> Result<u32, Denial> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::value::RawValue;
+use super::resources::Resources;
 
 /// The cluster's settings.
 #[derive(Clone, Debug)]
@@ -33,9 +33,9 @@ pub struct Sidecar {
     /// Whether `azwi-proxy` is an init container that keeps running (KEP-753).
     pub native: bool,
     /// `resources` of `azwi-proxy`.
-    pub resources: Box<RawValue>,
+    pub resources: Resources,
     /// `resources` of `azwi-proxy-init`.
-    pub init_resources: Box<RawValue>,
+    pub init_resources: Resources,
     /// Variables of `azwi-proxy` besides the identity's: its trusted certificates, its way out.
     pub environment: Vec<(&'static str, String)>,
 }

@@ -32,6 +32,14 @@ pub enum Denial {
     )]
     HostNetwork,
 
+    /// The proxy could not start with it.
+    #[error(
+        "pod has annotation {key} with {0}: write it as ID=CLIENT_ID, with an object id or a \
+         resource id and the client id (a GUID) that belongs to it",
+        key = key::IDENTITY_MAP
+    )]
+    IdentityMap(Shown),
+
     /// The switch is neither on nor off (azwi#1210).
     #[error(
         "pod has annotation {key} with value {0}: it must be \"true\" or \"false\"",
@@ -110,6 +118,12 @@ impl Shown {
             None => Self(format!("{value:?}")),
         }
     }
+}
+
+/// The text without control characters. Names in a review are not checked yet, and what is made of
+/// them reaches terminals and logs.
+pub fn printable(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
 }
 
 impl fmt::Display for Shown {

@@ -18,6 +18,8 @@ pub(super) struct Identity<'a> {
     pub(super) tenant_id: &'a str,
     authority_host: &'a str,
     bindings: &'a [(&'static str, String)],
+    of_proxy: &'a [(&'static str, String)],
+    identity_map: &'a str,
 }
 
 impl<'a> Identity<'a> {
@@ -30,6 +32,8 @@ impl<'a> Identity<'a> {
                 &account.tenant_id
             },
             authority_host: &config.authority_host,
+            of_proxy: &config.sidecar.environment,
+            identity_map: wishes.identity_map.unwrap_or_default(),
             bindings: wishes
                 .bindings
                 .map_or(&[], |bindings| &bindings.environment),
@@ -49,26 +53,26 @@ impl<'a> Identity<'a> {
     pub(super) fn variables_for(
         &self,
         existing: &Container<'_>,
-        config: &'a Config,
         token_file: Cow<'a, str>,
     ) -> Vec<EnvVar<'a>> {
         let [client_id, tenant_id] = self.of_account();
         let usual = [client_id, tenant_id].map(|(name, value)| (name, Cow::Borrowed(value)));
         let file = [(variable::FEDERATED_TOKEN_FILE, token_file)];
         let host = [(variable::AUTHORITY_HOST, Cow::Borrowed(self.authority_host))];
-        let of_proxy = if existing.name.as_str() == container::PROXY {
-            config.sidecar.environment.as_slice()
-        } else {
-            &[]
-        };
-        let further = self.bindings.iter().chain(of_proxy);
+        let further = self.bindings.iter();
         let further = further.map(|(name, value)| (*name, Cow::Borrowed(value.as_str())));
+        let of_proxy = self.of_proxy.iter();
+        let of_proxy = of_proxy
+            .map(|(name, value)| (*name, Cow::Borrowed(value.as_str())))
+            .chain([(variable::IDENTITY_MAP, Cow::Borrowed(self.identity_map))])
+            .filter(|_| existing.name.as_str() == container::PROXY);
 
         usual
             .into_iter()
             .chain(file)
             .chain(host)
             .chain(further)
+            .chain(of_proxy)
             .filter(|(name, value)| !value.is_empty() && !existing.sets(name))
             .map(|(name, value)| EnvVar { name, value })
             .collect()

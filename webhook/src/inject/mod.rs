@@ -13,18 +13,22 @@ mod guid;
 mod marker;
 mod patch;
 mod pod;
+mod resources;
 mod sidecar;
 mod spec;
 mod token;
 
 pub use account::Account;
 pub use config::{Bindings, CaSource, Config, Sidecar};
-pub use denial::Denial;
+pub use denial::{Denial, printable};
 pub use guid::is_tenant;
 pub use patch::{Operation, Patch};
 pub use pod::Pod;
 pub(crate) use pod::Text;
+pub use resources::{Resources, is_quantity};
 pub(crate) use token::CA_FILE;
+
+use std::collections::BTreeMap;
 
 use annotation::Wishes;
 use contract::{annotation as key, container, label};
@@ -39,8 +43,8 @@ pub struct Injection<'a> {
     pub patch: Patch<'a>,
     /// Sentences for the user, shown by kubectl.
     pub warnings: Vec<String>,
-    /// What the pod has now, for the audit log: `token`, or `token,proxy`.
-    pub injected: &'static str,
+    /// What the pod has now and why, for the audit log.
+    pub audit: BTreeMap<&'static str, &'a str>,
 }
 
 /// Whether the pod asks for anything: the label `azure.workload.identity/use: "true"`.
@@ -84,7 +88,7 @@ pub fn inject<'a>(
             existing.volume_mounts.as_ref().map(Vec::len),
             mounts,
         );
-        let variables = identity.variables_for(existing, config, token_file);
+        let variables = identity.variables_for(existing, token_file);
         marker.replace_outdated(existing, &place, &identity, &mut patch);
         kept.extend(marker::kept(existing, &identity));
         without_client_id |=
@@ -126,10 +130,15 @@ pub fn inject<'a>(
     } else {
         "token"
     };
+    let audit = [
+        ("client-id", identity.client_id),
+        ("injected", injected),
+        ("service-account", pod.service_account()),
+    ];
     Ok(Injection {
         patch,
-        warnings,
-        injected,
+        warnings: warnings.iter().map(|text| printable(text)).collect(),
+        audit: audit.into(),
     })
 }
 

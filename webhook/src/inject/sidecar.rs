@@ -80,15 +80,22 @@ pub(super) fn insert<'a>(
     let (mounts, token_file) = volume.mounts_for_new(wishes);
     let proxy = || {
         let named = Existing::named(container::PROXY);
-        let env = identity.variables_for(&named, config, token_file);
-        let mut proxy = proxy(config, port, env);
+        let mut env = identity.variables_for(&named, token_file);
+        if native {
+            // It ends after the application by itself, so it need not wait for the end of the pod.
+            env.push(EnvVar {
+                name: variable::SHUTDOWN,
+                value: Cow::Borrowed("now"),
+            });
+        }
+        let mut proxy = proxy(config, wishes, port, env);
         proxy.volume_mounts = mounts;
         proxy
     };
 
     let mut first = Vec::new();
     if init_index.is_none() {
-        first.push(proxy_init(config, port));
+        first.push(proxy_init(config, wishes, port));
     }
     if !has_proxy && native {
         first.push(proxy());
@@ -139,7 +146,7 @@ fn is_injected(existing: &Existing<'_>) -> bool {
     [container::PROXY, container::PROXY_INIT].contains(&existing.name.as_str())
 }
 
-fn proxy_init(config: &Config, port: u16) -> Container<'_> {
+fn proxy_init<'a>(config: &'a Config, wishes: &Wishes<'a>, port: u16) -> Container<'a> {
     let sidecar = &config.sidecar;
     Container {
         name: container::PROXY_INIT,
@@ -153,7 +160,7 @@ fn proxy_init(config: &Config, port: u16) -> Container<'_> {
         }],
         ports: None,
         volume_mounts: Vec::new(),
-        resources: Cow::Borrowed(&*sidecar.init_resources),
+        resources: wishes.resources.over(&sidecar.init_resources),
         // Uid 0, since a capability that is added reaches no other user's process.
         security_context: security_context(0, Some(["NET_ADMIN"])),
         lifecycle: None,
@@ -163,7 +170,12 @@ fn proxy_init(config: &Config, port: u16) -> Container<'_> {
     }
 }
 
-fn proxy<'a>(config: &'a Config, port: u16, env: Vec<EnvVar<'a>>) -> Container<'a> {
+fn proxy<'a>(
+    config: &'a Config,
+    wishes: &Wishes<'a>,
+    port: u16,
+    env: Vec<EnvVar<'a>>,
+) -> Container<'a> {
     let sidecar = &config.sidecar;
     let port_flag = format!("--proxy-port={port}");
     let level_flag = format!("--log-level={}", sidecar.log_level);
@@ -204,7 +216,7 @@ fn proxy<'a>(config: &'a Config, port: u16, env: Vec<EnvVar<'a>>) -> Container<'
             container_port: port,
         }]),
         volume_mounts: Vec::new(),
-        resources: Cow::Borrowed(&*sidecar.resources),
+        resources: wishes.resources.over(&sidecar.resources),
         security_context: security_context(container::PROXY_UID, None),
         lifecycle,
         restart_policy: sidecar.native.then_some("Always"),

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use serde_json::value::RawValue;
+
+use super::resources::Resources;
 
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct EnvVar<'a> {
@@ -79,7 +80,7 @@ pub(super) struct Container<'a> {
     pub(super) ports: Option<[ContainerPort; 1]>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) volume_mounts: Vec<VolumeMount<'a>>,
-    pub(super) resources: Cow<'a, RawValue>,
+    pub(super) resources: Cow<'a, Resources>,
     pub(super) security_context: SecurityContext,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) lifecycle: Option<Lifecycle>,

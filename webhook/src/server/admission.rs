@@ -16,7 +16,7 @@ use hyper::{Request, StatusCode};
 use tokio::time::timeout;
 
 use crate::accounts::{Accounts, LookupError};
-use crate::inject::{self, Config, Denial};
+use crate::inject::{self, Config, Denial, Pod};
 use crate::metrics::{Metrics, Outcome};
 use crate::review::{Review, Verdict};
 
@@ -79,7 +79,10 @@ impl Admission {
         let config = self.config.load();
         let account;
         let (verdict, outcome) = match review.pod().filter(|pod| inject::is_wanted(pod)) {
-            None => (Verdict::Admitted, Outcome::Admitted),
+            None => {
+                let warnings = self.forgotten(&review);
+                (Verdict::Admitted { warnings }, Outcome::Admitted)
+            }
             Some(pod) => {
                 account = self
                     .accounts
@@ -118,6 +121,23 @@ impl Admission {
     }
 }
 
+impl Admission {
+    /// A hint for a pod that came without the label although its account has it. Such pods only come
+    /// here when the operator widened the webhook configuration's selector.
+    fn forgotten(&self, review: &Review<'_>) -> Vec<String> {
+        let account = review.pod().map(Pod::service_account);
+        let labelled = account.filter(|name| self.accounts.is_labelled(review.namespace(), name));
+        let hint = labelled.map(|name| {
+            format!(
+                "service account {name} has label {0}, the pod has not: nothing is injected. Give \
+                 the pod label {0}: \"true\"",
+                contract::label::USE
+            )
+        });
+        hint.into_iter().collect()
+    }
+}
+
 /// Why a pod is not admitted.
 enum Refusal<'a> {
     Mistake(Denial),
@@ -146,7 +166,7 @@ impl Refusal<'_> {
         Verdict::Refused {
             code,
             reason,
-            message,
+            message: inject::printable(&message),
         }
     }
 }

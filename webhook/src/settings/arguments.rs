@@ -30,7 +30,7 @@ pub(super) struct Arguments {
     /// Address of /healthz and /readyz [:9440]
     #[arg(long, value_name = "ADDRESS")]
     pub(super) health_addr: Option<String>,
-    /// Log format: text or json [text]
+    /// Log format: json or text [json]
     #[arg(long, value_name = "FORMAT")]
     pub(super) log_format: Option<String>,
     /// Log level: error, warn, info, debug, trace or all [info]
@@ -72,6 +72,9 @@ pub(super) struct Arguments {
     /// NO_PROXY of the proxies
     #[arg(long, value_name = "LIST")]
     pub(super) proxy_no_proxy: Option<String>,
+    /// What the proxies relay to the real IMDS: allow, deny, or path prefixes split by commas [allow]
+    #[arg(long, value_name = "POLICY")]
+    pub(super) proxy_relay: Option<String>,
     /// Resources of azwi-proxy, as JSON: {"requests": {…}, "limits": {…}}
     #[arg(long, value_name = "JSON")]
     pub(super) proxy_resources: Option<String>,

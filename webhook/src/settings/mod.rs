@@ -3,7 +3,7 @@
 mod arguments;
 mod bindings;
 mod cloud;
-mod quantity;
+mod resources;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -13,14 +13,12 @@ use std::str::FromStr;
 
 use clap::Parser;
 use contract::logging::{Format, Level};
-use contract::token;
-use serde_json::value::RawValue;
+use contract::{token, variable};
 
-use crate::inject::{self, Config, Sidecar};
+use crate::inject::{self, Config, Resources, Sidecar};
 use crate::native::NativeSidecar;
 use crate::server::tls::MinVersion;
 use arguments::Arguments;
-pub use quantity::is_quantity;
 
 /// What log filters call this program.
 pub const CRATE: &str = env!("CARGO_CRATE_NAME");
@@ -127,6 +125,7 @@ impl Settings {
             proxy_init_resources,
             proxy_log_level,
             proxy_no_proxy,
+            proxy_relay,
             proxy_resources,
             tls_min_version,
             webhook_cert_dir,
@@ -187,6 +186,7 @@ impl Settings {
                         r.text("proxy-https-proxy", proxy_https_proxy),
                     ),
                     ("NO_PROXY", r.text("proxy-no-proxy", proxy_no_proxy)),
+                    (variable::RELAY, r.text("proxy-relay", proxy_relay)),
                 ]
                 .into_iter()
                 .filter_map(|(name, value)| Some((name, value?)))
@@ -216,7 +216,7 @@ impl Settings {
             certificates,
             config,
             health_addr: r.address("health-addr", health_addr, ":9440"),
-            log_format: r.parsed("log-format", log_format, Format::Text),
+            log_format: r.parsed("log-format", log_format, Format::Json),
             log_level: r.log_level("--log-level", &log_level_text),
             max_connections: r.max_connections(max_connections),
             metrics_addr: Some(r.address("metrics-addr", metrics_addr, ":8095"))
@@ -405,13 +405,13 @@ impl Reader<'_> {
         }
     }
 
-    fn resources(&mut self, flag: &str, value: Option<String>, default: &str) -> Box<RawValue> {
+    fn resources(&mut self, flag: &str, value: Option<String>, default: &str) -> Resources {
         let text = self.text(flag, value).unwrap_or_else(|| default.to_owned());
-        match quantity::resources(&text) {
+        match resources::parse(&text) {
             Ok(resources) => resources,
             Err(error) => {
                 self.mistake(format!("--{flag}: {error}"));
-                Box::default()
+                Resources::default()
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Pods in, pods out.
 
 use serde_json::{Value, json};
-use webhook::inject::{self, Account, Config, Denial, Pod, Sidecar};
+use webhook::inject::{self, Account, Config, Denial, Pod, Resources, Sidecar};
 
 pub(crate) const CLIENT_ID: &str = "1b4db7eb-4057-5ddf-91e0-36dec72071f5";
 pub(crate) const TENANT_ID: &str = "11111111-2222-3333-4444-555555555555";
@@ -9,7 +9,10 @@ pub(crate) const TOKEN_FILE: &str = "/var/run/secrets/azure/tokens/azure-identit
 
 /// The settings of an operator who changed nothing.
 pub(crate) fn config(native: bool) -> Config {
-    let resources = |text: &str| serde_json::value::RawValue::from_string(text.to_owned()).unwrap();
+    let resources = |memory: &str| Resources {
+        requests: [("memory".to_owned(), memory.to_owned())].into(),
+        ..Resources::default()
+    };
     Config {
         audience: "api://AzureADTokenExchange".to_owned(),
         authority_host: "https://login.microsoftonline.com/".to_owned(),
@@ -20,8 +23,8 @@ pub(crate) fn config(native: bool) -> Config {
             pull_policy: "IfNotPresent".to_owned(),
             log_level: "info".to_owned(),
             native,
-            resources: resources(r#"{"requests":{"memory":"16Mi"}}"#),
-            init_resources: resources(r#"{"requests":{"memory":"8Mi"}}"#),
+            resources: resources("16Mi"),
+            init_resources: resources("8Mi"),
             environment: vec![("AZWI_CA_DATA", "PEM".to_owned())],
         },
         bindings: None,

@@ -19,4 +19,6 @@ mod patch_properties;
 #[cfg(test)]
 mod process;
 #[cfg(test)]
+mod review_properties;
+#[cfg(test)]
 mod server;

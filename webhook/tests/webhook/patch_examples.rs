@@ -667,3 +667,69 @@ fn identity_bindings_have_their_audience_variables_and_authority() {
         None
     );
 }
+
+#[test]
+fn resources_of_a_pod_win_over_the_clusters() {
+    let annotations = json!({
+        "azure.workload.identity/inject-proxy-sidecar": "true",
+        "azure.workload.identity/proxy-cpu-request": "50m",
+        "azure.workload.identity/proxy-cpu-limit": "100m",
+        "azure.workload.identity/proxy-memory-limit": "12Mi",
+    });
+    let result = mutated(
+        &pod(annotations, one_container()),
+        &config(true),
+        &account(),
+    );
+    for name in ["azwi-proxy", "azwi-proxy-init"] {
+        assert_eq!(
+            result.container(name)["resources"],
+            json!({ "limits": { "cpu": "100m", "memory": "12Mi" }, "requests": { "cpu": "50m" } }),
+            "the cluster's request may lie above the limit"
+        );
+    }
+    assert!(result.warnings.is_empty(), "{:?}", result.warnings);
+    let mut annotations = with_proxy();
+    annotations["azure.workload.identity/proxy-memory-request"] = "64MB".into();
+    let text = denial(annotations, one_container());
+    assert!(
+        text.contains("proxy-memory-request") && text.contains("\"64MB\""),
+        "{text}"
+    );
+}
+
+#[test]
+fn the_identity_map_goes_to_the_proxy_alone() {
+    let map = format!("/subscriptions/s/x={CLIENT_ID}; 0000={CLIENT_ID},");
+    let mut annotations = with_proxy();
+    annotations["azure.workload.identity/identity-map"] = map.as_str().into();
+    let result = mutated(
+        &pod(annotations.clone(), one_container()),
+        &config(true),
+        &account(),
+    );
+    assert_eq!(
+        variable(result.container("azwi-proxy"), "AZWI_IDENTITY_MAP"),
+        Some(&*map)
+    );
+    assert_eq!(variable(result.container("app"), "AZWI_IDENTITY_MAP"), None);
+    assert!(result.warnings.is_empty(), "{:?}", result.warnings);
+
+    annotations["azure.workload.identity/identity-map"] = "a=b".into();
+    assert!(denial(annotations, one_container()).contains("identity-map"));
+}
+
+#[test]
+fn only_a_native_sidecar_ends_at_once() {
+    for (native, expected) in [(true, Some("now")), (false, None)] {
+        let result = mutated(
+            &pod(with_proxy(), one_container()),
+            &config(native),
+            &account(),
+        );
+        assert_eq!(
+            variable(result.container("azwi-proxy"), "AZWI_SHUTDOWN"),
+            expected
+        );
+    }
+}

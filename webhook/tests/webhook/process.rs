@@ -55,6 +55,7 @@ impl Webhook {
         let mut child = Command::new(env!("CARGO_BIN_EXE_webhook"))
             .args([
                 "-port=0",
+                "--log-format=text",
                 "--health-addr=127.0.0.1:0",
                 "--metrics-addr",
                 "127.0.0.1:0",

@@ -68,7 +68,11 @@ async fn reviews_of_both_versions_are_answered() {
         assert_eq!(response["patchType"], "JSONPatch");
         assert_eq!(
             response["auditAnnotations"],
-            json!({ "injected": "token,proxy" })
+            json!({
+                "client-id": CLIENT_ID,
+                "injected": "token,proxy",
+                "service-account": "sa",
+            })
         );
         assert_eq!(response["warnings"], Value::Null);
         let patch = decoded(&response["patch"]);
@@ -111,6 +115,25 @@ async fn what_does_not_concern_us_passes() {
         assert_eq!(answer["response"]["allowed"], true);
         assert_eq!(answer["response"]["patch"], Value::Null);
     }
+}
+
+#[tokio::test]
+async fn a_label_on_the_account_alone_is_hinted_at() {
+    let cluster = cluster().await;
+    cluster.put(
+        ACCOUNTS,
+        "ns",
+        "labelled",
+        json!({ "metadata": { "labels": { "azure.workload.identity/use": "true" } } }),
+    );
+    let webhook = Webhook::ready(&cluster, &[]).await;
+    let mut unlabelled = labelled(Value::Null);
+    unlabelled["metadata"]["labels"] = Value::Null;
+    unlabelled["spec"]["serviceAccountName"] = "labelled".into();
+    let response = &webhook.review(&review("v1", unlabelled)).await.json()["response"];
+    assert_eq!(response["allowed"], true);
+    let warning = response["warnings"][0].as_str().unwrap();
+    assert!(warning.contains("the pod has not"), "{warning}");
 }
 
 #[tokio::test]
