@@ -39,6 +39,22 @@ fn the_nft_flavour_writes_the_same() {
 }
 
 #[test]
+fn its_rules_come_before_a_meshs() {
+    for iptables in ["iptables-legacy", "iptables-nft"] {
+        in_pod(Network::V4, |pod| {
+            let config = Config::from_environment(|_| None).unwrap();
+            iptables::restore(iptables, &config).unwrap();
+            run(&format!(
+                "{iptables} -t nat -I OUTPUT 1 -p tcp -j REDIRECT --to-ports 4140"
+            ));
+            iptables::restore(iptables, &config).unwrap();
+            let _mesh = Greeter::start("127.0.0.1:4140", "mesh");
+            assert_outcome(pod);
+        });
+    }
+}
+
+#[test]
 fn iptables_that_fails_is_a_failure() {
     in_pod(Network::V4, |pod| {
         let (code, said) = refusing_netlink(libc::NETLINK_NETFILTER, libc::EPROTONOSUPPORT, || {
