@@ -168,8 +168,10 @@ impl Namespace {
         .await;
     }
 
-    /// Runs a line of shell in a container.
+    /// Runs a line of shell in a container, once it runs.
     pub async fn exec(&self, pod: &str, container: &str, line: &str) -> String {
+        self.until(pod, |pod| running(pod, container).is_some())
+            .await;
         kubectl(&[
             "exec", "-n", &self.name, pod, "-c", container, "--", "/bin/sh", "-c", line,
         ])

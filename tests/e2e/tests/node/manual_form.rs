@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::token::claims;
 
-const CURL: &str = "until curl --silent --show-error --fail --max-time 30 -H Metadata:true \
+const CURL: &str = "until curl --silent --fail --max-time 30 -H Metadata:true \
     'http://169.254.169.254/metadata/identity/oauth2/token?api-version=2018-02-01&resource=https://vault.azure.net'; do :; done";
 
 #[tokio::test]
