@@ -416,3 +416,158 @@ impl Reader<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NEEDED: &[(&str, &str)] = &[
+        ("AZURE_TENANT_ID", "11111111-2222-3333-4444-555555555555"),
+        ("PROXY_IMAGE", "registry.example.com/proxy:v1"),
+    ];
+
+    fn read(args: &[&str], env: &[(&str, &str)]) -> Result<Settings, Refusal> {
+        let args = ["webhook"].iter().chain(args).map(OsString::from);
+        Settings::read(contract::flags::from_go_syntax(args), |name| {
+            let found = env.iter().chain(NEEDED).find(|(known, _)| *known == name);
+            found.map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    fn mistakes(args: &[&str], env: &[(&str, &str)]) -> Vec<String> {
+        match read(args, env) {
+            Err(Refusal::Mistakes(mistakes)) => mistakes,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_defaults_are_the_peers() {
+        let settings = read(&[], &[]).unwrap();
+        assert_eq!(settings.certificates, Certificates::Own);
+        assert_eq!(settings.health_addr, ":9440");
+        assert_eq!(settings.metrics_addr.as_deref(), Some(":8095"));
+        assert_eq!(settings.port, 9443);
+        assert_eq!(settings.tls_min_version, MinVersion::Tls13);
+        assert_eq!(settings.namespace, "azure-workload-identity-system");
+        let config = settings.config;
+        assert_eq!(config.audience, "api://AzureADTokenExchange");
+        assert_eq!(config.authority_host, "https://login.microsoftonline.com/");
+        assert_eq!(config.sidecar.init_image, "registry.example.com/proxy:v1");
+        assert_eq!(config.sidecar.log_level, "info");
+        assert!(config.bindings.is_none());
+    }
+
+    #[test]
+    fn flags_are_taken_in_gos_spelling_and_win_over_variables() {
+        let env = [
+            ("AZWI_PORT", "1"),
+            ("AZWI_NATIVE_SIDECAR", "off"),
+            ("PROXY_INIT_IMAGE", "registry.example.com/init:v1"),
+        ];
+        let args = [
+            "-port=10443",
+            "-log-level",
+            "debug",
+            "-disable-cert-rotation",
+            "--webhook-cert-dir=/tls",
+            "--metrics-addr=0",
+            "--metrics-backend=prometheus",
+        ];
+        let settings = read(&args, &env).unwrap();
+        assert_eq!(settings.port, 10443);
+        assert_eq!(settings.native_sidecar, NativeSidecar::Off);
+        assert_eq!(settings.certificates, Certificates::Files("/tls".into()));
+        assert_eq!(settings.metrics_addr, None);
+        assert_eq!(
+            settings.config.sidecar.init_image,
+            "registry.example.com/init:v1"
+        );
+        assert_eq!(settings.config.sidecar.log_level, "debug");
+        for (text, expected) in [("=true", true), ("=false", false), ("=1", true)] {
+            let flag = format!("--disable-cert-rotation{text}");
+            let is_files = read(&[&flag], &[]).unwrap().certificates != Certificates::Own;
+            assert_eq!(is_files, expected, "{flag}");
+        }
+    }
+
+    #[test]
+    fn every_mistake_is_found_in_one_run() {
+        let args = [
+            "--port=x",
+            "--tls-min-version=1.1",
+            "--health-addr=9440",
+            "--log-level=loud",
+            "--native-sidecar=perhaps",
+            "--proxy-image-pull-policy=Sometimes",
+            "--max-connections=0",
+            "--metrics-backend=statsd",
+            "--metrics-namespace-label=perhaps",
+            "--custom-token-endpoint-audience=a",
+        ];
+        let env = [
+            ("AZURE_TENANT_ID", "a b"),
+            ("AZURE_ENVIRONMENT", "Mars"),
+            ("PROXY_IMAGE", ""),
+        ];
+        let mistakes = mistakes(&args, &env);
+        for part in [
+            "--port=x",
+            "--tls-min-version=1.1: it must be 1.2 or 1.3",
+            "--health-addr=9440",
+            "--log-level=loud",
+            "--native-sidecar=perhaps",
+            "--proxy-image-pull-policy=Sometimes",
+            "--max-connections=0",
+            "--metrics-backend",
+            "--metrics-namespace-label=perhaps",
+            "give both or neither",
+            "AZURE_TENANT_ID=a b",
+            "\"Mars\"",
+            "PROXY_IMAGE is not set",
+        ] {
+            assert!(
+                mistakes.iter().any(|it| it.contains(part)),
+                "no {part:?} in {mistakes:#?}"
+            );
+        }
+        assert_eq!(mistakes.len(), 13, "{mistakes:#?}");
+    }
+
+    #[test]
+    fn identity_bindings_need_their_parts() {
+        let flags = [
+            "--custom-token-endpoint-annotation-suffix=identity-binding",
+            "--custom-token-endpoint-audience=api://AKSIdentityBinding",
+        ];
+        let proxy = ("AZURE_KUBERNETES_TOKEN_PROXY", "https://proxy.example");
+        let bindings = read(&flags, &[proxy]).unwrap().config.bindings.unwrap();
+        assert_eq!(
+            bindings.annotation,
+            "azure.workload.identity/use-identity-binding"
+        );
+        assert_eq!(
+            bindings.environment.len(),
+            1,
+            "no file is named that does not exist"
+        );
+
+        let map = ("AZURE_KUBERNETES_CA_CONFIGMAP_NAME", "ca");
+        let bindings = read(&flags, &[proxy, map])
+            .unwrap()
+            .config
+            .bindings
+            .unwrap();
+        assert!(bindings.ca.is_some());
+        let file = ("AZURE_KUBERNETES_CA_FILE", inject::CA_FILE.to_owned());
+        assert!(bindings.environment.contains(&file));
+
+        assert_eq!(mistakes(&flags, &[]).len(), 1);
+        let data = ("AZURE_KUBERNETES_CA_DATA", "PEM");
+        let signer = ("AZURE_KUBERNETES_CA_CTB_SIGNER_NAME", "example.com/ca");
+        assert_eq!(mistakes(&flags, &[proxy, map, data]).len(), 1);
+        assert_eq!(mistakes(&flags, &[proxy, signer]).len(), 1);
+        let same = ["--audience=api://AKSIdentityBinding", flags[0], flags[1]];
+        assert!(mistakes(&same, &[proxy])[0].contains("differ"));
+    }
+}

@@ -13,7 +13,8 @@ use webhook::certificate::Serving;
 use webhook::certificate::own::{self, CONFIGURATION, Keeper, SECRET};
 
 use crate::cluster::{CONFIGURATIONS, Cluster, SECRETS, decoded};
-use crate::http::{SERVER_NAME, roots};
+use crate::http::{SERVER_NAME, connect_as_api_server, roots};
+use crate::process::Webhook;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -255,4 +256,61 @@ async fn a_forbidden_write_is_told_and_serving_goes_on() {
     );
     assert!(replica.serving.leaf().is_some());
     assert!(!replica.serving.is_ready(), "nobody trusts it");
+}
+
+/// A pair of somebody else's making: `tls.crt`, `tls.key`, and the authority behind it.
+fn pair() -> [String; 3] {
+    let names = vec![SERVER_NAME.to_owned()];
+    let made = rcgen::generate_simple_self_signed(names).unwrap();
+    let certificate = made.cert.pem();
+    [
+        certificate.clone(),
+        made.signing_key.serialize_pem(),
+        certificate,
+    ]
+}
+
+#[tokio::test]
+async fn files_are_followed_and_a_bad_pair_changes_nothing() {
+    let directory = std::env::temp_dir().join(format!("webhook-files-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let write = |name: &str, text: &str| std::fs::write(directory.join(name), text).unwrap();
+    let [certificate, key, first] = pair();
+    write("tls.crt", &certificate);
+    write("tls.key", &key);
+
+    let cluster = Cluster::installed().await;
+    let flag = format!("--webhook-cert-dir={}", directory.display());
+    let webhook = Webhook::ready(&cluster, &["--disable-cert-rotation", &flag]).await;
+    let is_served = async |bundle: &str| connect_as_api_server(webhook.admission, bundle).await;
+    is_served(&first).await.unwrap();
+    assert_eq!(cluster.requests("GET /api/v1/namespaces/system/secrets"), 0);
+    assert_eq!(
+        cluster.requests("GET /apis/"),
+        0,
+        "the webhook configuration is not ours"
+    );
+
+    // Half of a new pair, then rubbish: the old one stays.
+    let [certificate, key, second] = pair();
+    write("tls.crt", &certificate);
+    webhook.logged("cannot be used").await;
+    is_served(&first).await.unwrap();
+    write("tls.key", "rubbish");
+    webhook.logged("tls.key holds no private key").await;
+    is_served(&first).await.unwrap();
+    std::fs::remove_file(directory.join("tls.key")).unwrap();
+    webhook.logged("cannot read").await;
+
+    write("tls.key", &key);
+    let replaced = async {
+        while is_served(&second).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), replaced)
+        .await
+        .unwrap();
+    assert!(is_served(&first).await.is_err());
+    std::fs::remove_dir_all(&directory).unwrap();
 }
