@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use contract::variable;
+use k8s_openapi::apimachinery::pkg::version::Info;
 use kube::Client;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -18,18 +19,20 @@ use crate::certificate::bundle::Bundle;
 use crate::certificate::{Serving, files, own};
 use crate::inject::Config;
 use crate::metrics::Metrics;
-use crate::native::{self, NativeSidecar};
 use crate::server::admission::{self, Admission};
 use crate::server::connections::{Server, bind};
 use crate::server::operations::{self, Readiness};
 use crate::server::phase::{self, Phase};
 use crate::server::tls;
 use crate::settings::{Certificates, Settings};
+use crate::version;
 
 /// Connections of probes and scrapes, on each of their ports.
 const MAX_OPERATIONS_CONNECTIONS: u32 = 32;
 const CA_FILE_PERIOD: Duration = Duration::from_secs(10);
 const VERSION_PAUSE: Duration = Duration::from_secs(1);
+/// The first minor version that may list as a stream (KEP-3157).
+const FIRST_WITH_STREAMS: u32 = 32;
 
 /// Runs the webhook until it is asked to end.
 ///
@@ -126,10 +129,6 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         );
     }
 
-    background.spawn(accounts::watch::run(
-        client.clone(),
-        Arc::clone(&admission.accounts),
-    ));
     match certificates {
         Certificates::Files(directory) => {
             background.spawn(files::run(directory, Arc::clone(&serving)));
@@ -144,7 +143,20 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
 
     let mut leaving = phase.clone();
     tokio::select! {
-        native = is_native(native_sidecar, &client) => {
+        version = server_version(&client) => {
+            let lists_as_streams = version::is_at_least(&version, FIRST_WITH_STREAMS) == Some(true);
+            background.spawn(accounts::watch::run(
+                client,
+                Arc::clone(&admission.accounts),
+                lists_as_streams,
+            ));
+            let native = native_sidecar.decide(&version).unwrap_or_else(|| {
+                tracing::warn!(
+                    "the API server's version cannot be read, so the proxy is not injected as a \
+                     native sidecar: set --native-sidecar"
+                );
+                false
+            });
             update(&admission, |config| config.sidecar.native = native);
             servers.spawn(
                 Server {
@@ -176,28 +188,14 @@ async fn listen(purpose: &str, address: &str) -> anyhow::Result<TcpListener> {
     Ok(listener)
 }
 
-/// Decides about native sidecars; asks the API server until it answers, if that is needed.
-async fn is_native(setting: NativeSidecar, client: &Client) -> bool {
-    match setting {
-        NativeSidecar::On => return true,
-        NativeSidecar::Off => return false,
-        NativeSidecar::Auto => {}
-    }
+/// Asks the API server what it is until it answers.
+async fn server_version(client: &Client) -> Info {
     let mut is_told = false;
     loop {
         match client.apiserver_version().await {
             Ok(version) => {
-                let supported = native::is_supported(&version);
-                let version = version.git_version;
-                match supported {
-                    Some(native) => tracing::info!(%version, native, "API server found"),
-                    None => tracing::warn!(
-                        %version,
-                        "the API server's version cannot be read, so the proxy is not injected as \
-                         a native sidecar: set --native-sidecar"
-                    ),
-                }
-                return supported.unwrap_or(false);
+                tracing::info!(version = %version.git_version, "API server found");
+                return version;
             }
             Err(error) => {
                 if !is_told {

@@ -6,7 +6,7 @@ pub mod app;
 pub mod certificate;
 pub mod inject;
 pub mod metrics;
-pub mod native;
 pub mod review;
 pub mod server;
 pub mod settings;
+pub mod version;

@@ -103,6 +103,11 @@ impl Metrics {
             "Whether the authority of the serving certificate is in the webhook configuration",
             ConstGauge::new(i64::from(serving.is_ready())),
         );
+        now.register(
+            "azwi_certificate_troubled",
+            "Whether something keeps the serving certificate from being renewed or trusted",
+            ConstGauge::new(i64::from(serving.is_troubled())),
+        );
         if let Some((_, end)) = serving
             .leaf()
             .and_then(|leaf| bundle::lifetime(&CertificateDer::from(leaf)))

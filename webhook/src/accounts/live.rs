@@ -32,7 +32,7 @@ pub(super) struct Live {
     under_way: Mutex<HashMap<String, Arc<OnceCell<Outcome>>>>,
 }
 
-type Outcome = Result<Option<Arc<Account>>, LookupError>;
+type Outcome = Result<Option<Account>, LookupError>;
 
 impl Live {
     pub(super) fn new(client: Client) -> Self {
@@ -71,9 +71,7 @@ impl Live {
             api.get_metadata_opt(name).await
         };
         match timeout(TIMEOUT, lookup).await {
-            Ok(Ok(object)) => {
-                Ok(object.map(|object| Arc::new(watch::account(&object).unwrap_or_default())))
-            }
+            Ok(Ok(object)) => Ok(object.map(|object| watch::account(&object).unwrap_or_default())),
             Ok(Err(error)) => Err(failed(error.to_string())),
             Err(_) => Err(failed(format!(
                 "no answer within {} ms",

@@ -7,7 +7,6 @@ mod live;
 mod store;
 pub mod watch;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use kube::Client;
@@ -39,11 +38,7 @@ impl Accounts {
     /// # Errors
     ///
     /// When it is not in memory and the API server does not answer in time.
-    pub async fn find(
-        &self,
-        namespace: &str,
-        name: &str,
-    ) -> Result<Option<Arc<Account>>, LookupError> {
+    pub async fn find(&self, namespace: &str, name: &str) -> Result<Option<Account>, LookupError> {
         let known = self.store.get(namespace, name);
         if let Some(account) = &known
             && !account.client_id.is_empty()

@@ -1,8 +1,8 @@
-//! The annotated service accounts in memory.
+//! The annotated service accounts in memory, as small as they get: there may be very many.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{PoisonError, RwLock};
 
 use crate::inject::Account;
 
@@ -14,12 +14,13 @@ pub(super) struct Store {
 }
 
 /// A listing under way, which becomes the store's content at once when it is complete.
-pub(super) type Map = HashMap<Box<str>, Arc<Account>>;
+pub(super) type Map = HashMap<Box<str>, Packed>;
 
 impl Store {
-    pub(super) fn get(&self, namespace: &str, name: &str) -> Option<Arc<Account>> {
+    pub(super) fn get(&self, namespace: &str, name: &str) -> Option<Account> {
+        let key = key(namespace, name);
         let accounts = self.accounts.read().unwrap_or_else(PoisonError::into_inner);
-        accounts.get(key(namespace, name).as_str()).cloned()
+        accounts.get(key.as_str()).map(Packed::unpack)
     }
 
     pub(super) fn set(&self, namespace: &str, name: &str, account: Option<Account>) {
@@ -30,14 +31,14 @@ impl Store {
         put(&mut accounts, namespace, name, account);
     }
 
-    pub(super) fn replace(&self, mut listed: Map) {
-        listed.shrink_to_fit();
+    pub(super) fn replace(&self, listed: Map) {
         let mut accounts = self
             .accounts
             .write()
             .unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::replace(&mut *accounts, listed);
         drop(accounts);
+        // Reviews need not wait for that.
         drop(before);
         self.is_listed.store(true, Ordering::Release);
     }
@@ -58,7 +59,7 @@ pub(super) fn put(map: &mut Map, namespace: &str, name: &str, account: Option<Ac
     let key = key(namespace, name);
     match account {
         Some(account) => {
-            map.insert(key.into(), Arc::new(account));
+            map.insert(key.into(), Packed::pack(&account));
         }
         None => {
             map.remove(key.as_str());
@@ -69,4 +70,80 @@ pub(super) fn put(map: &mut Map, namespace: &str, name: &str, account: Option<Ac
 /// Neither part can have a slash.
 pub(super) fn key(namespace: &str, name: &str) -> String {
     [namespace, "/", name].concat()
+}
+
+/// An account in one piece of memory: its parts with a separator between them.
+#[derive(Debug)]
+pub(super) struct Packed(Box<str>);
+
+const SEPARATOR: char = '\0';
+const LABELLED: &str = "labelled";
+
+impl Packed {
+    fn pack(account: &Account) -> Self {
+        // No value that is any good has the separator in it.
+        let part = |text: &str| text.replace(SEPARATOR, "\u{fffd}");
+        let mut parts = vec![
+            part(&account.client_id),
+            part(&account.tenant_id),
+            (if account.labelled { LABELLED } else { "" }).to_owned(),
+            // Absent is not the same as empty.
+            account
+                .token_expiration
+                .as_deref()
+                .map(|it| format!("={}", part(it)))
+                .unwrap_or_default(),
+        ];
+        parts.extend(account.unknown.iter().map(|name| part(name)));
+        // Those that say nothing are at the end, mostly.
+        Self(parts.join("\0").trim_end_matches(SEPARATOR).into())
+    }
+
+    fn unpack(&self) -> Account {
+        let mut parts = self.0.split(SEPARATOR);
+        let mut next = || parts.next().unwrap_or_default();
+        Account {
+            client_id: next().into(),
+            tenant_id: next().into(),
+            labelled: next() == LABELLED,
+            token_expiration: next().strip_prefix('=').map(Into::into),
+            unknown: parts.map(Into::into).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_is_the_same_after_packing() {
+        let full = Account {
+            client_id: "client".into(),
+            tenant_id: "tenant".into(),
+            token_expiration: Some("3600".into()),
+            labelled: true,
+            unknown: ["a".into(), "b".into()].into(),
+        };
+        let odd = Account {
+            token_expiration: Some("".into()),
+            ..Account::default()
+        };
+        let unknown = Account {
+            unknown: ["a".into()].into(),
+            ..Account::default()
+        };
+        let labelled = Account {
+            labelled: true,
+            ..Account::default()
+        };
+        for account in [full, odd, unknown, labelled, Account::default()] {
+            assert_eq!(Packed::pack(&account).unpack(), account);
+        }
+        let hostile = Account {
+            client_id: "a\0b".into(),
+            ..Account::default()
+        };
+        assert_eq!(&*Packed::pack(&hostile).unpack().client_id, "a\u{fffd}b");
+    }
 }

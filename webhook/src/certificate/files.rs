@@ -49,28 +49,24 @@ pub async fn run(directory: PathBuf, serving: Arc<Serving>) {
     let mut told = String::new();
     loop {
         ticks.tick().await;
-        match read(&directory) {
-            Ok(pair) if current.as_ref() == Some(&pair) => {}
-            Ok(pair) => match parse(&pair) {
-                Ok(certified) => {
-                    serving.replace(certified);
-                    serving.set_trusted(true);
-                    tracing::info!(directory = %directory.display(), "serving certificate loaded");
-                    current = Some(pair);
-                    told.clear();
-                }
-                Err(error) => tell(&error, &mut told),
-            },
-            Err(error) => tell(&error, &mut told),
+        let result = read(&directory).and_then(|pair| {
+            if current.as_ref() != Some(&pair) {
+                serving.replace(parse(&pair)?);
+                serving.set_trusted(true);
+                tracing::info!(directory = %directory.display(), "serving certificate loaded");
+                current = Some(pair);
+            }
+            Ok(())
+        });
+        serving.set_troubled(result.is_err());
+        let text = result
+            .err()
+            .map(|error| error.to_string())
+            .unwrap_or_default();
+        if !text.is_empty() && text != told {
+            tracing::warn!("serving certificate not replaced: {text}");
         }
-    }
-}
-
-fn tell(error: &FilesError, told: &mut String) {
-    let text = error.to_string();
-    if *told != text {
-        tracing::warn!("serving certificate not replaced: {text}");
-        *told = text;
+        told = text;
     }
 }
 

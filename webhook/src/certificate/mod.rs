@@ -19,6 +19,7 @@ use rustls::sign::CertifiedKey;
 pub struct Serving {
     certified: ArcSwapOption<CertifiedKey>,
     is_trusted: AtomicBool,
+    is_troubled: AtomicBool,
 }
 
 impl Serving {
@@ -30,6 +31,16 @@ impl Serving {
     /// Notes whether the API server trusts the certificate, as far as can be known.
     pub fn set_trusted(&self, is_trusted: bool) {
         self.is_trusted.store(is_trusted, Ordering::Release);
+    }
+
+    /// Notes whether something keeps the certificate from being renewed or trusted.
+    pub fn set_troubled(&self, is_troubled: bool) {
+        self.is_troubled.store(is_troubled, Ordering::Release);
+    }
+
+    /// Whether the operator should look.
+    pub fn is_troubled(&self) -> bool {
+        self.is_troubled.load(Ordering::Acquire)
     }
 
     /// Whether there is a certificate that the API server trusts.

@@ -16,9 +16,10 @@ use base64::engine::general_purpose::STANDARD;
 use futures_util::StreamExt;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{ObjectReference, Secret};
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::runtime::WatchStreamExt;
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::runtime::watcher::watch_object;
 use kube::{Api, Client};
 use rustls::pki_types::CertificateDer;
@@ -50,14 +51,14 @@ const MAX_AUTHORITIES: usize = 4;
 /// Keeps the authority, the bundle and the serving certificate right, for ever.
 pub async fn run(client: Client, namespace: String, serving: Arc<Serving>) {
     let secrets: Api<Secret> = Api::namespaced(client.clone(), &namespace);
-    let configurations: Api<MutatingWebhookConfiguration> = Api::all(client);
-    let mut secret_events = pin!(watch_object(secrets.clone(), SECRET).default_backoff());
+    let configurations: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
+    let mut secret_events = pin!(watch_object(secrets, SECRET).default_backoff());
     let mut configuration_events =
-        pin!(watch_object(configurations.clone(), CONFIGURATION).default_backoff());
+        pin!(watch_object(configurations, CONFIGURATION).default_backoff());
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
 
-    let mut keeper = Keeper::new(secrets, configurations, &namespace, serving);
+    let mut keeper = Keeper::new(client, namespace, serving);
     loop {
         let seen = tokio::select! {
             Some(event) = secret_events.next() => event.map(|it| keeper.see_secret(it)),
@@ -70,7 +71,7 @@ pub async fn run(client: Client, namespace: String, serving: Arc<Serving>) {
             Ok(()) => keeper.reconcile(SystemTime::now()).await,
             Err(error) => Err(Trouble::Watch(error)),
         };
-        keeper.tell(result);
+        keeper.tell(result).await;
     }
 }
 
@@ -97,10 +98,21 @@ pub enum Trouble {
     Watch(#[source] kube::runtime::watcher::Error),
 }
 
+impl Trouble {
+    fn is_forbidden(&self) -> bool {
+        let (Self::Secret(error) | Self::Bundle(error)) = self else {
+            return false;
+        };
+        matches!(error, kube::Error::Api(status) if status.code == 403)
+    }
+}
+
 /// What one replica knows of the certificates, and does about them.
 pub struct Keeper {
     secrets: Api<Secret>,
     configurations: Api<MutatingWebhookConfiguration>,
+    events: Recorder,
+    namespace: String,
     names: Vec<String>,
     serving: Arc<Serving>,
     /// As last seen: nothing, no such object, the object.
@@ -119,16 +131,17 @@ struct Issued {
 
 impl Keeper {
     /// Nothing is known yet: [`Self::reconcile`] waits until both objects have been seen.
-    pub fn new(
-        secrets: Api<Secret>,
-        configurations: Api<MutatingWebhookConfiguration>,
-        namespace: &str,
-        serving: Arc<Serving>,
-    ) -> Self {
+    pub fn new(client: Client, namespace: String, serving: Arc<Serving>) -> Self {
+        let reporter = Reporter {
+            controller: "azure-wi-webhook".to_owned(),
+            instance: None,
+        };
         Self {
-            secrets,
-            configurations,
-            names: service_names(namespace),
+            secrets: Api::namespaced(client.clone(), &namespace),
+            configurations: Api::all(client.clone()),
+            events: Recorder::new(client, reporter),
+            names: service_names(&namespace),
+            namespace,
             serving,
             secret: None,
             configuration: None,
@@ -330,14 +343,37 @@ impl Keeper {
             .map_err(Trouble::Bundle)
     }
 
-    /// Logs trouble once, not at every attempt.
-    fn tell(&mut self, result: Result<(), Trouble>) {
-        let text = result
-            .err()
-            .map(|trouble| trouble.to_string())
-            .unwrap_or_default();
-        if !text.is_empty() && text != self.told {
-            tracing::warn!("{text}");
+    /// Tells of trouble once, not at every attempt: in the log, and by an event where the operator
+    /// has to allow something.
+    async fn tell(&mut self, result: Result<(), Trouble>) {
+        self.serving.set_troubled(result.is_err());
+        let Err(trouble) = result else {
+            self.told.clear();
+            return;
+        };
+        let text = trouble.to_string();
+        if text == self.told {
+            return;
+        }
+        tracing::warn!("{text}");
+        if trouble.is_forbidden() {
+            let event = Event {
+                type_: EventType::Warning,
+                reason: "CertificateWriteForbidden".to_owned(),
+                note: Some(text.clone()),
+                action: "Write".to_owned(),
+                secondary: None,
+            };
+            let secret = ObjectReference {
+                api_version: Some("v1".to_owned()),
+                kind: Some("Secret".to_owned()),
+                name: Some(SECRET.to_owned()),
+                namespace: Some(self.namespace.clone()),
+                ..ObjectReference::default()
+            };
+            if let Err(error) = self.events.publish(&event, &secret).await {
+                tracing::debug!("no event written: {error}");
+            }
         }
         self.told = text;
     }

@@ -16,8 +16,8 @@ use contract::logging::{Format, Level};
 use contract::{token, variable};
 
 use crate::inject::{self, Config, Resources, Sidecar};
-use crate::native::NativeSidecar;
 use crate::server::tls::MinVersion;
+use crate::version::NativeSidecar;
 use arguments::Arguments;
 
 /// What log filters call this program.

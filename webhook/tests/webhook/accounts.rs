@@ -16,8 +16,13 @@ fn annotations(client_id: &str) -> serde_json::Value {
 }
 
 async fn watching(cluster: &Cluster) -> Arc<Accounts> {
+    watching_by(cluster, false).await
+}
+
+async fn watching_by(cluster: &Cluster, streams: bool) -> Arc<Accounts> {
     let accounts = Arc::new(Accounts::new(cluster.client()));
-    tokio::spawn(watch::run(cluster.client(), Arc::clone(&accounts)));
+    let running = watch::run(cluster.client(), Arc::clone(&accounts), streams);
+    tokio::spawn(running);
     until(|| accounts.are_listed()).await;
     accounts
 }
@@ -71,18 +76,43 @@ async fn accounts_are_listed_in_pages_and_followed() {
 }
 
 #[tokio::test]
+async fn a_list_comes_as_a_stream_where_the_api_server_knows_that() {
+    for is_refused in [false, true] {
+        let cluster = Cluster::start().await;
+        if is_refused {
+            cluster.refuse_streams();
+        }
+        for number in 0..600 {
+            cluster.account(
+                "ns",
+                &format!("sa-{number}"),
+                annotations(&number.to_string()),
+            );
+        }
+        let accounts = watching_by(&cluster, true).await;
+        assert_eq!(accounts.count(), 600);
+        let pages = cluster.requests("GET /api/v1/serviceaccounts?&limit=");
+        assert_eq!(pages, if is_refused { 2 } else { 0 });
+        cluster.account("ns", "new", annotations("new"));
+        until(|| accounts.count() == 601).await;
+    }
+}
+
+#[tokio::test]
 async fn after_a_gap_they_are_listed_again() {
-    let cluster = Cluster::start().await;
-    cluster.account("ns", "old", annotations("old"));
-    let accounts = watching(&cluster).await;
-    let lists = cluster.requests(LISTS);
-    cluster.delete(ACCOUNTS, "ns", "old");
-    cluster.compact();
-    cluster.account("ns", "new", annotations("new"));
-    cluster.account("ns", "newer", annotations("newer"));
-    until(|| accounts.count() == 2).await;
-    assert!(cluster.requests(LISTS) > lists);
-    assert_eq!(client_id(&accounts, "newer").await.unwrap(), "newer");
+    for streams in [false, true] {
+        let cluster = Cluster::start().await;
+        cluster.account("ns", "old", annotations("old"));
+        let accounts = watching_by(&cluster, streams).await;
+        let requests = cluster.requests(LISTS);
+        cluster.delete(ACCOUNTS, "ns", "old");
+        cluster.compact();
+        cluster.account("ns", "new", annotations("new"));
+        cluster.account("ns", "newer", annotations("newer"));
+        until(|| accounts.count() == 2).await;
+        assert!(cluster.requests(LISTS) > requests);
+        assert_eq!(client_id(&accounts, "newer").await.unwrap(), "newer");
+    }
 }
 
 #[tokio::test]

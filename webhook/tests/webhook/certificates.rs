@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hyper::Method;
-use kube::Api;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -13,7 +12,7 @@ use webhook::certificate::Serving;
 use webhook::certificate::own::{self, CONFIGURATION, Keeper, SECRET};
 
 use crate::cluster::{CONFIGURATIONS, Cluster, SECRETS, decoded};
-use crate::http::{SERVER_NAME, connect_as_api_server, roots};
+use crate::http::{self, SERVER_NAME, connect_as_api_server, roots};
 use crate::process::Webhook;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -28,9 +27,7 @@ struct Replica {
 impl Replica {
     fn new(cluster: &Cluster) -> Self {
         let serving = Arc::new(Serving::default());
-        let client = cluster.client();
-        let secrets = Api::namespaced(client.clone(), "system");
-        let keeper = Keeper::new(secrets, Api::all(client), "system", Arc::clone(&serving));
+        let keeper = Keeper::new(cluster.client(), "system".to_owned(), Arc::clone(&serving));
         Self {
             cluster: cluster.clone(),
             keeper,
@@ -87,6 +84,11 @@ async fn replicas_that_start_at_once_agree() {
     for result in futures_util::future::join_all(runs).await {
         result.unwrap();
     }
+    assert_eq!(
+        cluster.writes(SECRETS),
+        2,
+        "empty by the chart, then by one replica"
+    );
     for replica in &mut replicas {
         replica.step(now).await;
     }
@@ -192,6 +194,21 @@ async fn a_minute_passes_between_a_new_authority_and_its_use() {
     }
     replica.step(now + Duration::from_secs(60)).await;
     assert_ne!(replica.serving.leaf(), leaf);
+}
+
+#[tokio::test]
+async fn the_old_authority_is_kept_even_when_the_bundle_was_lost() {
+    let cluster = Cluster::installed().await;
+    let now = SystemTime::now();
+    let mut replica = Replica::new(&cluster);
+    replica.step(now).await;
+    let old = cluster.bundle();
+    cluster.reset_configuration();
+    // In time for its renewal, so that a new one is made.
+    let mut late = Replica::new(&cluster);
+    late.look();
+    late.keeper.reconcile(now + 300 * DAY).await.unwrap();
+    assert!(cluster.bundle().ends_with(&old) && cluster.bundle() != old);
 }
 
 #[tokio::test]
@@ -313,4 +330,18 @@ async fn files_are_followed_and_a_bad_pair_changes_nothing() {
         .unwrap();
     assert!(is_served(&first).await.is_err());
     std::fs::remove_dir_all(&directory).unwrap();
+}
+
+#[tokio::test]
+async fn a_forbidden_write_is_an_event() {
+    let cluster = Cluster::installed().await;
+    cluster.forbid(Method::PATCH, SECRETS);
+    let webhook = Webhook::start(&cluster, &[]).await;
+    webhook
+        .logged("cannot write the certificate authority to Secret")
+        .await;
+    let events = || cluster.requests("POST /apis/events.k8s.io/v1/namespaces/system/events");
+    cluster.until("an event", || events() == 1).await;
+    let text = http::get(webhook.metrics, "/metrics").await.unwrap().text();
+    assert!(text.contains("azwi_certificate_troubled 1"), "{text}");
 }

@@ -9,7 +9,7 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use http_body_util::BodyExt;
 use hyper::{Method, Request, StatusCode};
 use serde_json::{Value, json};
@@ -45,6 +45,7 @@ struct Objects {
     /// Watches that began before are ended.
     generation: u64,
     forbidden: HashSet<(Method, String)>,
+    refuses_streams: bool,
     requests: Vec<String>,
 }
 
@@ -154,6 +155,11 @@ impl Cluster {
             .insert((method, resource.into()));
     }
 
+    /// As an API server without the feature gate WatchList.
+    pub(crate) fn refuse_streams(&self) {
+        self.shared.lock().refuses_streams = true;
+    }
+
     pub(crate) fn slow_accounts(&self, is_slow: bool) {
         self.shared.is_slow.send_replace(is_slow);
     }
@@ -167,6 +173,16 @@ impl Cluster {
         let version = objects.version;
         drop(objects);
         self.shared.version.send_replace(version);
+    }
+
+    /// How often an object was written.
+    pub(crate) fn writes(&self, resource: &str) -> usize {
+        let objects = self.shared.lock();
+        objects
+            .history
+            .iter()
+            .filter(|(_, key, _)| key.0 == resource)
+            .count()
     }
 
     /// How many requests began with this text, such as `GET /api/v1/namespaces/a/`.
@@ -242,7 +258,7 @@ impl Target {
         let parts: Vec<_> = path.trim_matches('/').split('/').collect();
         let rest = match parts.as_slice() {
             ["api", "v1", rest @ ..] => rest,
-            ["apis", "admissionregistration.k8s.io", "v1", rest @ ..] => rest,
+            ["apis", _, "v1", rest @ ..] => rest,
             _ => return None,
         };
         let (namespace, rest) = match rest {
@@ -273,7 +289,7 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Re
     shared
         .lock()
         .requests
-        .push(format!("{} {path}", parts.method));
+        .push(format!("{} {}", parts.method, parts.uri));
     if path == "/version" {
         let fields = [
             "buildDate",
@@ -404,17 +420,45 @@ fn list(shared: &Shared, target: &Target, query: &HashMap<String, String>) -> Re
 }
 
 fn watch_objects(shared: Arc<Shared>, target: Target, query: &HashMap<String, String>) -> Response {
-    let from: u64 = query
-        .get("resourceVersion")
-        .and_then(|it| it.parse().ok())
-        .unwrap_or(0);
-    let generation = shared.lock().generation;
-    if from < shared.lock().compacted {
+    let wants_list = query.contains_key("sendInitialEvents");
+    let objects = shared.lock();
+    if wants_list && objects.refuses_streams {
+        return failure(StatusCode::UNPROCESSABLE_ENTITY);
+    }
+    let generation = objects.generation;
+    let mut first = String::new();
+    let from: u64 = if wants_list {
+        for (key, object) in &objects.by_key {
+            if target.covers(key, selected(query)) {
+                first.push_str(&format!(
+                    "{}\n",
+                    json!({ "type": "ADDED", "object": object })
+                ));
+            }
+        }
+        let end = json!({ "type": "BOOKMARK", "object": {
+            "apiVersion": "v1",
+            "kind": "Bookmark",
+            "metadata": {
+                "resourceVersion": objects.version.to_string(),
+                "annotations": { "k8s.io/initial-events-end": "true" },
+            },
+        } });
+        first.push_str(&format!("{end}\n"));
+        objects.version
+    } else {
+        query
+            .get("resourceVersion")
+            .and_then(|it| it.parse().ok())
+            .unwrap_or(0)
+    };
+    if from < objects.compacted {
         let gone = json!({ "type": "ERROR", "object": {
             "kind": "Status", "status": "Failure", "reason": "Expired", "message": "too old", "code": 410,
         } });
         return (StatusCode::OK, format!("{gone}\n")).into_response();
     }
+    drop(objects);
     let selected = selected(query).map(ToOwned::to_owned);
     let versions = shared.version.subscribe();
     let events = stream::unfold((from, versions), move |(mut seen, mut versions)| {
@@ -448,7 +492,8 @@ fn watch_objects(shared: Arc<Shared>, target: Target, query: &HashMap<String, St
             }
         }
     });
-    Body::from_stream(events).into_response()
+    let first = stream::iter([Ok(Bytes::from(first))]);
+    Body::from_stream(first.chain(events)).into_response()
 }
 
 fn json_answer(status: StatusCode, value: &Value) -> Response {

@@ -1,8 +1,8 @@
-//! Whether `azwi-proxy` can be a native sidecar (KEP-753).
+//! What the API server's version allows: native sidecars (KEP-753), lists as streams (KEP-3157).
 
 use k8s_openapi::apimachinery::pkg::version::Info;
 
-/// What the operator decided.
+/// What the operator decided about native sidecars.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NativeSidecar {
     /// By the API server's version.
@@ -13,22 +13,30 @@ pub enum NativeSidecar {
     On,
 }
 
-/// From this minor version of the API server on, every kubelet that it may have (three versions
-/// behind) knows native sidecars, as in the peer.
-const FIRST_MINOR: u32 = 32;
+impl NativeSidecar {
+    /// Whether the proxy is injected as one, `None` when that is not known.
+    pub fn decide(self, version: &Info) -> Option<bool> {
+        match self {
+            // Every kubelet that such an API server may have (three versions behind) knows native
+            // sidecars, as in the peer.
+            Self::Auto => is_at_least(version, 32),
+            Self::Off => Some(false),
+            Self::On => Some(true),
+        }
+    }
+}
 
-/// Whether this API server's nodes know native sidecars, `None` when its version cannot be read
+/// Whether the API server is of version 1.`minor` or newer, `None` when its version cannot be read
 /// (`v0.0.0-master+$Format:%H$`).
-pub fn is_supported(version: &Info) -> Option<bool> {
+pub fn is_at_least(version: &Info, minor: u32) -> Option<bool> {
     let of_fields = number(&version.major).zip(number(&version.minor));
     let of_text = || {
         let mut parts = version.git_version.trim_start_matches('v').split('.');
         number(parts.next()?).zip(number(parts.next()?))
     };
-    let (major, minor) = of_fields.or_else(of_text)?;
-    match major {
-        0 => None,
-        1 => Some(minor >= FIRST_MINOR),
+    match of_fields.or_else(of_text)? {
+        (0, _) => None,
+        (1, its_minor) => Some(its_minor >= minor),
         _ => Some(true),
     }
 }
@@ -46,7 +54,7 @@ mod tests {
     use super::*;
 
     fn supported(major: &str, minor: &str, git_version: &str) -> Option<bool> {
-        is_supported(&Info {
+        NativeSidecar::Auto.decide(&Info {
             major: major.into(),
             minor: minor.into(),
             git_version: git_version.into(),
@@ -62,6 +70,12 @@ mod tests {
         assert_eq!(supported("", "", "v1.34.2-gke.7"), Some(true));
         assert_eq!(supported("", "", "1.9.0"), Some(false));
         assert_eq!(supported("2", "0", "v2.0.0"), Some(true));
+    }
+
+    #[test]
+    fn the_operators_word_counts_for_any_version() {
+        assert_eq!(NativeSidecar::On.decide(&Info::default()), Some(true));
+        assert_eq!(NativeSidecar::Off.decide(&Info::default()), Some(false));
     }
 
     #[test]
