@@ -46,7 +46,8 @@ async fn follow(client: &Client, accounts: &Accounts, config: watcher::Config) {
                 continue;
             }
         };
-        if is_failing {
+        let is_beginning = matches!(event, Event::Init | Event::InitApply(_));
+        if is_failing && !is_beginning {
             tracing::info!("service accounts are watched again");
             is_failing = false;
         }
@@ -54,14 +55,15 @@ async fn follow(client: &Client, accounts: &Accounts, config: watcher::Config) {
     }
 }
 
-/// Whether the request itself was wrong, in the API server's eyes.
+/// Whether the API server does not do this: by its version or feature gates (422), or because its
+/// etcd is too old (500, inside the stream). Rights, load and gaps are no reason.
 fn is_refused(error: &watcher::Error) -> bool {
     let status = match error {
         watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status,
         watcher::Error::WatchError(status) => status,
         _ => return false,
     };
-    matches!(status.code, 400 | 422)
+    !matches!(status.code, 401 | 403 | 410 | 429)
 }
 
 fn apply(event: Event<PartialObjectMeta<ServiceAccount>>, listing: &mut Map, accounts: &Accounts) {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hyper::Method;
+use hyper::{Method, StatusCode};
 use serde_json::json;
 use webhook::accounts::{Accounts, watch};
 
@@ -77,10 +77,14 @@ async fn accounts_are_listed_in_pages_and_followed() {
 
 #[tokio::test]
 async fn a_list_comes_as_a_stream_where_the_api_server_knows_that() {
-    for is_refused in [false, true] {
+    let refusals = [
+        StatusCode::UNPROCESSABLE_ENTITY,
+        StatusCode::INTERNAL_SERVER_ERROR,
+    ];
+    for refusal in refusals.map(Some).into_iter().chain([None]) {
         let cluster = Cluster::start().await;
-        if is_refused {
-            cluster.refuse_streams();
+        if let Some(status) = refusal {
+            cluster.refuse_streams(status);
         }
         for number in 0..600 {
             cluster.account(
@@ -92,7 +96,7 @@ async fn a_list_comes_as_a_stream_where_the_api_server_knows_that() {
         let accounts = watching_by(&cluster, true).await;
         assert_eq!(accounts.count(), 600);
         let pages = cluster.requests("GET /api/v1/serviceaccounts?&limit=");
-        assert_eq!(pages, if is_refused { 2 } else { 0 });
+        assert_eq!(pages, if refusal.is_some() { 2 } else { 0 });
         cluster.account("ns", "new", annotations("new"));
         until(|| accounts.count() == 601).await;
     }

@@ -45,7 +45,7 @@ struct Objects {
     /// Watches that began before are ended.
     generation: u64,
     forbidden: HashSet<(Method, String)>,
-    refuses_streams: bool,
+    refuses_streams: Option<StatusCode>,
     requests: Vec<String>,
 }
 
@@ -155,9 +155,10 @@ impl Cluster {
             .insert((method, resource.into()));
     }
 
-    /// As an API server without the feature gate WatchList.
-    pub(crate) fn refuse_streams(&self) {
-        self.shared.lock().refuses_streams = true;
+    /// As an API server without the feature gate WatchList (422), or one with an old etcd (500,
+    /// which it says inside the stream).
+    pub(crate) fn refuse_streams(&self, status: StatusCode) {
+        self.shared.lock().refuses_streams = Some(status);
     }
 
     pub(crate) fn slow_accounts(&self, is_slow: bool) {
@@ -422,8 +423,18 @@ fn list(shared: &Shared, target: &Target, query: &HashMap<String, String>) -> Re
 fn watch_objects(shared: Arc<Shared>, target: Target, query: &HashMap<String, String>) -> Response {
     let wants_list = query.contains_key("sendInitialEvents");
     let objects = shared.lock();
-    if wants_list && objects.refuses_streams {
-        return failure(StatusCode::UNPROCESSABLE_ENTITY);
+    if let Some(status) = objects.refuses_streams.filter(|_| wants_list) {
+        if status.is_client_error() {
+            return failure(status);
+        }
+        let refusal = json!({ "type": "ERROR", "object": {
+            "kind": "Status",
+            "status": "Failure",
+            "reason": "InternalError",
+            "message": "the required storage feature RequestWatchProgress is disabled",
+            "code": status.as_u16(),
+        } });
+        return (StatusCode::OK, format!("{refusal}\n")).into_response();
     }
     let generation = objects.generation;
     let mut first = String::new();
