@@ -25,11 +25,16 @@ final class Lines {
                 System.out.printf("{\"token\": \"%s\", \"expires_on\": %d}%n",
                     token.text(), token.expiresOn().getEpochSecond());
             } catch (Exception error) {
-                System.out.printf("{\"error\": \"%s\"}%n", escape(error.toString()));
+                System.out.printf("{\"error\": \"%s\"}%n", escape(causes(error)));
             }
         }
         // The SDKs' own threads would keep the program alive.
         System.exit(0);
+    }
+
+    private static String causes(Throwable error) {
+        var cause = error.getCause();
+        return cause == null ? error.toString() : error + ": " + causes(cause);
     }
 
     private static String escape(String text) {

@@ -17,5 +17,12 @@ def serve(managed, default=None):
             token, expires_on = ways[way](resource, *client_id or [None])
             answer = {"token": token, "expires_on": int(expires_on)}
         except Exception as error:  # pylint: disable=broad-except
-            answer = {"error": f"{type(error).__name__}: {error}"}
+            answer = {"error": ": ".join(causes(error))}
         print(json.dumps(answer), flush=True)
+
+
+def causes(error):
+    """An error and what it comes from, as a traceback shows them."""
+    while error:
+        yield f"{type(error).__name__}: {error}"
+        error = error.__cause__ or error.__context__
