@@ -14,7 +14,7 @@ use crate::entra::{Client, ClientError};
 use crate::metrics::{Exchanges, Metrics};
 use crate::relay::Relay;
 use crate::server::serve;
-use crate::service::{Readiness, Scrapes, Sidecar};
+use crate::service::{Keys, Readiness, Scrapes, Sidecar};
 use crate::token::{SystemClock, Tokens};
 
 /// The sidecar with its ports open.
@@ -106,7 +106,7 @@ pub async fn bind(config: Config) -> Result<Bound, StartError> {
     let tokens = Tokens::new(Arc::clone(&client), SystemClock);
     let metrics = Arc::new(Metrics::new(&exchanges, tokens.clone()));
     let sidecar = Sidecar {
-        identities: config.identities,
+        keys: Keys::new(config.identities),
         metrics: Arc::clone(&metrics),
         readiness: Readiness::new(token_file),
         relay: Relay::new(config.imds, config.relay),

@@ -1,6 +1,5 @@
 //! Flags and environment variables. Every mistake is found before one is reported.
 
-use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
@@ -11,6 +10,7 @@ use std::time::Duration;
 use clap::{ArgAction, Parser};
 use contract::logging::{Format, Level};
 use contract::{metadata, variable};
+use hashbrown::HashMap;
 use thiserror::Error;
 
 use crate::entra::{Binding, Roots, Settings};

@@ -1,10 +1,10 @@
 //! What the sidecar answers: tokens, readiness, and IMDS behind it.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
+use hashbrown::HashMap;
 use http::{Request, Response, StatusCode};
 use http_body_util::Either;
 use hyper::body::Incoming;
@@ -21,7 +21,7 @@ use crate::token::{Clock, Exchange, Failure, FailureKind, Key, Source, Tokens};
 #[derive(Debug)]
 pub struct Sidecar<E, C> {
     /// Whose tokens are given.
-    pub identities: Identities,
+    pub keys: Keys,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// When it is ready.
@@ -41,6 +41,13 @@ pub struct Identities {
     pub by_id: HashMap<String, String>,
 }
 
+/// What queries ask for. An application sends the same few over and over, so they are remembered.
+#[derive(Debug)]
+pub struct Keys {
+    identities: Identities,
+    seen: RwLock<HashMap<Box<str>, Arc<Key>>>,
+}
+
 /// Whether `/readyz` says `ok`.
 #[derive(Debug)]
 pub struct Readiness {
@@ -56,30 +63,20 @@ pub struct Scrapes(pub Arc<Metrics>);
 impl<E: Exchange, C: Clock> Service for Sidecar<E, C> {
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
         let uri = request.uri();
-        let requests = &self.metrics.requests;
         let answer = match decide(request.method(), uri.path(), uri.query(), request.headers()) {
-            Decision::Token(token) => match self.identities.client_id(&token) {
-                Ok(client_id) => match self.tokens.peek(client_id, &token.resource) {
-                    Some(body) => {
-                        requests.memory.inc();
-                        debug!(client_id = %short(client_id), "served a token from memory");
-                        Answer::token(body)
-                    }
-                    None => {
-                        let key = Key {
-                            client_id: client_id.into(),
-                            resource: token.resource.into(),
-                        };
-                        self.token(key).await
-                    }
+            Decision::Token(query) => match self.keys.of(query) {
+                Ok(key) => match self.remembered(&key) {
+                    Some(answer) => answer,
+                    // What is seldom needed is kept out of each request's future.
+                    None => Box::pin(self.token(&key)).await,
                 },
                 Err(refusal) => self.refuse(&refusal),
             },
             Decision::Refuse(refusal) => self.refuse(&refusal),
             Decision::Relay if uri.path() == "/readyz" => self.readiness.answer(),
             Decision::Relay => {
-                requests.relayed.inc();
-                match self.relay.forward(request).await {
+                self.metrics.requests.relayed.inc();
+                match Box::pin(self.relay.forward(request)).await {
                     Ok(response) => return response.map(Either::Right),
                     Err(answer) => answer,
                 }
@@ -90,7 +87,14 @@ impl<E: Exchange, C: Clock> Service for Sidecar<E, C> {
 }
 
 impl<E: Exchange, C: Clock> Sidecar<E, C> {
-    async fn token(&self, key: Key) -> Answer {
+    fn remembered(&self, key: &Key) -> Option<Answer> {
+        let body = self.tokens.peek(key)?;
+        self.metrics.requests.memory.inc();
+        debug!(client_id = %short(&key.client_id), "served a token from memory");
+        Some(Answer::token(body))
+    }
+
+    async fn token(&self, key: &Key) -> Answer {
         let requests = &self.metrics.requests;
         match self.tokens.get(key).await {
             Ok(served) => {
@@ -130,6 +134,36 @@ impl Identities {
                 .map(String::as_str)
                 .ok_or(Refusal::UnknownIdentity { selector }),
         }
+    }
+}
+
+impl Keys {
+    /// No query seen yet.
+    pub fn new(identities: Identities) -> Self {
+        Self {
+            identities,
+            seen: RwLock::default(),
+        }
+    }
+
+    /// What a query asks for.
+    fn of(&self, query: &str) -> Result<Arc<Key>, Refusal> {
+        let seen = self.seen.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(key) = seen.get(query) {
+            return Ok(Arc::clone(key));
+        }
+        drop(seen);
+        let request = TokenRequest::parse(query)?;
+        let key = Arc::new(Key {
+            client_id: self.identities.client_id(&request)?.into(),
+            resource: request.resource.into(),
+        });
+        let mut seen = self.seen.write().unwrap_or_else(PoisonError::into_inner);
+        if seen.len() >= MAX_QUERIES {
+            seen.clear();
+        }
+        seen.insert(query.into(), Arc::clone(&key));
+        Ok(key)
     }
 }
 
@@ -188,3 +222,6 @@ fn failed(failure: &Failure) -> Answer {
     let seconds = retry_after.map(|wait| wait.as_secs_f64().ceil() as u64);
     Answer::error(status, &failure.error, &failure.description).retry_after(seconds)
 }
+
+/// How many queries are remembered.
+const MAX_QUERIES: usize = 1_000;

@@ -81,8 +81,9 @@ impl Issued {
     /// The body of the answer (IMDS R4): keys in order, all values strings. Rendered at most once
     /// a second.
     pub(super) fn body(&mut self, now: Now) -> Bytes {
-        let expires_in = self.left(now).as_secs();
-        let expires_on = self.expires_on(now);
+        let left = self.left(now);
+        let expires_in = left.as_secs();
+        let expires_on = self.expires_on(now, left);
         match &self.rendered {
             Some(rendered)
                 if rendered.expires_in == expires_in && rendered.expires_on == expires_on =>
@@ -103,9 +104,9 @@ impl Issued {
 
     /// The end of the life by the wall clock, which is the clock that applications compare it to.
     /// The same in every answer, unless the clock was set back meanwhile.
-    fn expires_on(&self, now: Now) -> u64 {
+    fn expires_on(&self, now: Now, left: Duration) -> u64 {
         let planned = self.granted_at.wall + self.lifetime;
-        let seen = now.wall + self.left(now);
+        let seen = now.wall + left;
         let expires_on = if planned.abs_diff(seen) > TOLERANCE {
             seen
         } else {

@@ -1,11 +1,10 @@
 //! The tokens in memory, each asked for once and replaced before it ends.
 
-use std::hash::{Hash, Hasher};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hashbrown::{Equivalent, HashMap};
+use hashbrown::HashMap;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 use tracing::{debug, info};
@@ -17,7 +16,7 @@ use crate::redact::short;
 
 /// Whose token for what. The resource is kept as it was spelled: Entra's audience, and what
 /// clients look tokens up by, differ with a slash.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Hash, PartialEq, Eq)]
 pub struct Key {
     /// The client id.
     pub client_id: Box<str>,
@@ -83,17 +82,13 @@ impl<E: Exchange, C: Clock> Tokens<E, C> {
     }
 
     /// The hot path: the answer for a token that is in memory and not due to be replaced.
-    pub fn peek(&self, client_id: &str, resource: &str) -> Option<Bytes> {
-        let key = KeyRef {
-            client_id,
-            resource,
-        };
+    pub fn peek(&self, key: &Key) -> Option<Bytes> {
         let entries = self
             .inner
             .entries
             .read()
             .unwrap_or_else(PoisonError::into_inner);
-        entries.get(&key)?.fresh(self.inner.clock.now())
+        entries.get(key)?.fresh(self.inner.clock.now())
     }
 
     /// The answer, from memory or from Entra.
@@ -103,7 +98,7 @@ impl<E: Exchange, C: Clock> Tokens<E, C> {
     ///
     /// # Errors
     /// There is no valid token and Entra gives none, or gave none a moment ago.
-    pub async fn get(&self, key: Key) -> Result<Served, Failure> {
+    pub async fn get(&self, key: &Key) -> Result<Served, Failure> {
         let entry = self.entry(key);
         match entry.plan(self.inner.clock.now()) {
             Plan::Serve {
@@ -191,13 +186,13 @@ impl<E: Exchange, C: Clock> Tokens<E, C> {
 
     /// The key's entry, made if it is new. The cache is bounded: the key that was not used for the
     /// longest time makes room.
-    fn entry(&self, key: Key) -> Arc<Entry> {
+    fn entry(&self, key: &Key) -> Arc<Entry> {
         let mut entries = self
             .inner
             .entries
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        if let Some(entry) = entries.get(&key) {
+        if let Some(entry) = entries.get(key) {
             return Arc::clone(entry);
         }
         if entries.len() >= MAX_KEYS {
@@ -207,7 +202,7 @@ impl<E: Exchange, C: Clock> Tokens<E, C> {
             }
         }
         let entry = Arc::new(Entry::new(key.clone(), self.inner.clock.now()));
-        entries.insert(key, Arc::clone(&entry));
+        entries.insert(key.clone(), Arc::clone(&entry));
         entry
     }
 
@@ -261,29 +256,6 @@ impl<E, C> Clone for Tokens<E, C> {
 impl<E: Exchange> Exchange for Arc<E> {
     fn exchange(&self, key: &Key) -> impl Future<Output = Result<Granted, Failure>> + Send {
         E::exchange(self, key)
-    }
-}
-
-impl Hash for Key {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        let key = KeyRef {
-            client_id: &self.client_id,
-            resource: &self.resource,
-        };
-        key.hash(state);
-    }
-}
-
-/// A key to look up without copying it.
-#[derive(Hash)]
-struct KeyRef<'a> {
-    client_id: &'a str,
-    resource: &'a str,
-}
-
-impl Equivalent<Key> for KeyRef<'_> {
-    fn equivalent(&self, key: &Key) -> bool {
-        *self.client_id == *key.client_id && *self.resource == *key.resource
     }
 }
 

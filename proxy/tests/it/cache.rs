@@ -114,7 +114,7 @@ impl Bench {
     }
 
     async fn get(&self, resource: &str) -> Result<(String, Source), Failure> {
-        let served = self.tokens.get(key(resource)).await?;
+        let served = self.tokens.get(&key(resource)).await?;
         let body: serde_json::Value = serde_json::from_slice(&served.body).unwrap();
         Ok((
             body["access_token"].as_str().unwrap().to_owned(),
@@ -123,7 +123,7 @@ impl Bench {
     }
 
     fn is_fresh(&self, resource: &str) -> bool {
-        self.tokens.peek("c", resource).is_some()
+        self.tokens.peek(&key(resource)).is_some()
     }
 }
 
@@ -146,7 +146,7 @@ async fn a_thousand_first_calls_make_one_exchange() {
     let bench = Bench::new();
     let calls = (0..1000).map(|_| {
         let tokens = bench.tokens.clone();
-        tokio::spawn(async move { tokens.get(key(A)).await.unwrap().body })
+        tokio::spawn(async move { tokens.get(&key(A)).await.unwrap().body })
     });
     let mut bodies = Vec::new();
     for call in calls.collect::<Vec<_>>() {
@@ -169,7 +169,7 @@ async fn a_hanging_key_delays_no_other() {
     });
     bench.get(B).await.unwrap();
     let tokens = bench.tokens.clone();
-    tokio::spawn(async move { tokens.get(key(A)).await });
+    tokio::spawn(async move { tokens.get(&key(A)).await });
     sleep(Duration::from_secs(1)).await;
     assert!(bench.is_fresh(B));
     assert_eq!(
