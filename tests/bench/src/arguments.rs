@@ -13,19 +13,13 @@ pub struct Arguments {
     pub task: Task,
 }
 
-/// The commands; the hidden ones are how the program calls itself.
+/// What can be measured.
 #[derive(Debug, Subcommand)]
 pub enum Task {
     /// Measure the proxy
     Proxy(Proxy),
     /// Measure the webhook, on a Kubernetes node
     Webhook(Webhook),
-    /// The bare server to compare the proxy with
-    #[command(hide = true)]
-    BareHttp(BareHttp),
-    /// The bare server to compare the webhook with
-    #[command(hide = true)]
-    BareHttps(BareHttps),
 }
 
 /// What `bench proxy` is told.
@@ -72,21 +66,10 @@ pub struct Turns {
     pub seconds: u32,
 }
 
-/// What `bench bare-http` is told.
-#[derive(Args, Debug)]
-pub struct BareHttp {
-    /// The port to listen on
-    #[arg(long)]
-    pub port: u16,
-
-    /// The file with the answer, from the status line to the body's last byte
-    #[arg(long)]
-    pub answer: PathBuf,
-}
-
-/// What `bench bare-https` is told.
-#[derive(Args, Debug)]
-pub struct BareHttps {
+/// The barest server that answers the bytes of a file, until it is ended.
+#[derive(Debug, Parser)]
+#[command(name = "bare", version)]
+pub struct Bare {
     /// The port to listen on
     #[arg(long)]
     pub port: u16,
@@ -95,7 +78,7 @@ pub struct BareHttps {
     #[arg(long)]
     pub answer: PathBuf,
 
-    /// The directory with tls.crt and tls.key
+    /// Answer over TLS, with tls.crt and tls.key of this directory
     #[arg(long)]
-    pub certificates: PathBuf,
+    pub certificates: Option<PathBuf>,
 }

@@ -20,20 +20,28 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-use crate::arguments::{BareHttp, BareHttps};
+use crate::arguments::Bare;
 use crate::certificate;
 
-/// Answers every request with the answer of a file, over plain HTTP, until it is ended.
+/// Serves until it is ended: over plain HTTP as hyper does at its barest, over TLS as axum and rustls
+/// do, reading requests to their ends.
 ///
 /// # Errors
-/// When the file holds no answer, or the port is taken.
-pub fn http(arguments: &BareHttp) -> Result<()> {
+/// When a file does not hold what it should, or the port is taken.
+pub fn serve(arguments: &Bare) -> Result<()> {
     let answer = FixedAnswer::read(&arguments.answer)?;
+    match &arguments.certificates {
+        None => http(arguments.port, answer),
+        Some(directory) => https(arguments.port, answer, directory),
+    }
+}
+
+fn http(port: u16, answer: FixedAnswer) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, arguments.port)).await?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         loop {
             let (stream, _) = listener.accept().await?;
             stream.set_nodelay(true)?;
@@ -46,21 +54,15 @@ pub fn http(arguments: &BareHttp) -> Result<()> {
     })
 }
 
-/// Reads every request to its end and answers it with the answer of a file, over TLS, until it is
-/// ended.
-///
-/// # Errors
-/// When a file does not hold what it should, or the port is taken.
-pub fn https(arguments: &BareHttps) -> Result<()> {
-    let answer = FixedAnswer::read(&arguments.answer)?;
-    let file = |name| fs::read(arguments.certificates.join(name)).context(name);
+fn https(port: u16, answer: FixedAnswer, certificates: &Path) -> Result<()> {
+    let file = |name| fs::read(certificates.join(name)).context(name);
     let acceptor = TlsAcceptor::from(certificate::server(&file("tls.crt")?, &file("tls.key")?)?);
     let router = Router::new().fallback(move |_: Bytes| ready(answer.response::<Body>()));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, arguments.port)).await?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         loop {
             let (stream, _) = listener.accept().await?;
             stream.set_nodelay(true)?;

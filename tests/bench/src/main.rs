@@ -5,14 +5,12 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use bench::arguments::{Arguments, Task};
-use bench::{bare, proxy, webhook};
+use bench::{proxy, webhook};
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
         Task::Proxy(arguments) => proxy::run(&arguments),
         Task::Webhook(arguments) => webhook::run(&arguments),
-        Task::BareHttp(arguments) => bare::http(&arguments),
-        Task::BareHttps(arguments) => bare::https(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

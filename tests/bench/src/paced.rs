@@ -1,6 +1,7 @@
 //! Latency at a constant rate. The schedule does not wait for the server: a request's latency counts
 //! from when it was due, so that a stall is seen by every request that it delays.
 
+use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
 
@@ -23,26 +24,32 @@ pub struct Schedule<'a> {
 }
 
 /// Follows the schedule over these streams, which must not block, and returns each request's
-/// latency. A request that is due while every connection is busy waits for one; its wait counts.
+/// latency. Each stream is taken when its first request is due; then they take turns. A request that
+/// is due while every connection is busy waits for one; its wait counts.
 ///
 /// It never sleeps, so that its own wake-ups are not measured: it keeps one core busy.
 ///
 /// # Errors
 /// When a connection fails, an answer is not 200, or the server falls behind by a minute.
 pub fn latencies<S: Read + Write>(
-    streams: Vec<S>,
+    streams: impl IntoIterator<Item = Result<S>>,
     schedule: Schedule<'_>,
 ) -> Result<Vec<Duration>> {
-    let mut idle: Vec<Connection<S>> = streams.into_iter().map(Connection::new).collect();
-    let mut busy = Vec::with_capacity(idle.len());
+    let mut streams = streams.into_iter();
+    let mut idle = VecDeque::new();
+    let mut busy = Vec::new();
     let mut latencies = Vec::new();
     let start = Instant::now();
     let patience = schedule.interval * schedule.count + PATIENCE;
     let mut sent = 0;
     while sent < schedule.count || !busy.is_empty() {
         while sent < schedule.count && start.elapsed() >= schedule.interval * sent {
-            let Some(mut connection) = idle.pop() else {
-                break;
+            let mut connection = match streams.next() {
+                Some(stream) => Connection::new(stream?),
+                None => match idle.pop_front() {
+                    Some(connection) => connection,
+                    None => break,
+                },
             };
             connection.due = start + schedule.interval * sent;
             connection.send(schedule.request)?;
@@ -53,7 +60,7 @@ pub fn latencies<S: Read + Write>(
             match connection.receive()? {
                 Some(latency) => {
                     latencies.push(latency);
-                    idle.insert(0, connection);
+                    idle.push_back(connection);
                 }
                 None => busy.push(connection),
             }
@@ -149,7 +156,7 @@ mod tests {
             interval,
             count: 100,
         };
-        let latencies = latencies(vec![server_that_stalls_once()], schedule).unwrap();
+        let latencies = latencies([Ok(server_that_stalls_once())], schedule).unwrap();
         assert_eq!(latencies.len(), 100);
         let shortest = latencies.iter().min().unwrap();
         assert!(*shortest >= STALL - interval * 100, "{shortest:?}");

@@ -44,6 +44,18 @@ impl Server {
         vec!["sh".to_owned(), "-c".to_owned(), format!("exec {command}")]
     }
 
+    /// The command line of the bare server with the answer of a file: it is beside this program.
+    ///
+    /// # Errors
+    /// When the path of this program is not known, or no text.
+    pub fn bare(answer: &str) -> Result<Vec<String>> {
+        let program = std::env::current_exe()?.with_file_name("bare");
+        let program = program.to_str().context("this program's path is no text")?;
+        Ok([program, "--port={port}", "--answer", answer]
+            .map(str::to_owned)
+            .to_vec())
+    }
+
     /// Starts it on the server's core.
     ///
     /// # Errors

@@ -6,8 +6,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use contract::variable;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConnection, StreamOwned};
 
 use crate::arguments::{self, Turns};
+use crate::certificate;
 use crate::client::{self, Answer};
 use crate::cores::Cores;
 use crate::distance::Distance;
@@ -24,6 +27,9 @@ const PEER: &str = "peer";
 const TARGET: &str = "/metadata/identity/oauth2/token\
     ?api-version=2018-02-01&resource=https%3A%2F%2Fmanagement.azure.com%2F";
 const METADATA: &str = "Metadata: true";
+
+/// Where Entra listens.
+const HTTPS: u16 = 443;
 
 /// How often a start is measured, and how often a first token.
 const STARTS: u32 = 20;
@@ -51,7 +57,7 @@ pub fn run(arguments: &arguments::Proxy) -> Result<()> {
     let cores = Cores::split()?;
     let scratch = Scratch::new()?;
     let entra = Entra::start()?;
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 443)).context(
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, HTTPS)).context(
         "cannot stand in for Entra on port 443 (tests/bench/run makes a network for it)",
     )?;
     let distance = Distance::between(listener, entra.address)?;
@@ -148,13 +154,9 @@ impl Bench {
             .start(proxy)?
             .answer(|| proxy.ask(&token_request("")))?
             .bytes;
-        let bench = std::env::current_exe()?;
-        let bench = bench.to_str().context("this program's path is no text")?;
         let file = self.scratch.write("answer", &answer)?;
         let mut server = self.server(BARE, 8001)?;
-        server.command = [bench, "bare-http", "--port={port}", "--answer", &file]
-            .map(str::to_owned)
-            .to_vec();
+        server.command = Server::bare(&file)?;
         let same = self
             .start(&server)?
             .answer(|| server.ask(&token_request("")))?
@@ -204,7 +206,7 @@ impl Bench {
             &running,
             turns,
             &request,
-            |server| streams(server, PACED_CONNECTIONS),
+            |server| streams(server, PACED_CONNECTIONS).collect(),
         )?);
         let mut after = Row::new(
             "resident memory after a million requests over 64 connections, MiB",
@@ -241,6 +243,7 @@ impl Bench {
         let mut row = Row::new("first token, Entra 50 ms away, ms", Goal::AtMost(55.0));
         self.distance.set(ROUND_TRIP);
         for _ in 0..FIRST_TOKENS {
+            row.add(BARE, self.round_trip()?);
             for server in servers {
                 let running = self.start(server)?;
                 let asked = Instant::now();
@@ -249,6 +252,19 @@ impl Bench {
             }
         }
         Ok(row)
+    }
+
+    /// One round trip to the token endpoint over a connection that is there already, in ms.
+    fn round_trip(&self) -> Result<f64> {
+        let tls = certificate::client(self.entra.ca.as_bytes())?;
+        let session = ClientConnection::new(tls, ServerName::try_from(entra::NAME)?)?;
+        let socket = process::connect((Ipv4Addr::LOCALHOST, HTTPS).into())?;
+        let mut stream = StreamOwned::new(session, socket);
+        let request = client::post("/oauth2/v2.0/token", b"");
+        client::ask(&mut stream, &request)?;
+        let asked = Instant::now();
+        client::ask(&mut stream, &request)?;
+        Ok(milliseconds(asked.elapsed()))
     }
 
     fn first_calls(&self, servers: &[Server]) -> Result<Row> {
@@ -269,7 +285,7 @@ impl Bench {
                 interval: Duration::ZERO,
                 count: FIRST_CALLS,
             };
-            paced::latencies(streams(server, FIRST_CALLS)?, schedule)
+            paced::latencies(streams(server, FIRST_CALLS), schedule)
                 .with_context(|| format!("{} fails at the first calls", server.name))?;
             row.add(server.name, (self.entra.exchanges() - before) as f64);
         }
@@ -278,15 +294,13 @@ impl Bench {
     }
 }
 
-/// Connections that do not block.
-fn streams(server: &Server, count: u32) -> Result<Vec<TcpStream>> {
-    (0..count)
-        .map(|_| {
-            let stream = process::connect(server.address())?;
-            stream.set_nonblocking(true)?;
-            Ok(stream)
-        })
-        .collect()
+/// Connections that do not block, opened one by one as they are taken.
+fn streams(server: &Server, count: u32) -> impl Iterator<Item = Result<TcpStream>> {
+    (0..count).map(|_| {
+        let stream = process::connect(server.address())?;
+        stream.set_nonblocking(true)?;
+        Ok(stream)
+    })
 }
 
 fn token_request(headers: &str) -> Vec<u8> {

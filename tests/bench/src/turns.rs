@@ -98,7 +98,7 @@ pub fn latency<S: Read + Write>(
                 "{what}: {}, {RATE} requests/s, round {round}",
                 server.name
             ));
-            let latencies = paced::latencies(connect(server)?, schedule)
+            let latencies = paced::latencies(connect(server)?.into_iter().map(Ok), schedule)
                 .with_context(|| format!("{} fails at a constant rate", server.name))?;
             let p99 = paced::p99(latencies).context("no request was sent")?;
             row.add(server.name, milliseconds(p99));

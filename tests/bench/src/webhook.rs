@@ -227,20 +227,11 @@ impl UnderLoad<'_> {
         let answer = webhook.answer(|| ask(webhook.server(), &self.tls, request))?;
         let file = self.scratch.write("answer", answer.bytes)?;
         let mut server = server(self.scratch, BARE, 9544, 0)?;
-        let bench = std::env::current_exe()?;
-        let bench = bench.to_str().context("this program's path is no text")?;
+        server.command = Server::bare(&file)?;
         let certificates = self.scratch.directory()?;
-        server.command = [
-            bench,
-            "bare-https",
-            "--port={port}",
-            "--answer",
-            &file,
-            "--certificates",
-            certificates,
-        ]
-        .map(str::to_owned)
-        .to_vec();
+        server
+            .command
+            .extend(["--certificates", certificates].map(str::to_owned));
         Ok(server)
     }
 
