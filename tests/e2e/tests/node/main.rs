@@ -1,6 +1,7 @@
 //! The product on the test node, as its users meet it.
 
 mod adds_only;
+mod clients;
 mod imds;
 mod manual_form;
 mod python;

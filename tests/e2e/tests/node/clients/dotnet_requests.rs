@@ -1,0 +1,126 @@
+//! The requests of the .NET libraries that cannot be had here, byte for byte as their sources make
+//! them, and what those libraries need in the answers.
+
+use e2e::kubectl_with_input;
+use serde_json::Value;
+
+use super::assert_is_for;
+use super::pod::{BARE, Examined, NAME};
+
+const TOKEN: &str = "/metadata/identity/oauth2/token";
+
+#[tokio::test]
+async fn app_authentication_until_1_4() {
+    let pod = pod().await;
+    // Any answer will do, within two seconds.
+    let probe = send(&pod, TOKEN, "").await;
+    assert_eq!(probe.status, 400, "{}", probe.body);
+    gets_a_token(&pod, "2018-02-01", "Metadata: true\r\n").await;
+}
+
+#[tokio::test]
+async fn app_authentication_since_1_5() {
+    let pod = pod().await;
+    // The node's own IMDS answers this one.
+    let instance = "/metadata/instance?api-version=2020-06-01";
+    let probe = send(&pod, instance, "Metadata: true\r\n").await;
+    assert_eq!(probe.status, 200, "{}", probe.body);
+    gets_a_token(&pod, "2019-11-01", "Metadata: true\r\n").await;
+}
+
+#[tokio::test]
+async fn azure_identity_since_1_11_in_a_chain() {
+    let pod = pod().await;
+    // All of the real request but the header. A token here would be taken for the answer.
+    let target = format!("{TOKEN}?api-version=2018-02-01&resource=https%3A%2F%2Fvault.azure.net");
+    let probe = send(&pod, &target, AZURE_CORE).await;
+    assert_eq!(probe.status, 400, "{}", probe.body);
+    assert!(
+        !probe.body.is_empty(),
+        "an empty body means that there is no IMDS"
+    );
+    assert!(!probe.body.contains("Identity not found"), "{}", probe.body);
+    assert_eq!(pod.served().await.entra, 0, "a probe costs no exchange");
+}
+
+#[tokio::test]
+async fn msal_since_4_81() {
+    let pod = pod().await;
+    let id = "x-ms-client-request-id: 6d3b2a5e-94d1-4d1e-8f0c-0f6f0c7b8a11\r\n";
+    let probe = send(&pod, &format!("{TOKEN}?api-version=2018-02-01"), id).await;
+    assert_eq!(
+        probe.status, 400,
+        "any other status means that there is no IMDS"
+    );
+    // The mTLS endpoints concern the node's identity. 404 sends MSAL back to the plain ones.
+    let platform = "/metadata/identity/getplatformmetadata?cred-api-version=2.0";
+    for headers in [id, &format!("Metadata: true\r\n{id}")] {
+        let answer = send(&pod, platform, headers).await;
+        assert_eq!(answer.status, 404, "{}", answer.body);
+    }
+    let headers =
+        format!("Metadata: true\r\nx-client-SKU: MSAL.NetCore\r\nx-client-Ver: 4.81.0.0\r\n{id}");
+    let body = gets_a_token(&pod, "2018-02-01", &headers).await;
+    // Both are read into one field: the later one stays, and must be the absolute one.
+    let (first, last) = (body.find("\"expires_in\""), body.find("\"expires_on\""));
+    assert!(first.is_some() && first < last, "{body}");
+}
+
+const AZURE_CORE: &str = "x-ms-client-request-id: 6d3b2a5e-94d1-4d1e-8f0c-0f6f0c7b8a11\r\n\
+    x-ms-return-client-request-id: true\r\n\
+    User-Agent: azsdk-net-Identity/1.11.0 (.NET 8.0.4; Debian GNU/Linux 12 (bookworm))\r\n";
+
+/// The token request with its resource unescaped, as AppAuthentication writes it.
+async fn gets_a_token(pod: &Examined, version: &str, headers: &str) -> String {
+    let resource = "https://vault.azure.net";
+    let target = format!("{TOKEN}?resource={resource}&api-version={version}");
+    let answer = send(pod, &target, headers).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let body: Value = serde_json::from_str(&answer.body).expect("the answer is JSON");
+    for field in ["access_token", "expires_on", "resource", "token_type"] {
+        assert!(body[field].is_string(), "{field} is no string");
+    }
+    let token = body["access_token"].as_str().unwrap_or_default();
+    assert_is_for(token, &pod.identity.client_id, resource);
+    answer.body
+}
+
+struct Received {
+    status: u16,
+    body: String,
+}
+
+/// Sends a GET from the pod, and gives the answer.
+async fn send(pod: &Examined, target: &str, headers: &str) -> Received {
+    const SEND: &str = "import http.client, socket, sys\n\
+        connection = socket.create_connection(('169.254.169.254', 80))\n\
+        connection.sendall(sys.stdin.buffer.read())\n\
+        answer = http.client.HTTPResponse(connection)\n\
+        answer.begin()\n\
+        print(answer.status, answer.read().decode(), end='')";
+    let request = format!("GET {target} HTTP/1.1\r\nHost: 169.254.169.254\r\n{headers}\r\n");
+    let namespace = pod.namespace.name();
+    let args = [
+        "exec",
+        "-i",
+        "-n",
+        namespace,
+        NAME,
+        "-c",
+        BARE,
+        "--",
+        "/usr/bin/python3",
+        "-c",
+        SEND,
+    ];
+    let printed = kubectl_with_input(&args, &request).await;
+    let (status, body) = printed.split_once(' ').expect("a status and a body");
+    Received {
+        status: status.parse().expect("a status is a number"),
+        body: body.to_owned(),
+    }
+}
+
+async fn pod() -> Examined {
+    Examined::start("python-msal-1.39.0").await
+}

@@ -1,0 +1,137 @@
+//! The table of clients in `docs/compatibility.md`: each test compares its row, or writes it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::sync::Mutex;
+
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/compatibility.md");
+const BEGIN: &str = "<!-- The rows below are written by: UPDATE_DOCS=1 make e2e ARGS=clients -->";
+const END: &str = "<!-- The rows above are written by the test. -->";
+const HEAD: &str = "| SDK | probes at the first call | the second call | finds IMDS by itself | \
+    shows Entra's error | Entra is down | with Workload ID's variables |\n|---|---|---|---|---|---|---|";
+
+/// What a client was seen to do.
+pub struct Cells {
+    /// Probes with the first token.
+    pub probes_first: u64,
+    /// Requests for a token that it has had already.
+    pub second_call: u64,
+    /// Probes when it looks for IMDS by itself, if it does.
+    pub probes_default: Option<u64>,
+    /// An error holds Entra's text.
+    pub shows_text: bool,
+    /// It asks again when the proxy says that Entra is unavailable.
+    pub asks_again: bool,
+    /// Where it gets tokens in a container with the variables.
+    pub way: Way,
+}
+
+/// Where a client gets its tokens.
+pub enum Way {
+    /// From the proxy.
+    Proxy,
+    /// From Entra, with the pod's own token.
+    Entra,
+    /// Unknown: Java's store of certificates and .NET's TLS are not set up for the test CA.
+    NotTried,
+}
+
+/// Compares a client's row with the page's, or writes it when `UPDATE_DOCS` is set.
+pub fn check(title: &str, cells: &Cells) {
+    let row = row(title, cells);
+    // Tests run side by side.
+    static PAGE_IN_USE: Mutex<()> = Mutex::new(());
+    let _guard = PAGE_IN_USE.lock();
+    let page = Page::read();
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        page.with(title, row).write();
+    } else {
+        assert_eq!(
+            page.rows.get(title),
+            Some(&row),
+            "docs/compatibility.md is out of date: UPDATE_DOCS=1 make e2e ARGS=clients"
+        );
+    }
+}
+
+/// The page has a row for each of these clients, and no other.
+pub fn check_titles(titles: &[&str]) {
+    let rows = Page::read().rows;
+    let found: Vec<_> = rows.keys().map(String::as_str).collect();
+    let mut wanted = titles.to_vec();
+    wanted.sort_unstable();
+    if std::env::var_os("UPDATE_DOCS").is_none() {
+        assert_eq!(
+            found, wanted,
+            "docs/compatibility.md has other clients than the tests"
+        );
+    }
+}
+
+fn row(title: &str, cells: &Cells) -> String {
+    let second_call = match cells.second_call {
+        0 => "remembered".to_owned(),
+        requests => format!("{requests} request"),
+    };
+    let probes_default = match cells.probes_default {
+        None => "no".to_owned(),
+        Some(0) => "yes, no request".to_owned(),
+        Some(1) => "yes, 1 probe".to_owned(),
+        Some(probes) => format!("yes, {probes} probes"),
+    };
+    let asks_again = if cells.asks_again {
+        "asks again"
+    } else {
+        "shows the error"
+    };
+    let way = match cells.way {
+        Way::Proxy => "asks the proxy",
+        Way::Entra => "asks Entra itself",
+        Way::NotTried => "not tried",
+    };
+    let shows_text = if cells.shows_text { "yes" } else { "no" };
+    let probes = cells.probes_first;
+    format!(
+        "| {title} | {probes} | {second_call} | {probes_default} | {shows_text} | {asks_again} | {way} |"
+    )
+}
+
+/// The page, with the table taken apart.
+struct Page {
+    before: String,
+    rows: BTreeMap<String, String>,
+    after: String,
+}
+
+impl Page {
+    fn read() -> Self {
+        let text = fs::read_to_string(PAGE).expect("docs/compatibility.md can be read");
+        let (before, rest) = text
+            .split_once(BEGIN)
+            .expect("the page has the table's beginning");
+        let (table, after) = rest.split_once(END).expect("the page has the table's end");
+        let rows = table.lines().filter(|line| line.starts_with("| ")).skip(1);
+        let titled = rows.filter_map(|row| Some((row.split(" | ").next()?.get(2..)?, row)));
+        Self {
+            before: before.to_owned(),
+            rows: titled
+                .map(|(title, row)| (title.to_owned(), row.to_owned()))
+                .collect(),
+            after: after.to_owned(),
+        }
+    }
+
+    fn with(mut self, title: &str, row: String) -> Self {
+        self.rows.insert(title.to_owned(), row);
+        self
+    }
+
+    fn write(&self) {
+        let rows: String = self.rows.values().map(|row| format!("{row}\n")).collect();
+        let text = format!(
+            "{}{BEGIN}\n\n{HEAD}\n{rows}\n{END}{}",
+            self.before, self.after
+        );
+        fs::write(PAGE, text).expect("docs/compatibility.md can be written");
+    }
+}
