@@ -32,7 +32,7 @@ pub enum Way {
     Proxy,
     /// From Entra, with the pod's own token.
     Entra,
-    /// Unknown: Java's store of certificates and .NET's TLS are not set up for the test CA.
+    /// Not tried: the test CA is not set up for its runtime, or the emulated Entra not for its request.
     NotTried,
 }
 
