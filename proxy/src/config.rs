@@ -147,7 +147,7 @@ struct Args {
     /// File with the projected service account token; read for every exchange
     #[arg(long, env = variable::FEDERATED_TOKEN_FILE, value_name = "FILE")]
     federated_token_file: Option<String>,
-    /// Entra authority, such as https://login.microsoftonline.com/
+    /// Entra authority, an https URL; the public cloud is at login.microsoftonline.com
     #[arg(long, env = variable::AUTHORITY_HOST, value_name = "URL")]
     authority_host: Option<String>,
     /// Client ids for requests by object id or resource id: ID=CLIENT_ID, several split by ; or ,
