@@ -1,6 +1,6 @@
 //! What to add to a pod: plain values in, a patch or a refusal out. No I/O and no clock.
 //!
-//! The webhook only adds. It reads the few fields in [`pod`], writes nothing of them back, and a
+//! The webhook only adds. It reads the few fields in `pod`, writes nothing of them back, and a
 //! second run over its own result adds nothing. The one thing that it replaces is an identity that
 //! it injected itself, when another webhook changed the service account in between (azwi#1475).
 
