@@ -6,11 +6,12 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::TcpListener;
 use std::os::fd::AsRawFd;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
+use std::sync::{Arc, LazyLock};
 use std::thread;
 
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::socket::{Shutdown, shutdown};
 use nix::unistd::{Uid, gettid, setfsuid};
@@ -49,6 +50,18 @@ pub(crate) fn in_pod_with_own_users(test: impl FnOnce(&Pod) + Send) {
         setns(network, CloneFlags::CLONE_NEWNET).unwrap();
         test(&Pod::connect(Network::V4, Some(holder.0.id())));
     });
+}
+
+/// The program under test as a path that every user can run, wherever the checkout is: an open file
+/// needs no rights on the folders above it.
+fn program() -> String {
+    static PROGRAM: LazyLock<File> = LazyLock::new(|| {
+        let file = File::open(env!("CARGO_BIN_EXE_proxy-init")).unwrap();
+        // Not closed by exec.
+        fcntl(&file, FcntlArg::F_SETFD(FdFlag::empty())).unwrap();
+        file
+    });
+    format!("/proc/self/fd/{}", PROGRAM.as_raw_fd())
 }
 
 impl Pod {
@@ -105,7 +118,7 @@ impl Pod {
         let mut command = self.command("setpriv");
         command
             .args([&bounding, "--inh-caps=-all", "--no-new-privs"])
-            .arg(env!("CARGO_BIN_EXE_proxy-init"));
+            .arg(program());
         command
     }
 
