@@ -63,11 +63,11 @@ impl Server {
     pub fn start(&self, cores: &Cores) -> Result<Running<'_>> {
         let log = File::create(&self.log)
             .with_context(|| format!("cannot write {}", self.log.display()))?;
-        let port = self.port.to_string();
-        let mut words = self
-            .command
-            .iter()
-            .map(|word| word.replace("{port}", &port));
+        let (port, health_port) = (self.port.to_string(), self.health_port.to_string());
+        let mut words = self.command.iter().map(|word| {
+            word.replace("{port}", &port)
+                .replace("{health-port}", &health_port)
+        });
         let program = words.next().context("a server needs a command line")?;
         let mut command = Command::new(&program);
         command
