@@ -34,10 +34,8 @@ pub fn load(
         .context("cannot start wrk (apt-get install wrk)")?;
     let text = String::from_utf8_lossy(&output.stdout);
     if !output.status.success() {
-        bail!(
-            "wrk failed: {text}{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        let errors = String::from_utf8_lossy(&output.stderr);
+        bail!("wrk ended with {}: {text}{errors}", output.status);
     }
     parse(&text)
 }
