@@ -20,6 +20,10 @@ pub const SKIP_CONTAINERS: &str = "azure.workload.identity/skip-containers";
 /// On the pod: `"true"` injects proxy-init and the proxy, `"false"` does not.
 pub const INJECT_PROXY_SIDECAR: &str = "azure.workload.identity/inject-proxy-sidecar";
 
+/// On the pod, beside [`INJECT_PROXY_SIDECAR`]: `redirect` or `environment`, how applications find
+/// the proxy. Not known to the peer.
+pub const PROXY_MODE: &str = "azure.workload.identity/proxy-mode";
+
 /// On the pod: the proxy's port.
 pub const PROXY_SIDECAR_PORT: &str = "azure.workload.identity/proxy-sidecar-port";
 

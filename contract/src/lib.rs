@@ -4,6 +4,7 @@
 //! Names and values are those of Azure/azure-workload-identity 1.6 unless a comment says otherwise.
 
 pub mod annotation;
+pub mod app_service;
 pub mod container;
 pub mod flags;
 pub mod label;

@@ -17,6 +17,14 @@ pub const CA_DATA: &str = "AZWI_CA_DATA";
 /// gives tokens of when a request names an identity by such an id. Not known to the peer.
 pub const IDENTITY_MAP: &str = "AZWI_IDENTITY_MAP";
 
+/// The secret that requests to the proxy's App Service endpoint must carry; without it there is no
+/// such endpoint. Not known to the peer.
+pub const IDENTITY_HEADER: &str = "AZWI_IDENTITY_HEADER";
+
+/// Whether the proxy answers as IMDS does: `on`, or `off` where others than the pod reach its port.
+/// Not known to the peer.
+pub const IMDS: &str = "AZWI_IMDS";
+
 /// What the proxy relays to the real IMDS: `allow`, `deny` or path prefixes. Not known to the peer.
 pub const RELAY: &str = "AZWI_RELAY";
 

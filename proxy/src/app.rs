@@ -106,6 +106,8 @@ pub async fn bind(config: Config) -> Result<Bound, StartError> {
     let tokens = Tokens::new(Arc::clone(&client), SystemClock);
     let metrics = Arc::new(Metrics::new(&exchanges, tokens.clone()));
     let sidecar = Sidecar {
+        app_service: config.app_service,
+        imds: config.imds_is_on,
         keys: Keys::new(config.identities),
         metrics: Arc::clone(&metrics),
         readiness: Readiness::new(token_file),

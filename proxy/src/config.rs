@@ -8,11 +8,13 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{ArgAction, Parser};
+use contract::app_service::MIN_SECRET_LENGTH;
 use contract::logging::{Format, Level};
 use contract::{metadata, variable};
 use hashbrown::HashMap;
 use thiserror::Error;
 
+use crate::app_service::Secret;
 use crate::entra::{Binding, Roots, Settings};
 use crate::imds::is_guid;
 use crate::relay::Policy;
@@ -35,6 +37,8 @@ pub enum Command {
 /// The sidecar's configuration, checked.
 #[derive(Debug)]
 pub struct Config {
+    /// The secret of App Service's endpoint; there is none without.
+    pub app_service: Option<Secret>,
     /// Identity bindings, if they are used.
     pub binding: Option<Binding>,
     /// The tenant, its authority and the token file.
@@ -43,6 +47,8 @@ pub struct Config {
     pub identities: Identities,
     /// The address of the real IMDS.
     pub imds: SocketAddr,
+    /// Whether IMDS is answered for, and relayed to.
+    pub imds_is_on: bool,
     /// How log lines look.
     pub log_format: Format,
     /// Which log lines there are.
@@ -153,6 +159,10 @@ struct Args {
     /// Client ids for requests by object id or resource id: ID=CLIENT_ID, several split by ; or ,
     #[arg(long, env = variable::IDENTITY_MAP, value_name = "MAP", default_value = "")]
     identity_map: String,
+    /// Whether to answer as IMDS does: on, or off where others than the pod reach the port (pods
+    /// on the node's network); App Service's endpoint asks for a secret and is then the only one
+    #[arg(long, env = variable::IMDS, value_name = "ON|OFF", default_value = "on")]
+    imds: String,
     /// What is relayed to the real IMDS: allow, deny, or path prefixes split by commas. Paths
     /// under /metadata/identity never are
     #[arg(
@@ -185,6 +195,9 @@ struct Args {
         default_value = "linger"
     )]
     shutdown: String,
+    /// The secret that requests to App Service's endpoint must carry
+    #[arg(long, env = variable::IDENTITY_HEADER, hide = true)]
+    identity_header: Option<Secret>,
     /// Certificate authorities besides the built-in ones, in PEM form
     #[arg(long, env = variable::CA_DATA, value_name = "PEM", hide = true)]
     ca_data: Option<String>,
@@ -239,6 +252,14 @@ impl Args {
         let entra = self.entra(mistakes);
         let default = mistakes.client_id(self.client_id.as_deref());
         let by_id = mistakes.identity_map(&self.identity_map);
+        let app_service = mistakes.secret(self.identity_header.as_ref());
+        let imds_is_on = mistakes.switch("--imds", &self.imds);
+        if imds_is_on == Some(false) && app_service.is_none() {
+            mistakes.add(format!(
+                "--imds=off leaves nothing to answer: set {} too",
+                variable::IDENTITY_HEADER
+            ));
+        }
         let relay = mistakes.read("--relay", &self.relay);
         let imds_ip = mistakes.read::<IpAddr>("--metadata-ip", &self.metadata_ip);
         let imds_port = mistakes.port("--metadata-port", unless_service(&self.metadata_port));
@@ -256,10 +277,12 @@ impl Args {
             mistakes.add(format!("--proxy-port and --metrics-port are both {port}"));
         }
         Some(Config {
+            app_service,
             binding: binding?,
             entra: entra?,
             identities: Identities { default, by_id },
             imds: SocketAddr::new(imds_ip?, imds_port?),
+            imds_is_on: imds_is_on?,
             log_format: log_format?,
             log_level: log_level?,
             metrics_port: Some(metrics_port).filter(|port| *port != 0),
@@ -342,6 +365,29 @@ impl Mistakes {
             self.add(format!("{flag}={text}: a port is a number from 1 to 65535"));
         }
         port
+    }
+
+    fn switch(&mut self, flag: &str, text: &str) -> Option<bool> {
+        match text.trim() {
+            "on" => Some(true),
+            "off" => Some(false),
+            _ => {
+                self.add(format!("{flag}={text}: it must be on or off"));
+                None
+            }
+        }
+    }
+
+    /// The value is not repeated: it may be a secret that is merely too short.
+    fn secret(&mut self, secret: Option<&Secret>) -> Option<Secret> {
+        let secret = secret.filter(|secret| !secret.is_empty())?;
+        if !secret.is_usable() {
+            self.add(format!(
+                "{} must have at least {MIN_SECRET_LENGTH} printable ASCII characters and no space",
+                variable::IDENTITY_HEADER
+            ));
+        }
+        Some(secret.clone())
     }
 
     fn required<'a>(
@@ -533,6 +579,24 @@ mod tests {
             Some(GUID)
         );
         assert_eq!(by_id.get("ab").map(String::as_str), Some(GUID));
+    }
+
+    #[test]
+    fn something_must_be_answered_and_a_secret_must_be_one() {
+        assert!(
+            mistakes(&["--imds=off"])
+                .concat()
+                .contains("AZWI_IDENTITY_HEADER")
+        );
+        assert!(mistakes(&["--imds=no"]).concat().contains("--imds=no"));
+        let told = mistakes(&["--identity-header=too-short"]).concat();
+        assert!(
+            told.contains("AZWI_IDENTITY_HEADER") && !told.contains("too-short"),
+            "{told}"
+        );
+        let secret = format!("--identity-header={}", "x".repeat(MIN_SECRET_LENGTH));
+        assert!(!config(&[&secret, "--imds=off"]).imds_is_on);
+        assert!(config(&["--identity-header="]).app_service.is_none());
     }
 
     #[test]

@@ -10,6 +10,7 @@ use http_body_util::Either;
 use hyper::body::Incoming;
 use tracing::{debug, info};
 
+use crate::app_service::{self, Secret};
 use crate::imds::{Answer, Decision, Identity, Refusal, TokenRequest, decide};
 use crate::metrics::Metrics;
 use crate::redact::short;
@@ -20,6 +21,10 @@ use crate::token::{Clock, Exchange, Failure, FailureKind, Key, Source, Tokens};
 /// The sidecar's service.
 #[derive(Debug)]
 pub struct Sidecar<E, C> {
+    /// The secret of App Service's endpoint, if there is one.
+    pub app_service: Option<Secret>,
+    /// Whether IMDS is answered for, and relayed to.
+    pub imds: bool,
     /// Whose tokens are given.
     pub keys: Keys,
     /// Counters.
@@ -63,17 +68,20 @@ pub struct Scrapes(pub Arc<Metrics>);
 impl<E: Exchange, C: Clock> Service for Sidecar<E, C> {
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
         let uri = request.uri();
+        if let Some(secret) = &self.app_service
+            && uri.path() == contract::app_service::PATH
+        {
+            let answer = Box::pin(self.app_service(secret, &request)).await;
+            return answer.into_response().map(Either::Left);
+        }
+        if !self.imds && uri.path() != READY {
+            let answer = self.refuse(&Refusal::NoImds);
+            return answer.into_response().map(Either::Left);
+        }
         let answer = match decide(request.method(), uri.path(), uri.query(), request.headers()) {
-            Decision::Token(query) => match self.keys.of(query) {
-                Ok(key) => match self.remembered(&key) {
-                    Some(answer) => answer,
-                    // What is seldom needed is kept out of each request's future.
-                    None => Box::pin(self.token(&key)).await,
-                },
-                Err(refusal) => self.refuse(&refusal),
-            },
+            Decision::Token(query) => self.asked(query).await,
             Decision::Refuse(refusal) => self.refuse(&refusal),
-            Decision::Relay if uri.path() == "/readyz" => self.readiness.answer(),
+            Decision::Relay if uri.path() == READY => self.readiness.answer(),
             Decision::Relay => {
                 self.metrics.requests.relayed.inc();
                 match Box::pin(self.relay.forward(request)).await {
@@ -87,6 +95,29 @@ impl<E: Exchange, C: Clock> Service for Sidecar<E, C> {
 }
 
 impl<E: Exchange, C: Clock> Sidecar<E, C> {
+    async fn asked(&self, query: &str) -> Answer {
+        match self.keys.of(query) {
+            Ok(key) => match self.remembered(&key) {
+                Some(answer) => answer,
+                // What is seldom needed is kept out of each request's future.
+                None => Box::pin(self.token(&key)).await,
+            },
+            Err(refusal) => self.refuse(&refusal),
+        }
+    }
+
+    async fn app_service(&self, secret: &Secret, request: &Request<Incoming>) -> Answer {
+        let query = request.uri().query().unwrap_or_default();
+        match app_service::check(secret, request.method(), query, request.headers()) {
+            Ok(version) => app_service::translate(self.asked(query).await, version),
+            Err(refusal) => {
+                self.metrics.requests.refused.inc();
+                debug!(%refusal, "refused a request");
+                refusal.answer()
+            }
+        }
+    }
+
     fn remembered(&self, key: &Key) -> Option<Answer> {
         let body = self.tokens.peek(key)?;
         self.metrics.requests.memory.inc();
@@ -222,6 +253,9 @@ fn failed(failure: &Failure) -> Answer {
     let seconds = retry_after.map(|wait| wait.as_secs_f64().ceil() as u64);
     Answer::error(status, &failure.error, &failure.description).retry_after(seconds)
 }
+
+/// Where readiness is asked for.
+const READY: &str = "/readyz";
 
 /// How many queries are remembered.
 const MAX_QUERIES: usize = 1_000;

@@ -62,6 +62,17 @@ impl Answer {
         self
     }
 
+    /// The same with another body.
+    #[must_use]
+    pub fn with_body(self, body: Bytes) -> Self {
+        Self { body, ..self }
+    }
+
+    /// The body.
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
     /// The status.
     pub fn status(&self) -> StatusCode {
         self.status

@@ -29,6 +29,12 @@ pub enum Refusal {
          with azure.workload.identity/client-id and restart the pod, or send client_id"
     )]
     NoClientId,
+    /// IMDS is not answered for, because others than the pod reach the port.
+    #[error(
+        "this proxy answers the endpoint in IDENTITY_ENDPOINT alone (AZWI_IMDS=off): the pod is on \
+         the node's network, where others could ask too"
+    )]
+    NoImds,
     /// The header `Metadata: true` is missing (IMDS R2): what availability probes look for.
     #[error("Required metadata header not specified")]
     NoMetadataHeader,
@@ -67,7 +73,7 @@ impl Refusal {
     pub fn answer(&self) -> Answer {
         let (status, error) = match self {
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
-            Self::NodeIdentity => (StatusCode::NOT_FOUND, "not_found"),
+            Self::NodeIdentity | Self::NoImds => (StatusCode::NOT_FOUND, "not_found"),
             Self::NotRelayed => (StatusCode::FORBIDDEN, "forbidden"),
             Self::ResourceNotText => (StatusCode::BAD_REQUEST, "invalid_resource"),
             _ => (StatusCode::BAD_REQUEST, "invalid_request"),

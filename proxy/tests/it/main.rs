@@ -1,6 +1,8 @@
 //! The sidecar as its neighbours see it: over sockets, against a scripted Entra and IMDS.
 
 #[cfg(test)]
+mod app_service;
+#[cfg(test)]
 mod bindings;
 #[cfg(test)]
 mod cache;

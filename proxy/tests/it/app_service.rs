@@ -1,0 +1,134 @@
+//! App Service's token endpoint, as SDKs use it in mode `environment`.
+
+use crate::entra::{Entra, aadsts, token};
+use crate::raw::Answer;
+use crate::sidecar::TokenFile;
+use crate::sidecar::{CLIENT, OTHER_CLIENT, Sidecar, config};
+
+const SECRET: &str = "5ecret-0123456789abcdef0123456789";
+const VAULT: &str = "resource=https%3A%2F%2Fvault.azure.net";
+const V2019: &str = "api-version=2019-08-01";
+const V2017: &str = "api-version=2017-09-01";
+
+async fn sidecar(flags: &[&str]) -> (Entra, Sidecar) {
+    let entra = Entra::start("localhost").await;
+    entra.answer(|_, _| token("eyJ0eXAi.eyJhdWQi.c2lnbg", 3600));
+    let secret = format!("--identity-header={SECRET}");
+    let flags = [&[secret.as_str()], flags].concat();
+    let sidecar = Sidecar::start(&entra, &flags).await;
+    (entra, sidecar)
+}
+
+async fn ask(sidecar: &Sidecar, query: &str, header: &str) -> Answer {
+    let target = format!("/msi/token?{query}");
+    sidecar
+        .get(&target, &format!("{header}: {SECRET}\r\n"))
+        .await
+}
+
+#[tokio::test]
+async fn version_2019_has_seconds() {
+    let (entra, sidecar) = sidecar(&[]).await;
+    let answer = ask(&sidecar, &format!("{V2019}&{VAULT}"), "X-IDENTITY-HEADER").await;
+    let on: u64 = answer.text("expires_on").parse().unwrap();
+    assert_eq!(
+        answer.golden(),
+        format!(
+            "HTTP/1.1 200 OK\ncontent-type: application/json; charset=utf-8\nconnection: close\n\
+             content-length: {}\n\n{{\"access_token\":\"eyJ0eXAi.eyJhdWQi.c2lnbg\",\
+             \"expires_on\":\"{on}\",\"resource\":\"https://vault.azure.net\",\
+             \"token_type\":\"Bearer\",\"client_id\":\"{CLIENT}\"}}\n",
+            answer.body.len()
+        )
+    );
+
+    // The token is the one that IMDS's endpoint gives, from the same memory.
+    let imds = sidecar.token(VAULT).await;
+    assert_eq!(imds.text("access_token"), answer.text("access_token"));
+    assert_eq!(entra.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn version_2017_has_a_date_and_names_of_its_own() {
+    let (entra, sidecar) = sidecar(&[]).await;
+    let query = format!("{VAULT}&{V2017}&clientid={OTHER_CLIENT}");
+    let answer = ask(&sidecar, &query, "Secret").await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(answer.text("client_id"), OTHER_CLIENT);
+    assert_eq!(entra.asked()[0].form["client_id"], OTHER_CLIENT);
+    let date = answer.text("expires_on");
+    let form = date
+        .replace(|it: char| it.is_ascii_digit(), "0")
+        .replace('P', "A");
+    assert_eq!(form, "00/00/0000 00:00:00 AM +00:00", "{date}");
+}
+
+#[tokio::test]
+async fn without_the_secret_nothing_is_had() {
+    let (entra, sidecar) = sidecar(&[]).await;
+    for header in [
+        String::new(),
+        "Metadata: true\r\n".to_owned(),
+        format!("X-IDENTITY-HEADER: {}\r\n", SECRET.to_uppercase()),
+        format!("Cookie: {SECRET}\r\n"),
+    ] {
+        let target = format!("/msi/token?{V2019}&{VAULT}");
+        let answer = sidecar.get(&target, &header).await;
+        assert_eq!(answer.status, 401, "{header}: {answer:?}");
+        assert_eq!(answer.json()["statusCode"], 401);
+        assert!(!answer.head.contains(SECRET) && !answer.body.contains(SECRET));
+    }
+    assert_eq!(entra.asked().len(), 0);
+}
+
+#[tokio::test]
+async fn errors_carry_entras_text_for_every_sdk() {
+    let (entra, sidecar) = sidecar(&[]).await;
+    entra.answer(|_, _| aadsts(400, "unauthorized_client", 700_016));
+    let answer = ask(&sidecar, &format!("{V2019}&{VAULT}"), "X-IDENTITY-HEADER").await;
+    assert_eq!(answer.status, 400, "{answer:?}");
+    for name in ["message", "error_description"] {
+        assert!(answer.text(name).contains("AADSTS700016"), "{answer:?}");
+    }
+    assert_eq!(answer.text("error"), "unauthorized_client");
+
+    for (query, part) in [(V2019, "resource"), (VAULT, "api-version")] {
+        let answer = ask(&sidecar, query, "Secret").await;
+        assert_eq!(answer.status, 400, "{answer:?}");
+        assert!(answer.text("message").contains(part), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn there_is_no_such_endpoint_unless_a_secret_is_set() {
+    let entra = Entra::start("localhost").await;
+    let sidecar = Sidecar::start(&entra, &["--relay=deny"]).await;
+    let answer = ask(&sidecar, &format!("{V2019}&{VAULT}"), "Secret").await;
+    assert_eq!(answer.status, 403, "{answer:?}");
+}
+
+/// On the node's network others reach the port: what asks for no secret is off there.
+#[tokio::test]
+async fn with_imds_off_the_endpoint_with_a_secret_is_the_only_one() {
+    let (entra, sidecar) = sidecar(&["--imds=off"]).await;
+    for target in [
+        &format!("/metadata/identity/oauth2/token?{VAULT}"),
+        "/metadata/instance?api-version=2021-02-01",
+        "/",
+    ] {
+        let answer = sidecar.get(target, "Metadata: true\r\n").await;
+        assert_eq!(answer.status, 404, "{target}: {answer:?}");
+        assert_eq!(answer.text("error"), "not_found");
+    }
+    assert_eq!(entra.asked().len(), 0);
+    let answer = ask(&sidecar, &format!("{V2019}&{VAULT}"), "Secret").await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+}
+
+#[tokio::test]
+async fn the_secret_is_in_no_message() {
+    let entra = Entra::start("localhost").await;
+    let file = TokenFile::new();
+    let config = config(&entra, &file, &[&format!("--identity-header={SECRET}")]);
+    assert!(!format!("{config:?}").contains(SECRET));
+}
