@@ -131,15 +131,16 @@ fn anyone_reads_the_keys_that_sign_tokens() {
 
 #[test]
 fn azures_names_have_an_ipv4_address_and_no_others_exist() {
-    let names = "login.microsoftonline.com my.vault.azure.net example.com";
+    let names = "login.microsoftonline.com my.vault.azure.net management.azure.com example.com";
     let mut node = start(&format!("{} {names}", fixture("ask-name-server")));
-    let answers = node.lines(3);
+    let answers = node.lines(4);
     assert!(node.wait().success());
     assert_eq!(
         answers,
         [
             "login.microsoftonline.com 0 1 0 0",
             "my.vault.azure.net 0 1 0 0",
+            "management.azure.com 0 1 0 0",
             "example.com 3 0 3 0"
         ]
     );

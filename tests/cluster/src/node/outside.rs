@@ -11,13 +11,16 @@ use crate::arguments::Run;
 
 /// Where the emulator of Azure is told what to do.
 pub(super) const CONTROL: &str = "127.0.0.1:9700";
+/// The name in the certificate of AKS's token proxy, which listens beside Azure's other services.
+const TOKEN_PROXY_NAME: &str = "token-proxy.cluster.example";
+const TOKEN_PROXY_PORT: u16 = 8443;
 /// The CA of emulated Azure (PEM); the emulator writes it.
 pub(super) const AZURE_CA: &str = "/run/cluster/azure-ca.pem";
 
 const AZURE_EMULATOR: &str = "azure-emulator";
 
 /// The names of Azure's clouds, each with all names below it.
-const AZURE_NAMES: [&str; 16] = [
+const AZURE_NAMES: [&str; 17] = [
     "login-us.microsoftonline.com",
     "login.chinacloudapi.cn",
     "login.microsoft.com",
@@ -30,6 +33,7 @@ const AZURE_NAMES: [&str; 16] = [
     "login.sovcloud-identity.sg",
     "login.usgovcloudapi.net",
     "login.windows.net",
+    "management.azure.com",
     "sts.windows.net",
     "vault.azure.cn",
     "vault.azure.net",
@@ -45,6 +49,10 @@ pub(super) fn start(run: &Run, components: &Components) -> Result<()> {
         &format!("{}:443", network::AZURE),
         "--imds-address",
         &format!("{}:80", network::METADATA),
+        "--token-proxy-address",
+        &format!("{}:{TOKEN_PROXY_PORT}", network::AZURE),
+        "--name",
+        TOKEN_PROXY_NAME,
         "--control-address",
         CONTROL,
         "--ca-file",

@@ -2,6 +2,7 @@
 
 mod adds_only;
 mod clients;
+mod identity_bindings;
 mod imds;
 mod manual_form;
 mod python;
