@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use serde::ser::Error;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -27,7 +28,7 @@ impl<'a> Review<'a> {
             api_version,
             kind,
             request,
-        } = serde_json::from_slice(body)?;
+        } = serde_json::from_str(std::str::from_utf8(body)?)?;
         if kind.as_str() != "AdmissionReview" {
             return Err(Malformed::Kind(kind.as_str().chars().take(63).collect()));
         }
@@ -67,11 +68,11 @@ impl<'a> Review<'a> {
     ///
     /// None that is known of: what is written has no map with odd keys.
     pub fn answer(&self, verdict: &Verdict<'_>) -> Result<Vec<u8>, serde_json::Error> {
+        let mut patch = None;
         let mut response = Response {
             uid: self.request.uid.as_str(),
             allowed: true,
             patch_type: None,
-            patch: None,
             status: None,
             warnings: &[],
             audit_annotations: None,
@@ -79,10 +80,8 @@ impl<'a> Review<'a> {
         match verdict {
             Verdict::Admitted { warnings } => response.warnings = warnings,
             Verdict::Injected(injection) => {
-                if !injection.patch.is_empty() {
-                    response.patch_type = Some("JSONPatch");
-                    response.patch = Some(STANDARD.encode(serde_json::to_vec(&injection.patch)?));
-                }
+                patch = injection.patch.as_deref();
+                response.patch_type = patch.map(|_| "JSONPatch");
                 response.warnings = &injection.warnings;
                 response.audit_annotations = Some(&injection.audit);
             }
@@ -100,11 +99,26 @@ impl<'a> Review<'a> {
                 });
             }
         }
-        serde_json::to_vec(&Answer {
+        let answer = Answer {
             api_version: self.api_version.as_str(),
             kind: "AdmissionReview",
             response,
-        })
+        };
+        let length = ENVELOPE_LENGTH + patch.map_or(0, |patch| patch.len().div_ceil(3) * 4);
+        let mut text = Vec::with_capacity(length);
+        serde_json::to_writer(&mut text, &answer)?;
+        let Some(patch) = patch else { return Ok(text) };
+        // The patch is the larger part of the answer: it goes there at once, as the last field.
+        const END: &str = "}}";
+        text.truncate(text.len() - END.len());
+        text.extend_from_slice(br#","patch":""#);
+        let start = text.len();
+        text.resize(start + patch.len().div_ceil(3) * 4, 0);
+        let room = text.get_mut(start..).unwrap_or_default();
+        STANDARD.encode_slice(patch, room).map_err(Error::custom)?;
+        text.extend_from_slice(br#"""#);
+        text.extend_from_slice(END.as_bytes());
+        Ok(text)
     }
 }
 
@@ -136,6 +150,9 @@ pub enum Malformed {
     /// Not JSON, or not of the right shape.
     #[error("the body is no AdmissionReview: {0}")]
     Json(#[from] serde_json::Error),
+    /// Not UTF-8, as JSON is (RFC 8259 section 8.1).
+    #[error("the body is no AdmissionReview: {0}")]
+    Text(#[from] std::str::Utf8Error),
     /// Another object.
     #[error("the body is no AdmissionReview: its kind is {0:?}")]
     Kind(String),
@@ -149,6 +166,9 @@ pub enum Malformed {
     #[error("AdmissionReview has apiVersion {0:?}: only admission.k8s.io/v1 and v1beta1 are known")]
     Version(String),
 }
+
+/// Room for an answer without its patch.
+const ENVELOPE_LENGTH: usize = 1024;
 
 const API_VERSIONS: [&str; 2] = ["admission.k8s.io/v1", "admission.k8s.io/v1beta1"];
 
@@ -204,8 +224,6 @@ struct Response<'a> {
     allowed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     patch_type: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    patch: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<Status<'a>>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]

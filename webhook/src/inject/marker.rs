@@ -39,7 +39,7 @@ impl Before {
         existing: &Container<'_>,
         place: &str,
         identity: &Identity<'_>,
-        patch: &mut Patch<'_>,
+        patch: &mut Patch,
     ) {
         let Some(before) = &self.0 else { return };
         let injected = [&before.client_id, &before.tenant_id];
@@ -51,7 +51,7 @@ impl Before {
                 && current == injected
                 && !before.kept.contains(&full_name(existing, name));
             if is_ours && current != value {
-                patch.replace(format!("{place}/env/{index}/value"), value.to_owned());
+                patch.replace(&[place, "/env/", &index.to_string(), "/value"], &value);
             }
         }
     }

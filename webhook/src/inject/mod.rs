@@ -22,7 +22,6 @@ pub use account::Account;
 pub use config::{Bindings, CaSource, Config, Sidecar};
 pub use denial::{Denial, printable};
 pub use guid::is_tenant;
-pub use patch::{Operation, Patch};
 pub use pod::Pod;
 pub(crate) use pod::Text;
 pub use resources::{Resources, is_quantity};
@@ -33,14 +32,15 @@ use std::collections::BTreeMap;
 use annotation::Wishes;
 use contract::{annotation as key, container, label};
 use marker::Marker;
+use patch::Patch;
 use pod::Container;
 use token::TokenVolume;
 
 /// What the webhook answers for a pod that it admits.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Injection<'a> {
-    /// The operations, none when there is nothing to add.
-    pub patch: Patch<'a>,
+    /// A JSON Patch (RFC 6902), none when there is nothing to add.
+    pub patch: Option<Vec<u8>>,
     /// Sentences for the user, shown by kubectl.
     pub warnings: Vec<String>,
     /// What the pod has now and why, for the audit log.
@@ -69,8 +69,8 @@ pub fn inject<'a>(
 
     let mut warnings = Vec::new();
     annotation::warn(pod, config, account, &wishes, &mut warnings);
-    let mut patch = Patch::default();
-    let mut volume = TokenVolume::choose(pod, &wishes, &mut warnings);
+    let mut patch = Patch::new();
+    let volume = TokenVolume::choose(pod, &wishes, &mut warnings);
     let identity = environment::Identity::new(config, account, &wishes);
     let marker = Marker::of(pod);
 
@@ -84,9 +84,10 @@ pub fn inject<'a>(
         let place = format!("/spec/{list}/{index}");
         let (mounts, token_file) = volume.mounts_for(existing, &wishes);
         patch.extend_list(
-            &format!("{place}/volumeMounts"),
+            &place,
+            "volumeMounts",
             existing.volume_mounts.as_ref().map(Vec::len),
-            mounts,
+            &mounts,
         );
         let variables = identity.variables_for(existing, token_file);
         marker.replace_outdated(existing, &place, &identity, &mut patch);
@@ -94,9 +95,10 @@ pub fn inject<'a>(
         without_client_id |=
             identity.client_id.is_empty() && !existing.sets(contract::variable::CLIENT_ID);
         patch.extend_list(
-            &format!("{place}/env"),
+            &place,
+            "env",
             existing.env.as_ref().map(Vec::len),
-            variables,
+            &variables,
         );
     }
     if without_client_id {
@@ -123,7 +125,7 @@ pub fn inject<'a>(
         );
         annotations.extend(sidecar::default_container(pod, config));
     }
-    patch.annotate(pod, annotations);
+    patch.annotate(pod, &annotations);
 
     let injected = if wishes.proxy_port.is_some() {
         "token,proxy"
@@ -136,7 +138,7 @@ pub fn inject<'a>(
         ("service-account", pod.service_account()),
     ];
     Ok(Injection {
-        patch,
+        patch: patch.into_json(),
         warnings: warnings.iter().map(|text| printable(text)).collect(),
         audit: audit.into(),
     })

@@ -1,148 +1,125 @@
-//! A JSON Patch (RFC 6902), made by hand.
+//! A JSON Patch (RFC 6902), written as the text that it travels as: no operation is kept in memory in
+//! another form.
+
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 
 use super::pod::Pod;
-use super::spec::{Container, EnvVar, Volume, VolumeMount};
 
 /// The operations on one pod, in order.
-#[derive(Debug, Default, Serialize)]
-#[serde(transparent)]
-pub struct Patch<'a> {
-    operations: Vec<Operation<'a>>,
+#[derive(Debug)]
+pub(super) struct Patch {
+    /// `[` and the operations, with commas between them.
+    text: Vec<u8>,
 }
 
-impl<'a> Patch<'a> {
-    /// Whether there is nothing to do.
-    pub fn is_empty(&self) -> bool {
-        self.operations.is_empty()
+/// Room for what a pod of one container gets with the proxy: most patches never grow.
+const USUAL_LENGTH: usize = 4096;
+
+impl Patch {
+    /// The patch that does nothing.
+    pub(super) fn new() -> Self {
+        let mut text = Vec::with_capacity(USUAL_LENGTH);
+        text.push(b'[');
+        Self { text }
     }
 
-    /// The operations.
-    pub fn operations(&self) -> &[Operation<'a>] {
-        &self.operations
-    }
-
-    /// Adds a value at a place, or before what an array has there.
-    pub(super) fn add(&mut self, path: impl Into<String>, value: impl Into<Value<'a>>) {
-        self.push("add", path.into(), value.into());
+    /// The text, none when there is nothing to do.
+    pub(super) fn into_json(mut self) -> Option<Vec<u8>> {
+        if self.text.len() == 1 {
+            return None;
+        }
+        self.text.push(b']');
+        Some(self.text)
     }
 
     /// Replaces a value that was injected before.
-    pub(super) fn replace(&mut self, path: impl Into<String>, value: impl Into<Value<'a>>) {
-        self.push("replace", path.into(), value.into());
+    pub(super) fn replace(&mut self, path: &[&str], value: &impl Serialize) {
+        self.push("replace", path, value);
     }
 
-    /// Appends to the array at `path`, which has `length` elements or does not exist (or is null:
-    /// nothing can be appended to that).
-    pub(super) fn extend_list<T>(&mut self, path: &str, length: Option<usize>, items: Vec<T>)
-    where
-        T: Into<Value<'a>>,
-    {
+    /// Appends to the list `name` of the object at `place`, which has `length` elements or does not
+    /// exist (or is null: nothing can be appended to that).
+    pub(super) fn extend_list<T: Serialize>(
+        &mut self,
+        place: &str,
+        name: &str,
+        length: Option<usize>,
+        items: &[T],
+    ) {
         if items.is_empty() {
             return;
         }
-        let items = items.into_iter().map(Into::into);
         if length.is_some() {
-            items.for_each(|item| self.push("add", format!("{path}/-"), item));
+            for item in items {
+                self.push("add", &[place, "/", name, "/-"], item);
+            }
         } else {
-            self.push("add", path.to_owned(), Value::List(items.collect()));
+            self.push("add", &[place, "/", name], &items);
         }
     }
 
-    /// Inserts into the array at `path`, which has `length` elements or does not exist, before
-    /// `index`.
-    pub(super) fn insert<T>(
+    /// Inserts into the list `name` of the object at `place`, which has `length` elements or does
+    /// not exist, before `index`.
+    pub(super) fn insert<T: Serialize>(
         &mut self,
-        path: &str,
+        place: &str,
+        name: &str,
         length: Option<usize>,
         index: usize,
-        items: Vec<T>,
-    ) where
-        T: Into<Value<'a>>,
-    {
+        items: &[T],
+    ) {
         if length.is_some() {
             // The last one first, so that each lands before the one inserted ahead of it.
-            for item in items.into_iter().rev() {
-                self.push("add", format!("{path}/{index}"), item.into());
+            let index = index.to_string();
+            for item in items.iter().rev() {
+                self.push("add", &[place, "/", name, "/", &index], item);
             }
         } else {
-            self.extend_list(path, None, items);
+            self.extend_list(place, name, None, items);
         }
     }
 
     /// Sets annotations of the product's.
-    pub(super) fn annotate(&mut self, pod: &Pod<'_>, annotations: Vec<(&'static str, String)>) {
+    pub(super) fn annotate(&mut self, pod: &Pod<'_>, annotations: &[(&'static str, String)]) {
+        const PLACE: &str = "/metadata/annotations";
         if annotations.is_empty() {
             return;
         }
         let Some(existing) = &pod.metadata.annotations else {
-            let map = annotations.into_iter().collect();
-            return self.add("/metadata/annotations", Value::Map(map));
+            let map: BTreeMap<_, _> = annotations
+                .iter()
+                .map(|(name, value)| (name, value))
+                .collect();
+            return self.push("add", &[PLACE], &map);
         };
         for (name, value) in annotations {
-            let path = format!("/metadata/annotations/{}", escaped(name));
-            if existing.value(name).is_some() {
-                self.replace(path, value);
-            } else {
-                self.add(path, value);
-            }
+            let op = match existing.value(name) {
+                Some(_) => "replace",
+                None => "add",
+            };
+            self.push(op, &[PLACE, "/", &escaped(name)], value);
         }
     }
 
-    fn push(&mut self, op: &'static str, path: String, value: Value<'a>) {
-        self.operations.push(Operation { op, path, value });
-    }
-}
-
-/// One operation: `add`, or `replace` for what was injected before.
-#[derive(Debug, Serialize)]
-pub struct Operation<'a> {
-    op: &'static str,
-    path: String,
-    value: Value<'a>,
-}
-
-/// What is added.
-#[derive(Debug, Serialize)]
-#[serde(untagged)]
-pub(super) enum Value<'a> {
-    Container(Box<Container<'a>>),
-    EnvVar(EnvVar<'a>),
-    List(Vec<Self>),
-    Map(std::collections::BTreeMap<&'static str, String>),
-    Text(String),
-    Volume(Volume<'a>),
-    VolumeMount(VolumeMount<'a>),
-}
-
-impl<'a> From<Container<'a>> for Value<'a> {
-    fn from(container: Container<'a>) -> Self {
-        Self::Container(Box::new(container))
-    }
-}
-
-impl<'a> From<EnvVar<'a>> for Value<'a> {
-    fn from(variable: EnvVar<'a>) -> Self {
-        Self::EnvVar(variable)
-    }
-}
-
-impl From<String> for Value<'_> {
-    fn from(text: String) -> Self {
-        Self::Text(text)
-    }
-}
-
-impl<'a> From<Volume<'a>> for Value<'a> {
-    fn from(volume: Volume<'a>) -> Self {
-        Self::Volume(volume)
-    }
-}
-
-impl<'a> From<VolumeMount<'a>> for Value<'a> {
-    fn from(mount: VolumeMount<'a>) -> Self {
-        Self::VolumeMount(mount)
+    /// The parts of a path are names of fields, indexes, or keys of ours in [`escaped`] form: no text
+    /// in them needs JSON's escapes.
+    fn push(&mut self, op: &'static str, path: &[&str], value: &impl Serialize) {
+        if self.text.len() > 1 {
+            self.text.push(b',');
+        }
+        self.text.extend_from_slice(b"{\"op\":\"");
+        self.text.extend_from_slice(op.as_bytes());
+        self.text.extend_from_slice(b"\",\"path\":\"");
+        for part in path {
+            self.text.extend_from_slice(part.as_bytes());
+        }
+        self.text.extend_from_slice(b"\",\"value\":");
+        // Memory takes everything, and the keys of all maps are strings.
+        let written = serde_json::to_writer(&mut self.text, value);
+        debug_assert!(written.is_ok(), "{written:?}");
+        self.text.push(b'}');
     }
 }
 

@@ -69,7 +69,7 @@ pub(super) fn insert<'a>(
     identity: &Identity<'a>,
     volume: &TokenVolume<'a>,
     port: u16,
-    patch: &mut Patch<'a>,
+    patch: &mut Patch,
     warnings: &mut Vec<String>,
 ) {
     let init_index = position(pod.init_containers(), container::PROXY_INIT);
@@ -101,10 +101,10 @@ pub(super) fn insert<'a>(
         first.push(proxy());
     } else if !has_proxy {
         let length = pod.spec.containers.as_ref().map(Vec::len);
-        patch.insert("/spec/containers", length, 0, vec![proxy()]);
+        patch.insert("/spec", "containers", length, 0, &[proxy()]);
     }
     let after_init = init_index.map_or(0, |index| index + 1);
-    patch.insert("/spec/initContainers", init_length, after_init, first);
+    patch.insert("/spec", "initContainers", init_length, after_init, &first);
 
     for early in pod
         .init_containers()

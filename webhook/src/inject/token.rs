@@ -121,13 +121,9 @@ impl<'a> TokenVolume<'a> {
     }
 
     /// Adds the volumes that the pod lacks.
-    pub(super) fn add(&mut self, pod: &Pod<'_>, patch: &mut Patch<'a>) {
-        let volumes = std::mem::take(&mut self.to_add);
-        patch.extend_list(
-            "/spec/volumes",
-            pod.spec.volumes.as_ref().map(Vec::len),
-            volumes,
-        );
+    pub(super) fn add(&self, pod: &Pod<'_>, patch: &mut Patch) {
+        let length = pod.spec.volumes.as_ref().map(Vec::len);
+        patch.extend_list("/spec", "volumes", length, &self.to_add);
     }
 
     fn path_in(&self, directory: &str) -> Cow<'static, str> {

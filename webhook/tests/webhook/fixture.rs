@@ -90,7 +90,10 @@ pub(crate) fn mutate(pod: &Value, config: &Config, account: &Account) -> Result<
     let bytes = serde_json::to_vec(pod).unwrap();
     let view: Pod<'_> = serde_json::from_slice(&bytes).unwrap();
     let injection = inject::inject(&view, config, account)?;
-    let patch = serde_json::to_value(&injection.patch).unwrap();
+    let patch = match &injection.patch {
+        Some(patch) => serde_json::from_slice(patch).unwrap(),
+        None => json!([]),
+    };
     let operations = patch.as_array().unwrap().clone();
     let mut result = pod.clone();
     let patch: json_patch::Patch = serde_json::from_value(patch).unwrap();
