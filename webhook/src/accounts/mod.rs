@@ -8,6 +8,7 @@ mod store;
 pub mod watch;
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use kube::Client;
 
@@ -15,6 +16,9 @@ use crate::inject::Account;
 use live::Live;
 pub use live::LookupError;
 use store::Store;
+
+/// How long the first list may grow before reviews are taken.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The cluster's service accounts.
 pub struct Accounts {
@@ -58,6 +62,18 @@ impl Accounts {
     pub fn is_labelled(&self, namespace: &str, name: &str) -> bool {
         let known = self.store.get(namespace, name);
         known.is_some_and(|account| account.labelled)
+    }
+
+    /// Whether reviews can be answered well: the accounts are listed, or the API server answers but
+    /// takes longer over its list than pods should wait.
+    ///
+    /// The list of a large cluster may take an API server many seconds, most of all when it has just
+    /// started; an admission webhook that is not ready refuses pods for as long. Answers are right
+    /// without it: what has come serves at once, and an account that has not costs one request of
+    /// its own, shared by all pods that wait for it, 20 at a time and 500 ms each. An API server
+    /// that gives no account at all, or forbids the list, would not answer those either.
+    pub fn are_ready(&self) -> bool {
+        self.are_listed() || self.store.growing().is_some_and(|time| time >= PATIENCE)
     }
 
     /// Whether the watch has listed all accounts once.

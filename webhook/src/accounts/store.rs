@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{OnceLock, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use crate::inject::Account;
 
@@ -10,6 +11,8 @@ use crate::inject::Account;
 #[derive(Default)]
 pub(super) struct Store {
     accounts: RwLock<Map>,
+    /// When the API server began to answer the first list.
+    growing_since: OnceLock<Instant>,
     is_listed: AtomicBool,
 }
 
@@ -31,6 +34,31 @@ impl Store {
         put(&mut accounts, namespace, name, account);
     }
 
+    /// A first list begins, perhaps once more.
+    pub(super) fn begin(&self) {
+        let mut accounts = self
+            .accounts
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        accounts.clear();
+    }
+
+    /// Takes one account of the first list.
+    pub(super) fn add(&self, namespace: &str, name: &str, account: Option<Account>) {
+        self.growing_since.get_or_init(Instant::now);
+        self.set(namespace, name, account);
+    }
+
+    /// The first list is complete.
+    pub(super) fn complete(&self) {
+        self.is_listed.store(true, Ordering::Release);
+    }
+
+    /// How long the first list has been growing.
+    pub(super) fn growing(&self) -> Option<Duration> {
+        self.growing_since.get().map(Instant::elapsed)
+    }
+
     pub(super) fn replace(&self, listed: Map) {
         let mut accounts = self
             .accounts
@@ -40,7 +68,6 @@ impl Store {
         drop(accounts);
         // Reviews need not wait for that.
         drop(before);
-        self.is_listed.store(true, Ordering::Release);
     }
 
     pub(super) fn is_listed(&self) -> bool {

@@ -19,13 +19,17 @@ use crate::inject::Account;
 /// With `lists_as_streams` the API server is asked to send its list as events, which costs both
 /// sides the least (KEP-3157); if it refuses, and otherwise, the list comes in pages.
 pub async fn run(client: Client, accounts: Arc<Accounts>, lists_as_streams: bool) {
-    let pages = watcher::Config::default();
+    let pages = watcher::Config::default().page_size(PAGE);
     if lists_as_streams {
         follow(&client, &accounts, pages.clone().streaming_lists()).await;
         tracing::info!("the API server does not list as a stream: service accounts come in pages");
     }
     follow(&client, &accounts, pages).await;
 }
+
+/// How many accounts come at a time. A page costs the API server and etcd as much as hundreds of
+/// accounts, and the webhook the memory of all that is in it.
+const PAGE: u32 = 2_000;
 
 /// Ends only when the API server refuses to list as a stream.
 async fn follow(client: &Client, accounts: &Accounts, config: watcher::Config) {
@@ -66,15 +70,27 @@ fn is_refused(error: &watcher::Error) -> bool {
     !matches!(status.code, 401 | 403 | 410 | 429)
 }
 
+/// The first list serves while it grows, later ones when they are complete.
 fn apply(event: Event<PartialObjectMeta<ServiceAccount>>, listing: &mut Map, accounts: &Accounts) {
+    let is_first = !accounts.are_listed();
     match event {
+        Event::Init if is_first => accounts.store.begin(),
         Event::Init => *listing = Map::new(),
         Event::InitApply(object) => {
             let (namespace, name) = identity(&object);
-            store::put(listing, namespace, name, account(&object));
+            let account = account(&object);
+            if is_first {
+                accounts.store.add(namespace, name, account);
+            } else {
+                store::put(listing, namespace, name, account);
+            }
         }
         Event::InitDone => {
-            accounts.store.replace(std::mem::take(listing));
+            if is_first {
+                accounts.store.complete();
+            } else {
+                accounts.store.replace(std::mem::take(listing));
+            }
             tracing::info!(annotated = accounts.count(), "service accounts are listed");
         }
         Event::Apply(object) => {

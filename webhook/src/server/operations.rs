@@ -38,7 +38,7 @@ impl Readiness {
                 "the API server does not trust the serving certificate yet",
             ),
             (
-                self.admission.accounts.are_listed(),
+                self.admission.accounts.are_ready(),
                 "service accounts are not listed yet",
             ),
         ]

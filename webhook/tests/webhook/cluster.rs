@@ -33,6 +33,8 @@ struct Shared {
     version: watch::Sender<u64>,
     /// While it is set, requests for single service accounts wait.
     is_slow: watch::Sender<bool>,
+    /// While it is set, lists stop after their first page.
+    is_holding: watch::Sender<bool>,
 }
 
 #[derive(Default)]
@@ -59,6 +61,7 @@ impl Cluster {
             objects: Mutex::default(),
             version: watch::Sender::new(0),
             is_slow: watch::Sender::new(false),
+            is_holding: watch::Sender::new(false),
         });
         let router = Router::new()
             .fallback(answer)
@@ -163,6 +166,25 @@ impl Cluster {
 
     pub(crate) fn slow_accounts(&self, is_slow: bool) {
         self.shared.is_slow.send_replace(is_slow);
+    }
+
+    /// Waits for so many requests that begin with this text.
+    pub(crate) async fn until_requests(&self, prefix: &str, count: usize) {
+        let waiting = async {
+            while self.requests(prefix) < count {
+                tokio::task::yield_now().await;
+            }
+        };
+        let minute = std::time::Duration::from_secs(60);
+        let waited = tokio::time::timeout(minute, waiting).await;
+        assert!(
+            waited.is_ok(),
+            "not {count} requests within a minute: {prefix}"
+        );
+    }
+
+    pub(crate) fn hold_pages(&self, is_holding: bool) {
+        self.shared.is_holding.send_replace(is_holding);
     }
 
     /// Ends all watches; versions up to now cannot be watched any more.
@@ -350,7 +372,13 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Re
         (&Method::GET, None) if query.contains_key("watch") => {
             watch_objects(shared, target, &query)
         }
-        (&Method::GET, None) => list(&shared, &target, &query),
+        (&Method::GET, None) => {
+            if query.get("continue").is_some_and(|from| !from.is_empty()) {
+                let mut is_holding = shared.is_holding.subscribe();
+                is_holding.wait_for(|holds| !holds).await.unwrap();
+            }
+            list(&shared, &target, &query)
+        }
         (&Method::POST, None) => {
             let object: Value = serde_json::from_slice(&body).unwrap();
             let name = object["metadata"]["name"].as_str().unwrap().to_owned();
