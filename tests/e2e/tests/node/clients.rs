@@ -9,6 +9,7 @@ use self::pod::{BARE, Examined, WITH_VARIABLES};
 use self::session::{Answer, Session};
 use self::table::{Cells, Way};
 
+mod azure_cli;
 mod dotnet_requests;
 mod pod;
 mod session;

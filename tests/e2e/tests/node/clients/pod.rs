@@ -41,10 +41,8 @@ impl Examined {
             .init_container(redirect)
             .init_container(proxy)
             .container(application(BARE))
-            .container(trusting(application(WITH_VARIABLES)))
-            .volume(host("client", &client(folder), "Directory"))
-            .volume(host("azure-ca", &variable("AZURE_CA_FILE"), "File"))
-            .volume(json!({ "name": "temporary", "emptyDir": {} }));
+            .container(trusting(application(WITH_VARIABLES)));
+        let pod = with_client(pod, folder);
         namespace.apply(&pod.manifest()).await;
         namespace
             .until(NAME, |pod| {
@@ -106,13 +104,21 @@ fn proxy() -> [Container; 2] {
     [redirect, proxy]
 }
 
-fn application(name: &str) -> Container {
+/// A container that waits for commands, with the client and Python's way of trusting Azure's CA.
+pub fn application(name: &str) -> Container {
     Container::new(name, &["/usr/bin/sleep", "infinity"])
         .env("HOME", "/tmp")
         .env("REQUESTS_CA_BUNDLE", "/azure-ca.pem")
         .mount("client", "/client")
         .mount("azure-ca", "/azure-ca.pem")
         .writable_mount("temporary", "/tmp")
+}
+
+/// With the volumes of [`application`].
+pub fn with_client(pod: Pod, folder: &str) -> Pod {
+    pod.volume(host("client", &client(folder), "Directory"))
+        .volume(host("azure-ca", &variable("AZURE_CA_FILE"), "File"))
+        .volume(json!({ "name": "temporary", "emptyDir": {} }))
 }
 
 /// With Azure's test CA where Node, Go, Java and Rust look for one.

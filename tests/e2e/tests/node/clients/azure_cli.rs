@@ -1,0 +1,136 @@
+//! `az login --identity`, with and without an identity's id, as the Azure CLI of before and after
+//! it moved to msal does it.
+
+use azure_emulator::{Respond, Rule, Service};
+use contract::annotation;
+use e2e::{Identity, Namespace, Pod, TENANT, control};
+use serde_json::{Value, json};
+
+use super::pod::{BARE, NAME, application, with_client};
+use super::{UNKNOWN, VAULT, assert_is_for};
+
+const SUBSCRIPTION: &str = "33333333-4444-5555-6666-777777777777";
+
+#[tokio::test]
+async fn az_2_50_tries_what_an_id_may_be() {
+    let object_id = "cccccccc-0000-4000-8000-000000000250";
+    let pod = Machine::start("az-2.50.0", object_id).await;
+    assert_eq!(pod.login("").await, "MSI");
+    let client_id = pod.identity.client_id.as_str();
+    let by_client = pod.login(&format!("-u {client_id}")).await;
+    assert_eq!(by_client, format!("MSIClient-{client_id}"));
+
+    // It takes the id for a client's first. The next try needs a 400 that says `Bad Request`.
+    let by_object = pod.login(&format!("-u {object_id}")).await;
+    assert_eq!(by_object, format!("MSIObject-{object_id}"));
+    let mut asked = control()
+        .requests(Some(Service::Entra))
+        .await
+        .expect("the emulator tells what it was asked");
+    asked.retain(|request| request.client_id.as_deref() == Some(object_id));
+    assert_eq!(asked.len(), 1, "{asked:?}");
+    assert_eq!(asked[0].aadsts, Some(700016));
+
+    let said = pod.refused(&format!("-u {UNKNOWN}")).await;
+    assert!(
+        said.contains("check your managed service identity id"),
+        "{said}"
+    );
+    pod.uses_its_token().await;
+}
+
+#[tokio::test]
+async fn az_2_91_is_told_what_an_id_is() {
+    let object_id = "cccccccc-0000-4000-8000-000000000291";
+    let pod = Machine::start("az-2.91.0", object_id).await;
+    assert_eq!(pod.login("").await, "MSI");
+    let client_id = pod.identity.client_id.as_str();
+    let by_client = pod.login(&format!("--client-id {client_id}")).await;
+    assert_eq!(by_client, format!("MSIClient-{client_id}"));
+    let by_object = pod.login(&format!("--object-id {object_id}")).await;
+    assert_eq!(by_object, format!("MSIObject-{object_id}"));
+
+    let said = pod.refused(&format!("--client-id {UNKNOWN}")).await;
+    assert!(said.contains("AADSTS700016"), "{said}");
+    pod.uses_its_token().await;
+}
+
+/// A pod with the CLI, and an identity that is mapped to an object id too.
+struct Machine {
+    namespace: Namespace,
+    identity: Identity,
+}
+
+impl Machine {
+    async fn start(folder: &str, object_id: &str) -> Self {
+        let (namespace, identity) = Namespace::with_identity("az").await;
+        let map = format!("{object_id}={}", identity.client_id);
+        let pod = Pod::new(NAME)
+            .with_proxy()
+            .annotate(annotation::IDENTITY_MAP, &map)
+            .container(application(BARE).env("AZURE_CORE_COLLECT_TELEMETRY", "no"));
+        namespace.apply(&with_client(pod, folder).manifest()).await;
+        a_subscription().await;
+        Self {
+            namespace,
+            identity,
+        }
+    }
+
+    /// Logs in; how the CLI calls the identity.
+    async fn login(&self, identity: &str) -> String {
+        let said = self.az(&format!("login --identity {identity}")).await;
+        let accounts: Value = serde_json::from_str(&said).expect("az prints JSON");
+        assert_eq!(accounts[0]["id"], SUBSCRIPTION, "{accounts}");
+        assert_eq!(accounts[0]["tenantId"], TENANT, "{accounts}");
+        let identity = accounts[0]["user"]["assignedIdentityInfo"].as_str();
+        identity.expect("az says who it is").to_owned()
+    }
+
+    /// What the CLI says when it cannot log in.
+    async fn refused(&self, identity: &str) -> String {
+        let line = format!("! /client/client login --identity {identity} 2>&1");
+        self.namespace.exec(NAME, BARE, &line).await
+    }
+
+    /// A token that `az` hands out for scripts.
+    async fn uses_its_token(&self) {
+        let line =
+            format!("account get-access-token --resource {VAULT} --query accessToken --output tsv");
+        let token = self.az(&line).await;
+        assert_is_for(token.trim(), &self.identity.client_id, VAULT);
+    }
+
+    async fn az(&self, line: &str) -> String {
+        let line =
+            format!("/client/client {line} 2>/tmp/errors || {{ cat /tmp/errors >&2; exit 1; }}");
+        self.namespace.exec(NAME, BARE, &line).await
+    }
+}
+
+/// Azure's management API, as far as `az login` asks it.
+async fn a_subscription() {
+    let subscriptions = json!({ "value": [{
+        "id": format!("/subscriptions/{SUBSCRIPTION}"),
+        "subscriptionId": SUBSCRIPTION,
+        "tenantId": TENANT,
+        "displayName": "Test",
+        "state": "Enabled",
+        "authorizationSource": "RoleBased",
+        "managedByTenants": [],
+    }] });
+    let rule = Rule {
+        path: Some("/subscriptions".into()),
+        respond: Some(Respond {
+            status: 200,
+            headers: [("content-type".into(), "application/json".into())].into(),
+            body: subscriptions.to_string(),
+            padding_bytes: 0,
+        }),
+        ..Rule::default()
+    };
+    control()
+        .add_rule(&rule)
+        .await
+        .expect("the emulator takes a rule");
+}
