@@ -44,6 +44,9 @@ pub enum Refusal {
     /// No resource (IMDS R3).
     #[error("Required query variable 'resource' is missing")]
     NoResource,
+    /// What came cannot be read as HTTP/1.1.
+    #[error("Invalid request: it cannot be read as HTTP/1.1")]
+    NotHttp,
     /// The configured policy does not let this path through.
     #[error("the policy of the workload identity proxy (--relay) does not let this path through")]
     NotRelayed,
@@ -56,6 +59,9 @@ pub enum Refusal {
     /// More than one of the parameters that select an identity.
     #[error("only one of client_id, object_id, msi_res_id and mi_res_id may be given")]
     SeveralSelectors,
+    /// The head of the request is larger than a connection's buffer.
+    #[error("Invalid request: its head is larger than 8 KiB")]
+    TooLarge,
     /// An object id or resource id that no client id is configured for.
     #[error(
         "Identity not found: no client id is known for this {selector}. Send client_id instead, or \

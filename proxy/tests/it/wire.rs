@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use proxy::imds::is_guid;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
 
 use crate::entra::{Entra, token};
 use crate::raw::{Answer, exchange, parse, read_one, read_to_end, send};
-use crate::sidecar::{CLIENT, DEADLINE, OTHER_CLIENT, Sidecar};
+use crate::sidecar::{CLIENT, OTHER_CLIENT, Sidecar};
 
 const TOKEN: &str = "/metadata/identity/oauth2/token";
 const VAULT: &str = "resource=https%3A%2F%2Fvault.azure.net";
@@ -506,19 +505,45 @@ async fn a_half_closed_connection_gets_its_answer() {
 }
 
 #[tokio::test]
-async fn a_head_that_is_too_large_is_refused() {
+async fn r7_what_is_not_http_is_refused_with_json() {
     let (_entra, sidecar) = sidecar().await;
-    let mut stream = TcpStream::connect(sidecar.address).await.unwrap();
-    let head = format!("GET {TOKEN}?{VAULT}&x={} HTTP/1.1\r\n", "y".repeat(20_000));
-    // The sidecar may close before all of it is sent.
-    let _ = stream.write_all(head.as_bytes()).await;
-    let mut status = [0; 12];
-    if timeout(DEADLINE, stream.read_exact(&mut status))
-        .await
-        .unwrap()
-        .is_ok()
-    {
-        assert!(status.starts_with(b"HTTP/1.1 4"), "{status:?}");
+    for request in [
+        "GET\r\n\r\n",
+        "GET /metadata/identity/oauth2/token HTTP/9.9\r\n\r\n",
+        "GET /metadata/identity/oauth2/token HTTP/1.1\r\nbad header\r\n\r\n",
+        "GET http://[ HTTP/1.1\r\n\r\n",
+        "\u{16}\u{3}\u{1}\u{2} a client that speaks TLS\r\n\r\n",
+    ] {
+        let answer = parse(&send(sidecar.address, request.as_bytes()).await);
+        assert_golden("not-http", &answer);
+    }
+    let good = format!("GET {TOKEN} HTTP/1.1\r\nHost: x\r\n\r\n");
+    let answers = send(
+        sidecar.address,
+        format!("{good}{good}rubbish\r\n\r\n").as_bytes(),
+    )
+    .await;
+    let (earlier, last) = answers.rsplit_once("HTTP/1.1 ").unwrap();
+    assert_eq!(earlier.matches("Required metadata header").count(), 2);
+    assert_golden("not-http", &parse(&format!("HTTP/1.1 {last}")));
+}
+
+#[tokio::test]
+async fn r7_a_head_that_is_too_large_is_refused_with_json() {
+    let (_entra, sidecar) = sidecar().await;
+    let long_query = format!("GET {TOKEN}?{VAULT}&x={} HTTP/1.1\r\n", "y".repeat(20_000));
+    let long_header = format!(
+        "GET {TOKEN} HTTP/1.1\r\nHost: x\r\nMetadata: true\r\nx: {}\r\n",
+        "y".repeat(20_000)
+    );
+    for head in [long_query, long_header] {
+        let mut stream = TcpStream::connect(sidecar.address).await.unwrap();
+        // No more than is read: what is left unread resets the connection, answer and all.
+        stream
+            .write_all(&head.as_bytes()[..8 * 1024])
+            .await
+            .unwrap();
+        assert_golden("too-large", &parse(&read_to_end(&mut stream).await));
     }
     assert_eq!(sidecar.token(VAULT).await.status, 200);
 }

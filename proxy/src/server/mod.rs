@@ -1,8 +1,11 @@
 //! HTTP/1.1 connections: how many, how long, how large.
 
-use std::convert::Infallible;
+mod connection;
+mod unreadable;
+
+pub use connection::{BUFFER, IDLE, connection};
+
 use std::io;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,9 +13,6 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
@@ -43,9 +43,9 @@ pub async fn serve<S: Service>(
         loop {
             let stream = accept(&listener).await;
             let permit = permit(&room, &make_room).await;
-            let served = connection(stream, Arc::clone(&service), Arc::clone(&make_room));
+            let (service, make_room) = (Arc::clone(&service), Arc::clone(&make_room));
             tokio::spawn(async move {
-                served.await;
+                connection(stream, &*service, make_room.notified()).await;
                 drop(permit);
             });
         }
@@ -59,35 +59,6 @@ pub async fn serve<S: Service>(
     let all = u32::try_from(MAX_CONNECTIONS).unwrap_or(u32::MAX);
     if timeout(LAST_ANSWERS, room.acquire_many(all)).await.is_err() {
         debug!("connections are closed with requests under way");
-    }
-}
-
-async fn connection<S: Service>(stream: TcpStream, service: Arc<S>, make_room: Arc<Notify>) {
-    let service = service_fn(|request| {
-        let service = Arc::clone(&service);
-        async move { Ok::<_, Infallible>(service.answer(request).await) }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(IDLE)
-        .half_close(true)
-        .max_buf_size(BUFFER)
-        .pipeline_flush(true)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut connection = pin!(connection);
-    let ended = tokio::select! {
-        biased;
-        ended = connection.as_mut() => ended,
-        () = make_room.notified() => {
-            connection.as_mut().graceful_shutdown();
-            match timeout(LAST_ANSWERS, connection).await {
-                Ok(ended) => ended,
-                Err(_) => Ok(()),
-            }
-        }
-    };
-    if let Err(error) = ended {
-        debug!(%error, "a connection ended early");
     }
 }
 
@@ -136,12 +107,6 @@ fn is_of_the_peer(error: &io::Error) -> bool {
 
 /// Below the usual limit of 1,024 file descriptors, with room for connections to Entra and IMDS.
 const MAX_CONNECTIONS: usize = 480;
-
-/// hyper's least; it bounds the memory of a connection and the size of a request's head.
-const BUFFER: usize = 8 * 1024;
-
-/// How long a connection may take to send the head of its next request.
-const IDLE: Duration = Duration::from_secs(30);
 
 /// How long requests under way may go on when their connection is to end.
 const LAST_ANSWERS: Duration = Duration::from_secs(10);
