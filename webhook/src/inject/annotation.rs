@@ -3,18 +3,20 @@
 use contract::{annotation as key, label, metadata, token};
 
 use super::account::Account;
-use super::config::{Bindings, Config};
+use super::config::{Bindings, Config, Mode};
 use super::denial::{Denial, Shown};
+use super::endpoint::Seed;
 use super::guid;
 use super::marker;
 use super::pod::Pod;
 use super::resources::Overrides;
+use super::sidecar;
 
 /// The pod's requests, with the service account's and the cluster's behind them.
 #[derive(Debug)]
 pub(super) struct Wishes<'a> {
-    /// The proxy's port, when the pod wants the proxy.
-    pub(super) proxy_port: Option<u16>,
+    /// The proxy, when the pod wants it.
+    pub(super) proxy: Option<Proxy>,
     pub(super) expiration_seconds: u32,
     pub(super) audience: &'a str,
     pub(super) bindings: Option<&'a Bindings>,
@@ -23,18 +25,26 @@ pub(super) struct Wishes<'a> {
     skipped: &'a str,
 }
 
+/// How the pod wants the proxy.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Proxy {
+    pub(super) mode: Mode,
+    pub(super) port: u16,
+}
+
 impl<'a> Wishes<'a> {
     pub(super) fn read(
         pod: &'a Pod<'a>,
         config: &'a Config,
         account: &Account,
+        seed: &Seed,
     ) -> Result<Self, Denial> {
         let bindings = config.bindings.as_ref().filter(|bindings| {
             let asked = pod.annotation(&bindings.annotation).unwrap_or_default();
             asked.trim().eq_ignore_ascii_case("true")
         });
         Ok(Self {
-            proxy_port: proxy_port(pod)?,
+            proxy: proxy(pod, config, seed)?,
             expiration_seconds: expiration(pod, account)?,
             audience: bindings.map_or(&config.audience, |bindings| &bindings.audience),
             bindings,
@@ -117,6 +127,13 @@ pub(super) fn warn(
             warnings.push(format!("pod: unknown label {name}"));
         }
     }
+    if wishes.proxy.is_none() && pod.annotation(key::PROXY_MODE).is_some() {
+        warnings.push(format!(
+            "pod: annotation {} has no effect without {}: \"true\"",
+            key::PROXY_MODE,
+            key::INJECT_PROXY_SIDECAR
+        ));
+    }
     for name in wishes.skipped_names() {
         if pod
             .all_containers()
@@ -136,6 +153,7 @@ const POD_KEYS: &[&str] = &[
     key::SKIP_CONTAINERS,
     key::INJECT_PROXY_SIDECAR,
     key::PROXY_SIDECAR_PORT,
+    key::PROXY_MODE,
     key::IDENTITY_MAP,
     key::PROXY_CPU_LIMIT,
     key::PROXY_CPU_REQUEST,
@@ -165,7 +183,13 @@ fn hint(name: &str, keys: &[&str], keys_elsewhere: &[&str], elsewhere: &str) -> 
     }
 }
 
-fn proxy_port(pod: &Pod<'_>) -> Result<Option<u16>, Denial> {
+fn proxy(pod: &Pod<'_>, config: &Config, seed: &Seed) -> Result<Option<Proxy>, Denial> {
+    let mode = match pod.annotation(key::PROXY_MODE) {
+        None => config.sidecar.mode,
+        Some(mode) => mode
+            .parse()
+            .map_err(|_| Denial::ProxyMode(Shown::new(mode)))?,
+    };
     let wanted = pod.annotation(key::INJECT_PROXY_SIDECAR).unwrap_or("false");
     let trimmed = wanted.trim();
     if trimmed.eq_ignore_ascii_case("false") {
@@ -174,14 +198,19 @@ fn proxy_port(pod: &Pod<'_>) -> Result<Option<u16>, Denial> {
     if !trimmed.eq_ignore_ascii_case("true") {
         return Err(Denial::InjectProxySidecar(Shown::new(wanted)));
     }
-    let Some(port) = pod.annotation(key::PROXY_SIDECAR_PORT) else {
-        return Ok(Some(metadata::DEFAULT_PROXY_PORT));
+    let port = match pod.annotation(key::PROXY_SIDECAR_PORT) {
+        Some(port) => match port.trim().parse() {
+            Ok(0) | Err(_) => return Err(Denial::Port(Shown::new(port))),
+            Ok(metadata::PORT) => return Err(Denial::PortOfMetadata),
+            Ok(port) => port,
+        },
+        // All pods of the node share its ports.
+        None if pod.spec.host_network == Some(true) => {
+            sidecar::port(pod).unwrap_or_else(|| seed.port())
+        }
+        None => metadata::DEFAULT_PROXY_PORT,
     };
-    match port.trim().parse() {
-        Ok(0) | Err(_) => Err(Denial::Port(Shown::new(port))),
-        Ok(metadata::PORT) => Err(Denial::PortOfMetadata),
-        Ok(port) => Ok(Some(port)),
-    }
+    Ok(Some(Proxy { mode, port }))
 }
 
 /// Checked here, where the user is told, and read by the proxy.

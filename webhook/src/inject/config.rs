@@ -1,6 +1,8 @@
 //! What the operator decides for all pods.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
 
 use super::resources::Resources;
 
@@ -19,6 +21,36 @@ pub struct Config {
     pub bindings: Option<Bindings>,
 }
 
+/// How applications find the proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// By variables that SDKs read: no init container and no capability.
+    Environment,
+    /// Under IMDS's own address, which `azwi-proxy-init` redirects.
+    Redirect,
+}
+
+impl FromStr for Mode {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.trim() {
+            "environment" => Ok(Self::Environment),
+            "redirect" => Ok(Self::Redirect),
+            _ => Err("it must be redirect or environment"),
+        }
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Environment => "environment",
+            Self::Redirect => "redirect",
+        })
+    }
+}
+
 /// How the injected containers look.
 #[derive(Clone, Debug)]
 pub struct Sidecar {
@@ -28,6 +60,8 @@ pub struct Sidecar {
     pub init_image: String,
     /// `imagePullPolicy` of both.
     pub pull_policy: String,
+    /// How applications find the proxy, unless the pod says.
+    pub mode: Mode,
     /// `--log-level` of `azwi-proxy`.
     pub log_level: String,
     /// Whether `azwi-proxy` is an init container that keeps running (KEP-753).

@@ -26,9 +26,10 @@ pub enum Denial {
     /// The redirect would be made in the node's network namespace (azwi#1050).
     #[error(
         "hostNetwork is set to true, cannot inject proxy sidecar: the redirect would act on the \
-         whole node. Remove hostNetwork, or remove annotation {key} and use an Azure SDK that \
-         supports workload identity",
-        key = key::INJECT_PROXY_SIDECAR
+         whole node. Remove hostNetwork, or give the pod annotation {mode}: \"environment\", or remove \
+         annotation {key} and use an Azure SDK that supports workload identity",
+        key = key::INJECT_PROXY_SIDECAR,
+        mode = key::PROXY_MODE
     )]
     HostNetwork,
 
@@ -76,6 +77,13 @@ pub enum Denial {
         /// The port of both.
         port: u16,
     },
+
+    /// There is no such mode.
+    #[error(
+        "pod has annotation {key} with value {0}: it must be \"redirect\" or \"environment\"",
+        key = key::PROXY_MODE
+    )]
+    ProxyMode(Shown),
 
     /// The redirect exempts everything that runs as this uid.
     #[error(

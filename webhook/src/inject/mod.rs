@@ -8,6 +8,7 @@ mod account;
 mod annotation;
 mod config;
 mod denial;
+mod endpoint;
 mod environment;
 mod guid;
 mod marker;
@@ -19,8 +20,9 @@ mod spec;
 mod token;
 
 pub use account::Account;
-pub use config::{Bindings, CaSource, Config, Sidecar};
+pub use config::{Bindings, CaSource, Config, Mode, Sidecar};
 pub use denial::{Denial, printable};
+pub use endpoint::Seed;
 pub use guid::is_tenant;
 pub use pod::Pod;
 pub(crate) use pod::Text;
@@ -31,6 +33,7 @@ use std::collections::BTreeMap;
 
 use annotation::Wishes;
 use contract::{annotation as key, container, label};
+use endpoint::Endpoint;
 use marker::Marker;
 use patch::Patch;
 use pod::Container;
@@ -52,7 +55,8 @@ pub fn is_wanted(pod: &Pod<'_>) -> bool {
     pod.label(label::USE) == Some("true")
 }
 
-/// The operations that give `pod` its identity.
+/// The operations that give `pod` its identity. `seed` is random and used once, for the secret of
+/// mode `environment`.
 ///
 /// # Errors
 ///
@@ -61,11 +65,14 @@ pub fn inject<'a>(
     pod: &'a Pod<'a>,
     config: &'a Config,
     account: &'a Account,
+    seed: &Seed,
 ) -> Result<Injection<'a>, Denial> {
-    let wishes = Wishes::read(pod, config, account)?;
-    if let Some(port) = wishes.proxy_port {
-        sidecar::check(pod, port)?;
+    let wishes = Wishes::read(pod, config, account, seed)?;
+    if let Some(proxy) = wishes.proxy {
+        sidecar::check(pod, proxy)?;
     }
+    let endpoint = wishes.proxy.filter(|proxy| proxy.mode == Mode::Environment);
+    let endpoint = endpoint.map(|proxy| Endpoint::new(pod, proxy.port, seed));
 
     let mut warnings = Vec::new();
     annotation::warn(pod, config, account, &wishes, &mut warnings);
@@ -89,7 +96,11 @@ pub fn inject<'a>(
             existing.volume_mounts.as_ref().map(Vec::len),
             &mounts,
         );
-        let variables = identity.variables_for(existing, token_file);
+        let mut variables = identity.variables_for(existing, token_file);
+        if let Some(endpoint) = &endpoint {
+            variables.extend(endpoint.variables_for(existing));
+            warnings.extend(endpoint.warnings_for(existing));
+        }
         marker.replace_outdated(existing, &place, &identity, &mut patch);
         kept.extend(marker::kept(existing, &identity));
         without_client_id |=
@@ -112,14 +123,15 @@ pub fn inject<'a>(
 
     volume.add(pod, &mut patch);
     let mut annotations = marker.update(&identity, kept);
-    if let Some(port) = wishes.proxy_port {
+    if let Some(proxy) = wishes.proxy {
         sidecar::insert(
             pod,
             config,
             &wishes,
             &identity,
             &volume,
-            port,
+            proxy,
+            endpoint.as_ref(),
             &mut patch,
             &mut warnings,
         );
@@ -127,10 +139,10 @@ pub fn inject<'a>(
     }
     patch.annotate(pod, &annotations);
 
-    let injected = if wishes.proxy_port.is_some() {
-        "token,proxy"
-    } else {
-        "token"
+    let injected = match wishes.proxy.map(|proxy| proxy.mode) {
+        Some(Mode::Redirect) => "token,proxy",
+        Some(Mode::Environment) => "token,proxy-environment",
+        None => "token",
     };
     let audit = [
         ("client-id", identity.client_id),

@@ -6,6 +6,7 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
 
 /// A pod as the API server sent it.
 #[derive(Debug, Default, Deserialize)]
@@ -121,6 +122,10 @@ pub(super) struct Container<'a> {
     #[serde(borrow)]
     pub(super) restart_policy: Text<'a>,
     pub(super) security_context: Option<SecurityContext>,
+    #[serde(borrow)]
+    command: Option<&'a RawValue>,
+    #[serde(borrow)]
+    args: Option<&'a RawValue>,
 }
 
 impl<'a> Container<'a> {
@@ -144,6 +149,20 @@ impl<'a> Container<'a> {
             .enumerate()
             .find(|(_, variable)| variable.name.as_str() == name)
             .map(|(index, variable)| (index, variable.value.as_str()))
+    }
+
+    /// Whether the command line or a variable has `address` in it. Lists of exceptions from a proxy
+    /// do not count.
+    pub(super) fn mentions(&self, address: &str) -> bool {
+        let command_line = [self.command, self.args].into_iter().flatten();
+        let mut variables = self.env.iter().flatten();
+        command_line
+            .map(RawValue::get)
+            .any(|it| it.contains(address))
+            || variables.any(|variable| {
+                !variable.name.as_str().eq_ignore_ascii_case("NO_PROXY")
+                    && variable.value.as_str().contains(address)
+            })
     }
 
     pub(super) fn mounts(&self) -> &[VolumeMount<'a>] {

@@ -5,9 +5,10 @@ use std::borrow::Cow;
 
 use contract::{container, variable};
 
-use super::annotation::Wishes;
-use super::config::Config;
+use super::annotation::{Proxy, Wishes};
+use super::config::{Config, Mode};
 use super::denial::{Denial, Shown};
+use super::endpoint::Endpoint;
 use super::environment::Identity;
 use super::patch::Patch;
 use super::pod::{Container as Existing, Pod};
@@ -20,9 +21,19 @@ use super::token::TokenVolume;
 /// Names the container that `kubectl logs` and `kubectl exec` mean when they name none.
 pub(super) const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
 
-/// Refuses pods in which the redirect would not work, or would not be safe.
-pub(super) fn check(pod: &Pod<'_>, port: u16) -> Result<(), Denial> {
-    if pod.spec.host_network == Some(true) {
+/// The port of the proxy that the pod has already.
+pub(super) fn port(pod: &Pod<'_>) -> Option<u16> {
+    let mut containers = pod.all_containers();
+    let (_, _, proxy) = containers.find(|(_, _, it)| it.name.as_str() == container::PROXY)?;
+    let port = proxy.ports.as_ref()?.first()?.container_port?;
+    port.try_into().ok()
+}
+
+/// Refuses pods in which the proxy would not work, or would not be safe.
+pub(super) fn check(pod: &Pod<'_>, proxy: Proxy) -> Result<(), Denial> {
+    let Proxy { mode, port } = proxy;
+    let redirects = mode == Mode::Redirect;
+    if redirects && pod.spec.host_network == Some(true) {
         return Err(Denial::HostNetwork);
     }
     if pod.is_windows() {
@@ -41,7 +52,7 @@ pub(super) fn check(pod: &Pod<'_>, port: u16) -> Result<(), Denial> {
             .security_context
             .as_ref()
             .and_then(|context| context.run_as_user);
-        if own.or(of_pod) == Some(container::PROXY_UID.into()) {
+        if redirects && own.or(of_pod) == Some(container::PROXY_UID.into()) {
             return Err(Denial::ProxyUid(Shown::new(existing.name.as_str())));
         }
         let runs_beside_proxy = list == "containers" || existing.is_native_sidecar();
@@ -68,10 +79,12 @@ pub(super) fn insert<'a>(
     wishes: &Wishes<'a>,
     identity: &Identity<'a>,
     volume: &TokenVolume<'a>,
-    port: u16,
+    wanted: Proxy,
+    endpoint: Option<&Endpoint>,
     patch: &mut Patch,
     warnings: &mut Vec<String>,
 ) {
+    let Proxy { mode, port } = wanted;
     let init_index = position(pod.init_containers(), container::PROXY_INIT);
     let has_proxy = has_proxy(pod);
     let init_length = pod.spec.init_containers.as_ref().map(Vec::len);
@@ -81,6 +94,7 @@ pub(super) fn insert<'a>(
     let proxy = || {
         let named = Existing::named(container::PROXY);
         let mut env = identity.variables_for(&named, token_file);
+        env.extend(endpoint.iter().flat_map(|it| it.variables_for(&named)));
         if native {
             // It ends after the application by itself, so it need not wait for the end of the pod.
             env.push(EnvVar {
@@ -94,7 +108,7 @@ pub(super) fn insert<'a>(
     };
 
     let mut first = Vec::new();
-    if init_index.is_none() {
+    if init_index.is_none() && mode == Mode::Redirect {
         first.push(proxy_init(config, wishes, port));
     }
     if !has_proxy && native {

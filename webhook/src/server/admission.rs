@@ -13,10 +13,11 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Request, StatusCode};
+use ring::rand::{SecureRandom, SystemRandom};
 use tokio::time::timeout;
 
 use crate::accounts::{Accounts, LookupError};
-use crate::inject::{self, Config, Denial, Pod};
+use crate::inject::{self, Config, Denial, Pod, Seed};
 use crate::metrics::{Metrics, Outcome};
 use crate::review::{Review, Verdict};
 
@@ -90,7 +91,7 @@ impl Admission {
                     .await;
                 let judged = match &account {
                     Ok(Some(account)) => {
-                        inject::inject(pod, &config, account).map_err(Refusal::Mistake)
+                        inject::inject(pod, &config, account, &seed()?).map_err(Refusal::Mistake)
                     }
                     Ok(None) => Err(Refusal::NoAccount(pod.service_account())),
                     Err(error) => Err(Refusal::Trouble(error)),
@@ -175,6 +176,16 @@ fn log(verdict: &Verdict<'_>, namespace: &str, pod: &str) {
     if let Verdict::Refused { code, message, .. } = verdict {
         tracing::info!(namespace, pod, code, "pod refused: {message}");
     }
+}
+
+/// For one pod's secret, which is kept nowhere.
+fn seed() -> Result<Seed, (StatusCode, String)> {
+    let mut bytes = [0; Seed::LENGTH];
+    SystemRandom::new().fill(&mut bytes).map_err(|_| {
+        let text = "the system gives no random numbers".to_owned();
+        (StatusCode::INTERNAL_SERVER_ERROR, text)
+    })?;
+    Ok(Seed(bytes))
 }
 
 fn is_json(content_type: &str) -> bool {

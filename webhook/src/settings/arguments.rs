@@ -69,6 +69,10 @@ pub(super) struct Arguments {
     /// Log level of the proxies [that of the webhook]
     #[arg(long, value_name = "LEVEL")]
     pub(super) proxy_log_level: Option<String>,
+    /// How applications find the proxy, unless the pod's annotation says: redirect or environment
+    /// (variables alone, without a privileged init container) [redirect]
+    #[arg(long, value_name = "MODE")]
+    pub(super) proxy_mode: Option<String>,
     /// NO_PROXY of the proxies
     #[arg(long, value_name = "LIST")]
     pub(super) proxy_no_proxy: Option<String>,

@@ -15,7 +15,7 @@ use clap::Parser;
 use contract::logging::{Format, Level};
 use contract::{token, variable};
 
-use crate::inject::{self, Config, Resources, Sidecar};
+use crate::inject::{self, Config, Mode, Resources, Sidecar};
 use crate::server::tls::MinVersion;
 use crate::version::NativeSidecar;
 use arguments::Arguments;
@@ -124,6 +124,7 @@ impl Settings {
             proxy_image_pull_policy,
             proxy_init_resources,
             proxy_log_level,
+            proxy_mode,
             proxy_no_proxy,
             proxy_relay,
             proxy_resources,
@@ -172,6 +173,7 @@ impl Settings {
                     .or_else(|| r.variable("PROXY_IMAGE"))
                     .unwrap_or_default(),
                 pull_policy: r.pull_policy(proxy_image_pull_policy),
+                mode: r.parsed("proxy-mode", proxy_mode, Mode::Redirect),
                 log_level: r.proxy_log_level(proxy_log_level, &log_level_text),
                 native: false,
                 resources: r.resources("proxy-resources", proxy_resources, PROXY_RESOURCES),
@@ -500,6 +502,7 @@ mod tests {
             "--log-level=loud",
             "--native-sidecar=perhaps",
             "--proxy-image-pull-policy=Sometimes",
+            "--proxy-mode=none",
             "--max-connections=0",
             "--metrics-backend=statsd",
             "--metrics-namespace-label=perhaps",
@@ -513,6 +516,7 @@ mod tests {
         let mistakes = mistakes(&args, &env);
         for part in [
             "--port=x",
+            "--proxy-mode=none: it must be redirect or environment",
             "--tls-min-version=1.1: it must be 1.2 or 1.3",
             "--health-addr=9440",
             "--log-level=loud",

@@ -1,5 +1,7 @@
 //! Pods in, pods out.
 
+use std::sync::atomic::{AtomicU8, Ordering};
+
 use serde_json::{Value, json};
 use webhook::inject::{self, Account, Config, Denial, Pod, Resources, Sidecar};
 
@@ -22,6 +24,7 @@ pub(crate) fn config(native: bool) -> Config {
             init_image: "registry.example.com/proxy:v1".to_owned(),
             pull_policy: "IfNotPresent".to_owned(),
             log_level: "info".to_owned(),
+            mode: inject::Mode::Redirect,
             native,
             resources: resources("16Mi"),
             init_resources: resources("8Mi"),
@@ -85,11 +88,17 @@ pub(crate) fn variable<'a>(container: &'a Value, name: &str) -> Option<&'a str> 
     variables.iter().find(|it| it["name"] == name)?["value"].as_str()
 }
 
+/// A seed that no other call has.
+pub(crate) fn seed() -> inject::Seed {
+    static NEXT: AtomicU8 = AtomicU8::new(0);
+    inject::Seed([NEXT.fetch_add(1, Ordering::Relaxed); inject::Seed::LENGTH])
+}
+
 /// Runs the webhook over a pod and applies what it says, with a library of its own.
 pub(crate) fn mutate(pod: &Value, config: &Config, account: &Account) -> Result<Mutated, Denial> {
     let bytes = serde_json::to_vec(pod).unwrap();
     let view: Pod<'_> = serde_json::from_slice(&bytes).unwrap();
-    let injection = inject::inject(&view, config, account)?;
+    let injection = inject::inject(&view, config, account, &seed())?;
     let patch = match &injection.patch {
         Some(patch) => serde_json::from_slice(patch).unwrap(),
         None => json!([]),

@@ -9,6 +9,8 @@ mod certificates;
 #[cfg(test)]
 mod cluster;
 #[cfg(test)]
+mod environment_mode;
+#[cfg(test)]
 mod fixture;
 #[cfg(test)]
 mod http;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
+use webhook::inject::Mode;
 
 use crate::fixture::{account, config, mutate};
 
@@ -11,8 +12,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn a_pod_is_completed_and_otherwise_untouched(pod in pods(), native in any::<bool>()) {
-        let config = config(native);
+    fn a_pod_is_completed_and_otherwise_untouched(
+        pod in pods(),
+        native in any::<bool>(),
+        mode in prop_oneof![Just(Mode::Redirect), Just(Mode::Environment)],
+    ) {
+        let mut config = config(native);
+        config.sidecar.mode = mode;
         // Random pods may clash with the proxy's port or uid: that is another test's subject.
         let Ok(first) = mutate(&pod, &config, &account()) else { return Ok(()) };
 
@@ -20,7 +26,7 @@ proptest! {
             prop_assert_eq!(&operation["op"], "add");
         }
         prop_assert_eq!(&without_additions(&first.pod, &pod), &pod);
-        complete(&first.pod, &pod)?;
+        complete(&first.pod, &pod, mode)?;
         let second = mutate(&first.pod, &config, &account()).unwrap();
         prop_assert_eq!(&second.operations, &[] as &[Value]);
 
@@ -32,7 +38,7 @@ proptest! {
             containers.push(json!({ "name": "late" }));
             let third = mutate(&changed, &config, &account()).unwrap();
             prop_assert_eq!(&without_additions(&third.pod, &changed), &changed);
-            complete(&third.pod, &changed)?;
+            complete(&third.pod, &changed, mode)?;
         }
     }
 }
@@ -98,7 +104,7 @@ fn restore(object: &mut Map<String, Value>, key: &str, before: &Value) {
 }
 
 /// Everything is there, once.
-fn complete(result: &Value, original: &Value) -> Result<(), TestCaseError> {
+fn complete(result: &Value, original: &Value, mode: Mode) -> Result<(), TestCaseError> {
     let annotations = &original["metadata"]["annotations"];
     let skipped = annotations["azure.workload.identity/skip-containers"].as_str();
     let skipped: BTreeSet<_> = skipped.unwrap_or_default().split(';').collect();
@@ -141,7 +147,9 @@ fn complete(result: &Value, original: &Value) -> Result<(), TestCaseError> {
             .iter()
             .map(|it| &it["name"])
             .collect();
-        prop_assert_eq!(init[0], "azwi-proxy-init");
+        if mode == Mode::Redirect {
+            prop_assert_eq!(init[0], "azwi-proxy-init");
+        }
         let everywhere = array(&spec["initContainers"])
             .iter()
             .chain(array(&spec["containers"]));

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use webhook::inject::{self, Account};
 use webhook::review::{Review, Verdict};
 
-use crate::fixture::{account, config};
+use crate::fixture::{account, config, seed};
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2048))]
@@ -101,7 +101,7 @@ fn answered_for(body: &[u8], account: &Account) -> Result<(), TestCaseError> {
     let config = config(true);
     let verdict = match review
         .pod()
-        .map(|pod| inject::inject(pod, &config, account))
+        .map(|pod| inject::inject(pod, &config, account, &seed()))
     {
         None => Verdict::Admitted {
             warnings: Vec::new(),

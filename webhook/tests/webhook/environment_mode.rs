@@ -1,0 +1,216 @@
+//! Mode `environment`: variables instead of a redirect.
+
+use serde_json::{Value, json};
+use webhook::inject::{Config, Mode};
+
+use crate::fixture::{Mutated, account, config, mutate, mutated, pod, variable};
+
+const ENDPOINT: &str = "http://127.0.0.1:8000/msi/token";
+
+fn asking() -> Value {
+    json!({
+        "azure.workload.identity/inject-proxy-sidecar": "true",
+        "azure.workload.identity/proxy-mode": "environment",
+    })
+}
+
+fn spec(fields: Value) -> Value {
+    let mut spec = json!({ "containers": [{ "name": "app", "image": "app" }] });
+    let fields = fields.as_object().unwrap().clone();
+    spec.as_object_mut().unwrap().extend(fields);
+    spec
+}
+
+fn result(fields: Value) -> Mutated {
+    mutated(&pod(asking(), spec(fields)), &config(true), &account())
+}
+
+fn of_container(fields: Value) -> Mutated {
+    let mut container = json!({ "name": "app" });
+    let fields = fields.as_object().unwrap().clone();
+    container.as_object_mut().unwrap().extend(fields);
+    result(json!({ "containers": [container] }))
+}
+
+#[test]
+fn there_is_a_proxy_and_no_init_container_with_a_capability() {
+    let result = result(json!({ "initContainers": [{ "name": "early" }] }));
+    assert_eq!(result.names("initContainers"), ["azwi-proxy", "early"]);
+    assert!(!result.pod.to_string().contains("NET_ADMIN"));
+    assert_eq!(result.warnings, [] as [String; 0]);
+}
+
+#[test]
+fn each_container_is_led_to_the_proxy_and_shares_its_secret() {
+    let result = result(json!({ "initContainers": [{ "name": "early" }] }));
+    let proxy = result.container("azwi-proxy");
+    let secret = variable(proxy, "AZWI_IDENTITY_HEADER").unwrap();
+    assert!(secret.len() >= 32, "{secret}");
+    assert_eq!(variable(proxy, "AZWI_IMDS"), Some("on"));
+    assert_eq!(variable(proxy, "IDENTITY_ENDPOINT"), None);
+    for container in ["early", "app"].map(|name| result.container(name)) {
+        for (name, value) in [
+            ("IDENTITY_ENDPOINT", ENDPOINT),
+            ("IDENTITY_HEADER", secret),
+            ("MSI_ENDPOINT", ENDPOINT),
+            ("MSI_SECRET", secret),
+            ("AZURE_POD_IDENTITY_AUTHORITY_HOST", "http://127.0.0.1:8000"),
+            ("APPSETTING_WEBSITE_SITE_NAME", "azure-workload-identity"),
+        ] {
+            assert_eq!(variable(container, name), Some(value), "{name}");
+        }
+        assert_eq!(variable(container, "AZWI_IDENTITY_HEADER"), None);
+    }
+}
+
+#[test]
+fn no_two_pods_have_the_same_secret() {
+    let secret = || {
+        let result = result(json!({}));
+        let proxy = result.container("azwi-proxy");
+        variable(proxy, "AZWI_IDENTITY_HEADER").unwrap().to_owned()
+    };
+    assert_ne!(secret(), secret());
+}
+
+#[test]
+fn a_container_that_another_webhook_adds_gets_the_same_secret() {
+    let mut pod = result(json!({ "hostNetwork": true })).pod;
+    let containers = pod["spec"]["containers"].as_array_mut().unwrap();
+    containers.push(json!({ "name": "late" }));
+    let result = mutated(&pod, &config(true), &account());
+    let of = |name, key| variable(result.container(name), key);
+    for key in ["IDENTITY_ENDPOINT", "IDENTITY_HEADER"] {
+        assert_eq!(of("late", key), of("app", key));
+    }
+    assert_eq!(
+        of("late", "IDENTITY_HEADER"),
+        of("azwi-proxy", "AZWI_IDENTITY_HEADER")
+    );
+}
+
+#[test]
+fn the_annotation_wins_over_the_cluster() {
+    let mut of_cluster = config(true);
+    of_cluster.sidecar.mode = Mode::Environment;
+    let init = |annotations: Value, config: &Config| {
+        let result = mutated(&pod(annotations, spec(json!({}))), config, &account());
+        result.names("initContainers").len()
+    };
+    let mut asking = asking();
+    assert_eq!(init(asking.clone(), &config(true)), 1);
+    asking["azure.workload.identity/proxy-mode"] = "redirect".into();
+    assert_eq!(init(asking.clone(), &of_cluster), 2);
+    asking
+        .as_object_mut()
+        .unwrap()
+        .remove("azure.workload.identity/proxy-mode");
+    assert_eq!(init(asking.clone(), &of_cluster), 1);
+    assert_eq!(init(asking, &config(true)), 2);
+}
+
+#[test]
+fn an_unknown_mode_is_refused_and_one_without_the_proxy_is_told() {
+    let mut annotations = asking();
+    annotations["azure.workload.identity/proxy-mode"] = "env".into();
+    let refused = mutate(
+        &pod(annotations, spec(json!({}))),
+        &config(true),
+        &account(),
+    );
+    let text = refused.err().unwrap().to_string();
+    assert!(
+        text.contains("proxy-mode") && text.contains("\"environment\""),
+        "{text}"
+    );
+
+    let alone = json!({ "azure.workload.identity/proxy-mode": "environment" });
+    let warnings = mutated(&pod(alone, spec(json!({}))), &config(true), &account()).warnings;
+    assert!(
+        warnings.concat().contains("has no effect without"),
+        "{warnings:?}"
+    );
+}
+
+#[test]
+fn a_secret_never_goes_to_an_address_that_the_user_chose() {
+    for (set, paired) in [
+        ("IDENTITY_ENDPOINT", "IDENTITY_HEADER"),
+        ("IDENTITY_HEADER", "IDENTITY_ENDPOINT"),
+        ("MSI_ENDPOINT", "MSI_SECRET"),
+        ("MSI_SECRET", "MSI_ENDPOINT"),
+    ] {
+        for value in ["http://elsewhere.example", ""] {
+            let result = of_container(json!({ "env": [{ "name": set, "value": value }] }));
+            let app = result.container("app");
+            assert_eq!(variable(app, set), Some(value));
+            assert_eq!(variable(app, paired), None, "{set}={value}");
+        }
+    }
+    let env = json!([{ "name": "MSI_ENDPOINT", "value": "http://elsewhere.example" }]);
+    let result = of_container(json!({ "env": env }));
+    assert_eq!(
+        variable(result.container("app"), "APPSETTING_WEBSITE_SITE_NAME"),
+        None
+    );
+    assert!(
+        result
+            .warnings
+            .concat()
+            .contains("sets MSI_ENDPOINT itself")
+    );
+}
+
+/// What others on the node could ask without a secret is off, and no two pods share a port.
+#[test]
+fn on_the_nodes_network_nothing_is_had_without_the_secret() {
+    let host = json!({ "hostNetwork": true });
+    let result = result(host.clone());
+    let proxy = result.container("azwi-proxy");
+    assert_eq!(variable(proxy, "AZWI_IMDS"), Some("off"));
+    let app = result.container("app");
+    assert_eq!(variable(app, "AZURE_POD_IDENTITY_AUTHORITY_HOST"), None);
+    let port = proxy["ports"][0]["containerPort"].as_u64().unwrap();
+    assert!((20_000..30_000).contains(&port), "{port}");
+    let endpoint = format!("http://127.0.0.1:{port}/msi/token");
+    assert_eq!(variable(app, "IDENTITY_ENDPOINT"), Some(endpoint.as_str()));
+    assert_eq!(proxy["args"][0], format!("--proxy-port={port}"));
+
+    let mut chosen = asking();
+    chosen["azure.workload.identity/proxy-sidecar-port"] = "9000".into();
+    let result = mutated(&pod(chosen, spec(host)), &config(true), &account());
+    assert_eq!(
+        result.container("azwi-proxy")["ports"][0]["containerPort"],
+        9000
+    );
+}
+
+#[test]
+fn a_container_that_runs_as_the_proxys_user_is_no_danger_here() {
+    result(json!({ "securityContext": { "runAsUser": 1501 } }));
+}
+
+#[test]
+fn what_goes_past_the_proxy_is_told_as_far_as_it_can_be_seen() {
+    let url = "http://169.254.169.254/metadata/identity/oauth2/token";
+    for fields in [
+        json!({ "command": ["curl", url] }),
+        json!({ "args": ["-c", format!("curl {url}")] }),
+        json!({ "env": [{ "name": "TOKEN_URL", "value": url }] }),
+    ] {
+        let warnings = of_container(fields.clone()).warnings;
+        assert!(
+            warnings
+                .concat()
+                .contains("container app names 169.254.169.254"),
+            "{fields}: {warnings:?}"
+        );
+    }
+    for fields in [
+        json!({ "command": ["curl", "http://localhost"], "args": null }),
+        json!({ "env": [{ "name": "no_proxy", "value": "169.254.169.254,localhost" }] }),
+    ] {
+        let warnings = of_container(fields.clone()).warnings;
+        assert_eq!(warnings, [] as [String; 0], "{fields}");
+    }
+}
