@@ -17,7 +17,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use crate::accounts::{self, Accounts};
 use crate::certificate::bundle::Bundle;
 use crate::certificate::{Serving, files, own};
-use crate::inject::Config;
+use crate::inject::{Config, Prepared};
 use crate::metrics::Metrics;
 use crate::server::admission::{self, Admission};
 use crate::server::connections::{Server, bind};
@@ -97,7 +97,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let serving = Arc::new(Serving::default());
     let admission = Arc::new(Admission {
         accounts: Arc::new(Accounts::new(client.clone())),
-        config: ArcSwap::from_pointee(config),
+        config: ArcSwap::from_pointee(config.into()),
         metrics: Arc::new(Metrics::new(metrics_by_namespace)),
     });
     let readiness = Arc::new(Readiness {
@@ -212,7 +212,7 @@ fn update(admission: &Admission, change: impl Fn(&mut Config)) {
     admission.config.rcu(|config| {
         let mut config = Config::clone(config);
         change(&mut config);
-        config
+        Prepared::from(config)
     });
 }
 

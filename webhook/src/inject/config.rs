@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Deref;
 use std::str::FromStr;
 
 use super::resources::Resources;
+use super::sidecar::Frames;
 
 /// The cluster's settings.
 #[derive(Clone, Debug)]
@@ -48,6 +50,28 @@ impl fmt::Display for Mode {
             Self::Environment => "environment",
             Self::Redirect => "redirect",
         })
+    }
+}
+
+/// The cluster's settings, and what is rendered from them once for all pods.
+#[derive(Debug)]
+pub struct Prepared {
+    config: Config,
+    pub(super) frames: Frames,
+}
+
+impl From<Config> for Prepared {
+    fn from(config: Config) -> Self {
+        let frames = Frames::usual(&config.sidecar);
+        Self { config, frames }
+    }
+}
+
+impl Deref for Prepared {
+    type Target = Config;
+
+    fn deref(&self) -> &Config {
+        &self.config
     }
 }
 

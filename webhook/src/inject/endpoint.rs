@@ -26,6 +26,9 @@ pub(super) struct Endpoint {
 }
 
 impl Seed {
+    /// For pods that get no secret: asking the system costs as much as the rest of a review.
+    pub const UNUSED: Self = Self([0; Self::LENGTH]);
+
     /// How many bytes it has: too many to guess.
     pub const LENGTH: usize = 32;
 

@@ -20,7 +20,7 @@ mod spec;
 mod token;
 
 pub use account::Account;
-pub use config::{Bindings, CaSource, Config, Mode, Sidecar};
+pub use config::{Bindings, CaSource, Config, Mode, Prepared, Sidecar};
 pub use denial::{Denial, printable};
 pub use endpoint::Seed;
 pub use guid::is_tenant;
@@ -55,6 +55,11 @@ pub fn is_wanted(pod: &Pod<'_>) -> bool {
     pod.label(label::USE) == Some("true")
 }
 
+/// Whether the pod may get a secret, and so needs a seed that nobody can guess.
+pub fn may_use_seed(pod: &Pod<'_>, config: &Config) -> bool {
+    config.sidecar.mode == Mode::Environment || pod.annotation(key::PROXY_MODE).is_some()
+}
+
 /// The operations that give `pod` its identity. `seed` is random and used once, for the secret of
 /// mode `environment`.
 ///
@@ -63,7 +68,7 @@ pub fn is_wanted(pod: &Pod<'_>) -> bool {
 /// A [`Denial`] when the pod or its service account asks for something that cannot work.
 pub fn inject<'a>(
     pod: &'a Pod<'a>,
-    config: &'a Config,
+    config: &'a Prepared,
     account: &'a Account,
     seed: &Seed,
 ) -> Result<Injection<'a>, Denial> {

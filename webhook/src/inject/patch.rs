@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::pod::Pod;
+use super::spec::Container;
 
 /// The operations on one pod, in order.
 #[derive(Debug)]
@@ -36,7 +37,7 @@ impl Patch {
 
     /// Replaces a value that was injected before.
     pub(super) fn replace(&mut self, path: &[&str], value: &impl Serialize) {
-        self.push("replace", path, value);
+        self.push("replace", path, |text| write_json(text, value));
     }
 
     /// Appends to the list `name` of the object at `place`, which has `length` elements or does not
@@ -53,31 +54,42 @@ impl Patch {
         }
         if length.is_some() {
             for item in items {
-                self.push("add", &[place, "/", name, "/-"], item);
+                self.push("add", &[place, "/", name, "/-"], |text| {
+                    write_json(text, item)
+                });
             }
         } else {
-            self.push("add", &[place, "/", name], &items);
+            self.push("add", &[place, "/", name], |text| write_json(text, &items));
         }
     }
 
-    /// Inserts into the list `name` of the object at `place`, which has `length` elements or does
-    /// not exist, before `index`.
-    pub(super) fn insert<T: Serialize>(
+    /// Inserts into the pod's list `name`, which has `length` elements or does not exist, before
+    /// `index`.
+    pub(super) fn insert(
         &mut self,
-        place: &str,
         name: &str,
         length: Option<usize>,
         index: usize,
-        items: &[T],
+        containers: &[Container<'_>],
     ) {
+        const PLACE: &str = "/spec/";
         if length.is_some() {
             // The last one first, so that each lands before the one inserted ahead of it.
             let index = index.to_string();
-            for item in items.iter().rev() {
-                self.push("add", &[place, "/", name, "/", &index], item);
+            for container in containers.iter().rev() {
+                self.push("add", &[PLACE, name, "/", &index], |text| {
+                    container.write(text)
+                });
             }
-        } else {
-            self.extend_list(place, name, None, items);
+        } else if !containers.is_empty() {
+            self.push("add", &[PLACE, name], |text| {
+                let mut before = b'[';
+                for container in containers {
+                    text.push(std::mem::replace(&mut before, b','));
+                    container.write(text);
+                }
+                text.push(b']');
+            });
         }
     }
 
@@ -92,20 +104,21 @@ impl Patch {
                 .iter()
                 .map(|(name, value)| (name, value))
                 .collect();
-            return self.push("add", &[PLACE], &map);
+            return self.push("add", &[PLACE], |text| write_json(text, &map));
         };
         for (name, value) in annotations {
             let op = match existing.value(name) {
                 Some(_) => "replace",
                 None => "add",
             };
-            self.push(op, &[PLACE, "/", &escaped(name)], value);
+            let path = [PLACE, "/", &escaped(name)];
+            self.push(op, &path, |text| write_json(text, value));
         }
     }
 
     /// The parts of a path are names of fields, indexes, or keys of ours in [`escaped`] form: no text
     /// in them needs JSON's escapes.
-    fn push(&mut self, op: &'static str, path: &[&str], value: &impl Serialize) {
+    fn push(&mut self, op: &'static str, path: &[&str], write: impl FnOnce(&mut Vec<u8>)) {
         if self.text.len() > 1 {
             self.text.push(b',');
         }
@@ -116,11 +129,16 @@ impl Patch {
             self.text.extend_from_slice(part.as_bytes());
         }
         self.text.extend_from_slice(b"\",\"value\":");
-        // Memory takes everything, and the keys of all maps are strings.
-        let written = serde_json::to_writer(&mut self.text, value);
-        debug_assert!(written.is_ok(), "{written:?}");
+        write(&mut self.text);
         self.text.push(b'}');
     }
+}
+
+/// Appends a value as JSON.
+pub(super) fn write_json(text: &mut Vec<u8>, value: &impl Serialize) {
+    // Memory takes everything, and the keys of all maps are strings.
+    let written = serde_json::to_writer(text, value);
+    debug_assert!(written.is_ok(), "{written:?}");
 }
 
 /// A key as a segment of a JSON Pointer (RFC 6901).

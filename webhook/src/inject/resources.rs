@@ -21,7 +21,7 @@ pub struct Resources {
 }
 
 /// What a pod's annotations say about them.
-#[derive(Debug)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Overrides<'a>([Option<&'a str>; 4]);
 
 const LIMITS: [(&str, &str); 2] = [
@@ -47,9 +47,9 @@ impl<'a> Overrides<'a> {
 
     /// The container's resources. Where the pod sets one of request and limit, the cluster's other
     /// one is dropped: the API server refuses a request above its limit.
-    pub(super) fn over(&self, resources: &'a Resources) -> Cow<'a, Resources> {
+    pub(super) fn over<'r>(&self, resources: &'r Resources) -> Cow<'r, Resources> {
         let [cpu_limit, memory_limit, cpu_request, memory_request] = self.0;
-        if self.0 == [None; 4] {
+        if *self == Self::default() {
             return Cow::Borrowed(resources);
         }
         let mut resources = resources.clone();

@@ -3,18 +3,19 @@
 
 use std::borrow::Cow;
 
-use contract::{container, variable};
+use contract::{container, metadata, variable};
 
 use super::annotation::{Proxy, Wishes};
-use super::config::{Config, Mode};
+use super::config::{Config, Mode, Prepared, Sidecar};
 use super::denial::{Denial, Shown};
 use super::endpoint::Endpoint;
 use super::environment::Identity;
 use super::patch::Patch;
 use super::pod::{Container as Existing, Pod};
+use super::resources::Overrides;
 use super::spec::{
-    Capabilities, Container, ContainerPort, EnvVar, Exec, ExecHandler, Lifecycle, Probe,
-    SeccompProfile, SecurityContext,
+    Capabilities, Container, ContainerPort, EnvVar, Exec, ExecHandler, Fields, Frame, Lifecycle,
+    Probe, SeccompProfile, SecurityContext,
 };
 use super::token::TokenVolume;
 
@@ -75,7 +76,7 @@ pub(super) fn check(pod: &Pod<'_>, proxy: Proxy) -> Result<(), Denial> {
 )]
 pub(super) fn insert<'a>(
     pod: &'a Pod<'a>,
-    config: &'a Config,
+    config: &'a Prepared,
     wishes: &Wishes<'a>,
     identity: &Identity<'a>,
     volume: &TokenVolume<'a>,
@@ -90,6 +91,15 @@ pub(super) fn insert<'a>(
     let init_length = pod.spec.init_containers.as_ref().map(Vec::len);
     let native = config.sidecar.native;
 
+    let rendered;
+    let frames = if port == metadata::DEFAULT_PROXY_PORT && wishes.resources == Overrides::default()
+    {
+        &config.frames
+    } else {
+        rendered = Frames::render(&config.sidecar, port, &wishes.resources);
+        &rendered
+    };
+
     let (mounts, token_file) = volume.mounts_for_new(wishes);
     let proxy = || {
         let named = Existing::named(container::PROXY);
@@ -102,23 +112,29 @@ pub(super) fn insert<'a>(
                 value: Cow::Borrowed("now"),
             });
         }
-        let mut proxy = proxy(config, wishes, port, env);
-        proxy.volume_mounts = mounts;
-        proxy
+        Container {
+            frame: &frames.proxy,
+            env,
+            volume_mounts: mounts,
+        }
     };
 
     let mut first = Vec::new();
     if init_index.is_none() && mode == Mode::Redirect {
-        first.push(proxy_init(config, wishes, port));
+        first.push(Container {
+            frame: &frames.init,
+            env: Vec::new(),
+            volume_mounts: Vec::new(),
+        });
     }
     if !has_proxy && native {
         first.push(proxy());
     } else if !has_proxy {
         let length = pod.spec.containers.as_ref().map(Vec::len);
-        patch.insert("/spec", "containers", length, 0, &[proxy()]);
+        patch.insert("containers", length, 0, &[proxy()]);
     }
     let after_init = init_index.map_or(0, |index| index + 1);
-    patch.insert("/spec", "initContainers", init_length, after_init, &first);
+    patch.insert("initContainers", init_length, after_init, &first);
 
     for early in pod
         .init_containers()
@@ -160,21 +176,40 @@ fn is_injected(existing: &Existing<'_>) -> bool {
     [container::PROXY, container::PROXY_INIT].contains(&existing.name.as_str())
 }
 
-fn proxy_init<'a>(config: &'a Config, wishes: &Wishes<'a>, port: u16) -> Container<'a> {
-    let sidecar = &config.sidecar;
-    Container {
+/// What both containers have in every pod with this port and these resources.
+#[derive(Debug)]
+pub(super) struct Frames {
+    init: Frame,
+    proxy: Frame,
+}
+
+impl Frames {
+    /// For pods that ask for nothing special: most of them.
+    pub(super) fn usual(sidecar: &Sidecar) -> Self {
+        Self::render(sidecar, metadata::DEFAULT_PROXY_PORT, &Overrides::default())
+    }
+
+    fn render(sidecar: &Sidecar, port: u16, overrides: &Overrides<'_>) -> Self {
+        Self {
+            init: Frame::new(&proxy_init(sidecar, port, overrides)),
+            proxy: Frame::new(&proxy(sidecar, port, overrides)),
+        }
+    }
+}
+
+fn proxy_init<'a>(sidecar: &'a Sidecar, port: u16, overrides: &Overrides<'_>) -> Fields<'a> {
+    Fields {
         name: container::PROXY_INIT,
         image: &sidecar.init_image,
         image_pull_policy: &sidecar.pull_policy,
         command: Some(["/proxy-init"]),
         args: Vec::new(),
-        env: vec![EnvVar {
+        env: Some([EnvVar {
             name: variable::PROXY_PORT,
             value: Cow::Owned(port.to_string()),
-        }],
+        }]),
         ports: None,
-        volume_mounts: Vec::new(),
-        resources: wishes.resources.over(&sidecar.init_resources),
+        resources: overrides.over(&sidecar.init_resources),
         // Uid 0, since a capability that is added reaches no other user's process.
         security_context: security_context(0, Some(["NET_ADMIN"])),
         lifecycle: None,
@@ -184,13 +219,7 @@ fn proxy_init<'a>(config: &'a Config, wishes: &Wishes<'a>, port: u16) -> Contain
     }
 }
 
-fn proxy<'a>(
-    config: &'a Config,
-    wishes: &Wishes<'a>,
-    port: u16,
-    env: Vec<EnvVar<'a>>,
-) -> Container<'a> {
-    let sidecar = &config.sidecar;
+fn proxy<'a>(sidecar: &'a Sidecar, port: u16, overrides: &Overrides<'_>) -> Fields<'a> {
     let port_flag = format!("--proxy-port={port}");
     let level_flag = format!("--log-level={}", sidecar.log_level);
     let probe = Exec {
@@ -219,18 +248,17 @@ fn proxy<'a>(
             None,
         )
     };
-    Container {
+    Fields {
         name: container::PROXY,
         image: &sidecar.image,
         image_pull_policy: &sidecar.pull_policy,
         command: None,
         args: vec![port_flag, level_flag],
-        env,
+        env: None,
         ports: Some([ContainerPort {
             container_port: port,
         }]),
-        volume_mounts: Vec::new(),
-        resources: wishes.resources.over(&sidecar.resources),
+        resources: overrides.over(&sidecar.resources),
         security_context: security_context(container::PROXY_UID, None),
         lifecycle,
         restart_policy: sidecar.native.then_some("Always"),

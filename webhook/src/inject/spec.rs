@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::patch::write_json;
 use super::resources::Resources;
 
 #[derive(Clone, Debug, Serialize)]
@@ -65,9 +66,46 @@ pub(super) struct KeyToPath<'a> {
     pub(super) path: &'a str,
 }
 
+/// A new container: what many pods share, and what this one has besides.
+#[derive(Debug)]
+pub(super) struct Container<'a> {
+    pub(super) frame: &'a Frame,
+    pub(super) env: Vec<EnvVar<'a>>,
+    pub(super) volume_mounts: Vec<VolumeMount<'a>>,
+}
+
+impl Container<'_> {
+    /// Appends it as JSON.
+    pub(super) fn write(&self, text: &mut Vec<u8>) {
+        text.extend_from_slice(&self.frame.0);
+        if !self.env.is_empty() {
+            text.extend_from_slice(b",\"env\":");
+            write_json(text, &self.env);
+        }
+        if !self.volume_mounts.is_empty() {
+            text.extend_from_slice(b",\"volumeMounts\":");
+            write_json(text, &self.volume_mounts);
+        }
+        text.push(b'}');
+    }
+}
+
+/// The part of a container that many pods share, as JSON without the brace at its end.
+#[derive(Debug)]
+pub(super) struct Frame(Vec<u8>);
+
+impl Frame {
+    pub(super) fn new(fields: &Fields<'_>) -> Self {
+        let mut text = Vec::new();
+        write_json(&mut text, fields);
+        text.pop();
+        Self(text)
+    }
+}
+
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Container<'a> {
+pub(super) struct Fields<'a> {
     pub(super) name: &'static str,
     pub(super) image: &'a str,
     pub(super) image_pull_policy: &'a str,
@@ -75,11 +113,10 @@ pub(super) struct Container<'a> {
     pub(super) command: Option<[&'static str; 1]>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) args: Vec<String>,
-    pub(super) env: Vec<EnvVar<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) env: Option<[EnvVar<'a>; 1]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) ports: Option<[ContainerPort; 1]>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) volume_mounts: Vec<VolumeMount<'a>>,
     pub(super) resources: Cow<'a, Resources>,
     pub(super) security_context: SecurityContext,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -17,7 +17,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use tokio::time::timeout;
 
 use crate::accounts::{Accounts, LookupError};
-use crate::inject::{self, Config, Denial, Pod, Seed};
+use crate::inject::{self, Denial, Pod, Prepared, Seed};
 use crate::metrics::{Metrics, Outcome};
 use crate::review::{Review, Verdict};
 
@@ -33,7 +33,7 @@ pub struct Admission {
     /// The cluster's service accounts.
     pub accounts: Arc<Accounts>,
     /// The operator's settings, replaced when the proxy's certificates change.
-    pub config: ArcSwap<Config>,
+    pub config: ArcSwap<Prepared>,
     /// Where reviews are counted.
     pub metrics: Arc<Metrics>,
 }
@@ -91,7 +91,8 @@ impl Admission {
                     .await;
                 let judged = match &account {
                     Ok(Some(account)) => {
-                        inject::inject(pod, &config, account, &seed()?).map_err(Refusal::Mistake)
+                        let seed = seed(pod, &config)?;
+                        inject::inject(pod, &config, account, &seed).map_err(Refusal::Mistake)
                     }
                     Ok(None) => Err(Refusal::NoAccount(pod.service_account())),
                     Err(error) => Err(Refusal::Trouble(error)),
@@ -179,7 +180,10 @@ fn log(verdict: &Verdict<'_>, namespace: &str, pod: &str) {
 }
 
 /// For one pod's secret, which is kept nowhere.
-fn seed() -> Result<Seed, (StatusCode, String)> {
+fn seed(pod: &Pod<'_>, config: &Prepared) -> Result<Seed, (StatusCode, String)> {
+    if !inject::may_use_seed(pod, config) {
+        return Ok(Seed::UNUSED);
+    }
     let mut bytes = [0; Seed::LENGTH];
     SystemRandom::new().fill(&mut bytes).map_err(|_| {
         let text = "the system gives no random numbers".to_owned();

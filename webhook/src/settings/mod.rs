@@ -535,7 +535,7 @@ mod tests {
                 "no {part:?} in {mistakes:#?}"
             );
         }
-        assert_eq!(mistakes.len(), 13, "{mistakes:#?}");
+        assert_eq!(mistakes.len(), 14, "{mistakes:#?}");
     }
 
     #[test]

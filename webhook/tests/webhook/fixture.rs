@@ -98,7 +98,8 @@ pub(crate) fn seed() -> inject::Seed {
 pub(crate) fn mutate(pod: &Value, config: &Config, account: &Account) -> Result<Mutated, Denial> {
     let bytes = serde_json::to_vec(pod).unwrap();
     let view: Pod<'_> = serde_json::from_slice(&bytes).unwrap();
-    let injection = inject::inject(&view, config, account, &seed())?;
+    let config = config.clone().into();
+    let injection = inject::inject(&view, &config, account, &seed())?;
     let patch = match &injection.patch {
         Some(patch) => serde_json::from_slice(patch).unwrap(),
         None => json!([]),

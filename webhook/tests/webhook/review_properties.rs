@@ -98,7 +98,7 @@ fn answered_for(body: &[u8], account: &Account) -> Result<(), TestCaseError> {
     let Ok(review) = Review::parse(body) else {
         return Ok(());
     };
-    let config = config(true);
+    let config = config(true).into();
     let verdict = match review
         .pod()
         .map(|pod| inject::inject(pod, &config, account, &seed()))

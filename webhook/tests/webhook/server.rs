@@ -102,6 +102,31 @@ async fn reviews_of_both_versions_are_answered() {
 }
 
 #[tokio::test]
+async fn every_pod_in_mode_environment_gets_a_secret_of_its_own() {
+    let secret = |patch: &str| {
+        let (_, behind) = patch
+            .split_once("\"IDENTITY_HEADER\",\"value\":\"")
+            .unwrap();
+        behind.split_once('"').unwrap().0.to_owned()
+    };
+    let cluster = cluster().await;
+    let mut secrets = std::collections::BTreeSet::new();
+    let of_pod = "azure.workload.identity/proxy-mode";
+    for (flags, key) in [(&["--proxy-mode=environment"][..], "other"), (&[], of_pod)] {
+        let webhook = Webhook::ready(&cluster, flags).await;
+        let pod = labelled(json!({
+            "azure.workload.identity/inject-proxy-sidecar": "true",
+            key: "environment",
+        }));
+        for _ in 0..2 {
+            let answer = webhook.review(&review("v1", pod.clone())).await.json();
+            secrets.insert(secret(&decoded(&answer["response"]["patch"])));
+        }
+    }
+    assert_eq!(secrets.len(), 4, "{secrets:?}");
+}
+
+#[tokio::test]
 async fn what_does_not_concern_us_passes() {
     let webhook = Webhook::ready(&cluster().await, &[]).await;
     let mut unlabelled = labelled(Value::Null);
