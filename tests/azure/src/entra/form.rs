@@ -26,18 +26,16 @@ pub(super) struct Form {
 }
 
 impl Form {
-    /// Reads the body as a form if it says that it is one.
+    /// Reads the body as a form unless it says that it is something else. `@azure/identity` 2.1
+    /// says nothing.
     pub(super) fn parse(request: &Request) -> Self {
-        let is_form = request
-            .headers
-            .get(CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| value.split(';').next())
-            .is_some_and(|value| {
-                value
-                    .trim()
+        let is_form = request.headers.get(CONTENT_TYPE).is_none_or(|value| {
+            let kind = value.to_str().unwrap_or_default().split(';').next();
+            kind.is_some_and(|kind| {
+                kind.trim()
                     .eq_ignore_ascii_case("application/x-www-form-urlencoded")
-            });
+            })
+        });
         Self {
             parameters: if is_form { request.form() } else { Vec::new() },
         }

@@ -56,15 +56,15 @@ macro_rules! clients {
 }
 
 clients! {
-    dotnet_azure_identity_1_1: ".NET Azure.Identity 1.1.1", "dotnet-azure-identity-1.1.1", true, false;
+    dotnet_azure_identity_1_1: ".NET Azure.Identity 1.1.1", "dotnet-azure-identity-1.1.1", true, true;
     dotnet_azure_identity_1_5: ".NET Azure.Identity 1.5.0", "dotnet-azure-identity-1.5.0", true, false;
     go_adal: "Go go-autorest/adal 0.9.24", "go-adal-0.9.24", true, true;
     go_azidentity_1_2: "Go azidentity 1.2.2", "go-azidentity-1.2.2", true, true;
     go_azidentity_1_15: "Go azidentity 1.15.0", "go-azidentity-1.15.0", true, true;
-    java_azure_identity_1_8: "Java azure-identity 1.8.3", "java-azure-identity-1.8.3", true, false;
-    java_azure_identity_1_19: "Java azure-identity 1.19.0", "java-azure-identity-1.19.0", true, false;
+    java_azure_identity_1_8: "Java azure-identity 1.8.3", "java-azure-identity-1.8.3", true, true;
+    java_azure_identity_1_19: "Java azure-identity 1.19.0", "java-azure-identity-1.19.0", true, true;
     java_msal4j: "Java msal4j 1.26.0", "java-msal4j-1.26.0", false, true;
-    node_azure_identity_2: "Node @azure/identity 2.1.0", "node-azure-identity-2.1.0", true, false;
+    node_azure_identity_2: "Node @azure/identity 2.1.0", "node-azure-identity-2.1.0", true, true;
     node_azure_identity_4: "Node @azure/identity 4.14.1", "node-azure-identity-4.14.1", true, true;
     node_msal: "Node @azure/msal-node 7.2.1", "node-msal-node-7.2.1", false, true;
     node_ms_rest_nodeauth: "Node @azure/ms-rest-nodeauth 3.1.1", "node-ms-rest-nodeauth-3.1.1", false, true;

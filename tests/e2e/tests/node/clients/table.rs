@@ -32,7 +32,7 @@ pub enum Way {
     Proxy,
     /// From Entra, with the pod's own token.
     Entra,
-    /// Not tried: the test CA is not set up for its runtime, or the emulated Entra not for its request.
+    /// Not tried: its runtime cannot use TLS here.
     NotTried,
 }
 
