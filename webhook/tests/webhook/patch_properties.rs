@@ -195,10 +195,15 @@ fn anything() -> impl Strategy<Value = Value> {
 
 /// A list that is absent, null, empty or filled.
 fn list(items: impl Strategy<Value = Value> + 'static) -> BoxedStrategy<Option<Value>> {
+    let items = items.boxed();
+    let filled = prop_oneof![
+        20 => prop::collection::vec(items.clone(), 0..4),
+        1 => prop::collection::vec(items, 40..80),
+    ];
     prop_oneof![
-        Just(None),
-        Just(Some(Value::Null)),
-        prop::collection::vec(items, 0..4).prop_map(|items| Some(Value::from(items))),
+        1 => Just(None),
+        1 => Just(Some(Value::Null)),
+        2 => filled.prop_map(|items| Some(Value::from(items))),
     ]
     .boxed()
 }
@@ -231,7 +236,7 @@ fn distinct(value: Option<Value>, key: &'static str) -> Option<Value> {
 
 fn containers() -> impl Strategy<Value = Value> {
     let names = prop_oneof![
-        4 => "[a-c]".prop_map(|name| Some(Value::from(name))),
+        4 => "[a-z]{1,2}".prop_map(|name| Some(Value::from(name))),
         1 => Just(Some(Value::from("azwi-proxy-init"))),
         1 => Just(Some(Value::from("azwi-proxy"))),
         1 => Just(None),

@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::cluster::{ACCOUNTS, Cluster, decoded};
 use crate::fixture::{CLIENT_ID, pod};
 use crate::http::{self, connect, exchange};
 use crate::process::Webhook;
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 async fn cluster() -> Cluster {
     let cluster = Cluster::installed().await;
@@ -275,6 +278,80 @@ async fn rubbish_is_answered_and_the_next_review_too() {
     }
     let answer = webhook.review(&review("v1", labelled(Value::Null))).await;
     assert_eq!(answer.json()["response"]["allowed"], true);
+}
+
+#[tokio::test]
+async fn what_is_no_request_is_answered_or_closed() {
+    let webhook = Webhook::ready(&cluster().await, &[]).await;
+    let post = "POST /mutate-v1-pod HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
+    let chunk = format!("{:x}\r\n{}\r\n", 1024 * 1024, " ".repeat(1024 * 1024));
+    let chunks = format!(
+        "{post}Transfer-Encoding: chunked\r\n\r\n{}",
+        chunk.repeat(8)
+    );
+    let no_text = format!("{post}Content-Length: 2\r\n\r\n").into_bytes();
+    for (bytes, status) in [
+        (b"\x16\x03\x01 no HTTP at all\r\n\r\n".to_vec(), "400"),
+        (
+            b"POST / HTTP/1.1\r\nHost: x\r\nbroken header\r\n\r\n".to_vec(),
+            "400",
+        ),
+        (
+            format!("{post}Content-Length: many\r\n\r\n").into_bytes(),
+            "400",
+        ),
+        (
+            format!("{post}Transfer-Encoding: chunked\r\n\r\nmany\r\n").into_bytes(),
+            "400",
+        ),
+        (
+            format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(70_000)).into_bytes(),
+            "414",
+        ),
+        (
+            format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(500_000)).into_bytes(),
+            "431",
+        ),
+        ([no_text, b"\xff\xfe".to_vec()].concat(), "400"),
+        (chunks.into_bytes(), "413"),
+    ] {
+        let mut stream = webhook.connect().await;
+        let exchange = async {
+            // It may have been closed before all was sent.
+            let _ = stream.write_all(&bytes).await;
+            let mut line = [0; 12];
+            stream.read_exact(&mut line).await.unwrap();
+            String::from_utf8_lossy(&line).into_owned()
+        };
+        let line = tokio::time::timeout(MINUTE, exchange)
+            .await
+            .expect("no answer");
+        assert_eq!(line, format!("HTTP/1.1 {status}"), "{:?}", bytes.get(..99));
+    }
+}
+
+#[tokio::test]
+async fn clients_that_keep_silent_are_left() {
+    let webhook = Webhook::ready(&cluster().await, &[]).await;
+    let handshake = async {
+        let mut stream = TcpStream::connect(webhook.admission).await.unwrap();
+        // The head of a TLS record, and nothing more.
+        stream.write_all(b"\x16\x03\x01\x02\x00").await.unwrap();
+        assert_eq!(stream.read(&mut [0; 1]).await.unwrap_or(0), 0);
+    };
+    let body = async {
+        let mut stream = webhook.connect().await;
+        let head = "POST /mutate-v1-pod HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+            Content-Length: 100\r\n\r\n{";
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let answer = http::read(&mut stream).await.unwrap();
+        assert_eq!(answer.status, 408);
+        assert!(answer.text().contains("did not come"), "{}", answer.text());
+    };
+    let both = futures_util::future::join(handshake, body);
+    tokio::time::timeout(MINUTE, both)
+        .await
+        .expect("they are waited for");
 }
 
 #[tokio::test]
