@@ -7,7 +7,7 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use rustls::pki_types::CertificateDer;
@@ -19,6 +19,7 @@ use crate::certificate::{Serving, bundle};
 pub struct Metrics {
     by_namespace: bool,
     durations: Family<RequestLabels, Histogram, fn() -> Histogram>,
+    in_flight: Gauge,
     registry: Registry,
     reviews: Family<ReviewLabels, Counter>,
 }
@@ -30,6 +31,8 @@ pub enum Outcome {
     Admitted,
     /// A mistake of the user's was refused.
     Denied,
+    /// It was a dry run, whatever its answer.
+    DryRun,
     /// The cluster was in trouble.
     Failed,
     /// The pod was given its identity, or had it already.
@@ -46,6 +49,12 @@ impl Metrics {
         let durations =
             Family::<RequestLabels, Histogram, fn() -> Histogram>::new_with_constructor(histogram);
         let reviews = Family::<ReviewLabels, Counter>::default();
+        let in_flight = Gauge::default();
+        registry.register(
+            "azwi_reviews_in_flight",
+            "Reviews that are being answered",
+            in_flight.clone(),
+        );
         registry.register(
             "azwi_mutation_request",
             "Distribution of how long it took for the azure-workload-identity mutation request",
@@ -59,9 +68,16 @@ impl Metrics {
         Self {
             by_namespace,
             durations,
+            in_flight,
             registry,
             reviews,
         }
+    }
+
+    /// Counts a review as being answered until the guard is dropped.
+    pub fn begin(&self) -> InFlight<'_> {
+        self.in_flight.inc();
+        InFlight(&self.in_flight)
     }
 
     /// Counts an answer.
@@ -99,6 +115,16 @@ impl Metrics {
             prometheus_client::metrics::counter::ConstCounter::new(accounts.live_lookups()),
         );
         now.register(
+            "azwi_service_account_watch_failing",
+            "Whether the last word of the API server about service accounts was an error, or none came",
+            ConstGauge::new(i64::from(accounts.watch_is_failing())),
+        );
+        now.register(
+            "azwi_service_account_watch_event_timestamp_seconds",
+            "When the API server last told of a service account",
+            ConstGauge::new(accounts.last_event().as_secs_f64()),
+        );
+        now.register(
             "azwi_certificate_trusted",
             "Whether the authority of the serving certificate is in the webhook configuration",
             ConstGauge::new(i64::from(serving.is_ready())),
@@ -126,6 +152,15 @@ impl Metrics {
         text.truncate(text.trim_end_matches("# EOF\n").len());
         encode(&mut text, &now)?;
         Ok(text)
+    }
+}
+
+/// A review that is being answered. Its client may leave before that is done.
+pub struct InFlight<'a>(&'a Gauge);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 

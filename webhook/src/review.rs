@@ -52,6 +52,11 @@ impl<'a> Review<'a> {
         self.request.namespace.as_str()
     }
 
+    /// Whether nothing will come of the request.
+    pub fn is_dry_run(&self) -> bool {
+        self.request.dry_run == Some(true)
+    }
+
     /// The pod, when the review is about the creation of one.
     pub fn pod(&self) -> Option<&Pod<'a>> {
         let request = &self.request;
@@ -196,6 +201,7 @@ struct Request<'a> {
     operation: Text<'a>,
     #[serde(borrow)]
     namespace: Text<'a>,
+    dry_run: Option<bool>,
     #[serde(borrow)]
     object: Option<Pod<'a>>,
 }

@@ -7,8 +7,8 @@ mod live;
 mod store;
 pub mod watch;
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, UNIX_EPOCH};
 
 use kube::Client;
 
@@ -25,6 +25,9 @@ pub struct Accounts {
     live: Live,
     live_lookups: AtomicU64,
     store: Store,
+    /// Seconds since the epoch.
+    last_event: AtomicU64,
+    watch_is_failing: AtomicBool,
 }
 
 impl Accounts {
@@ -34,6 +37,8 @@ impl Accounts {
             live: Live::new(client),
             live_lookups: AtomicU64::new(0),
             store: Store::default(),
+            last_event: AtomicU64::new(0),
+            watch_is_failing: AtomicBool::new(true),
         }
     }
 
@@ -81,6 +86,16 @@ impl Accounts {
         self.store.is_listed()
     }
 
+    /// When the API server last told of an account, since the epoch.
+    pub fn last_event(&self) -> Duration {
+        Duration::from_secs(self.last_event.load(Ordering::Relaxed))
+    }
+
+    /// Whether accounts are not heard of: the watch has just failed, or has not begun.
+    pub fn watch_is_failing(&self) -> bool {
+        self.watch_is_failing.load(Ordering::Relaxed)
+    }
+
     /// How many annotated accounts are known.
     pub fn count(&self) -> usize {
         self.store.len()
@@ -89,5 +104,16 @@ impl Accounts {
     /// How often the API had to be asked.
     pub fn live_lookups(&self) -> u64 {
         self.live_lookups.load(Ordering::Relaxed)
+    }
+
+    fn heard(&self) {
+        // A clock before 1970 says nothing.
+        let now = UNIX_EPOCH.elapsed().unwrap_or_default();
+        self.last_event.store(now.as_secs(), Ordering::Relaxed);
+        self.watch_is_failing.store(false, Ordering::Relaxed);
+    }
+
+    fn heard_of_trouble(&self) {
+        self.watch_is_failing.store(true, Ordering::Relaxed);
     }
 }

@@ -37,23 +37,28 @@ async fn follow(client: &Client, accounts: &Accounts, config: watcher::Config) {
     let api: Api<PartialObjectMeta<ServiceAccount>> = Api::all(client.clone());
     let mut events = pin!(watcher(api, config).default_backoff());
     let mut listing = Map::new();
-    let mut is_failing = false;
+    // Trouble is told once, not at every attempt.
+    let mut is_told = false;
     while let Some(event) = events.next().await {
         let event = match event {
             Ok(event) => event,
             Err(error) if is_stream && is_refused(&error) => return,
             Err(error) => {
-                if !is_failing {
+                accounts.heard_of_trouble();
+                if !is_told {
                     tracing::warn!("service accounts cannot be watched, trying again: {error}");
                 }
-                is_failing = true;
+                is_told = true;
                 continue;
             }
         };
+        if !matches!(event, Event::Init) {
+            accounts.heard();
+        }
         let is_beginning = matches!(event, Event::Init | Event::InitApply(_));
-        if is_failing && !is_beginning {
+        if is_told && !is_beginning {
             tracing::info!("service accounts are watched again");
-            is_failing = false;
+            is_told = false;
         }
         apply(event, &mut listing, accounts);
     }

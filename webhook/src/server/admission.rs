@@ -73,6 +73,7 @@ impl Admission {
     /// Answers one review. Usually a matter of memory alone.
     async fn review(&self, body: &[u8]) -> Result<Vec<u8>, (StatusCode, String)> {
         let since = Instant::now();
+        let _in_flight = self.metrics.begin();
         let review = Review::parse(body).map_err(|error| {
             self.metrics.count(Outcome::Malformed);
             (StatusCode::BAD_REQUEST, error.to_string())
@@ -111,7 +112,11 @@ impl Admission {
         let answer = review
             .answer(&verdict)
             .map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
-        self.metrics.count(outcome);
+        self.metrics.count(if review.is_dry_run() {
+            Outcome::DryRun
+        } else {
+            outcome
+        });
         // A namespace that a stranger made up becomes no label: only those with an account do.
         let namespace = if matches!(verdict, Verdict::Injected(_)) {
             review.namespace()

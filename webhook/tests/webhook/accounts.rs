@@ -110,6 +110,7 @@ async fn without_a_list_the_webhook_is_not_ready() {
     tokio::spawn(running);
     cluster.until_requests(LISTS, 2).await;
     assert!(!accounts.are_ready());
+    assert!(accounts.watch_is_failing());
 }
 
 #[tokio::test]

@@ -456,10 +456,17 @@ async fn on_sigterm_it_serves_on_and_asks_clients_to_leave() {
 #[tokio::test]
 async fn the_metrics_tell_of_reviews_and_certificate() {
     let webhook = Webhook::ready(&cluster().await, &[]).await;
-    webhook.review(&review("v1", labelled(Value::Null))).await;
+    let mut dry = review("v1", labelled(Value::Null));
+    let answer = webhook.review(&dry).await.json();
+    dry["request"]["dryRun"] = true.into();
+    assert_eq!(webhook.review(&dry).await.json(), answer);
     let text = http::get(webhook.metrics, "/metrics").await.unwrap().text();
     for line in [
-        "azwi_mutation_request_count{namespace=\"ns\",service_name=\"webhook\"} 1",
+        "azwi_mutation_request_count{namespace=\"ns\",service_name=\"webhook\"} 2",
+        "azwi_reviews_total{outcome=\"DryRun\"} 1",
+        "azwi_reviews_in_flight 0",
+        "azwi_service_account_watch_failing 0",
+        "azwi_service_account_watch_event_timestamp_seconds 1",
         "azwi_reviews_total{outcome=\"Injected\"} 1",
         "azwi_service_accounts 1",
         "azwi_certificate_trusted 1",
