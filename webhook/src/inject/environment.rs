@@ -49,7 +49,8 @@ impl<'a> Identity<'a> {
     }
 
     /// The variables that the container lacks. One without a value is left out: it would hide
-    /// what `envFrom` brings (azwi#1555).
+    /// what `envFrom` brings (azwi#1555). One with a value does hide it: what a ConfigMap or Secret
+    /// holds cannot be known without the right to read all of them, nor without asking.
     pub(super) fn variables_for(
         &self,
         existing: &Container<'_>,

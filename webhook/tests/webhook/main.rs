@@ -21,6 +21,8 @@ mod patch_properties;
 #[cfg(test)]
 mod process;
 #[cfg(test)]
+mod reference;
+#[cfg(test)]
 mod review_properties;
 #[cfg(test)]
 mod server;
