@@ -109,7 +109,7 @@ pub fn inject<'a>(
         marker.replace_outdated(existing, &place, &identity, &mut patch);
         kept.extend(marker::kept(existing, &identity));
         without_client_id |=
-            identity.client_id.is_empty() && !existing.sets(contract::variable::CLIENT_ID);
+            identity.client_id.is_empty() && !existing.may_set(contract::variable::CLIENT_ID);
         patch.extend_list(
             &place,
             "env",

@@ -115,6 +115,7 @@ pub(super) struct Container<'a> {
     pub(super) name: Text<'a>,
     #[serde(borrow)]
     pub(super) env: Option<Vec<Variable<'a>>>,
+    env_from: Option<Vec<IgnoredAny>>,
     #[serde(borrow)]
     pub(super) volume_mounts: Option<Vec<VolumeMount<'a>>>,
     #[serde(borrow)]
@@ -163,6 +164,12 @@ impl<'a> Container<'a> {
                 !variable.name.as_str().eq_ignore_ascii_case("NO_PROXY")
                     && variable.value.as_str().contains(address)
             })
+    }
+
+    /// Whether the container may have the variable: `envFrom` brings names that the pod does not
+    /// tell.
+    pub(super) fn may_set(&self, name: &str) -> bool {
+        self.sets(name) || self.env_from.as_ref().is_some_and(|from| !from.is_empty())
     }
 
     pub(super) fn mounts(&self) -> &[VolumeMount<'a>] {

@@ -506,6 +506,11 @@ fn a_missing_client_id_is_told_unless_the_containers_have_their_own() {
         "containers": [{ "name": "app", "env": [{ "name": "AZURE_CLIENT_ID", "value": "x" }] }],
     });
     assert!(warnings(own).is_empty());
+    let from_elsewhere = json!({
+        "serviceAccountName": "sa",
+        "containers": [{ "name": "app", "envFrom": [{ "secretRef": { "name": "settings" } }] }],
+    });
+    assert!(warnings(from_elsewhere).is_empty());
 }
 
 #[test]
