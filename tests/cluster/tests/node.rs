@@ -85,6 +85,20 @@ fn a_component_that_fails_later_ends_the_run() {
 }
 
 #[test]
+fn a_component_that_is_asked_to_end_is_started_again() {
+    let mut node = start(
+        "before=$(pidof kube-apiserver)
+         kill $before
+         tail --pid $before --follow /dev/null
+         until kubectl get --raw /readyz >/dev/null 2>&1; do sleep 0.1; done
+         [ $(pidof kube-apiserver) != $before ]
+         kubectl get node node --output name",
+    );
+    assert_eq!(node.lines(1), ["node/node"]);
+    assert!(node.wait().success());
+}
+
+#[test]
 fn an_image_gets_the_name_that_its_archive_says() {
     let name = "registry.example.com/cluster/another:v2";
     let archive = image(name);

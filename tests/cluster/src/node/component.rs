@@ -1,10 +1,10 @@
-//! The node's long-running processes: each with a log of its own, none of which may end.
+//! The node's long-running processes: each with a log of its own, none of which may fail.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::Sender;
 use std::thread;
 
@@ -58,22 +58,30 @@ impl Components {
     }
 
     /// Starts a component. It gets a process group of its own, so that Ctrl-C is not also its to
-    /// answer.
+    /// answer. When it ends well, somebody asked it to, and it is started again.
     pub(super) fn start(&self, name: &'static str, mut command: Command) -> Result<()> {
         let path = log(name);
         let file =
             File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
-        let mut child = command
+        command
             .stdout(file.try_clone()?)
             .stderr(file)
-            .process_group(0)
-            .spawn()
-            .with_context(|| format!("cannot start {name}"))?;
+            .process_group(0);
+        let mut child = spawn(name, &mut command)?;
         let ends = self.ends.clone();
         thread::spawn(move || {
-            let ended = match child.wait() {
-                Ok(status) => anyhow!("{name} ended with {status}; {}", tail::of(&log(name))),
-                Err(error) => anyhow!("{name} cannot be waited for: {error}"),
+            let ended = loop {
+                match child.wait() {
+                    Ok(status) if status.success() => {}
+                    Ok(status) => {
+                        break anyhow!("{name} ended with {status}; {}", tail::of(&log(name)));
+                    }
+                    Err(error) => break anyhow!("{name} cannot be waited for: {error}"),
+                }
+                child = match spawn(name, &mut command) {
+                    Ok(child) => child,
+                    Err(error) => break error,
+                };
             };
             ends.send(End::Component(ended))
         });
@@ -96,6 +104,12 @@ impl Components {
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
+}
+
+fn spawn(name: &str, command: &mut Command) -> Result<Child> {
+    command
+        .spawn()
+        .with_context(|| format!("cannot start {name}"))
 }
 
 /// A component's log.

@@ -1,15 +1,19 @@
 //! etcd, the API server, the controllers and the scheduler.
 
-use anyhow::Result;
+use std::fs;
+
+use anyhow::{Context, Result};
+use serde_json::json;
 
 use super::certificates::{self, Certificates};
 use super::component::Components;
-use super::{kubeconfig, network};
+use super::{filesystem, kubeconfig, network};
 use crate::prepare::Tools;
 
 /// The issuer in every service account token.
 const ISSUER: &str = "https://oidc.cluster.example/11111111-2222-3333-4444-555555555555/";
 const ETCD: &str = "http://127.0.0.1:2379";
+const AUDIT_POLICY: &str = "/run/cluster/audit-policy.json";
 
 /// Starts etcd; a crash of the machine would lose its data, and does anyway.
 pub(super) fn start_etcd(components: &Components) -> Result<()> {
@@ -30,14 +34,20 @@ pub(super) fn start_api_server(
     tools: &Tools,
     _made: &Certificates,
 ) -> Result<()> {
+    fs::write(AUDIT_POLICY, audit_policy())
+        .with_context(|| format!("cannot write {AUDIT_POLICY}"))?;
     let mut server = components.kubernetes(tools, "kube-apiserver");
     server.args([
+        &format!("--audit-policy-file={AUDIT_POLICY}"),
+        &format!("--audit-log-path={}/audit.log", filesystem::LOGS),
         &format!("--advertise-address={}", network::NODE),
         &format!("--service-cluster-ip-range={}", network::SERVICES),
         &format!("--etcd-servers={ETCD}"),
         "--authorization-mode=Node,RBAC",
         "--enable-admission-plugins=NodeRestriction",
         "--allow-privileged=true",
+        // A restart does not wait a minute for watches to end by themselves.
+        "--shutdown-watch-termination-grace-period=1s",
         // Entra reads the keys that sign tokens without credentials.
         "--anonymous-auth=true",
         // Webhooks are reached at their pods: the API server is no pod and has no Service network.
@@ -73,6 +83,29 @@ pub(super) fn start_api_server(
         ),
     ]);
     components.start("kube-apiserver", server)
+}
+
+/// What webhooks say about new pods, and what they ask of the API server themselves.
+fn audit_policy() -> String {
+    json!({
+        "apiVersion": "audit.k8s.io/v1",
+        "kind": "Policy",
+        "omitStages": ["RequestReceived", "ResponseStarted"],
+        "omitManagedFields": true,
+        "rules": [
+            {
+                "level": "Metadata",
+                "verbs": ["create"],
+                "resources": [{"group": "", "resources": ["pods"]}],
+            },
+            {
+                "level": "None",
+                "userGroups": ["system:masters", "system:nodes", "system:serviceaccounts:kube-system"],
+            },
+            {"level": "Metadata", "userGroups": ["system:serviceaccounts"]},
+        ],
+    })
+    .to_string()
 }
 
 /// Starts the controllers and the scheduler.
