@@ -10,3 +10,5 @@ pub mod review;
 pub mod server;
 pub mod settings;
 pub mod version;
+
+mod reason;

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use super::{store, watch};
 use crate::inject::Account;
+use crate::reason::reason;
 
 /// The API server gave no answer.
 #[derive(Clone, Debug, Error)]
@@ -72,7 +73,7 @@ impl Live {
         };
         match timeout(TIMEOUT, lookup).await {
             Ok(Ok(object)) => Ok(object.map(|object| watch::account(&object).unwrap_or_default())),
-            Ok(Err(error)) => Err(failed(error.to_string())),
+            Ok(Err(error)) => Err(failed(reason(&error))),
             Err(_) => Err(failed(format!(
                 "no answer within {} ms",
                 TIMEOUT.as_millis()

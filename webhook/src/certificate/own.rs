@@ -30,6 +30,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::Serving;
 use super::authority::{Authority, AuthorityError};
 use super::bundle::Bundle;
+use crate::reason::reason;
 
 /// The Secret with the authority, of the peer's name and keys.
 pub const SECRET: &str = "azure-wi-webhook-server-cert";
@@ -47,6 +48,8 @@ const PERIOD: Duration = Duration::from_secs(15);
 const SETTLING: Duration = Duration::from_secs(60);
 /// More authorities than this are never needed at a time.
 const MAX_AUTHORITIES: usize = 4;
+/// The API server takes no longer note of an event; what is shown is nearly always ASCII.
+const MAX_NOTE: usize = 1_000;
 
 /// Keeps the authority, the bundle and the serving certificate right, for ever.
 pub async fn run(client: Client, namespace: String, serving: Arc<Serving>) {
@@ -82,12 +85,13 @@ pub enum Trouble {
     #[error("cannot make certificates: {0}")]
     Authority(#[from] AuthorityError),
     /// The Secret cannot be written.
-    #[error("cannot write the certificate authority to Secret {SECRET}: {0}")]
+    #[error("cannot write the certificate authority to Secret {SECRET}: {}", reason(.0))]
     Secret(#[source] kube::Error),
     /// The webhook configuration cannot be written.
     #[error(
-        "cannot write caBundle of MutatingWebhookConfiguration {CONFIGURATION}: {0}. Allow the \
-         webhook's service account to patch it"
+        "cannot write caBundle of MutatingWebhookConfiguration {CONFIGURATION}: {}. Allow the \
+         webhook's service account to patch it",
+        reason(.0)
     )]
     Bundle(#[source] kube::Error),
     /// The webhook configuration is missing.
@@ -360,7 +364,7 @@ impl Keeper {
             let event = Event {
                 type_: EventType::Warning,
                 reason: "CertificateWriteForbidden".to_owned(),
-                note: Some(text.clone()),
+                note: Some(text.chars().take(MAX_NOTE).collect()),
                 action: "Write".to_owned(),
                 secondary: None,
             };
