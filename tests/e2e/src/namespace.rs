@@ -144,28 +144,72 @@ impl Namespace {
     /// Kills a running container, as the kernel does when memory runs out, and waits until the
     /// kubelet has started it anew.
     pub async fn kill(&self, pod: &str, container: &str) {
-        let before = self
-            .until(pod, |pod| running(pod, container).is_some())
-            .await;
-        let (id, restarts) = running(&before, container).expect("it was waited for");
-        let killed = Command::new("ctr")
-            .args([
-                "--namespace",
-                "k8s.io",
-                "tasks",
-                "kill",
-                "--signal",
-                "SIGKILL",
-                &id,
-            ])
-            .status()
-            .await
-            .expect("ctr is on the test node");
-        assert!(killed.success(), "ctr could not kill {container}");
+        self.end(pod, container, "SIGKILL").await;
+    }
+
+    /// Ends a running container by a signal, and waits until the kubelet has started it anew.
+    pub async fn end(&self, pod: &str, container: &str, signal: &str) {
+        let restarts = self.signal(pod, container, signal).await;
         self.until(pod, |pod| {
             running(pod, container).is_some_and(|(_, now)| now > restarts)
         })
         .await;
+    }
+
+    /// Sends a signal to a running container; how often it had been started anew before.
+    pub async fn signal(&self, pod: &str, container: &str, signal: &str) -> i32 {
+        let before = self
+            .until(pod, |pod| running(pod, container).is_some())
+            .await;
+        let (id, restarts) = running(&before, container).expect("it was waited for");
+        self.signal_task(&id, signal).await;
+        restarts
+    }
+
+    /// The process id of a running container, on the node.
+    pub async fn pid(&self, pod: &str, container: &str) -> String {
+        let pod = self
+            .until(pod, |pod| running(pod, container).is_some())
+            .await;
+        let (id, _) = running(&pod, container).expect("it was waited for");
+        let tasks = Command::new("ctr")
+            .args(["--namespace", "k8s.io", "tasks", "list"])
+            .output()
+            .await
+            .expect("ctr is on the test node");
+        let tasks = String::from_utf8_lossy(&tasks.stdout);
+        let task = tasks.lines().find_map(|line| line.strip_prefix(&id));
+        let pid = task.and_then(|line| line.split_whitespace().next());
+        pid.expect("containerd knows the container").to_owned()
+    }
+
+    /// Kills the sandbox of a pod, with its network: the kubelet makes another.
+    pub async fn kill_sandbox(&self, pod: &str) {
+        let label = |name: &str, value: &str| format!("labels.\"{name}\"=={value}");
+        let filter = [
+            label("io.kubernetes.pod.namespace", &self.name),
+            label("io.kubernetes.pod.name", pod),
+            label("io.cri-containerd.kind", "sandbox"),
+        ]
+        .join(",");
+        let found = Command::new("ctr")
+            .args(["--namespace", "k8s.io", "containers", "list", "--quiet"])
+            .arg(filter)
+            .output()
+            .await
+            .expect("ctr is on the test node");
+        let id = String::from_utf8_lossy(&found.stdout).trim().to_owned();
+        self.signal_task(&id, "SIGKILL").await;
+    }
+
+    async fn signal_task(&self, id: &str, signal: &str) {
+        let sent = Command::new("ctr")
+            .args(["--namespace", "k8s.io", "tasks", "kill", "--signal"])
+            .args([signal, id])
+            .status()
+            .await
+            .expect("ctr is on the test node");
+        assert!(sent.success(), "ctr could not send {signal} to {id}");
     }
 
     /// Runs a line of shell in a container, once it runs.

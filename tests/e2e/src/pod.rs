@@ -130,6 +130,11 @@ impl Container {
         Self(json!({ "name": name, "image": image, "imagePullPolicy": "Never" }))
     }
 
+    /// The container, as a pod's manifest has it.
+    pub fn manifest(self) -> Value {
+        self.0
+    }
+
     /// Sets an environment variable.
     #[must_use]
     pub fn env(self, name: &str, value: &str) -> Self {

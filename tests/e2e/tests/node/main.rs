@@ -5,6 +5,8 @@ mod clients;
 mod identity_bindings;
 mod imds;
 mod manual_form;
+mod node_identity;
+mod proxy_init;
 mod python;
 mod refusals;
 mod token;

@@ -3,6 +3,7 @@
 use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
+use e2e::{Writer, find_secret};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
@@ -79,7 +80,11 @@ impl<'a> Session<'a> {
                 token: token.clone(),
                 expires_on: expires_on.as_i64().expect("whole seconds"),
             },
-            (Value::Null, Value::Null, Value::String(error)) => Answer::Error(error.clone()),
+            (Value::Null, Value::Null, Value::String(error)) => {
+                let secret = find_secret(error, Writer::Product, &[]);
+                assert_eq!(secret, None, "an error holds a secret");
+                Answer::Error(error.clone())
+            }
             _ => panic!("neither a token nor an error: {answer}"),
         }
     }

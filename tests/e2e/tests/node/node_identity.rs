@@ -1,0 +1,231 @@
+//! An injected pod never gets the node's identity: not from any kind of container, not from its
+//! first instant on, and not while the proxy is down.
+
+use std::collections::BTreeMap;
+
+use azure_emulator::Service;
+use contract::container::{PROXY, PROXY_INIT, PROXY_UID};
+use e2e::{Container, Identity, Namespace, PROXY_IMAGE, Pod, control};
+use k8s_openapi::api::core::v1;
+use serde_json::{Value, json};
+use tokio::time::{Duration, Instant, sleep};
+
+const POD: &str = "hammer";
+const DEADLINE: Duration = Duration::from_secs(180);
+
+/// The containers that ask on and on; `debugger` comes later, by `kubectl debug`.
+const LASTING: [&str; 3] = ["sidecar", "app", "debugger"];
+
+#[tokio::test]
+async fn beside_a_native_sidecar() {
+    let hammered = Hammered::start("native-law", |pod| pod).await;
+    hammered.restart_the_proxy("SIGTERM").await;
+    // The proxy stands before them: none has met a closed door at its start.
+    hammered.assert_workload_alone("early", false).await;
+    hammered.finish().await;
+}
+
+#[tokio::test]
+async fn beside_a_proxy_that_is_a_container() {
+    let hammered = Hammered::start("plain-law", in_plain_form).await;
+    // It would serve on after a SIGTERM.
+    hammered.restart_the_proxy("SIGKILL").await;
+    hammered.finish().await;
+}
+
+#[tokio::test]
+async fn after_the_pods_network_was_lost() {
+    let hammered = Hammered::start("sandbox-law", |pod| {
+        pod.field("restartPolicy", json!("Always"))
+    })
+    .await;
+    hammered.namespace.kill_sandbox(POD).await;
+    hammered
+        .namespace
+        .until(POD, |pod| restarts(pod, "app") > 0)
+        .await;
+    hammered.sees("app", &hammered.identity.client_id).await;
+    hammered.finish().await;
+}
+
+/// A pod whose containers hammer IMDS.
+struct Hammered {
+    namespace: Namespace,
+    identity: Identity,
+}
+
+impl Hammered {
+    async fn start(test: &str, form: impl Fn(Pod) -> Pod) -> Self {
+        let (namespace, identity) = Namespace::with_identity(test).await;
+        let mark = namespace.name();
+        let sidecar = hammer("sidecar", mark, "").field("restartPolicy", json!("Always"));
+        let pod = Pod::new(POD)
+            .with_proxy()
+            .volume(json!({ "name": "signal", "emptyDir": {} }))
+            .volume(json!({ "name": "hammer", "hostPath": { "path": concat!(env!("CARGO_MANIFEST_DIR"), "/hammer.py"), "type": "File" } }));
+        let pod = form(pod)
+            .init_container(sidecar)
+            .init_container(hammer("early", mark, "100"))
+            .container(hammer("app", mark, ""));
+        namespace.apply(&pod.manifest()).await;
+        let hammered = Self {
+            namespace,
+            identity,
+        };
+        hammered.sees("app", &hammered.identity.client_id).await;
+        hammered
+    }
+
+    /// Hung, killed, ended: the last is followed by a pause of the kubelet's, without a proxy.
+    async fn restart_the_proxy(&self, last: &str) {
+        let mark = self.namespace.name();
+        self.namespace
+            .debug(POD, hammer("debugger", mark, ""))
+            .await;
+        self.sees("debugger", &self.identity.client_id).await;
+        self.namespace.signal(POD, PROXY, "SIGSTOP").await;
+        self.sees("app", "TimeoutError").await;
+        self.namespace.kill(POD, PROXY).await;
+        self.namespace.end(POD, PROXY, last).await;
+        self.sees("app", "ConnectionRefusedError").await;
+    }
+
+    /// Ends it all; no answer was the node's, and the node was not asked.
+    async fn finish(&self) {
+        self.namespace.exec(POD, "app", "touch /signal/stop").await;
+        let pod = self.namespace.until(POD, |_| true).await;
+        let debugged = pod
+            .spec
+            .is_some_and(|spec| spec.ephemeral_containers.is_some());
+        self.assert_no_other("early").await;
+        for container in LASTING
+            .into_iter()
+            .filter(|name| debugged || *name != "debugger")
+        {
+            self.assert_workload_alone(container, true).await;
+        }
+        let asked = control()
+            .requests(Some(Service::Imds))
+            .await
+            .expect("the emulator tells what it was asked");
+        let marked = asked
+            .iter()
+            .filter(|request| request.target.contains(self.namespace.name()));
+        assert_eq!(marked.count(), 0, "the node's own IMDS was asked");
+    }
+
+    /// Nobody's token but the workload's.
+    async fn assert_no_other(&self, container: &str) -> BTreeMap<String, u64> {
+        let seen = self.counts(container).await;
+        for what in seen.keys() {
+            let known = [
+                "ConnectionRefusedError",
+                "ConnectionResetError",
+                "TimeoutError",
+                "no answer",
+                &self.identity.client_id,
+            ];
+            assert!(
+                known.contains(&what.as_str()) || what.starts_with("HTTP/1.1 503"),
+                "{container}: {seen:?}"
+            );
+        }
+        seen
+    }
+
+    /// The workload's token, and nobody else's; perhaps also nothing at all at times.
+    async fn assert_workload_alone(&self, container: &str, at_times_nothing: bool) {
+        let seen = self.assert_no_other(container).await;
+        assert!(
+            seen.contains_key(&self.identity.client_id),
+            "{container}: {seen:?}"
+        );
+        assert!(at_times_nothing || seen.len() == 1, "{container}: {seen:?}");
+    }
+
+    /// How often a container, which has been told to stop, saw what.
+    async fn counts(&self, container: &str) -> BTreeMap<String, u64> {
+        let counts = self.line(container, |line| line.starts_with('{')).await;
+        serde_json::from_str(&counts).expect("the last line is JSON")
+    }
+
+    /// Waits until a container sees something for the first time, or anew.
+    async fn sees(&self, container: &str, what: &str) {
+        self.line(container, |line| line == what).await;
+    }
+
+    async fn line(&self, container: &str, wanted: impl Fn(&str) -> bool) -> String {
+        self.namespace
+            .until(POD, |pod| has_started(pod, container))
+            .await;
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            let log = self.namespace.log(POD, container).await;
+            if let Some(line) = log.lines().rev().find(|line| wanted(line)) {
+                return line.to_owned();
+            }
+            assert!(Instant::now() < deadline, "{container}: {log}");
+            sleep(Duration::from_millis(200)).await;
+        }
+    }
+}
+
+fn hammer(name: &str, mark: &str, count: &str) -> Container {
+    let mut command = vec!["/usr/bin/python3", "-ISu", "/hammer.py", mark];
+    command.extend((!count.is_empty()).then_some(count));
+    Container::new(name, &command)
+        .mount("hammer", "/hammer.py")
+        .writable_mount("signal", "/signal")
+}
+
+/// The two containers as the webhook adds them for an older API server.
+fn in_plain_form(pod: Pod) -> Pod {
+    let context = |uid: u32, capabilities: Value| {
+        json!({
+            "allowPrivilegeEscalation": false, "capabilities": capabilities,
+            "readOnlyRootFilesystem": true, "runAsUser": uid, "runAsGroup": uid,
+            "runAsNonRoot": uid != 0, "seccompProfile": { "type": "RuntimeDefault" },
+        })
+    };
+    let redirect = Container::image(PROXY_INIT, PROXY_IMAGE)
+        .field("command", json!(["/proxy-init"]))
+        .field(
+            "securityContext",
+            context(0, json!({ "add": ["NET_ADMIN"], "drop": ["ALL"] })),
+        );
+    let probe = json!({ "postStart": { "exec": { "command": ["/proxy", "--probe"] } } });
+    let proxy = Container::image(PROXY, PROXY_IMAGE)
+        .field("lifecycle", probe)
+        .field(
+            "securityContext",
+            context(PROXY_UID, json!({ "drop": ["ALL"] })),
+        );
+    pod.field("restartPolicy", json!("Always"))
+        .init_container(redirect)
+        .container(proxy)
+}
+
+fn statuses(pod: &v1::Pod) -> impl Iterator<Item = &v1::ContainerStatus> {
+    let status = pod.status.as_ref();
+    let lists = status.map(|status| {
+        [
+            &status.init_container_statuses,
+            &status.container_statuses,
+            &status.ephemeral_container_statuses,
+        ]
+    });
+    lists.into_iter().flatten().flatten().flatten()
+}
+
+fn has_started(pod: &v1::Pod, container: &str) -> bool {
+    statuses(pod).any(|status| {
+        let state = status.state.as_ref();
+        status.name == container
+            && state.is_some_and(|state| state.running.is_some() || state.terminated.is_some())
+    })
+}
+
+fn restarts(pod: &v1::Pod, container: &str) -> i32 {
+    let found = statuses(pod).find(|status| status.name == container);
+    found.map_or(0, |status| status.restart_count)
+}
