@@ -5,13 +5,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::{Api, Client};
 use thiserror::Error;
 use tokio::sync::{OnceCell, Semaphore};
 use tokio::time::timeout;
 
-use super::{store, watch};
+use super::object::Object;
+use super::store;
 use crate::inject::Account;
 use crate::reason::reason;
 
@@ -66,13 +66,13 @@ impl Live {
             account: store::key(namespace, name),
             reason,
         };
-        let api: Api<ServiceAccount> = Api::namespaced(self.client.clone(), namespace);
+        let api: Api<Object> = Api::namespaced(self.client.clone(), namespace);
         let lookup = async {
             let _permit = self.permits.acquire().await;
-            api.get_metadata_opt(name).await
+            api.get_opt(name).await
         };
         match timeout(TIMEOUT, lookup).await {
-            Ok(Ok(object)) => Ok(object.map(|object| watch::account(&object).unwrap_or_default())),
+            Ok(Ok(object)) => Ok(object.map(|object| object.account.unwrap_or_default())),
             Ok(Err(error)) => Err(failed(reason(&error))),
             Err(_) => Err(failed(format!(
                 "no answer within {} ms",

@@ -4,6 +4,7 @@
 //! looked up once more in the API: its annotation may be younger than the watch (azwi#264).
 
 mod live;
+mod object;
 mod store;
 pub mod watch;
 

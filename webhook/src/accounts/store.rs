@@ -26,7 +26,7 @@ impl Store {
         accounts.get(key.as_str()).map(Packed::unpack)
     }
 
-    pub(super) fn set(&self, namespace: &str, name: &str, account: Option<Account>) {
+    pub(super) fn set(&self, namespace: &str, name: &str, account: Option<&Account>) {
         let mut accounts = self
             .accounts
             .write()
@@ -44,7 +44,7 @@ impl Store {
     }
 
     /// Takes one account of the first list.
-    pub(super) fn add(&self, namespace: &str, name: &str, account: Option<Account>) {
+    pub(super) fn add(&self, namespace: &str, name: &str, account: Option<&Account>) {
         self.growing_since.get_or_init(Instant::now);
         self.set(namespace, name, account);
     }
@@ -82,11 +82,11 @@ impl Store {
     }
 }
 
-pub(super) fn put(map: &mut Map, namespace: &str, name: &str, account: Option<Account>) {
+pub(super) fn put(map: &mut Map, namespace: &str, name: &str, account: Option<&Account>) {
     let key = key(namespace, name);
     match account {
         Some(account) => {
-            map.insert(key.into(), Packed::pack(&account));
+            map.insert(key.into(), Packed::pack(account));
         }
         None => {
             map.remove(key.as_str());

@@ -1,18 +1,16 @@
-//! Keeps the store as the cluster is: a watch of metadata alone.
+//! Keeps the store as the cluster is.
 
 use std::pin::pin;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
-use k8s_openapi::api::core::v1::ServiceAccount;
-use kube::core::PartialObjectMeta;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, InitialListStrategy, watcher};
 use kube::{Api, Client};
 
 use super::Accounts;
+use super::object::Object;
 use super::store::{self, Map};
-use crate::inject::Account;
 
 /// Watches for ever. After an error or a gap it lists anew; meanwhile the old accounts are served.
 ///
@@ -28,13 +26,13 @@ pub async fn run(client: Client, accounts: Arc<Accounts>, lists_as_streams: bool
 }
 
 /// How many accounts come at a time. A page costs the API server and etcd as much as hundreds of
-/// accounts, and the webhook the memory of all that is in it.
-const PAGE: u32 = 2_000;
+/// accounts, and the webhook the memory of all that is in it; reviews wait while it is parsed.
+const PAGE: u32 = 1_000;
 
 /// Ends only when the API server refuses to list as a stream.
 async fn follow(client: &Client, accounts: &Accounts, config: watcher::Config) {
     let is_stream = config.initial_list_strategy == InitialListStrategy::StreamingList;
-    let api: Api<PartialObjectMeta<ServiceAccount>> = Api::all(client.clone());
+    let api: Api<Object> = Api::all(client.clone());
     let mut events = pin!(watcher(api, config).default_backoff());
     let mut listing = Map::new();
     // Trouble is told once, not at every attempt.
@@ -76,18 +74,17 @@ fn is_refused(error: &watcher::Error) -> bool {
 }
 
 /// The first list serves while it grows, later ones when they are complete.
-fn apply(event: Event<PartialObjectMeta<ServiceAccount>>, listing: &mut Map, accounts: &Accounts) {
+fn apply(event: Event<Object>, listing: &mut Map, accounts: &Accounts) {
     let is_first = !accounts.are_listed();
     match event {
         Event::Init if is_first => accounts.store.begin(),
         Event::Init => *listing = Map::new(),
         Event::InitApply(object) => {
-            let (namespace, name) = identity(&object);
-            let account = account(&object);
+            let (namespace, name) = (object.namespace(), object.name());
             if is_first {
-                accounts.store.add(namespace, name, account);
+                accounts.store.add(namespace, name, object.account.as_ref());
             } else {
-                store::put(listing, namespace, name, account);
+                store::put(listing, namespace, name, object.account.as_ref());
             }
         }
         Event::InitDone => {
@@ -99,26 +96,13 @@ fn apply(event: Event<PartialObjectMeta<ServiceAccount>>, listing: &mut Map, acc
             tracing::info!(annotated = accounts.count(), "service accounts are listed");
         }
         Event::Apply(object) => {
-            let (namespace, name) = identity(&object);
-            accounts.store.set(namespace, name, account(&object));
+            let account = object.account.as_ref();
+            accounts
+                .store
+                .set(object.namespace(), object.name(), account);
         }
         Event::Delete(object) => {
-            let (namespace, name) = identity(&object);
-            accounts.store.set(namespace, name, None);
+            accounts.store.set(object.namespace(), object.name(), None);
         }
     }
-}
-
-fn identity(object: &PartialObjectMeta<ServiceAccount>) -> (&str, &str) {
-    let metadata = &object.metadata;
-    let [namespace, name] =
-        [&metadata.namespace, &metadata.name].map(|part| part.as_deref().unwrap_or_default());
-    (namespace, name)
-}
-
-pub(super) fn account(object: &PartialObjectMeta<ServiceAccount>) -> Option<Account> {
-    Account::read(
-        object.metadata.annotations.as_ref(),
-        object.metadata.labels.as_ref(),
-    )
 }

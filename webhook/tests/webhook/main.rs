@@ -19,6 +19,8 @@ mod patch_examples;
 #[cfg(test)]
 mod patch_properties;
 #[cfg(test)]
+mod plain;
+#[cfg(test)]
 mod process;
 #[cfg(test)]
 mod reference;

@@ -7,9 +7,19 @@ use serde_json::{Map, Value, json};
 use webhook::inject::Mode;
 
 use crate::fixture::{account, config, mutate};
+use crate::plain;
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn the_result_is_that_of_a_plain_implementation(pod in pods(), native in any::<bool>()) {
+        let config = config(native);
+        let Ok(result) = mutate(&pod, &config, &account()) else { return Ok(()) };
+        prop_assert!(plain::covers(&pod));
+        let expected = plain::expected(&pod, &config, &account());
+        prop_assert_eq!(plain::with_note_as_json(result.pod), expected);
+    }
 
     #[test]
     fn a_pod_is_completed_and_otherwise_untouched(

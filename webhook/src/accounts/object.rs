@@ -1,0 +1,164 @@
+//! A service account as far as it is read: its name, its version, and what it says to us. All else is
+//! passed over while its bytes are parsed, and takes no memory.
+//!
+//! The API server is asked for whole objects: a service account is hardly more than its metadata, and
+//! to cut them down costs the API server as much as to send them.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use contract::annotation::PREFIX;
+use k8s_openapi::api::core::v1::ServiceAccount;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Resource;
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+
+use crate::inject::Account;
+
+/// What a list or a watch brings.
+#[derive(Clone, Debug)]
+pub(super) struct Object {
+    /// `None` when it says nothing to us.
+    pub(super) account: Option<Account>,
+    metadata: ObjectMeta,
+}
+
+impl Object {
+    pub(super) fn namespace(&self) -> &str {
+        self.metadata.namespace.as_deref().unwrap_or_default()
+    }
+
+    pub(super) fn name(&self) -> &str {
+        self.metadata.name.as_deref().unwrap_or_default()
+    }
+}
+
+impl Resource for Object {
+    type DynamicType = ();
+    type Scope = <ServiceAccount as Resource>::Scope;
+
+    fn kind((): &()) -> Cow<'_, str> {
+        ServiceAccount::kind(&())
+    }
+
+    fn group((): &()) -> Cow<'_, str> {
+        ServiceAccount::group(&())
+    }
+
+    fn version((): &()) -> Cow<'_, str> {
+        ServiceAccount::version(&())
+    }
+
+    fn plural((): &()) -> Cow<'_, str> {
+        ServiceAccount::plural(&())
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
+
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Wire { metadata } = Wire::deserialize(deserializer)?;
+        let Entries(annotations) = metadata.annotations.unwrap_or_default();
+        let Entries(labels) = metadata.labels.unwrap_or_default();
+        Ok(Self {
+            account: Account::read(Some(&annotations), Some(&labels)),
+            metadata: ObjectMeta {
+                name: metadata.name,
+                namespace: metadata.namespace,
+                resource_version: metadata.resource_version,
+                ..ObjectMeta::default()
+            },
+        })
+    }
+}
+
+#[derive(Deserialize)]
+struct Wire {
+    #[serde(default)]
+    metadata: Metadata,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Metadata {
+    name: Option<String>,
+    namespace: Option<String>,
+    resource_version: Option<String>,
+    annotations: Option<Entries>,
+    labels: Option<Entries>,
+}
+
+/// The product's own annotations or labels.
+#[derive(Default)]
+struct Entries(BTreeMap<String, String>);
+
+impl<'de> Deserialize<'de> for Entries {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct EntriesVisitor;
+
+        impl<'de> Visitor<'de> for EntriesVisitor {
+            type Value = Entries;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a map of strings")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut entries = BTreeMap::new();
+                while let Some(key) = map.next_key::<String>()? {
+                    if key.starts_with(PREFIX) {
+                        entries.insert(key, map.next_value()?);
+                    } else {
+                        map.next_value::<IgnoredAny>()?;
+                    }
+                }
+                Ok(Entries(entries))
+            }
+        }
+
+        deserializer.deserialize_map(EntriesVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_not_ours_is_passed_over() {
+        let object: Object = serde_json::from_value(json!({
+            "kind": "ServiceAccount",
+            "apiVersion": "v1",
+            "metadata": {
+                "name": "sa",
+                "namespace": "ns",
+                "resourceVersion": "7",
+                "annotations": { "azure.workload.identity/client-id": "id", "a": "b" },
+                "labels": { "azure.workload.identity/use": "true", "a": "b" },
+                "managedFields": [{ "fieldsV1": {} }],
+            },
+            "secrets": [{ "name": "token" }],
+        }))
+        .unwrap();
+        assert_eq!((object.namespace(), object.name()), ("ns", "sa"));
+        assert_eq!(object.meta().resource_version.as_deref(), Some("7"));
+        let account = object.account.unwrap();
+        assert_eq!(&*account.client_id, "id");
+        assert!(account.labelled && account.unknown.is_empty());
+
+        let plain = json!({ "metadata": { "name": "sa", "annotations": null } });
+        let plain: Object = serde_json::from_value(plain).unwrap();
+        assert!(plain.account.is_none());
+    }
+}

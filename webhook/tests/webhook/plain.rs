@@ -1,0 +1,289 @@
+//! What the webhook should make of a pod, written down once more in the plainest way: on the pod as a
+//! JSON value, without a thought for speed. For pods that were not mutated before and ask for nothing
+//! but the proxy.
+
+use serde_json::{Value, json};
+use webhook::inject::{Account, Config, Resources};
+
+const DIRECTORY: &str = "/var/run/secrets/azure/tokens";
+const VOLUME: &str = "azure-identity-token";
+const PREFIX: &str = "azure.workload.identity";
+
+/// Whether the pod is one of those.
+pub(crate) fn covers(pod: &Value) -> bool {
+    let annotations = pod["metadata"]["annotations"].as_object();
+    let mut ours = annotations.into_iter().flatten().map(|(key, _)| key);
+    let known = ["inject-proxy-sidecar", "skip-containers"].map(|key| format!("{PREFIX}/{key}"));
+    ours.all(|key| !key.starts_with(PREFIX) || known.contains(key))
+}
+
+/// The pod afterwards, with the webhook's note of what it did as JSON instead of text.
+pub(crate) fn expected(pod: &Value, config: &Config, account: &Account) -> Value {
+    let mut pod = pod.clone();
+    let annotation = |key: &str| pod["metadata"]["annotations"][format!("{PREFIX}/{key}")].as_str();
+    let wants_proxy = annotation("inject-proxy-sidecar")
+        .is_some_and(|value| value.trim().eq_ignore_ascii_case("true"));
+    let skipped = annotation("skip-containers").unwrap_or_default();
+    let skipped = skipped.split([';', ',']).map(str::trim);
+    let skipped: Vec<_> = skipped
+        .filter(|name| !name.is_empty())
+        .map(ToOwned::to_owned)
+        .collect();
+
+    let (volume, file) = token(&pod, config).unwrap_or_else(|| (VOLUME.into(), VOLUME.into()));
+    let identity = [
+        ("AZURE_CLIENT_ID", &*account.client_id),
+        ("AZURE_TENANT_ID", config.tenant_id.as_str()),
+    ];
+    let rest = |token_file: String| {
+        [
+            ("AZURE_FEDERATED_TOKEN_FILE", token_file),
+            ("AZURE_AUTHORITY_HOST", config.authority_host.clone()),
+        ]
+    };
+    let of_proxy = config.sidecar.environment.iter().cloned();
+    let mut kept = Vec::new();
+    for list in ["initContainers", "containers"] {
+        let containers = pod["spec"].get_mut(list).and_then(Value::as_array_mut);
+        for container in containers.into_iter().flatten() {
+            let name = text(&container["name"]).to_owned();
+            if name == "azwi-proxy-init" || (name != "azwi-proxy" && skipped.contains(&name)) {
+                continue;
+            }
+            for (variable, value) in identity {
+                let existing = entries(&container["env"]).iter();
+                let mut existing = existing.filter(|it| text(&it["name"]) == variable);
+                if !value.is_empty()
+                    && existing
+                        .next()
+                        .is_some_and(|it| text(&it["value"]) == value)
+                {
+                    kept.push(format!("{name}/{variable}"));
+                }
+            }
+            let directory = mount(container, &volume);
+            let mut variables: Vec<_> = identity.map(|(name, it)| (name, it.to_owned())).into();
+            variables.extend(rest(format!("{directory}/{file}")));
+            if name == "azwi-proxy" {
+                variables.extend(of_proxy.clone());
+            }
+            for (name, value) in variables {
+                set(container, name, &value);
+            }
+        }
+    }
+    if token(&pod, config).is_none() {
+        push(
+            &mut pod["spec"]["volumes"],
+            json!({
+                "name": VOLUME,
+                "projected": { "sources": [{ "serviceAccountToken": {
+                    "audience": config.audience,
+                    "expirationSeconds": 3600,
+                    "path": VOLUME,
+                } }] },
+            }),
+        );
+    }
+
+    let mut note = json!({ "clientId": *account.client_id, "tenantId": config.tenant_id });
+    if !kept.is_empty() {
+        note["kept"] = kept.into();
+    }
+    pod["metadata"]["annotations"][format!("{PREFIX}/injected")] = note;
+    if wants_proxy {
+        let mut proxy = proxy(config);
+        mount(&mut proxy, &volume);
+        let own = identity.map(|(name, value)| (name, value.to_owned()));
+        let shutdown = config
+            .sidecar
+            .native
+            .then(|| ("AZWI_SHUTDOWN", "now".to_owned()));
+        for (name, value) in own
+            .into_iter()
+            .chain(rest(format!("{DIRECTORY}/{file}")))
+            .chain(of_proxy)
+            .chain(shutdown)
+        {
+            set(&mut proxy, name, &value);
+        }
+        add_proxy(&mut pod, proxy, config);
+    }
+    pod
+}
+
+/// The webhook's note in the same form.
+pub(crate) fn with_note_as_json(mut pod: Value) -> Value {
+    let note = &mut pod["metadata"]["annotations"][format!("{PREFIX}/injected")];
+    *note = serde_json::from_str(note.as_str().unwrap_or("null")).unwrap_or_default();
+    pod
+}
+
+/// The volume with the token that is there already, and the token's path in it.
+fn token(pod: &Value, config: &Config) -> Option<(String, String)> {
+    let of_audience = |volume: &Value| {
+        entries(&volume["projected"]["sources"])
+            .iter()
+            .map(|source| &source["serviceAccountToken"])
+            .find(|token| token.is_object() && text(&token["audience"]) == config.audience)
+            .map(|token| text(&token["path"]).to_owned())
+    };
+    let volumes = entries(&pod["spec"]["volumes"]);
+    if let Some(named) = volumes.iter().find(|it| text(&it["name"]) == VOLUME) {
+        return Some((
+            VOLUME.into(),
+            of_audience(named).unwrap_or_else(|| VOLUME.into()),
+        ));
+    }
+    let mut usable = volumes.iter().filter_map(|volume| {
+        let path = of_audience(volume)?;
+        Some((text(&volume["name"]).to_owned(), path))
+    });
+    usable.next()
+}
+
+/// Mounts the volume unless it is, and tells where.
+fn mount(container: &mut Value, volume: &str) -> String {
+    let directory = |it: &Value| text(&it["mountPath"]).trim_end_matches('/').to_owned();
+    let is_whole =
+        |it: &&Value| text(&it["subPath"]).is_empty() && text(&it["subPathExpr"]).is_empty();
+    let mounts = entries(&container["volumeMounts"]);
+    let mut whole = mounts.iter().filter(is_whole);
+    if let Some(existing) = whole.find(|it| text(&it["name"]) == volume) {
+        return directory(existing);
+    }
+    if mounts.iter().all(|it| directory(it) != DIRECTORY) {
+        let mount = json!({ "name": volume, "mountPath": DIRECTORY, "readOnly": true });
+        push(&mut container["volumeMounts"], mount);
+    }
+    DIRECTORY.to_owned()
+}
+
+fn set(container: &mut Value, name: &str, value: &str) {
+    let mut existing = entries(&container["env"]).iter();
+    if !value.is_empty() && existing.all(|it| text(&it["name"]) != name) {
+        push(
+            &mut container["env"],
+            json!({ "name": name, "value": value }),
+        );
+    }
+}
+
+fn add_proxy(pod: &mut Value, proxy: Value, config: &Config) {
+    let position = |pod: &Value, list: &str, name: &str| {
+        let mut containers = entries(&pod["spec"][list]).iter();
+        containers.position(|it| text(&it["name"]) == name)
+    };
+    let lists = ["initContainers", "containers"];
+    let has_proxy = lists
+        .iter()
+        .any(|list| position(pod, list, "azwi-proxy").is_some());
+    if position(pod, "initContainers", "azwi-proxy-init").is_none() {
+        insert(&mut pod["spec"]["initContainers"], 0, proxy_init(config));
+    }
+    if has_proxy {
+        return;
+    }
+    if config.sidecar.native {
+        let redirect = position(pod, "initContainers", "azwi-proxy-init").unwrap_or_default();
+        insert(&mut pod["spec"]["initContainers"], redirect + 1, proxy);
+        return;
+    }
+    let default = "kubectl.kubernetes.io/default-container";
+    let first = entries(&pod["spec"]["containers"]).first();
+    let first = first.map(|it| text(&it["name"]).to_owned());
+    let annotations = &mut pod["metadata"]["annotations"];
+    if let Some(first) = first.filter(|_| annotations.get(default).is_none()) {
+        annotations[default] = first.into();
+    }
+    insert(&mut pod["spec"]["containers"], 0, proxy);
+}
+
+fn proxy_init(config: &Config) -> Value {
+    json!({
+        "name": "azwi-proxy-init",
+        "image": config.sidecar.init_image,
+        "imagePullPolicy": config.sidecar.pull_policy,
+        "command": ["/proxy-init"],
+        "env": [{ "name": "PROXY_PORT", "value": "8000" }],
+        "resources": resources(&config.sidecar.init_resources),
+        "securityContext": {
+            "allowPrivilegeEscalation": false,
+            "capabilities": { "add": ["NET_ADMIN"], "drop": ["ALL"] },
+            "privileged": false,
+            "readOnlyRootFilesystem": true,
+            "runAsGroup": 0,
+            "runAsNonRoot": false,
+            "runAsUser": 0,
+            "seccompProfile": { "type": "RuntimeDefault" },
+        },
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    })
+}
+
+fn proxy(config: &Config) -> Value {
+    let level = format!("--log-level={}", config.sidecar.log_level);
+    let mut proxy = json!({
+        "name": "azwi-proxy",
+        "image": config.sidecar.image,
+        "imagePullPolicy": config.sidecar.pull_policy,
+        "args": ["--proxy-port=8000", level],
+        "ports": [{ "containerPort": 8000 }],
+        "resources": resources(&config.sidecar.resources),
+        "securityContext": {
+            "allowPrivilegeEscalation": false,
+            "capabilities": { "drop": ["ALL"] },
+            "privileged": false,
+            "readOnlyRootFilesystem": true,
+            "runAsGroup": 1501,
+            "runAsNonRoot": true,
+            "runAsUser": 1501,
+            "seccompProfile": { "type": "RuntimeDefault" },
+        },
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    });
+    let probe = json!({ "command": ["/proxy", "--proxy-port=8000", "--probe", level] });
+    if config.sidecar.native {
+        proxy["restartPolicy"] = "Always".into();
+        proxy["startupProbe"] = json!({
+            "exec": probe,
+            "failureThreshold": 60,
+            "periodSeconds": 1,
+            "timeoutSeconds": 5,
+        });
+    } else {
+        proxy["lifecycle"] = json!({ "postStart": { "exec": probe } });
+    }
+    proxy
+}
+
+fn resources(resources: &Resources) -> Value {
+    let mut value = json!({});
+    let lists = [
+        ("limits", &resources.limits),
+        ("requests", &resources.requests),
+    ];
+    for (name, list) in lists.into_iter().filter(|(_, list)| !list.is_empty()) {
+        value[name] = json!(list);
+    }
+    value
+}
+
+fn push(list: &mut Value, item: Value) {
+    let end = entries(list).len();
+    insert(list, end, item);
+}
+
+fn insert(list: &mut Value, index: usize, item: Value) {
+    let mut items = entries(list).to_vec();
+    items.insert(index, item);
+    *list = items.into();
+}
+
+fn entries(list: &Value) -> &[Value] {
+    list.as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
