@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use azure_emulator::Service;
+use azure_emulator::{NODE_CLIENT_ID, Service};
 use contract::container::{PROXY, PROXY_INIT, PROXY_UID};
 use e2e::{Container, Identity, Namespace, PROXY_IMAGE, Pod, control};
 use k8s_openapi::api::core::v1;
@@ -161,6 +161,10 @@ impl Hammered {
         let deadline = Instant::now() + DEADLINE;
         loop {
             let log = self.namespace.log(POD, container).await;
+            assert!(
+                !log.contains(NODE_CLIENT_ID),
+                "{container} got the node's identity: {log}"
+            );
             if let Some(line) = log.lines().rev().find(|line| wanted(line)) {
                 return line.to_owned();
             }

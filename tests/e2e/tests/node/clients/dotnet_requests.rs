@@ -9,31 +9,52 @@ use super::pod::{BARE, Examined, NAME};
 
 const TOKEN: &str = "/metadata/identity/oauth2/token";
 
+/// What follows the host line of each request of Azure.Identity.
+const AZURE_CORE: &str = "x-ms-client-request-id: 6d3b2a5e-94d1-4d1e-8f0c-0f6f0c7b8a11\r\n\
+    x-ms-return-client-request-id: true\r\n\
+    User-Agent: azsdk-net-Identity/1.11.0 (.NET 8.0.4; Debian GNU/Linux 12 (bookworm))\r\n";
+
+/// One pod for all, since each sends but a few requests.
 #[tokio::test]
-async fn app_authentication_until_1_4() {
-    let pod = pod().await;
-    // Any answer will do, within two seconds.
-    let probe = send(&pod, TOKEN, "").await;
+async fn every_library_of_dotnet() {
+    let pod = Examined::start("python-msal-1.39.0").await;
+    azure_identity_since_1_11_in_a_chain(&pod).await;
+    azure_identity_until_1_2(&pod).await;
+    azure_identity_1_3_to_1_4(&pod).await;
+    azure_identity_1_5_to_1_10(&pod).await;
+    app_authentication_until_1_4(&pod).await;
+    app_authentication_since_1_5(&pod).await;
+    msal_since_4_81(&pod).await;
+}
+
+async fn azure_identity_until_1_2(pod: &Examined) {
+    // Any answer will do, within half a second.
+    let probe = send(pod, &format!("{TOKEN}?api-version=2018-02-01"), AZURE_CORE).await;
     assert_eq!(probe.status, 400, "{}", probe.body);
-    gets_a_token(&pod, "2018-02-01", "Metadata: true\r\n").await;
+    gets_a_token_of_azure_identity(pod).await;
 }
 
-#[tokio::test]
-async fn app_authentication_since_1_5() {
-    let pod = pod().await;
-    // The node's own IMDS answers this one.
-    let instance = "/metadata/instance?api-version=2020-06-01";
-    let probe = send(&pod, instance, "Metadata: true\r\n").await;
-    assert_eq!(probe.status, 200, "{}", probe.body);
-    gets_a_token(&pod, "2019-11-01", "Metadata: true\r\n").await;
+async fn azure_identity_1_3_to_1_4(pod: &Examined) {
+    // The probe is a connection without a byte.
+    let connect = "import socket; socket.create_connection(('169.254.169.254', 80)).close()";
+    let line = format!("/usr/bin/python3 -c \"{connect}\"");
+    pod.namespace.exec(NAME, BARE, &line).await;
+    gets_a_token_of_azure_identity(pod).await;
 }
 
-#[tokio::test]
-async fn azure_identity_since_1_11_in_a_chain() {
-    let pod = pod().await;
+async fn azure_identity_1_5_to_1_10(pod: &Examined) {
+    // No probe: in a chain the first token has a second. Here a selected identity's.
+    let client_id = &pod.identity.client_id;
+    let target = format!(
+        "{TOKEN}?api-version=2018-02-01&resource=https%3A%2F%2Fvault.azure.net&client_id={client_id}"
+    );
+    gets_a_token(pod, &target, &format!("Metadata: true\r\n{AZURE_CORE}")).await;
+}
+
+async fn azure_identity_since_1_11_in_a_chain(pod: &Examined) {
     // All of the real request but the header. A token here would be taken for the answer.
     let target = format!("{TOKEN}?api-version=2018-02-01&resource=https%3A%2F%2Fvault.azure.net");
-    let probe = send(&pod, &target, AZURE_CORE).await;
+    let probe = send(pod, &target, AZURE_CORE).await;
     assert_eq!(probe.status, 400, "{}", probe.body);
     assert!(
         !probe.body.is_empty(),
@@ -43,45 +64,68 @@ async fn azure_identity_since_1_11_in_a_chain() {
     assert_eq!(pod.served().await.entra, 0, "a probe costs no exchange");
 }
 
-#[tokio::test]
-async fn msal_since_4_81() {
-    let pod = pod().await;
-    let id = "x-ms-client-request-id: 6d3b2a5e-94d1-4d1e-8f0c-0f6f0c7b8a11\r\n";
-    let probe = send(&pod, &format!("{TOKEN}?api-version=2018-02-01"), id).await;
-    assert_eq!(
-        probe.status, 400,
-        "any other status means that there is no IMDS"
+async fn app_authentication_until_1_4(pod: &Examined) {
+    // Any answer will do, within two seconds.
+    let probe = send(pod, TOKEN, "").await;
+    assert_eq!(probe.status, 400, "{}", probe.body);
+    // The resource is not escaped.
+    let target = format!("{TOKEN}?resource=https://vault.azure.net&api-version=2018-02-01");
+    gets_a_token(pod, &target, "Metadata: true\r\n").await;
+}
+
+async fn app_authentication_since_1_5(pod: &Examined) {
+    // The node's own IMDS answers this one.
+    let instance = "/metadata/instance?api-version=2020-06-01";
+    let probe = send(pod, instance, "Metadata: true\r\n").await;
+    assert_eq!(probe.status, 200, "{}", probe.body);
+    let client_id = &pod.identity.client_id;
+    let target = format!(
+        "{TOKEN}?resource=https://vault.azure.net&client_id={client_id}&api-version=2019-11-01"
     );
+    gets_a_token(pod, &target, "Metadata: true\r\n").await;
+}
+
+async fn msal_since_4_81(pod: &Examined) {
+    let id = "x-ms-client-request-id: 6d3b2a5e-94d1-4d1e-8f0c-0f6f0c7b8a11\r\n";
+    let client_id = &pod.identity.client_id;
+    for selector in [String::new(), format!("&client_id={client_id}")] {
+        let target = format!("{TOKEN}?api-version=2018-02-01{selector}");
+        let probe = send(pod, &target, id).await;
+        assert_eq!(
+            probe.status, 400,
+            "any other status means that there is no IMDS"
+        );
+    }
     // The mTLS endpoints concern the node's identity. 404 sends MSAL back to the plain ones.
     let platform = "/metadata/identity/getplatformmetadata?cred-api-version=2.0";
     for headers in [id, &format!("Metadata: true\r\n{id}")] {
-        let answer = send(&pod, platform, headers).await;
+        let answer = send(pod, platform, headers).await;
         assert_eq!(answer.status, 404, "{}", answer.body);
     }
     let headers =
         format!("Metadata: true\r\nx-client-SKU: MSAL.NetCore\r\nx-client-Ver: 4.81.0.0\r\n{id}");
-    let body = gets_a_token(&pod, "2018-02-01", &headers).await;
+    let target = format!("{TOKEN}?api-version=2018-02-01&resource=https%3A%2F%2Fvault.azure.net");
+    let body = gets_a_token(pod, &target, &headers).await;
     // Both are read into one field: the later one stays, and must be the absolute one.
     let (first, last) = (body.find("\"expires_in\""), body.find("\"expires_on\""));
     assert!(first.is_some() && first < last, "{body}");
 }
 
-const AZURE_CORE: &str = "x-ms-client-request-id: 6d3b2a5e-94d1-4d1e-8f0c-0f6f0c7b8a11\r\n\
-    x-ms-return-client-request-id: true\r\n\
-    User-Agent: azsdk-net-Identity/1.11.0 (.NET 8.0.4; Debian GNU/Linux 12 (bookworm))\r\n";
+async fn gets_a_token_of_azure_identity(pod: &Examined) {
+    let target = format!("{TOKEN}?api-version=2018-02-01&resource=https%3A%2F%2Fvault.azure.net");
+    gets_a_token(pod, &target, &format!("Metadata: true\r\n{AZURE_CORE}")).await;
+}
 
-/// The token request with its resource unescaped, as AppAuthentication writes it.
-async fn gets_a_token(pod: &Examined, version: &str, headers: &str) -> String {
-    let resource = "https://vault.azure.net";
-    let target = format!("{TOKEN}?resource={resource}&api-version={version}");
-    let answer = send(pod, &target, headers).await;
+/// The workload's token, with every field that one of the libraries needs.
+async fn gets_a_token(pod: &Examined, target: &str, headers: &str) -> String {
+    let answer = send(pod, target, headers).await;
     assert_eq!(answer.status, 200, "{}", answer.body);
     let body: Value = serde_json::from_str(&answer.body).expect("the answer is JSON");
     for field in ["access_token", "expires_on", "resource", "token_type"] {
         assert!(body[field].is_string(), "{field} is no string");
     }
     let token = body["access_token"].as_str().unwrap_or_default();
-    assert_is_for(token, &pod.identity.client_id, resource);
+    assert_is_for(token, &pod.identity.client_id, "https://vault.azure.net");
     answer.body
 }
 
@@ -119,8 +163,4 @@ async fn send(pod: &Examined, target: &str, headers: &str) -> Received {
         status: status.parse().expect("a status is a number"),
         body: body.to_owned(),
     }
-}
-
-async fn pod() -> Examined {
-    Examined::start("python-msal-1.39.0").await
 }
