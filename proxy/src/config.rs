@@ -112,18 +112,20 @@ impl FromStr for Shutdown {
 /// Answers as the Azure Instance Metadata Service does, with Microsoft Entra Workload ID tokens.
 ///
 /// Runs beside an application in a pod. The webhook sets the AZURE_ variables in pods with the
-/// label azure.workload.identity/use: "true". Also honoured: HTTPS_PROXY and NO_PROXY for requests
-/// to Entra, SSL_CERT_FILE, SSL_CERT_DIR and AZWI_CA_DATA (PEM) for certificate authorities besides
-/// the built-in ones, and AZURE_KUBERNETES_TOKEN_PROXY, _SNI_NAME, _CA_FILE and _CA_DATA for AKS
-/// identity bindings. Flags may be written with one dash.
+/// label azure.workload.identity/use: "true". Flags may be written with one dash.
 #[derive(Debug, Parser)]
-#[command(name = "proxy", version = contract::VERSION, disable_version_flag = true)]
+#[command(
+    name = "proxy",
+    version = contract::VERSION,
+    disable_version_flag = true,
+    after_help = AFTER_HELP
+)]
 struct Args {
     /// Port to listen on, on 127.0.0.1
     #[arg(long, env = "AZWI_PROXY_PORT", value_name = "PORT", default_value_t = metadata::DEFAULT_PROXY_PORT.to_string())]
     proxy_port: String,
     /// Ask the proxy on that port whether it is ready, and exit with 0 if it is
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false)]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false, hide_default_value = true, hide_possible_values = true)]
     probe: bool,
     /// How long --probe goes on asking, in seconds
     #[arg(
@@ -223,6 +225,25 @@ struct Args {
     #[arg(long, action = ArgAction::Version)]
     version: (),
 }
+
+const AFTER_HELP: &str = "\
+Variables without a flag:
+  HTTPS_PROXY, NO_PROXY            the egress proxy to Entra; IMDS is never asked through one
+  SSL_CERT_FILE, SSL_CERT_DIR      certificate authorities besides the built-in ones
+  AZWI_CA_DATA                     the same, PEM
+  AZWI_IDENTITY_HEADER             the secret that requests to App Service's endpoint must carry
+  AZURE_KUBERNETES_TOKEN_PROXY, AZURE_KUBERNETES_SNI_NAME,
+  AZURE_KUBERNETES_CA_FILE, AZURE_KUBERNETES_CA_DATA
+                                   AKS identity bindings: the token proxy, the name in its
+                                   certificate, and its certificate authority
+
+Exit codes:
+  0   ended as it was told; with --probe: ready
+  1   with --probe: not ready
+  64  the configuration is wrong; all mistakes are listed
+  66  the service account token cannot be read
+  69  a port is taken
+  70  TLS cannot be set up";
 
 impl Args {
     fn command(self) -> Result<Command, UsageError> {

@@ -247,8 +247,8 @@ impl Service for Scrapes {
 fn failed(failure: &Failure) -> Answer {
     let (status, retry_after) = match failure.kind {
         FailureKind::Permanent => (StatusCode::BAD_REQUEST, None),
-        FailureKind::Throttled { retry_after } => (StatusCode::TOO_MANY_REQUESTS, retry_after),
-        FailureKind::Transient => (StatusCode::SERVICE_UNAVAILABLE, None),
+        FailureKind::Throttled => (StatusCode::TOO_MANY_REQUESTS, failure.retry_after),
+        FailureKind::Transient => (StatusCode::SERVICE_UNAVAILABLE, failure.retry_after),
     };
     let seconds = retry_after.map(|wait| wait.as_secs_f64().ceil() as u64);
     Answer::error(status, &failure.error, &failure.description).retry_after(seconds)

@@ -10,54 +10,71 @@ use serde::Deserialize;
 use thiserror::Error;
 
 /// A service account token. Secret.
-pub(super) struct Assertion(String);
+pub struct Assertion(String);
 
 /// What a service account token says of itself, which a federated credential has to match.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
-pub(super) struct Presented {
+pub struct Presented {
+    /// `iss`.
     #[serde(default, rename = "iss")]
-    pub(super) issuer: String,
+    pub issuer: String,
+    /// `sub`.
     #[serde(default, rename = "sub")]
-    pub(super) subject: String,
+    pub subject: String,
     #[serde(default, rename = "aud")]
     audience: Audience,
 }
 
 /// Why there is no token to present.
 #[derive(Debug, Error)]
-pub(super) enum AssertionError {
+pub enum AssertionError {
+    /// The file cannot be read.
     #[error(
         "the service account token {path} cannot be read ({source}): is the pod labelled \
          azure.workload.identity/use: \"true\", and was it made after the webhook ran?"
     )]
-    Unreadable { path: PathBuf, source: io::Error },
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
+    /// The file holds something else.
     #[error("the service account token {path} is not a JSON Web Token")]
-    NoToken { path: PathBuf },
+    NoToken {
+        /// The file.
+        path: PathBuf,
+    },
 }
 
 impl Assertion {
     /// Reads the token. It is read for each exchange: kubelet replaces it at any time.
-    pub(super) fn read(path: &Path) -> Result<Self, AssertionError> {
+    ///
+    /// # Errors
+    /// The file cannot be read, or holds no JSON Web Token.
+    pub fn read(path: &Path) -> Result<Self, AssertionError> {
         let text = std::fs::read_to_string(path).map_err(|source| AssertionError::Unreadable {
             path: path.to_owned(),
             source,
         })?;
+        Self::parse(&text).ok_or_else(|| AssertionError::NoToken {
+            path: path.to_owned(),
+        })
+    }
+
+    /// A file's text without the space around it, if it has the three parts of a JSON Web Token.
+    pub fn parse(text: &str) -> Option<Self> {
         let token = text.trim();
-        if token.split('.').count() != 3 {
-            return Err(AssertionError::NoToken {
-                path: path.to_owned(),
-            });
-        }
-        Ok(Self(token.to_owned()))
+        (token.split('.').count() == 3).then(|| Self(token.to_owned()))
     }
 
     /// The token itself, to be sent to Entra and nowhere else.
-    pub(super) fn reveal(&self) -> &str {
+    pub fn reveal(&self) -> &str {
         &self.0
     }
 
     /// The claims that Entra compares, or nothing where they cannot be read.
-    pub(super) fn presented(&self) -> Presented {
+    pub fn presented(&self) -> Presented {
         let payload = self.0.split('.').nth(1).unwrap_or_default();
         let payload = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('='));
         payload
@@ -75,7 +92,7 @@ impl fmt::Debug for Assertion {
 
 impl Presented {
     /// The audience; several are joined by a comma.
-    pub(super) fn audience(&self) -> String {
+    pub fn audience(&self) -> String {
         match &self.audience {
             Audience::One(audience) => audience.clone(),
             Audience::Several(audiences) => audiences.join(","),
@@ -86,8 +103,10 @@ impl Presented {
 /// `aud` is one text or a list (RFC 7519, 4.1.3).
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(untagged)]
-enum Audience {
+pub enum Audience {
+    /// A text.
     One(String),
+    /// A list.
     Several(Vec<String>),
 }
 

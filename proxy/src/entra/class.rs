@@ -6,7 +6,7 @@ use crate::token::FailureKind;
 
 /// Classes of errors, after Entra's documented codes and what users measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Class {
+pub enum Class {
     /// The assertion was not accepted: kubelet may have replaced it in this moment.
     Assertion,
     /// Somebody has to change something.
@@ -38,10 +38,10 @@ impl Class {
     }
 
     /// How the application is told (IMDS R8).
-    pub(super) fn kind(self, retry_after: Option<Duration>) -> FailureKind {
+    pub(super) fn kind(self) -> FailureKind {
         match self {
             Self::Assertion | Self::Permanent | Self::Propagation => FailureKind::Permanent,
-            Self::Throttled => FailureKind::Throttled { retry_after },
+            Self::Throttled => FailureKind::Throttled,
             Self::Transient => FailureKind::Transient,
         }
     }

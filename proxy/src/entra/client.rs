@@ -1,8 +1,8 @@
 //! The exchange itself.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderValue};
 use reqwest::{Url, redirect};
 use thiserror::Error;
 use tokio::time::{Instant, sleep, timeout};
@@ -15,11 +15,12 @@ use super::binding::{Authority, Binding, FromFile, ServerName};
 use super::class::Class;
 use super::reply::{self, Rejection};
 use super::retry;
+use super::retry_after::retry_after;
 use super::roots::{Roots, RootsError};
 use super::settings::Settings;
 use crate::metrics::Exchanges;
 use crate::redact::{guids, short};
-use crate::token::{Exchange, Failure, Granted, Key};
+use crate::token::{Exchange, Failure, FailureKind, Granted, Key};
 
 /// Entra's token endpoint, or the token proxy that stands before it. Connections are kept.
 #[derive(Debug)]
@@ -172,8 +173,7 @@ impl Client {
         let response = self.with_host(request).send().await;
         let response = response.map_err(|error| failed(&error.without_url()))?;
         let status = response.status().as_u16();
-        let retry_after = response.headers().get(RETRY_AFTER).cloned();
-        let retry_after = retry_after.as_ref().and_then(|value| value.to_str().ok());
+        let retry_after = retry_after(response.headers(), SystemTime::now());
         let body = body(response)
             .await
             .map_err(|error| failed(&error.without_url()))?;
@@ -209,10 +209,14 @@ impl Client {
             Class::Transient if rejection.code.is_none() => rejection.description.clone(),
             _ => explain(&rejection.description, rejection.code, &context),
         };
+        let kind = rejection.class.kind();
         Failure {
-            kind: rejection.class.kind(rejection.retry_after),
+            kind,
             error: rejection.error.clone(),
             description,
+            retry_after: rejection
+                .retry_after
+                .filter(|_| kind != FailureKind::Permanent),
         }
     }
 }

@@ -7,10 +7,14 @@ mod class;
 mod client;
 mod reply;
 mod retry;
+mod retry_after;
 mod roots;
 mod settings;
 
+pub use assertion::{Assertion, AssertionError, Audience, Presented};
 pub use binding::{Binding, BindingError};
+pub use class::Class;
 pub use client::{Client, ClientError};
+pub use reply::{Rejection, parse};
 pub use roots::{Roots, RootsError};
 pub use settings::{Settings, SettingsError};

@@ -10,24 +10,32 @@ use crate::token::Granted;
 
 /// An answer that is not a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Rejection {
-    pub(super) status: u16,
-    pub(super) class: Class,
+pub struct Rejection {
+    /// The HTTP status, or 0 if there was no answer.
+    pub status: u16,
+    /// What it means for the next attempt.
+    pub class: Class,
     /// The OAuth error code.
-    pub(super) error: String,
+    pub error: String,
     /// Entra's text, or ours where the answer was not Entra's.
-    pub(super) description: String,
+    pub description: String,
     /// The number in `AADSTSnnn`.
-    pub(super) code: Option<u32>,
-    pub(super) retry_after: Option<Duration>,
-    pub(super) trace_id: Option<String>,
-    pub(super) correlation_id: Option<String>,
+    pub code: Option<u32>,
+    /// How long to leave Entra alone, if it says so.
+    pub retry_after: Option<Duration>,
+    /// Entra's `trace_id`.
+    pub trace_id: Option<String>,
+    /// Entra's `correlation_id`.
+    pub correlation_id: Option<String>,
 }
 
-/// Reads an answer. `retry_after` is the header of that name.
-pub(super) fn parse(
+/// Reads an answer. `retry_after` is how long it asks to be left alone, if it does.
+///
+/// # Errors
+/// It is not a token.
+pub fn parse(
     status: u16,
-    retry_after: Option<&str>,
+    retry_after: Option<Duration>,
     body: &[u8],
 ) -> Result<Granted, Box<Rejection>> {
     if status == 200
@@ -39,15 +47,14 @@ pub(super) fn parse(
     Err(Box::new(rejection(status, retry_after, body)))
 }
 
-fn rejection(status: u16, retry_after: Option<&str>, body: &[u8]) -> Rejection {
-    let told = retry_after.and_then(|seconds| seconds.trim().parse().ok());
+fn rejection(status: u16, told: Option<Duration>, body: &[u8]) -> Rejection {
     let body = match serde_json::from_slice::<ErrorBody>(body) {
         Ok(body) => body,
         // The text of a stranger's answer is not passed on: it may repeat what was sent.
         Err(_) => ErrorBody::stranger(status),
     };
     let code = body.code();
-    let retry_after = class::retry_after(told.map(Duration::from_secs), code);
+    let retry_after = class::retry_after(told, code);
     Rejection {
         status,
         class: Class::of(status, &body.error, code),
@@ -223,7 +230,7 @@ mod tests {
     fn a_strangers_answer_is_not_repeated() {
         let page = b"<html>client_assertion=secret</html>";
         for status in [200, 302, 403, 407, 429, 502] {
-            let rejection = parse(status, Some("7"), page).unwrap_err();
+            let rejection = parse(status, Some(Duration::from_secs(7)), page).unwrap_err();
             assert!(!rejection.description.contains("secret"), "{status}");
             assert_eq!(rejection.retry_after, Some(Duration::from_secs(7)));
         }
@@ -235,8 +242,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_answer_is_too_odd(status in 100_u16..600, body in "\\PC{0,80}", retry in "\\PC{0,8}") {
-            let _ = parse(status, Some(&retry), body.as_bytes());
+        fn no_answer_is_too_odd(status in 100_u16..600, body in "\\PC{0,80}") {
+            let _ = parse(status, None, body.as_bytes());
         }
 
         #[test]

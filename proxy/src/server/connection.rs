@@ -25,13 +25,15 @@ pub async fn connection<S: Service>(
     service: &S,
     make_room: impl Future<Output = ()>,
 ) {
+    let busy = &AtomicBool::new(false);
     let relayed = &AtomicBool::new(false);
     let answers = service_fn(|request: Request<Incoming>| async move {
+        busy.store(true, Ordering::Relaxed);
         let response = service.answer(request).await;
-        relayed.store(
-            matches!(response.body(), Either::Right(_)),
-            Ordering::Relaxed,
-        );
+        let of_imds = matches!(response.body(), Either::Right(_));
+        relayed.store(of_imds, Ordering::Relaxed);
+        // The body of an answer of IMDS may be still to come.
+        busy.store(of_imds, Ordering::Relaxed);
         Ok::<_, Infallible>(response)
     });
     let stream = TokioIo::new(Telling::new(stream, relayed));
@@ -47,7 +49,8 @@ pub async fn connection<S: Service>(
         ended = connection.as_mut() => ended,
         () = make_room => {
             connection.as_mut().graceful_shutdown();
-            match timeout(LAST_ANSWERS, connection).await {
+            let patience = if busy.load(Ordering::Relaxed) { LAST_ANSWERS } else { LAST_BYTES };
+            match timeout(patience, connection).await {
                 Ok(ended) => ended,
                 Err(_) => Ok(()),
             }
@@ -57,6 +60,10 @@ pub async fn connection<S: Service>(
         debug!(%error, "a connection ended early");
     }
 }
+
+/// How long an answer may take to be read, and the rest of a head to come, when the connection is to
+/// end.
+const LAST_BYTES: Duration = Duration::from_millis(100);
 
 /// hyper's least; it bounds the memory of a connection and the size of a request's head.
 pub const BUFFER: usize = 8 * 1024;

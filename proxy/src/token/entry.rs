@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use super::clock::Now;
-use super::granted::{Failure, FailureKind, Granted};
+use super::granted::{Failure, Granted};
 use super::issued::Issued;
 use super::refresh::{Gate, Pauses};
 use super::store::Key;
@@ -172,7 +172,7 @@ impl Entry {
                 Ok(())
             }
             Err(failure) => {
-                state.pauses = state.gate.failed(failure.kind, jitter);
+                state.pauses = state.gate.failed(failure.kind, failure.retry_after, jitter);
                 state.failed_at = now.boot;
                 let failure = Arc::new(failure);
                 state.failure = Some(Arc::clone(&failure));
@@ -223,10 +223,7 @@ impl Failure {
     /// The same failure, to be told `wait` before the next attempt.
     fn closed_for(&self, wait: Duration) -> Self {
         let mut failure = self.clone();
-        if let FailureKind::Throttled {
-            retry_after: Some(retry_after),
-        } = &mut failure.kind
-        {
+        if let Some(retry_after) = &mut failure.retry_after {
             *retry_after = wait;
         }
         failure

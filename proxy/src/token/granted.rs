@@ -35,6 +35,8 @@ pub struct Failure {
     pub error: String,
     /// Entra's text, and what to do.
     pub description: String,
+    /// How long Entra asks to be left alone, if it does.
+    pub retry_after: Option<Duration>,
 }
 
 /// What a failure means for the next attempt (IMDS R8).
@@ -42,11 +44,8 @@ pub struct Failure {
 pub enum FailureKind {
     /// It stays until somebody changes something.
     Permanent,
-    /// Entra asks to be left alone for a while.
-    Throttled {
-        /// How long, if Entra said so.
-        retry_after: Option<Duration>,
-    },
+    /// Too many requests.
+    Throttled,
     /// It may be gone in a moment.
     Transient,
 }
@@ -58,6 +57,7 @@ impl Failure {
             kind: FailureKind::Transient,
             error: "service_unavailable".to_owned(),
             description: description.into(),
+            retry_after: None,
         }
     }
 }

@@ -42,18 +42,18 @@ impl Gate {
     }
 
     /// Records a failure and returns how long no attempt is made.
-    pub(super) fn failed(&mut self, kind: FailureKind, jitter: f64) -> Pauses {
+    pub(super) fn failed(
+        &mut self,
+        kind: FailureKind,
+        retry_after: Option<Duration>,
+        jitter: f64,
+    ) -> Pauses {
         let doubled = (FIRST_PAUSE * 2_u32.pow(self.failures.min(4))).min(MAX_PAUSE);
         self.failures += 1;
-        let asked = match kind {
-            FailureKind::Throttled {
-                retry_after: Some(asked),
-            } => asked.min(MAX_RETRY_AFTER),
-            _ => Duration::ZERO,
-        };
+        let asked = retry_after.unwrap_or_default().min(MAX_RETRY_AFTER);
         let without_token = match kind {
             FailureKind::Permanent => PERMANENT_PAUSE,
-            FailureKind::Throttled { .. } => FIRST_PAUSE,
+            FailureKind::Throttled => FIRST_PAUSE,
             FailureKind::Transient => TRANSIENT_PAUSE,
         };
         Pauses {
@@ -121,19 +121,19 @@ mod tests {
     #[test]
     fn pauses_double_from_5_s_to_a_minute_while_a_token_is_served() {
         let mut gate = Gate::default();
-        let mut pause = |kind| gate.failed(kind, 0.0).with_token.as_secs();
+        let mut pause = |kind| gate.failed(kind, None, 0.0).with_token.as_secs();
         let pauses: Vec<_> = (0..6).map(|_| pause(FailureKind::Transient)).collect();
         assert_eq!(pauses, [5, 10, 20, 40, 60, 60]);
         gate.succeeded();
         assert_eq!(
-            gate.failed(FailureKind::Permanent, 0.0)
+            gate.failed(FailureKind::Permanent, None, 0.0)
                 .with_token
                 .as_secs(),
             5
         );
         gate.succeeded();
         assert_eq!(
-            gate.failed(FailureKind::Permanent, 1.0)
+            gate.failed(FailureKind::Permanent, None, 1.0)
                 .with_token
                 .as_secs(),
             4
@@ -143,10 +143,10 @@ mod tests {
     #[test]
     fn failures_without_a_token_are_remembered_for_seconds() {
         let mut gate = Gate::default();
-        let throttled = FailureKind::Throttled { retry_after: None };
-        for kind in [FailureKind::Permanent, FailureKind::Transient, throttled] {
+        let kinds = [FailureKind::Permanent, FailureKind::Transient];
+        for kind in kinds.into_iter().chain([FailureKind::Throttled]) {
             for _ in 0..50 {
-                let pause = gate.failed(kind, 0.0).without_token;
+                let pause = gate.failed(kind, None, 0.0).without_token;
                 assert!((1..=5).contains(&pause.as_secs()), "{kind:?}: {pause:?}");
             }
         }
@@ -156,7 +156,7 @@ mod tests {
     fn retry_after_is_honoured_up_to_an_hour() {
         let pauses = |seconds| {
             let retry_after = Some(Duration::from_secs(seconds));
-            let pauses = Gate::default().failed(FailureKind::Throttled { retry_after }, 0.0);
+            let pauses = Gate::default().failed(FailureKind::Throttled, retry_after, 0.0);
             (pauses.with_token.as_secs(), pauses.without_token.as_secs())
         };
         assert_eq!(pauses(90), (90, 90));

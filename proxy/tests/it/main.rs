@@ -7,6 +7,8 @@ mod bindings;
 #[cfg(test)]
 mod cache;
 #[cfg(test)]
+mod document;
+#[cfg(test)]
 mod entra;
 #[cfg(test)]
 mod errors;
@@ -17,11 +19,15 @@ mod imds;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod memory;
+#[cfg(test)]
 mod process;
 #[cfg(test)]
 mod raw;
 #[cfg(test)]
 mod relay;
+#[cfg(test)]
+mod rules;
 #[cfg(test)]
 mod sidecar;
 #[cfg(test)]

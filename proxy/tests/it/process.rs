@@ -17,8 +17,9 @@ use crate::imds::Imds;
 use crate::raw::{Answer, exchange};
 use crate::sidecar::{CLIENT, DEADLINE, TENANT, TokenFile, assertion, flags};
 
-struct Program {
-    address: SocketAddr,
+/// The program, running. It ends when it is dropped.
+pub(crate) struct Program {
+    pub(crate) address: SocketAddr,
     child: Child,
     lines: Lines<BufReader<ChildStderr>>,
     log: Vec<String>,
@@ -27,17 +28,27 @@ struct Program {
 
 impl Program {
     /// Starts the program and waits until `--probe` finds it ready.
-    async fn start(entra: &Entra, more: &[&str], variables: &[(&str, &str)]) -> Self {
+    pub(crate) async fn start(entra: &Entra, more: &[&str], variables: &[(&str, &str)]) -> Self {
+        Self::start_as(program(BINARY), entra, more, variables).await
+    }
+
+    /// The same with another way to start it.
+    pub(crate) async fn start_as(
+        mut command: Command,
+        entra: &Entra,
+        more: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Self {
         let token_file = TokenFile::new();
         let port = free_port().await;
-        let mut child = program()
+        let mut child = command
             .args(flags(entra, &token_file, more))
             .arg(format!("-proxy-port={port}"))
             .envs(variables.iter().copied())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let probed = run(program().args(["-probe", &format!("-proxy-port={port}")])).await;
+        let probed = run(program(BINARY).args(["-probe", &format!("-proxy-port={port}")])).await;
         if !probed.status.success() {
             let _ = child.kill().await;
             panic!("{probed:?} {:?}", child.wait_with_output().await);
@@ -57,7 +68,11 @@ impl Program {
         exchange(self.address, &head).await
     }
 
-    async fn token(&self, resource: &str) -> Answer {
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id().unwrap()
+    }
+
+    pub(crate) async fn token(&self, resource: &str) -> Answer {
         self.get(&format!(
             "/metadata/identity/oauth2/token?resource={resource}"
         ))
@@ -65,7 +80,7 @@ impl Program {
     }
 
     fn signal(&self, signal: Signal) {
-        let id = self.child.id().unwrap().try_into().unwrap();
+        let id = self.id().try_into().unwrap();
         kill(Pid::from_raw(id), signal).unwrap();
     }
 
@@ -102,13 +117,15 @@ impl Program {
 }
 
 /// The program without the variables of whoever runs the tests.
-fn program() -> Command {
-    let mut program = Command::new(env!("CARGO_BIN_EXE_proxy"));
+pub(crate) fn program(path: &str) -> Command {
+    let mut program = Command::new(path);
     program.env_clear().kill_on_drop(true);
     program
 }
 
-async fn run(program: &mut Command) -> Output {
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_proxy");
+
+pub(crate) async fn run(program: &mut Command) -> Output {
     timeout(DEADLINE, program.output()).await.unwrap().unwrap()
 }
 
@@ -127,7 +144,7 @@ fn text(bytes: &[u8]) -> &str {
 
 #[tokio::test]
 async fn wrong_configuration_lists_every_mistake_and_exits_64() {
-    let output = run(program()
+    let output = run(program(BINARY)
         .args(["-proxy-port=0", "-log-level=loud"])
         .env("AZWI_RELAY", "x"))
     .await;
@@ -145,19 +162,22 @@ async fn wrong_configuration_lists_every_mistake_and_exits_64() {
         assert!(said.contains(part), "{part}: {said}");
     }
     assert_eq!(
-        run(program().arg("--no-such-flag")).await.status.code(),
+        run(program(BINARY).arg("--no-such-flag"))
+            .await
+            .status
+            .code(),
         Some(64)
     );
 }
 
 #[tokio::test]
 async fn help_and_version_are_printed() {
-    let version = run(program().arg("-version")).await;
+    let version = run(program(BINARY).arg("-version")).await;
     assert_eq!(
         (version.status.code(), text(&version.stdout)),
         (Some(0), "proxy 0.1.0\n")
     );
-    let help = run(program().arg("-help")).await;
+    let help = run(program(BINARY).arg("-help")).await;
     assert_eq!(help.status.code(), Some(0));
     for flag in [
         "--proxy-port",
@@ -174,7 +194,7 @@ async fn variables_alone_are_enough() {
     let entra = Entra::start("localhost").await;
     let token_file = TokenFile::new();
     let port = free_port().await.to_string();
-    let mut child = program()
+    let mut child = program(BINARY)
         .env("AZURE_TENANT_ID", TENANT)
         .env("AZURE_CLIENT_ID", CLIENT)
         .env(
@@ -186,7 +206,7 @@ async fn variables_alone_are_enough() {
         .env("AZWI_PROXY_PORT", &port)
         .spawn()
         .unwrap();
-    let probed = run(program().arg("--probe").env("AZWI_PROXY_PORT", &port)).await;
+    let probed = run(program(BINARY).arg("--probe").env("AZWI_PROXY_PORT", &port)).await;
     assert!(probed.status.success(), "{probed:?}");
     let head = "GET /metadata/identity/oauth2/token?resource=a HTTP/1.1\r\nHost: x\r\n\
                 Metadata: true\r\n";
@@ -200,7 +220,7 @@ async fn a_missing_token_file_is_named_and_exits_66() {
     let entra = Entra::start("localhost").await;
     let file = TokenFile::new();
     let flags = flags(&entra, &file, &["--federated-token-file=/nowhere/token"]);
-    let output = run(program().args(flags)).await;
+    let output = run(program(BINARY).args(flags)).await;
     assert_eq!(output.status.code(), Some(66));
     let said = text(&output.stderr);
     assert!(
@@ -210,12 +230,12 @@ async fn a_missing_token_file_is_named_and_exits_66() {
 }
 
 #[tokio::test]
-async fn d9_a_taken_port_is_named_and_exits_69() {
+async fn a_taken_port_is_named_and_exits_69() {
     let entra = Entra::start("localhost").await;
     let file = TokenFile::new();
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = format!("--proxy-port={}", taken.local_addr().unwrap().port());
-    let output = run(program().args(flags(&entra, &file, &[&port]))).await;
+    let output = run(program(BINARY).args(flags(&entra, &file, &[&port]))).await;
     assert_eq!(output.status.code(), Some(69));
     assert!(
         text(&output.stderr).contains("Choose another with --proxy-port"),
@@ -224,18 +244,18 @@ async fn d9_a_taken_port_is_named_and_exits_69() {
 }
 
 #[tokio::test]
-async fn d9_a_probe_waits_for_a_proxy_that_starts_late() {
+async fn a_probe_waits_for_a_proxy_that_starts_late() {
     let entra = Entra::start("localhost").await;
     let file = TokenFile::new();
     let port = format!("--proxy-port={}", free_port().await);
-    let probe = program().args(["--probe", &port]).spawn().unwrap();
-    let gives_up = run(program().args(["--probe", &port, "--probe-timeout=0"])).await;
+    let probe = program(BINARY).args(["--probe", &port]).spawn().unwrap();
+    let gives_up = run(program(BINARY).args(["--probe", &port, "--probe-timeout=0"])).await;
     assert_eq!(gives_up.status.code(), Some(1));
     assert!(
         text(&gives_up.stderr).contains("does not answer"),
         "{gives_up:?}"
     );
-    let _late = program()
+    let _late = program(BINARY)
         .args(flags(&entra, &file, &[&port]))
         .spawn()
         .unwrap();
@@ -252,7 +272,7 @@ async fn a_probe_tells_a_proxy_that_hangs() {
     // The kernel accepts for a process that does nothing.
     let hung = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = format!("--proxy-port={}", hung.local_addr().unwrap().port());
-    let output = run(program().args(["--probe", &port, "--probe-timeout=0"])).await;
+    let output = run(program(BINARY).args(["--probe", &port, "--probe-timeout=0"])).await;
     assert_eq!(output.status.code(), Some(1));
 }
 

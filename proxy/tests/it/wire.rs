@@ -123,6 +123,9 @@ async fn r2_d1_every_probe_is_answered_here() {
         assert_golden("no-metadata-header", &answer);
         assert!(!answer.body.contains("Identity not found"), "{client}");
     }
+    let answer = sidecar.get(TOKEN, "Metadata: true\r\n").await;
+    // azure-identity 1.0 to 1.5 for Python sends the header, and nothing else.
+    assert_golden("no-resource", &answer);
     assert_eq!(entra.asked().len(), 0);
 }
 
@@ -167,40 +170,18 @@ async fn r4_r6_d2_d7_the_answer_is_that_of_imds() {
 }
 
 #[tokio::test]
-async fn r5_the_resource_comes_back_as_it_was_spelled() {
+async fn r5_d14_the_resource_comes_back_as_it_was_spelled() {
     let (entra, sidecar) = sidecar().await;
-    for (query, resource) in [
-        (
-            "resource=https://vault.azure.net",
-            "https://vault.azure.net",
-        ),
-        (
-            "resource=https%3A%2F%2Fvault.azure.net",
-            "https://vault.azure.net",
-        ),
-        (
-            "resource=https://vault.azure.net/",
-            "https://vault.azure.net/",
-        ),
-        (
-            "resource=https%3a%2f%2fvault.azure.net%2f",
-            "https://vault.azure.net/",
-        ),
-        (
-            "resource=https://VAULT.azure.net",
-            "https://VAULT.azure.net",
-        ),
-        (
-            "resource=https://vault.azure.net/.default",
-            "https://vault.azure.net/.default",
-        ),
-        ("resource=api://6a1b%2Bx", "api://6a1b+x"),
+    for (query, golden) in [
+        ("resource=https://vault.azure.net", "token"),
+        ("resource=https%3A%2F%2Fvault.azure.net", "token"),
+        ("resource=https://vault.azure.net/", "token-slash"),
+        ("resource=https%3a%2f%2fvault.azure.net%2f", "token-slash"),
+        ("resource=https://VAULT.azure.net", "token-upper-case"),
+        ("resource=https://vault.azure.net/.default", "token-scope"),
+        ("resource=api://6a1b%2Bx", "token-plus"),
     ] {
-        assert_eq!(
-            sidecar.token(query).await.text("resource"),
-            resource,
-            "{query}"
-        );
+        assert_golden(golden, &sidecar.token(query).await);
     }
     let scopes: Vec<_> = entra
         .asked()
@@ -242,7 +223,7 @@ async fn r6_connections_stay_open_unless_told_otherwise() {
     let request = format!("GET {TOKEN}?{VAULT} HTTP/1.1\r\nHost: x\r\nMetadata: true\r\n\r\n");
     for _ in 0..3 {
         stream.write_all(request.as_bytes()).await.unwrap();
-        assert_eq!(read_one(&mut stream).await.status, 200);
+        assert_golden("token-kept-alive", &read_one(&mut stream).await);
     }
     let closing = request.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
     stream.write_all(closing.as_bytes()).await.unwrap();
@@ -310,13 +291,13 @@ async fn r10_d6_each_selector_gives_its_own_identity_or_none() {
     ] {
         let answer = sidecar.token(&format!("{VAULT}{selector}")).await;
         assert_eq!(answer.text("client_id"), client, "{selector}");
+        let golden = if client == CLIENT {
+            "token"
+        } else {
+            "token-of-client-id"
+        };
+        assert_golden(golden, &answer);
     }
-    assert_golden(
-        "token-of-client-id",
-        &sidecar
-            .token(&format!("{VAULT}&client_id={OTHER_CLIENT}"))
-            .await,
-    );
     assert_golden(
         "unknown-object-id",
         &sidecar.token(&format!("{VAULT}&object_id=x")).await,
@@ -346,6 +327,23 @@ async fn r10_d6_each_selector_gives_its_own_identity_or_none() {
         "one exchange for each identity"
     );
     assert!(clients.iter().all(|client| is_guid(client)));
+}
+
+#[tokio::test]
+async fn r7_refusals_without_a_look_at_entra() {
+    let entra = Entra::start("localhost").await;
+    let sidecar = Sidecar::start(&entra, &["--client-id=", "--relay=/metadata/instance"]).await;
+    assert_golden("no-client-id", &sidecar.token(VAULT).await);
+    assert_golden(
+        "repeated-parameter",
+        &sidecar.token("resource=a&resource=b").await,
+    );
+    assert_golden("resource-not-text", &sidecar.token("resource=%ff").await);
+    assert_golden("not-relayed", &sidecar.get("/metadata/versions", "").await);
+    // What AppAuthentication 1.5 and later probe. Nothing listens there.
+    let probe = "/metadata/instance?api-version=2020-06-01";
+    assert_golden("no-imds", &sidecar.get(probe, "Metadata: true\r\n").await);
+    assert_eq!(entra.asked().len(), 0);
 }
 
 #[tokio::test]

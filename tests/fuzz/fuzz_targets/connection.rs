@@ -1,0 +1,110 @@
+//! Bytes on a connection to the sidecar. Whatever comes, each answer is whole, the token is given to
+//! none but a request with the `Metadata` header, and the connection ends.
+
+#![no_main]
+
+use std::future::pending;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use libfuzzer_sys::fuzz_target;
+use proxy::metrics::{Exchanges, Metrics};
+use proxy::relay::{Policy, Relay};
+use proxy::server::connection;
+use proxy::service::{Identities, Keys, Readiness, Sidecar};
+use proxy::token::{Exchange, Failure, Granted, Key, SystemClock, Tokens};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+use tokio::runtime::Runtime;
+use tokio::time::timeout;
+
+fuzz_target!(|bytes: &[u8]| {
+    let (runtime, sidecar) = &*SIDECAR;
+    let answers = runtime.block_on(async {
+        let (mut client, server) = duplex(1 << 20);
+        let talk = async {
+            // The sidecar may close before all of it is sent.
+            let _ = client.write_all(bytes).await;
+            let _ = client.shutdown().await;
+            let mut answers = Vec::new();
+            let _ = client.read_to_end(&mut answers).await;
+            answers
+        };
+        let both = async { tokio::join!(connection(server, sidecar, pending()), talk) };
+        let (_, answers) = timeout(Duration::from_secs(5), both)
+            .await
+            .expect("the connection does not end");
+        answers
+    });
+    let lower = bytes.to_ascii_lowercase();
+    let asks = |part: &[u8]| lower.windows(part.len()).any(|window| window == part);
+    let answers = String::from_utf8_lossy(&answers);
+    assert!(!answers.contains(TOKEN) || asks(b"metadata:"), "{answers}");
+    // An answer to HEAD has a length and no body.
+    if !asks(b"head ") {
+        check(&answers);
+    }
+});
+
+/// Each answer has a type, a length, and so many bytes.
+fn check(mut answers: &str) {
+    while !answers.is_empty() {
+        let (head, rest) = answers.split_once("\r\n\r\n").expect("a whole head");
+        assert!(head.starts_with("HTTP/1."), "{head}");
+        if head.starts_with("HTTP/1.1 100 ") {
+            answers = rest;
+            continue;
+        }
+        let header = |name: &str| head.lines().find_map(|line| line.strip_prefix(name));
+        assert!(header("content-type: ").is_some(), "{head}");
+        let length = header("content-length: ").expect("a length");
+        let length = length.parse().expect("a number");
+        answers = rest.get(length..).expect("a whole body");
+    }
+}
+
+struct Grants;
+
+impl Exchange for Grants {
+    async fn exchange(&self, key: &Key) -> Result<Granted, Failure> {
+        let hour = Duration::from_secs(3600);
+        if key.resource.len() > 64 {
+            return Err(Failure::transient("too long for a test"));
+        }
+        Ok(Granted {
+            access_token: TOKEN.to_owned(),
+            expires_in: hour,
+            ext_expires_in: hour,
+            refresh_in: None,
+        })
+    }
+}
+
+impl std::fmt::Debug for Grants {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Grants")
+    }
+}
+
+static SIDECAR: LazyLock<(Runtime, Sidecar<Grants, SystemClock>)> = LazyLock::new(|| {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .expect("a runtime");
+    let tokens = Tokens::new(Grants, SystemClock);
+    let identities = Identities {
+        default: Some("91be0000-1111-2222-3333-444455556666".to_owned()),
+        ..Identities::default()
+    };
+    let sidecar = Sidecar {
+        app_service: None,
+        imds: true,
+        keys: Keys::new(identities),
+        metrics: Arc::new(Metrics::new(&Exchanges::default(), tokens.clone())),
+        readiness: Readiness::new("/dev/null".into()),
+        relay: Relay::new(([127, 0, 0, 1], 9).into(), Policy::Deny),
+        tokens,
+    };
+    (runtime, sidecar)
+});
+
+const TOKEN: &str = "the-token-itself";

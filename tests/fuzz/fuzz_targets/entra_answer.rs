@@ -1,0 +1,27 @@
+//! Entra's answer, under each kind of status. A token lives a while, and what is no token is a reason
+//! that can be told.
+
+#![no_main]
+
+use std::time::Duration;
+
+use libfuzzer_sys::fuzz_target;
+use proxy::entra::parse;
+
+fuzz_target!(|body: &[u8]| {
+    for status in [200, 302, 400, 401, 429, 503] {
+        for retry_after in [None, Some(Duration::from_secs(7))] {
+            match parse(status, retry_after, body) {
+                Ok(granted) => {
+                    assert_eq!(status, 200);
+                    let year = Duration::from_secs(366 * 24 * 3600);
+                    assert!(granted.expires_in <= year && granted.ext_expires_in <= year);
+                }
+                Err(rejection) => {
+                    assert_eq!(rejection.status, status);
+                    assert!(rejection.retry_after >= retry_after);
+                }
+            }
+        }
+    }
+});

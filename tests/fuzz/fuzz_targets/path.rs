@@ -1,0 +1,48 @@
+//! No spelling of `/metadata/identity` is taken for a path that may be relayed (IMDS D9,
+//! CVE-2022-23551). Beside the classifier stand readers as simple as servers are.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use percent_encoding::percent_decode_str;
+use proxy::imds::{Place, canonical, place};
+
+fuzz_target!(|path: &str| {
+    let place = place(path);
+    if place == Place::Elsewhere {
+        let mut seen = path.to_owned();
+        for _ in 0..4 {
+            assert!(!is_identity(&seen), "{path:?} is read as {seen:?}");
+            seen = percent_decode_str(&seen).decode_utf8_lossy().into_owned();
+        }
+    }
+    if place == Place::Token {
+        assert!(is_identity(path), "{path:?}");
+    }
+    if let Some(once) = canonical(path) {
+        assert_eq!(canonical(&once).as_deref(), Some(&*once), "{path:?}");
+    }
+});
+
+/// Whether a server could see `/metadata/identity` in it: one that takes backslashes for slashes,
+/// merges slashes, resolves dot segments or leaves them out, and does not care about case.
+fn is_identity(path: &str) -> bool {
+    let path = path.to_ascii_lowercase().replace('\\', "/");
+    let mut resolved = Vec::new();
+    let mut skipped = Vec::new();
+    for segment in path.split(['?', '#']).next().unwrap_or_default().split('/') {
+        match segment {
+            "" | "." => {}
+            ".." => {
+                resolved.pop();
+            }
+            segment => {
+                resolved.push(segment);
+                skipped.push(segment);
+            }
+        }
+    }
+    [resolved, skipped]
+        .iter()
+        .any(|segments| segments.starts_with(&["metadata", "identity"]))
+}
