@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use serde::ser::Error;
+use base64_simd::STANDARD;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -109,7 +107,8 @@ impl<'a> Review<'a> {
             kind: "AdmissionReview",
             response,
         };
-        let length = ENVELOPE_LENGTH + patch.map_or(0, |patch| patch.len().div_ceil(3) * 4);
+        let length =
+            ENVELOPE_LENGTH + patch.map_or(0, |patch| STANDARD.encoded_length(patch.len()));
         let mut text = Vec::with_capacity(length);
         serde_json::to_writer(&mut text, &answer)?;
         let Some(patch) = patch else { return Ok(text) };
@@ -117,10 +116,7 @@ impl<'a> Review<'a> {
         const END: &str = "}}";
         text.truncate(text.len() - END.len());
         text.extend_from_slice(br#","patch":""#);
-        let start = text.len();
-        text.resize(start + patch.len().div_ceil(3) * 4, 0);
-        let room = text.get_mut(start..).unwrap_or_default();
-        STANDARD.encode_slice(patch, room).map_err(Error::custom)?;
+        STANDARD.encode_append(patch, &mut text);
         text.extend_from_slice(br#"""#);
         text.extend_from_slice(END.as_bytes());
         Ok(text)

@@ -4,8 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64_simd::STANDARD;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose, PublicKeyData,
@@ -161,7 +160,7 @@ impl Authority {
 pub fn pem(certificate: &CertificateDer<'_>) -> String {
     const LINE: usize = 64;
     let mut text = String::from("-----BEGIN CERTIFICATE-----\n");
-    let encoded = STANDARD.encode(certificate);
+    let encoded = STANDARD.encode_to_string(certificate);
     let mut rest = encoded.as_str();
     while !rest.is_empty() {
         let (line, behind) = rest.split_at(LINE.min(rest.len()));

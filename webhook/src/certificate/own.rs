@@ -11,8 +11,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64_simd::STANDARD;
 use futures_util::StreamExt;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
@@ -315,7 +314,7 @@ impl Keeper {
         configuration: &MutatingWebhookConfiguration,
         wanted: &Bundle,
     ) -> Result<MutatingWebhookConfiguration, Trouble> {
-        let encoded = STANDARD.encode(wanted.to_pem());
+        let encoded = STANDARD.encode_to_string(wanted.to_pem());
         // As above: no write over what somebody else wrote.
         let mut operations = vec![json!({
             "op": "replace",
