@@ -1,6 +1,6 @@
 # Each target installs what it lacks. `make` alone lists them.
 
-.PHONY: help build images demo test e2e lint fuzz bench cluster clean
+.PHONY: help build images manifest demo test e2e lint fuzz bench cluster clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -16,6 +16,9 @@ build: ## Leave static binaries in dist/
 
 images: ## Leave both images as OCI archives in dist/
 	@deploy/build/images
+
+manifest: ## Render the chart into deploy/manifest.yaml
+	@deploy/build/manifest
 
 lint: ## Check format, lints and dependencies
 	@tests/lint
