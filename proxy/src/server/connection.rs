@@ -103,7 +103,8 @@ mod tests {
 
     async fn rest(mut client: DuplexStream) -> String {
         let mut read = String::new();
-        client.read_to_string(&mut read).await.unwrap();
+        let reading = client.read_to_string(&mut read);
+        timeout(IDLE * 10, reading).await.unwrap().unwrap();
         read
     }
 
