@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use self::pod::{BARE, Examined, WITH_VARIABLES};
 use self::session::{Answer, Session};
-use self::table::{Cells, Way};
+use self::table::{Cells, Shown, Way};
 
 mod azure_cli;
 mod dotnet_requests;
@@ -87,7 +87,7 @@ async fn examine(client: Client) -> Cells {
     } else {
         None
     };
-    let shows_text = unknown_client(&pod, &mut session).await;
+    let shown = unknown_client(&pod, &mut session).await;
     large_token(&pod, &mut session).await;
     let asks_again = entra_down_then_up(&pod).await;
     let way = if client.with_variables {
@@ -99,7 +99,7 @@ async fn examine(client: Client) -> Cells {
         probes_first,
         second_call,
         probes_default,
-        shows_text,
+        shown,
         asks_again,
         way,
     }
@@ -138,19 +138,26 @@ async fn finds_imds(pod: &Examined, session: &mut Session<'_>) -> u64 {
 }
 
 /// An unknown client id fails at the first request. Whether the SDK shows why.
-async fn unknown_client(pod: &Examined, session: &mut Session<'_>) -> bool {
+async fn unknown_client(pod: &Examined, session: &mut Session<'_>) -> Shown {
     let before = pod.served().await;
     let answer = session.ask("managed", VAULT, Some(UNKNOWN)).await;
-    let Answer::Error(error) = answer else {
+    let Answer::Error { text, response } = answer else {
         panic!("there is a token for a client that Entra does not know")
     };
     let after = pod.served().await;
     assert_eq!(
         after.failed - before.failed,
         1,
-        "it is not asked again: {error}"
+        "it is not asked again: {text}"
     );
-    error.contains("AADSTS700016")
+    let entras = |text: &str| text.contains("AADSTS700016");
+    if entras(&text) {
+        Shown::InText
+    } else if response.as_deref().is_some_and(entras) {
+        Shown::InResponse
+    } else {
+        Shown::Nowhere
+    }
 }
 
 /// A token of over 3 KB.
@@ -213,7 +220,7 @@ async fn entra_down_then_up(pod: &Examined) -> bool {
         }
     };
     let asks_again = failures().await > 1;
-    if matches!(early, Answer::Error(_)) {
+    if matches!(early, Answer::Error { .. }) {
         session.token_in_the_end("managed", MANAGEMENT).await;
     }
     asks_again

@@ -6,6 +6,7 @@ use std::io::{self, BufRead};
 use std::sync::Arc;
 
 use azure_core::credentials::{AccessToken, TokenCredential};
+use azure_core::error::ErrorKind;
 use azure_identity::{
     ManagedIdentityCredential, ManagedIdentityCredentialOptions, UserAssignedId,
 };
@@ -27,7 +28,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
                 "token": found.token.secret(),
                 "expires_on": found.expires_on.unix_timestamp(),
             }),
-            Err(error) => json!({ "error": whole(error.as_ref()) }),
+            Err(error) => json!({
+                "error": whole(error.as_ref()),
+                "response": response(error.as_ref()),
+            }),
         };
         println!("{answer}");
     }
@@ -50,6 +54,15 @@ async fn token(
     }
     let scope = format!("{resource}/.default");
     Ok(credentials[client_id].get_token(&[&scope], None).await?)
+}
+
+/// The answer that an error holds, for a program that looks into it.
+fn response(error: &(dyn Error + 'static)) -> Option<String> {
+    let found = error.downcast_ref::<azure_core::Error>().map(azure_core::Error::kind);
+    if let Some(ErrorKind::HttpResponse { raw_response: Some(answer), .. }) = found {
+        return Some(String::from_utf8_lossy(answer.body()).into_owned());
+    }
+    response(error.source()?)
 }
 
 /// An error with its causes.

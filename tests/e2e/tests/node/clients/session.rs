@@ -29,8 +29,11 @@ pub struct Session<'a> {
 pub enum Answer {
     /// A token, and when it expires, in seconds since 1970.
     Token { token: String, expires_on: i64 },
-    /// An error.
-    Error(String),
+    /// An error with its causes, and the answer of the proxy's that it holds, if any.
+    Error {
+        text: String,
+        response: Option<String>,
+    },
 }
 
 impl<'a> Session<'a> {
@@ -81,9 +84,12 @@ impl<'a> Session<'a> {
                 expires_on: expires_on.as_i64().expect("whole seconds"),
             },
             (Value::Null, Value::Null, Value::String(error)) => {
-                let secret = find_secret(error, Writer::Product, &[]);
+                let secret = find_secret(&answer.to_string(), Writer::Product, &[]);
                 assert_eq!(secret, None, "an error holds a secret");
-                Answer::Error(error.clone())
+                Answer::Error {
+                    text: error.clone(),
+                    response: answer["response"].as_str().map(str::to_owned),
+                }
             }
             _ => panic!("neither a token nor an error: {answer}"),
         }
@@ -100,15 +106,15 @@ impl<'a> Session<'a> {
                 assert!(expires_on > now(), "{resource}: expired already");
                 token
             }
-            Answer::Error(error) => panic!("{way} {resource}: {error}: {}", self.errors().await),
+            error => panic!("{way} {resource}: {error:?}: {}", self.errors().await),
         }
     }
 
     /// The same, for an SDK that may still remember a failure for some seconds.
     pub async fn token_in_the_end(&mut self, way: &str, resource: &str) {
         let deadline = Instant::now() + DEADLINE;
-        while let Answer::Error(error) = self.ask(way, resource, None).await {
-            assert!(Instant::now() < deadline, "it does not recover: {error}");
+        while let Answer::Error { text, .. } = self.ask(way, resource, None).await {
+            assert!(Instant::now() < deadline, "it does not recover: {text}");
             sleep(Duration::from_secs(1)).await;
         }
     }

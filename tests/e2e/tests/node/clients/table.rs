@@ -18,12 +18,22 @@ pub struct Cells {
     pub second_call: u64,
     /// Probes when it looks for IMDS by itself, if it does.
     pub probes_default: Option<u64>,
-    /// An error holds Entra's text.
-    pub shows_text: bool,
+    /// Where an error holds Entra's text.
+    pub shown: Shown,
     /// It asks again when the proxy says that Entra is unavailable.
     pub asks_again: bool,
     /// Where it gets tokens in a container with the variables.
     pub way: Way,
+}
+
+/// Where a client's error has Entra's text.
+pub enum Shown {
+    /// In its own words, or a cause's.
+    InText,
+    /// In the answer that it carries along.
+    InResponse,
+    /// Nowhere.
+    Nowhere,
 }
 
 /// Where a client gets its tokens.
@@ -89,10 +99,14 @@ fn row(title: &str, cells: &Cells) -> String {
         Way::Entra => "asks Entra itself",
         Way::NotTried => "not tried",
     };
-    let shows_text = if cells.shows_text { "yes" } else { "no" };
+    let shown = match cells.shown {
+        Shown::InText => "yes",
+        Shown::InResponse => "in its response",
+        Shown::Nowhere => "no",
+    };
     let probes = cells.probes_first;
     format!(
-        "| {title} | {probes} | {second_call} | {probes_default} | {shows_text} | {asks_again} | {way} |"
+        "| {title} | {probes} | {second_call} | {probes_default} | {shown} | {asks_again} | {way} |"
     )
 }
 
