@@ -69,6 +69,8 @@ async fn r14_methods_and_bodies_go_through() {
     let seen = imds.seen().remove(0);
     assert!(seen.starts_with("POST /metadata/scheduledevents?api-version=2020-07-01 HTTP/1.1\r\n"));
     assert!(seen.ends_with("\r\n\r\n{\"a\":\"b\"}"), "{seen}");
+    let seen = seen.to_lowercase();
+    assert!(seen.contains("\r\nhost: 169.254.169.254\r\n"), "{seen}");
     exchange(
         sidecar.address,
         "PUT /latest/api/token HTTP/1.1\r\nHost: x\r\n",
