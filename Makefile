@@ -1,6 +1,6 @@
 # Each target installs what it lacks. `make` alone lists them.
 
-.PHONY: help build images manifest demo test e2e lint fuzz bench cluster clean
+.PHONY: help build images manifest notices demo test e2e lint fuzz bench cluster clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -19,6 +19,9 @@ images: ## Leave both images as OCI archives in dist/
 
 manifest: ## Render the chart into deploy/manifest.yaml
 	@deploy/build/manifest
+
+notices: ## Leave the licences of what is compiled in, in dist/
+	@deploy/build/notices
 
 lint: ## Check format, lints and dependencies
 	@tests/lint
