@@ -1,18 +1,33 @@
 //! What the end-to-end tests share. They run inside the test node (`make test` starts it), where
 //! `kubectl` is its admin, the chart is installed and Azure is emulated.
 
+mod audit;
+pub mod authority;
 mod azure;
 mod debug;
+mod installed;
 mod kubectl;
+mod load;
 mod namespace;
+mod other_webhook;
 mod pod;
 mod secret;
+pub mod sidecar;
+mod token;
 
+pub use audit::{WEBHOOK_USER, audit_of, audited};
 pub use azure::{Identity, control};
+pub use installed::{
+    CONFIGURATION, DEPLOYMENT, SECRET, SYSTEM_NAMESPACE, helm_upgrade, metrics, replicas, system,
+    until,
+};
 pub use kubectl::{kubectl, kubectl_error, kubectl_with_input};
+pub use load::{Load, Tally, create_at_once};
 pub use namespace::{Finished, Namespace};
+pub use other_webhook::{Change, install_other_webhook};
 pub use pod::{Container, Pod};
 pub use secret::{Writer, find_secret, shows_access_token};
+pub use token::claims;
 
 /// The tenant that the chart is installed for.
 pub const TENANT: &str = "11111111-2222-3333-4444-555555555555";

@@ -1,7 +1,8 @@
 //! A namespace of a test's own, with a service account that Entra trusts.
 
+use std::io::{Write, stderr};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use contract::annotation;
 use k8s_openapi::api::core::v1;
@@ -16,9 +17,18 @@ use crate::{Identity, Pod, kubectl, kubectl_error, kubectl_with_input};
 /// How long a pod may take to finish. Generous: the machine is slow at times.
 const DEADLINE: Duration = Duration::from_secs(180);
 
-/// A namespace that one test has to itself.
+/// A namespace that one test has to itself. Its end tells how long the test took.
 pub struct Namespace {
     name: String,
+    since: Instant,
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        let seconds = self.since.elapsed().as_secs_f64();
+        // Past the test harness, which keeps the output of tests that pass.
+        let _ = writeln!(stderr(), "{:6.1} s  {}", seconds, self.name);
+    }
 }
 
 /// A pod that ran to its end.
@@ -46,8 +56,9 @@ impl Namespace {
             std::process::id(),
             NEXT.fetch_add(1, Ordering::Relaxed)
         );
+        let since = Instant::now();
         kubectl(&["create", "namespace", &name]).await;
-        Self { name }
+        Self { name, since }
     }
 
     /// The namespace's name.
@@ -74,6 +85,30 @@ impl Namespace {
         .await
     }
 
+    /// What the API server would make of a manifest, by a dry run.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub async fn dry_run(&self, manifest: &Value) -> Value {
+        let create = [
+            "create",
+            "--dry-run=server",
+            "-o",
+            "json",
+            "-n",
+            &self.name,
+            "-f",
+            "-",
+        ];
+        let printed = kubectl_with_input(&create, &manifest.to_string()).await;
+        // Warnings are behind it.
+        serde_json::Deserializer::from_str(&printed)
+            .into_iter()
+            .next()
+            .expect("kubectl prints the object")
+            .expect("kubectl prints JSON")
+    }
+
     /// Applies a manifest that must be refused; returns kubectl's error.
     pub async fn refused(&self, manifest: &Value) -> String {
         kubectl_error(
@@ -89,12 +124,14 @@ impl Namespace {
         self.finished(pod.name()).await
     }
 
-    /// Runs a pod that must succeed.
+    /// Runs a pod that must succeed, and is nothing to warn of.
     ///
     /// # Panics
     /// When it fails: with its description and logs.
     pub async fn run_to_success(&self, pod: &Pod) -> Finished {
-        let finished = self.run(pod).await;
+        let printed = self.apply(&pod.manifest()).await;
+        assert!(!printed.contains("Warning"), "{printed}");
+        let finished = self.finished(pod.name()).await;
         if finished.phase != "Succeeded" {
             panic!(
                 "{} {}:\n{}",
@@ -139,6 +176,21 @@ impl Namespace {
                 self.evidence(pod).await
             ),
         }
+    }
+
+    /// Waits for what `kubectl wait --for` can wait for.
+    pub async fn wait(&self, object: &str, condition: &str) {
+        let timeout = format!("--timeout={}s", DEADLINE.as_secs());
+        let condition = format!("--for={condition}");
+        kubectl(&["wait", "-n", &self.name, object, &condition, &timeout]).await;
+    }
+
+    /// Waits until a container has ended, and returns its exit code.
+    pub async fn container_ended(&self, pod: &str, container: &str) -> i32 {
+        let pod = self
+            .until(pod, |pod| exit_code(pod, container).is_some())
+            .await;
+        exit_code(&pod, container).expect("it was waited for")
     }
 
     /// Kills a running container, as the kernel does when memory runs out, and waits until the
@@ -254,6 +306,12 @@ fn running(pod: &v1::Pod, container: &str) -> Option<(String, i32)> {
     found.state.as_ref()?.running.as_ref()?;
     let id = found.container_id.as_ref()?.strip_prefix("containerd://")?;
     found.started?.then(|| (id.to_owned(), found.restart_count))
+}
+
+fn exit_code(pod: &v1::Pod, container: &str) -> Option<i32> {
+    let statuses = pod.status.as_ref()?.container_statuses.iter().flatten();
+    let mut found = statuses.filter(|found| found.name == container);
+    Some(found.next()?.state.as_ref()?.terminated.as_ref()?.exit_code)
 }
 
 fn phase(pod: &v1::Pod) -> Option<&str> {

@@ -120,6 +120,15 @@ impl Container {
         }))
     }
 
+    /// A container that asks IMDS for a token once and prints the answer.
+    pub fn asking_imds(name: &str) -> Self {
+        Self::shell(
+            name,
+            "curl --silent --show-error --fail-with-body --max-time 30 -H Metadata:true \
+             'http://169.254.169.254/metadata/identity/oauth2/token?api-version=2018-02-01&resource=https://vault.azure.net'",
+        )
+    }
+
     /// A container that runs a line of shell.
     pub fn shell(name: &str, line: &str) -> Self {
         Self::new(name, &["/bin/sh", "-euc", line])

@@ -1,6 +1,6 @@
 //! Law 2 through the API server: the webhook only adds.
 
-use e2e::{Container, Namespace, Pod, kubectl_with_input};
+use e2e::{Container, Namespace, Pod};
 use serde_json::{Value, json};
 
 /// Fields of many ages, some younger than any client library, and one list of each kind.
@@ -39,8 +39,10 @@ fn elaborate() -> Pod {
 #[tokio::test]
 async fn what_was_there_is_still_there() {
     let (namespace, _) = Namespace::with_identity("adds").await;
-    let plain = dry_run(&namespace, &elaborate().without_label()).await;
-    let injected = dry_run(&namespace, &elaborate()).await;
+    let plain = namespace
+        .dry_run(&elaborate().without_label().manifest())
+        .await;
+    let injected = namespace.dry_run(&elaborate().manifest()).await;
     assert_contains(&injected["spec"], &plain["spec"], "spec");
     assert_contains(
         &injected["metadata"]["annotations"],
@@ -59,7 +61,7 @@ async fn what_was_there_is_still_there() {
 #[tokio::test]
 async fn an_injected_pod_applied_again_stays_as_it_is() {
     let (namespace, _) = Namespace::with_identity("again").await;
-    let mut once = dry_run(&namespace, &elaborate()).await;
+    let mut once = namespace.dry_run(&elaborate().manifest()).await;
     for field in [
         "creationTimestamp",
         "uid",
@@ -72,35 +74,12 @@ async fn an_injected_pod_applied_again_stays_as_it_is() {
             .expect("metadata is an object")
             .remove(field);
     }
-    let twice = create_dry(&namespace, &once).await;
+    let twice = namespace.dry_run(&once).await;
     assert_eq!(once["spec"], twice["spec"]);
     assert_eq!(
         once["metadata"]["annotations"],
         twice["metadata"]["annotations"]
     );
-}
-
-async fn dry_run(namespace: &Namespace, pod: &Pod) -> Value {
-    create_dry(namespace, &pod.manifest()).await
-}
-
-async fn create_dry(namespace: &Namespace, manifest: &Value) -> Value {
-    let args = [
-        "create",
-        "--dry-run=server",
-        "-o",
-        "json",
-        "-n",
-        namespace.name(),
-        "-f",
-        "-",
-    ];
-    let printed = kubectl_with_input(&args, &manifest.to_string()).await;
-    serde_json::Deserializer::from_str(&printed)
-        .into_iter()
-        .next()
-        .expect("kubectl prints the pod")
-        .expect("kubectl prints JSON")
 }
 
 fn names(containers: &Value) -> Vec<&str> {

@@ -2,6 +2,8 @@
 
 mod adds_only;
 mod clients;
+mod dry_run;
+mod environment;
 mod identity_bindings;
 mod imds;
 mod manual_form;
@@ -9,4 +11,8 @@ mod node_identity;
 mod proxy_init;
 mod python;
 mod refusals;
+mod reinvocation;
+mod rotation;
+mod security;
+mod sidecar;
 mod token;

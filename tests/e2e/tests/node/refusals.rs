@@ -26,6 +26,22 @@ async fn host_network_with_the_sidecar() {
 }
 
 #[tokio::test]
+async fn windows_with_the_sidecar() {
+    let pods = [
+        plain("os").field("os", json!({ "name": "windows" })),
+        plain("selector").field("nodeSelector", json!({ "kubernetes.io/os": "windows" })),
+    ];
+    for pod in pods {
+        let error = refusal(pod).await;
+        assert!(
+            error.contains("the pod runs on Windows, cannot inject proxy sidecar"),
+            "{error}"
+        );
+        assert!(error.contains(annotation::INJECT_PROXY_SIDECAR), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn a_sidecar_annotation_that_is_neither_true_nor_false() {
     let error = refusal(plain("maybe").annotate(annotation::INJECT_PROXY_SIDECAR, "maybe")).await;
     assert!(error.contains(annotation::INJECT_PROXY_SIDECAR), "{error}");

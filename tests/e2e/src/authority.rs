@@ -1,0 +1,126 @@
+//! The certificates of the installed webhook, as the API server and the operator see them.
+
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use k8s_openapi::api::core::v1;
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, KeyUsagePurpose};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use serde_json::{Value, json};
+use time::{Duration, OffsetDateTime};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::installed::{CONFIGURATION, SECRET, SYSTEM_NAMESPACE, system};
+use crate::kubectl;
+
+/// A certificate authority and its key, PEM.
+pub struct Authority {
+    /// The certificate.
+    pub certificate: String,
+    /// The private key.
+    pub key: String,
+}
+
+impl Authority {
+    /// One that was made ten months ago and has two months left: it is time for the next one.
+    pub fn near_its_end() -> Self {
+        let mut params = CertificateParams::default();
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "near its end");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        let now = OffsetDateTime::now_utc();
+        params.not_before = now - Duration::days(300);
+        params.not_after = now + Duration::days(60);
+        let key = KeyPair::generate().expect("the machine has randomness");
+        let certificate = params.self_signed(&key).expect("the parameters are right");
+        Self {
+            certificate: certificate.pem(),
+            key: key.serialize_pem(),
+        }
+    }
+}
+
+/// The Secret's `ca.crt`; empty without one.
+pub async fn stored() -> String {
+    let path = r"jsonpath={.data.ca\.crt}";
+    decoded(&system(&["get", "secret", SECRET, "-o", path]).await)
+}
+
+/// Replaces everything in the Secret, or some of it.
+pub async fn store(data: &[(&str, &str)]) {
+    let data: serde_json::Map<String, Value> = data
+        .iter()
+        .map(|(name, text)| ((*name).to_owned(), json!(STANDARD.encode(text))))
+        .collect();
+    let patch = json!([{ "op": "add", "path": "/data", "value": data }]).to_string();
+    system(&["patch", "secret", SECRET, "--type=json", "-p", &patch]).await;
+}
+
+/// What the API server trusts; empty for nothing.
+pub async fn bundle() -> String {
+    let path = "jsonpath={.webhooks[0].clientConfig.caBundle}";
+    decoded(
+        &kubectl(&[
+            "get",
+            "mutatingwebhookconfiguration",
+            CONFIGURATION,
+            "-o",
+            path,
+        ])
+        .await,
+    )
+}
+
+/// Changes what the API server trusts; nothing when empty.
+pub async fn set_bundle(pem: &str) {
+    let path = "/webhooks/0/clientConfig/caBundle";
+    let patch = if pem.is_empty() {
+        json!([{ "op": "remove", "path": path }])
+    } else {
+        json!([{ "op": "add", "path": path, "value": STANDARD.encode(pem) }])
+    };
+    let (kind, patch) = ("mutatingwebhookconfiguration", patch.to_string());
+    kubectl(&["patch", kind, CONFIGURATION, "--type=json", "-p", &patch]).await;
+}
+
+/// The certificates of PEM text.
+pub fn certificates(pem: &str) -> Vec<CertificateDer<'static>> {
+    CertificateDer::pem_slice_iter(pem.as_bytes())
+        .map(|certificate| certificate.expect("PEM text holds certificates"))
+        .collect()
+}
+
+/// Whether a client that trusts these certificates alone takes the replica's.
+pub async fn is_trusted(replica: &v1::Pod, roots: &[CertificateDer<'static>]) -> bool {
+    let mut store = RootCertStore::empty();
+    store.add_parsable_certificates(roots.iter().cloned());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("ring speaks TLS")
+        .with_root_certificates(store)
+        .with_no_client_auth();
+    let address = replica
+        .status
+        .as_ref()
+        .and_then(|status| status.pod_ip.as_deref())
+        .expect("a ready pod has an address");
+    let name = format!("azure-wi-webhook-webhook-service.{SYSTEM_NAMESPACE}.svc");
+    let name = ServerName::try_from(name).expect("it is a DNS name");
+    let stream = TcpStream::connect((address, 9443))
+        .await
+        .expect("a ready replica listens");
+    let connector = TlsConnector::from(Arc::new(config));
+    connector.connect(name, stream).await.is_ok()
+}
+
+fn decoded(text: &str) -> String {
+    let bytes = STANDARD.decode(text.trim()).expect("it is base64");
+    String::from_utf8(bytes).expect("it is PEM text")
+}

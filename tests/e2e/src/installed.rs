@@ -1,0 +1,98 @@
+//! The installed webhook, as its operator sees it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1;
+use serde_json::Value;
+use tokio::process::Command;
+use tokio::time::{Instant, sleep};
+
+use crate::kubectl;
+
+/// The namespace that the chart is installed in.
+pub const SYSTEM_NAMESPACE: &str = "azure-workload-identity-system";
+/// Its webhook configuration.
+pub const CONFIGURATION: &str = "azure-wi-webhook-mutating-webhook-configuration";
+/// Its Deployment.
+pub const DEPLOYMENT: &str = "deployment/azure-wi-webhook-controller-manager";
+/// The Secret of its certificate authority.
+pub const SECRET: &str = "azure-wi-webhook-server-cert";
+
+const DEADLINE: Duration = Duration::from_secs(180);
+
+/// Runs kubectl in the webhook's namespace.
+pub async fn system(args: &[&str]) -> String {
+    kubectl(&[&["--namespace", SYSTEM_NAMESPACE], args].concat()).await
+}
+
+/// The webhook's pods that are not about to end.
+pub async fn replicas() -> Vec<v1::Pod> {
+    let selector = "azure-workload-identity.io/system=true";
+    let printed = system(&["get", "pods", "-o", "json", "-l", selector]).await;
+    let mut list: Value = serde_json::from_str(&printed).expect("kubectl prints JSON");
+    let pods: Vec<v1::Pod> =
+        serde_json::from_value(list["items"].take()).expect("kubectl prints pods");
+    pods.into_iter()
+        .filter(|pod| pod.metadata.deletion_timestamp.is_none())
+        .collect()
+}
+
+/// The samples of all replicas, added up, by name and labels.
+pub async fn metrics() -> BTreeMap<String, f64> {
+    let mut sums = BTreeMap::new();
+    for pod in replicas().await {
+        let name = pod.metadata.name.expect("a pod has a name");
+        let path = format!("/api/v1/namespaces/{SYSTEM_NAMESPACE}/pods/{name}:8095/proxy/metrics");
+        let text = kubectl(&["get", "--raw", &path]).await;
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
+            let (sample, value) = line.rsplit_once(' ').expect("a sample has a value");
+            let value: f64 = value.parse().expect("a sample is a number");
+            *sums.entry(sample.to_owned()).or_default() += value;
+        }
+    }
+    sums
+}
+
+/// Sets values of the chart and waits until the new pods are ready.
+///
+/// # Panics
+/// When helm fails: its own words are in the message.
+pub async fn helm_upgrade(values: &[&str]) {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+    let mut helm = Command::new("helm");
+    helm.current_dir(root)
+        .args(["upgrade", "azure-workload-identity", "deploy/chart"])
+        .args(["--namespace", SYSTEM_NAMESPACE, "--reuse-values"])
+        .args(["--wait", "--timeout", "3m"])
+        .args(values);
+    let output = helm.output().await.expect("helm is on the test node");
+    assert!(
+        output.status.success(),
+        "helm upgrade {values:?} failed: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// Asks again and again until the answer is as wanted, and returns it.
+///
+/// # Panics
+/// When the deadline passes: with the last answer.
+pub async fn until<T: std::fmt::Debug, F: Future<Output = T>>(
+    what: &str,
+    ask: impl Fn() -> F,
+    wanted: impl Fn(&T) -> bool,
+) -> T {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        let answer = ask().await;
+        if wanted(&answer) {
+            return answer;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "waited {DEADLINE:?} for {what}: {answer:?}"
+        );
+        sleep(Duration::from_millis(100)).await;
+    }
+}

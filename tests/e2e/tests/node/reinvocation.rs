@@ -1,0 +1,108 @@
+//! Another team's webhook changes the pod after ours, and ours is asked again (W15 to W17).
+
+use e2e::{Container, Identity, Namespace, Pod, claims, install_other_webhook};
+use serde_json::{Value, json};
+
+fn application(name: &str) -> Pod {
+    Pod::new(name)
+        .with_proxy()
+        .container(Container::asking_imds("app"))
+}
+
+/// How often each of these lists has an element of this name.
+fn occurrences(lists: &[&Value], name: &str) -> usize {
+    let elements = lists.iter().filter_map(|list| list.as_array()).flatten();
+    elements.filter(|element| element["name"] == name).count()
+}
+
+/// Everything of ours, and once each.
+fn assert_injected_once(spec: &Value) {
+    for name in ["azwi-proxy-init", "azwi-proxy"] {
+        let lists = [&spec["initContainers"], &spec["containers"]];
+        assert_eq!(occurrences(&lists, name), 1, "{name} in {spec}");
+    }
+    assert_eq!(
+        occurrences(&[&spec["volumes"]], "azure-identity-token"),
+        1,
+        "{spec}"
+    );
+    for container in spec["containers"].as_array().expect("a pod has containers") {
+        let mounts = occurrences(&[&container["volumeMounts"]], "azure-identity-token");
+        assert_eq!(mounts, 1, "{container}");
+        assert_eq!(
+            occurrences(&[&container["env"]], "AZURE_CLIENT_ID"),
+            1,
+            "{container}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_container_that_another_webhook_adds_has_the_identity_too() {
+    let (namespace, identity) = Namespace::with_identity("added").await;
+    install_other_webhook(&namespace, |pod| {
+        if occurrences(&[&pod["spec"]["containers"]], "added") > 0 {
+            return Vec::new();
+        }
+        let container = Container::asking_imds("added").manifest();
+        vec![json!({ "op": "add", "path": "/spec/containers/-", "value": container })]
+    })
+    .await;
+
+    let pod = application("pod");
+    let finished = namespace.run_to_success(&pod).await;
+    let spec = serde_json::to_value(&finished.pod.spec).expect("a pod is JSON");
+    assert_eq!(occurrences(&[&spec["containers"]], "added"), 1);
+    assert_injected_once(&spec);
+    let answer = namespace.log(pod.name(), "added").await;
+    assert_eq!(claims(&answer)["appid"], identity.client_id, "{answer}");
+}
+
+#[tokio::test]
+async fn the_identity_is_that_of_the_service_account_that_another_webhook_sets() {
+    let (namespace, _) = Namespace::with_identity("changed").await;
+    let second = Identity::register(&namespace, "second").await;
+    namespace.service_account("second", &second.client_id).await;
+    install_other_webhook(&namespace, |_| {
+        vec![json!({ "op": "add", "path": "/spec/serviceAccountName", "value": "second" })]
+    })
+    .await;
+
+    let pod = application("pod");
+    let finished = namespace.run_to_success(&pod).await;
+    let spec = serde_json::to_value(&finished.pod.spec).expect("a pod is JSON");
+    assert_eq!(spec["serviceAccountName"], "second");
+    assert_injected_once(&spec);
+    let proxy = &spec["initContainers"][1];
+    for container in [&spec["containers"][0], proxy] {
+        let variables = container["env"].as_array().expect("variables were added");
+        assert!(
+            variables.contains(&json!({ "name": "AZURE_CLIENT_ID", "value": second.client_id })),
+            "{container}"
+        );
+    }
+    let answer = namespace.log(pod.name(), "app").await;
+    assert_eq!(claims(&answer)["appid"], second.client_id, "{answer}");
+}
+
+#[tokio::test]
+async fn a_name_that_another_webhook_sets_doubles_nothing() {
+    let (namespace, _) = Namespace::with_identity("named").await;
+    install_other_webhook(&namespace, |pod| {
+        if pod["metadata"]["name"].is_string() {
+            return Vec::new();
+        }
+        vec![json!({ "op": "add", "path": "/metadata/name", "value": "named-by-another" })]
+    })
+    .await;
+
+    let mut manifest = application("").manifest();
+    manifest["metadata"] = json!({
+        "generateName": "nameless-",
+        "labels": manifest["metadata"]["labels"],
+        "annotations": manifest["metadata"]["annotations"],
+    });
+    let pod = namespace.dry_run(&manifest).await;
+    assert_eq!(pod["metadata"]["name"], "named-by-another");
+    assert_injected_once(&pod["spec"]);
+}

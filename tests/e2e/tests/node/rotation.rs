@@ -1,0 +1,50 @@
+//! A new certificate authority, while pods are created and everything else goes on.
+
+use e2e::authority::{Authority, bundle, certificates, is_trusted, store, stored};
+use e2e::{Load, Namespace, replicas, until};
+
+#[tokio::test]
+async fn a_new_authority_costs_no_review() {
+    let (namespace, _) = Namespace::with_identity("rotation").await;
+    let load = Load::start(&namespace, 20).await;
+    let before = stored().await;
+    let due = Authority::near_its_end();
+    let both = [due.certificate.as_str(), &before].concat();
+    store(&[("ca.crt", &both), ("ca.key", &due.key)]).await;
+
+    let due = certificates(&due.certificate);
+    let old = certificates(&before);
+    let bundled = until("a new authority in the bundle", bundle, |bundle| {
+        let bundled = certificates(bundle);
+        let is_new = |it| !due.contains(it) && !old.contains(it);
+        bundled.iter().any(is_new)
+    })
+    .await;
+    let bundled = certificates(&bundled);
+    let (new, rest) = bundled.split_first().expect("the bundle is not empty");
+    assert!(!old.contains(new), "the new authority is the first");
+    assert!(
+        old.iter().all(|it| rest.contains(it)),
+        "the old authority left the bundle while replicas serve with it"
+    );
+
+    let new = [new.clone()];
+    until(
+        "all replicas to serve with the new authority",
+        async || {
+            let mut all = true;
+            for replica in replicas().await {
+                let trusted = certificates(&bundle().await);
+                assert!(
+                    is_trusted(&replica, &trusted).await,
+                    "the API server trusts the replica at every moment"
+                );
+                all &= is_trusted(&replica, &new).await;
+            }
+            all
+        },
+        |all| *all,
+    )
+    .await;
+    load.stop().await.assert_all_injected();
+}

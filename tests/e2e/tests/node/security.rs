@@ -1,0 +1,175 @@
+//! Security contexts, quotas and Pod Security Standards: accepted and working, or refused with the
+//! reason.
+
+use contract::annotation;
+use e2e::{Container, Namespace, PROXY_IMAGE, Pod, claims, kubectl};
+use serde_json::json;
+
+/// Runs a pod with this security context, whose application is to get its token.
+async fn assert_works(namespace: &Namespace, client_id: &str, pod: Pod) {
+    namespace.run_to_success(&pod).await;
+    let answer = namespace.log(pod.name(), "app").await;
+    assert_eq!(claims(&answer)["appid"], client_id, "{answer}");
+}
+
+fn application(name: &str) -> Pod {
+    Pod::new(name)
+        .with_proxy()
+        .container(Container::asking_imds("app").field(
+            "securityContext",
+            json!({ "readOnlyRootFilesystem": true, "allowPrivilegeEscalation": false }),
+        ))
+}
+
+#[tokio::test]
+async fn a_pod_whose_user_is_root() {
+    let (namespace, identity) = Namespace::with_identity("root").await;
+    let pod = application("pod").field("securityContext", json!({ "runAsUser": 0 }));
+    assert_works(&namespace, &identity.client_id, pod).await;
+}
+
+#[tokio::test]
+async fn a_pod_that_must_not_be_root() {
+    let (namespace, identity) = Namespace::with_identity("user").await;
+    let context = json!({
+        "runAsNonRoot": true, "runAsUser": 1000, "runAsGroup": 1000, "fsGroup": 2000,
+        "seccompProfile": { "type": "RuntimeDefault" },
+    });
+    let pod = application("pod").field("securityContext", context);
+    assert_works(&namespace, &identity.client_id, pod).await;
+}
+
+#[tokio::test]
+async fn a_container_that_runs_as_the_proxys_user_is_named() {
+    let (namespace, _) = Namespace::with_identity("proxys-user").await;
+    let container =
+        Container::shell("odd", "true").field("securityContext", json!({ "runAsUser": 1501 }));
+    let error = namespace
+        .refused(&application("pod").container(container).manifest())
+        .await;
+    for part in ["\"odd\"", "1501", "azwi-proxy", "Set runAsUser"] {
+        assert!(error.contains(part), "{part:?} is missing in {error}");
+    }
+}
+
+/// containerd 1.6 knows no user namespaces: the API server's answer is all that can be had here.
+#[tokio::test]
+async fn a_pod_with_a_user_namespace_is_accepted() {
+    let (namespace, _) = Namespace::with_identity("user-namespace").await;
+    let pod = namespace
+        .dry_run(
+            &application("pod")
+                .field("hostUsers", json!(false))
+                .manifest(),
+        )
+        .await;
+    assert_eq!(pod["spec"]["hostUsers"], false);
+    assert_eq!(pod["spec"]["initContainers"][0]["name"], "azwi-proxy-init");
+}
+
+#[tokio::test]
+async fn a_namespace_with_quota_and_default_limits() {
+    let (namespace, identity) = Namespace::with_identity("limits").await;
+    limit(&namespace).await;
+    namespace
+        .apply(&json!({
+            "apiVersion": "v1", "kind": "LimitRange", "metadata": { "name": "limits" },
+            "spec": { "limits": [{
+                "type": "Container",
+                "default": { "cpu": "500m", "memory": "128Mi" },
+                "defaultRequest": { "cpu": "10m", "memory": "16Mi" },
+                "max": { "cpu": "1", "memory": "256Mi" },
+                "min": { "cpu": "1m", "memory": "4Mi" },
+            }] },
+        }))
+        .await;
+    assert_works(&namespace, &identity.client_id, application("pod")).await;
+}
+
+#[tokio::test]
+async fn a_namespace_with_quota_alone() {
+    let (namespace, identity) = Namespace::with_identity("quota").await;
+    limit(&namespace).await;
+    let resources = json!({
+        "requests": { "cpu": "10m", "memory": "16Mi" },
+        "limits": { "cpu": "500m", "memory": "64Mi" },
+    });
+    let application = |name| {
+        Pod::new(name)
+            .with_proxy()
+            .container(Container::asking_imds("app").field("resources", resources.clone()))
+    };
+
+    // Kubernetes says whose limit is missing; the injected containers have no limit of CPU time.
+    let error = namespace.refused(&application("pod").manifest()).await;
+    for part in ["must specify limits.cpu", "azwi-proxy", "azwi-proxy-init"] {
+        assert!(error.contains(part), "{part:?} is missing in {error}");
+    }
+
+    let pod = application("pod").annotate(annotation::PROXY_CPU_LIMIT, "100m");
+    assert_works(&namespace, &identity.client_id, pod).await;
+}
+
+async fn limit(namespace: &Namespace) {
+    namespace
+        .apply(&json!({
+            "apiVersion": "v1", "kind": "ResourceQuota", "metadata": { "name": "quota" },
+            "spec": { "hard": {
+                "requests.cpu": "2", "requests.memory": "1Gi",
+                "limits.cpu": "4", "limits.memory": "1Gi",
+            } },
+        }))
+        .await;
+    // Until the quota has been counted, every pod is refused.
+    namespace
+        .wait("resourcequota/quota", "jsonpath={.status.used}")
+        .await;
+}
+
+#[tokio::test]
+async fn pod_security_standards_that_forbid_the_redirect_say_so() {
+    let (namespace, _) = Namespace::with_identity("standards").await;
+    let enforce = |level: &'static str| {
+        let name = namespace.name().to_owned();
+        async move {
+            let label = format!("pod-security.kubernetes.io/enforce={level}");
+            kubectl(&["label", "--overwrite", "namespace", &name, &label]).await;
+        }
+    };
+    // Nothing of the machine's: that is forbidden too.
+    let restricted = json!({
+        "runAsNonRoot": true, "runAsUser": 1000, "allowPrivilegeEscalation": false,
+        "capabilities": { "drop": ["ALL"] }, "seccompProfile": { "type": "RuntimeDefault" },
+    });
+    let container = Container::image("app", PROXY_IMAGE).field("securityContext", restricted);
+    let pod = Pod::new("pod")
+        .field("volumes", json!([]))
+        .container(container);
+
+    enforce("baseline").await;
+    let error = namespace
+        .refused(&pod.clone().with_proxy().manifest())
+        .await;
+    for part in ["baseline", "azwi-proxy-init", "NET_ADMIN"] {
+        assert!(error.contains(part), "{part:?} is missing in {error}");
+    }
+    assert!(
+        !error.contains("\"azwi-proxy\""),
+        "the proxy itself is within the standard: {error}"
+    );
+
+    // Token and variables, and the proxy without a redirect, fit into the strictest.
+    enforce("restricted").await;
+    let without_redirect = pod
+        .clone()
+        .with_proxy()
+        .annotate(annotation::PROXY_MODE, "environment");
+    for pod in [pod, without_redirect] {
+        let admitted = namespace.dry_run(&pod.manifest()).await;
+        let variables = admitted["spec"]["containers"][0]["env"].to_string();
+        assert!(
+            variables.contains("AZURE_FEDERATED_TOKEN_FILE"),
+            "{variables}"
+        );
+    }
+}

@@ -1,0 +1,51 @@
+//! The API server goes away and comes back.
+
+use std::collections::BTreeMap;
+
+use contract::variable;
+use e2e::{Container, Namespace, Pod, metrics, until};
+use tokio::process::Command;
+
+use crate::alone;
+
+/// Restarts it, and waits until it is ready.
+async fn restart() {
+    let script = "before=$(pidof kube-apiserver)
+        kill $before
+        tail --pid $before --follow /dev/null
+        until kubectl get --raw /readyz >/dev/null 2>&1; do sleep 0.1; done";
+    let mut shell = Command::new("sh");
+    let status = shell.args(["-euc", script]).status().await;
+    assert!(status.expect("sh starts").success());
+}
+
+fn value(metrics: &BTreeMap<String, f64>, name: &str) -> f64 {
+    *metrics
+        .get(name)
+        .unwrap_or_else(|| panic!("no metric {name} in {metrics:?}"))
+}
+
+#[tokio::test]
+async fn after_its_restart_new_service_accounts_are_seen() {
+    let _alone = alone().await;
+    const KNOWN: &str = "azwi_service_accounts";
+    const LOOKUPS: &str = "azwi_service_account_live_lookups_total";
+    let before = value(&metrics().await, KNOWN);
+    restart().await;
+
+    let (namespace, identity) = Namespace::with_identity("restarted").await;
+    let seen = until("the watch to bring the new account", metrics, |metrics| {
+        value(metrics, KNOWN) > before + 1.0
+    })
+    .await;
+    let pod = Pod::new("pod").container(Container::shell("app", "true"));
+    let pod = namespace.dry_run(&pod.manifest()).await;
+    let variables = pod["spec"]["containers"][0]["env"].to_string();
+    assert!(variables.contains(variable::CLIENT_ID), "{variables}");
+    assert!(variables.contains(&identity.client_id), "{variables}");
+    assert_eq!(
+        value(&metrics().await, LOOKUPS),
+        value(&seen, LOOKUPS),
+        "the account was looked up, not watched"
+    );
+}

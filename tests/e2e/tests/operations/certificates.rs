@@ -1,0 +1,114 @@
+//! The webhook's own certificates: agreed on, healed, taken over.
+
+use e2e::authority::{Authority, bundle, certificates, is_trusted, set_bundle, store, stored};
+use e2e::{
+    Container, DEPLOYMENT, Namespace, Pod, SYSTEM_NAMESPACE, kubectl, kubectl_with_input, replicas,
+    system, until,
+};
+use tokio::process::Command;
+
+use crate::alone;
+
+/// Ends all replicas at once, and waits until none of their processes is left.
+async fn stop() {
+    system(&["scale", DEPLOYMENT, "--replicas=0"]).await;
+    let selector = "azure-workload-identity.io/system=true";
+    let now = ["--force", "--grace-period=0"];
+    system(&[&["delete", "pods", "-l", selector], &now[..]].concat()).await;
+    let processes = async || {
+        let found = Command::new("pidof").arg("webhook").output().await;
+        found.expect("pidof is on the test node").stdout
+    };
+    until("the replicas to end", processes, Vec::is_empty).await;
+}
+
+/// Starts this many and waits until they are ready.
+async fn start(replicas: usize) {
+    let replicas = format!("--replicas={replicas}");
+    system(&["scale", DEPLOYMENT, &replicas]).await;
+    system(&["rollout", "status", DEPLOYMENT, "--timeout=180s"]).await;
+}
+
+/// Every replica serves with the one authority, which the API server trusts; a pod is admitted.
+async fn assert_all_serve_with(authority: &str) {
+    let authority = certificates(authority);
+    assert_eq!(certificates(&bundle().await), authority);
+    for replica in replicas().await {
+        assert!(is_trusted(&replica, &authority).await);
+    }
+    let (namespace, _) = Namespace::with_identity("served").await;
+    let pod = Pod::new("pod").container(Container::shell("app", "true"));
+    namespace.dry_run(&pod.manifest()).await;
+}
+
+#[tokio::test]
+async fn replicas_that_start_at_once_agree() {
+    let _alone = alone().await;
+    stop().await;
+    store(&[]).await;
+    set_bundle("").await;
+    start(3).await;
+
+    let authority = stored().await;
+    assert_eq!(certificates(&authority).len(), 1, "{authority}");
+    assert_all_serve_with(&authority).await;
+    start(2).await;
+}
+
+#[tokio::test]
+async fn the_peers_authority_is_taken_over() {
+    let _alone = alone().await;
+    stop().await;
+    let certificate = include_str!("../../../../webhook/tests/webhook/data/peer-ca.crt");
+    let key = include_str!("../../../../webhook/tests/webhook/data/peer-ca.key");
+    store(&[
+        ("ca.crt", certificate),
+        ("ca.key", key),
+        ("tls.crt", "its"),
+        ("tls.key", "its"),
+    ])
+    .await;
+    start(2).await;
+
+    assert_eq!(stored().await, certificate, "the Secret stays as it was");
+    assert_all_serve_with(certificate).await;
+}
+
+#[tokio::test]
+async fn the_bundle_is_healed() {
+    let _alone = alone().await;
+    let wanted = bundle().await;
+    assert!(!wanted.is_empty());
+    let healed = async |by: &str| {
+        until(&format!("the bundle after {by}"), bundle, |it| {
+            *it == wanted
+        })
+        .await;
+    };
+
+    set_bundle("").await;
+    healed("its deletion").await;
+
+    set_bundle(&Authority::near_its_end().certificate).await;
+    healed("a foreign edit").await;
+
+    // As tools do that apply the chart's manifests as they are.
+    let manifest = configuration_of_the_chart().await;
+    let printed = kubectl_with_input(&["replace", "-f", "-"], &manifest).await;
+    assert!(printed.contains("replaced"), "{printed}");
+    healed("the chart's own manifest").await;
+
+    kubectl(&["get", "--raw", "/readyz"]).await;
+    assert_all_serve_with(&wanted).await;
+}
+
+async fn configuration_of_the_chart() -> String {
+    let mut helm = Command::new("helm");
+    helm.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+        .args(["template", "azure-workload-identity", "deploy/chart"])
+        .args(["--namespace", SYSTEM_NAMESPACE, "--set", "azureTenantID=x"])
+        .args(["--show-only", "templates/mutatingwebhookconfiguration.yaml"]);
+    let output = helm.output().await.expect("helm is on the test node");
+    assert!(output.status.success());
+    String::from_utf8(output.stdout).expect("helm prints text")
+}

@@ -1,0 +1,15 @@
+//! What operators and clusters do to the installed webhook. Each of these tests has the node to
+//! itself: they disturb all others.
+
+mod api_server;
+mod certificates;
+mod many_pods;
+mod plain_sidecar;
+
+use tokio::sync::{Mutex, MutexGuard};
+
+/// Waits until no other test of this program runs.
+async fn alone() -> MutexGuard<'static, ()> {
+    static NODE: Mutex<()> = Mutex::const_new(());
+    NODE.lock().await
+}

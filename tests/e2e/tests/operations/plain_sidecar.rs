@@ -1,0 +1,54 @@
+//! The proxy as a plain container, the form for API servers before 1.32; and the rolling restart that
+//! a change of the chart's values is.
+
+use std::io::{Write, stderr};
+
+use e2e::{Load, Namespace, helm_upgrade, replicas, sidecar, system};
+
+use crate::alone;
+
+#[tokio::test]
+async fn the_form_is_changed_under_load_and_works() {
+    let _alone = alone().await;
+    let (namespace, identity) = Namespace::with_identity("plain").await;
+    upgrade_under_load(&namespace, "nativeSidecar=off").await;
+
+    let spec = sidecar::injected(&namespace).await;
+    assert_eq!(
+        sidecar::names(&spec["initContainers"]),
+        ["azwi-proxy-init", "early"]
+    );
+    assert_eq!(
+        sidecar::names(&spec["containers"]),
+        ["azwi-proxy", "app", "second"]
+    );
+    sidecar::assert_kubectl_means_the_users_container(&namespace).await;
+    sidecar::assert_a_slow_proxy_is_waited_for(&namespace, &identity).await;
+    helm_upgrade(&["--set", "nativeSidecar=auto"]).await;
+}
+
+/// Replaces both replicas while 200 pods a second are created. None is to be refused.
+async fn upgrade_under_load(namespace: &Namespace, value: &str) {
+    let before = replicas().await;
+    let load = Load::start(namespace, 200).await;
+    helm_upgrade(&["--set", value]).await;
+    for replica in before {
+        let name = replica.metadata.name.expect("a pod has a name");
+        system(&[
+            "wait",
+            "--for=delete",
+            &format!("pod/{name}"),
+            "--timeout=120s",
+        ])
+        .await;
+    }
+    let tally = load.stop().await;
+    let _ = writeln!(
+        stderr(),
+        "{} pods, {:.0} a second, while both replicas were replaced: {} refused",
+        tally.injected + tally.failures.len(),
+        tally.rate(),
+        tally.failures.len()
+    );
+    tally.assert_all_injected();
+}
