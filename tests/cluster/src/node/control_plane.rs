@@ -36,10 +36,13 @@ pub(super) fn start_api_server(
 ) -> Result<()> {
     fs::write(AUDIT_POLICY, audit_policy())
         .with_context(|| format!("cannot write {AUDIT_POLICY}"))?;
+    // It is appended to, and the user's folder may hold that of another run.
+    let audit_log = format!("{}/audit.log", filesystem::LOGS);
+    fs::write(&audit_log, "").with_context(|| format!("cannot write {audit_log}"))?;
     let mut server = components.kubernetes(tools, "kube-apiserver");
     server.args([
         &format!("--audit-policy-file={AUDIT_POLICY}"),
-        &format!("--audit-log-path={}/audit.log", filesystem::LOGS),
+        &format!("--audit-log-path={audit_log}"),
         &format!("--advertise-address={}", network::NODE),
         &format!("--service-cluster-ip-range={}", network::SERVICES),
         &format!("--etcd-servers={ETCD}"),
@@ -90,7 +93,7 @@ fn audit_policy() -> String {
     json!({
         "apiVersion": "audit.k8s.io/v1",
         "kind": "Policy",
-        "omitStages": ["RequestReceived", "ResponseStarted"],
+        "omitStages": ["RequestReceived"],
         "omitManagedFields": true,
         "rules": [
             {
