@@ -42,7 +42,7 @@ pub async fn replicas() -> Vec<v1::Pod> {
 pub async fn metrics() -> BTreeMap<String, f64> {
     let mut sums = BTreeMap::new();
     for pod in replicas().await {
-        let name = pod.metadata.name.expect("a pod has a name");
+        let name = name(pod);
         let path = format!("/api/v1/namespaces/{SYSTEM_NAMESPACE}/pods/{name}:8095/proxy/metrics");
         let text = kubectl(&["get", "--raw", &path]).await;
         for line in text.lines().filter(|line| !line.starts_with('#')) {
@@ -54,11 +54,12 @@ pub async fn metrics() -> BTreeMap<String, f64> {
     sums
 }
 
-/// Sets values of the chart and waits until the new pods are ready.
+/// Sets values of the chart, and waits until the new pods are ready and the old ones have ended.
 ///
 /// # Panics
 /// When helm fails: its own words are in the message.
 pub async fn helm_upgrade(values: &[&str]) {
+    let before = replicas().await;
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
     let mut helm = Command::new("helm");
     helm.current_dir(root)
@@ -72,6 +73,17 @@ pub async fn helm_upgrade(values: &[&str]) {
         "helm upgrade {values:?} failed: {}",
         String::from_utf8_lossy(&output.stderr)
     );
+    let after: Vec<_> = replicas().await.into_iter().map(name).collect();
+    for old in before.into_iter().map(name) {
+        if !after.contains(&old) {
+            let pod = format!("pod/{old}");
+            system(&["wait", "--for=delete", &pod, "--timeout=120s"]).await;
+        }
+    }
+}
+
+fn name(pod: v1::Pod) -> String {
+    pod.metadata.name.expect("a pod has a name")
 }
 
 /// Asks again and again until the answer is as wanted, and returns it.

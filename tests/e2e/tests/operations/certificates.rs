@@ -2,8 +2,8 @@
 
 use e2e::authority::{Authority, bundle, certificates, is_trusted, set_bundle, store, stored};
 use e2e::{
-    Container, DEPLOYMENT, Namespace, Pod, SYSTEM_NAMESPACE, kubectl, kubectl_with_input, replicas,
-    system, until,
+    Container, DEPLOYMENT, Namespace, Pod, SYSTEM_NAMESPACE, TENANT, kubectl, kubectl_with_input,
+    replicas, system, until,
 };
 use tokio::process::Command;
 
@@ -106,7 +106,12 @@ async fn configuration_of_the_chart() -> String {
     let mut helm = Command::new("helm");
     helm.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
         .args(["template", "azure-workload-identity", "deploy/chart"])
-        .args(["--namespace", SYSTEM_NAMESPACE, "--set", "azureTenantID=x"])
+        .args([
+            "--namespace",
+            SYSTEM_NAMESPACE,
+            "--set",
+            &format!("azureTenantID={TENANT}"),
+        ])
         .args(["--show-only", "templates/mutatingwebhookconfiguration.yaml"]);
     let output = helm.output().await.expect("helm is on the test node");
     assert!(output.status.success());
