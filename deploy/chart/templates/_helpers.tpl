@@ -1,13 +1,18 @@
+{{- /* What the user adds never replaces what others select by. */}}
 {{- define "workload-identity.labels" -}}
-{{- with .Values.commonLabels }}
-{{- toYaml . }}
-{{ end -}}
-app.kubernetes.io/name: {{ .Chart.Name }}
-app.kubernetes.io/instance: {{ .Release.Name }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
-azure-workload-identity.io/system: "true"
+{{- $own := dict
+  "app.kubernetes.io/name" .Chart.Name
+  "app.kubernetes.io/instance" .Release.Name
+  "app.kubernetes.io/version" .Chart.AppVersion
+  "app.kubernetes.io/managed-by" .Release.Service
+  "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version)
+  "azure-workload-identity.io/system" "true" }}
+{{- merge $own (.Values.commonLabels | default dict) | toYaml }}
+{{- end }}
+
+{{- define "workload-identity.podLabels" -}}
+{{- $own := merge (include "workload-identity.selector" . | fromYaml) (include "workload-identity.labels" . | fromYaml) }}
+{{- merge $own (.Values.podLabels | default dict) | toYaml }}
 {{- end }}
 
 {{- /* The peer's: the selector of a Deployment cannot change, so its release can be upgraded to this chart. */}}
