@@ -11,6 +11,7 @@ use self::table::{Cells, Shown, Way};
 
 mod azure_cli;
 mod dotnet_requests;
+mod environment;
 mod pod;
 mod session;
 mod table;
@@ -44,9 +45,15 @@ macro_rules! clients {
             #[tokio::test]
             async fn $test() {
                 let client = Client { title: $title, folder: $folder, finds: $finds, with_variables: $with_variables };
-                table::check(client.title, &examine(client).await);
+                let row = table::row(client.title, &examine(client).await);
+                table::check(&table::REDIRECT, client.title, row);
             }
         )*
+
+        #[tokio::test]
+        async fn in_mode_environment() {
+            environment::check(&[$(Client { title: $title, folder: $folder, finds: $finds, with_variables: $with_variables }),*]).await;
+        }
 
         #[test]
         fn the_table_has_these_clients_and_no_others() {

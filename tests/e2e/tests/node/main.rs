@@ -4,6 +4,7 @@ mod adds_only;
 mod clients;
 mod dry_run;
 mod environment;
+mod environment_mode;
 mod identity_bindings;
 mod imds;
 mod manual_form;

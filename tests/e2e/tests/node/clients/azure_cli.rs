@@ -6,7 +6,7 @@ use contract::annotation;
 use e2e::{Identity, Namespace, Pod, TENANT, control};
 use serde_json::{Value, json};
 
-use super::pod::{BARE, NAME, application, with_client};
+use super::pod::{BARE, CLIENT, NAME, application, with_client};
 use super::{UNKNOWN, VAULT, assert_is_for};
 
 const SUBSCRIPTION: &str = "33333333-4444-5555-6666-777777777777";
@@ -68,7 +68,7 @@ impl Machine {
         let pod = Pod::new(NAME)
             .with_proxy()
             .annotate(annotation::IDENTITY_MAP, &map)
-            .container(application(BARE).env("AZURE_CORE_COLLECT_TELEMETRY", "no"));
+            .container(application(BARE, CLIENT).env("AZURE_CORE_COLLECT_TELEMETRY", "no"));
         namespace.apply(&with_client(pod, folder).manifest()).await;
         a_subscription().await;
         Self {

@@ -11,6 +11,8 @@ pub const WITH_VARIABLES: &str = "with-variables";
 
 /// Its name.
 pub const NAME: &str = "client";
+/// The volume with the client.
+pub const CLIENT: &str = "client";
 
 /// A running pod with a client's folder at `/client`.
 pub struct Examined {
@@ -40,8 +42,8 @@ impl Examined {
             .annotate(annotation::SKIP_CONTAINERS, BARE)
             .init_container(redirect)
             .init_container(proxy)
-            .container(application(BARE))
-            .container(trusting(application(WITH_VARIABLES)));
+            .container(application(BARE, CLIENT))
+            .container(trusting(application(WITH_VARIABLES, CLIENT)));
         let pod = with_client(pod, folder);
         namespace.apply(&pod.manifest()).await;
         namespace
@@ -104,34 +106,41 @@ fn proxy() -> [Container; 2] {
     [redirect, proxy]
 }
 
-/// A container that waits for commands, with the client and Python's way of trusting Azure's CA.
-pub fn application(name: &str) -> Container {
+/// A container that waits for commands, with the client in a volume, and Python's way of trusting
+/// Azure's CA.
+pub fn application(name: &str, client: &str) -> Container {
     Container::new(name, &["/usr/bin/sleep", "infinity"])
         .env("HOME", "/tmp")
         .env("REQUESTS_CA_BUNDLE", "/azure-ca.pem")
-        .mount("client", "/client")
+        .mount(client, "/client")
         .mount("azure-ca", "/azure-ca.pem")
         .writable_mount("temporary", "/tmp")
 }
 
-/// With the volumes of [`application`].
+/// With the volumes of [`application`], of which there is one client in the volume [`CLIENT`].
 pub fn with_client(pod: Pod, folder: &str) -> Pod {
-    pod.volume(host("client", &client(folder), "Directory"))
-        .volume(host("azure-ca", &variable("AZURE_CA_FILE"), "File"))
+    with_common_volumes(pod).volume(client_volume(CLIENT, folder))
+}
+
+/// With the volumes of [`application`] that do not depend on the client.
+pub fn with_common_volumes(pod: Pod) -> Pod {
+    pod.volume(host("azure-ca", &variable("AZURE_CA_FILE"), "File"))
         .volume(json!({ "name": "temporary", "emptyDir": {} }))
 }
 
+/// A volume with a client's folder.
+pub fn client_volume(name: &str, folder: &str) -> Value {
+    let path = format!("{}/clients/{folder}", variable("SDK_DIRECTORY"));
+    host(name, &path, "Directory")
+}
+
 /// With Azure's test CA where Node, Go, Java and Rust look for one.
-fn trusting(container: Container) -> Container {
+pub fn trusting(container: Container) -> Container {
     ["NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE"]
         .into_iter()
         .fold(container, |container, name| {
             container.env(name, "/azure-ca.pem")
         })
-}
-
-fn client(folder: &str) -> String {
-    format!("{}/clients/{folder}", variable("SDK_DIRECTORY"))
 }
 
 fn host(name: &str, path: &str, kind: &str) -> Value {

@@ -18,7 +18,7 @@ const DEADLINE: Duration = Duration::from_secs(180);
 /// A running client.
 pub struct Session<'a> {
     pod: &'a Examined,
-    container: &'static str,
+    container: &'a str,
     input: ChildStdin,
     output: Lines<BufReader<ChildStdout>>,
     kubectl: Child,
@@ -39,7 +39,7 @@ pub enum Answer {
 impl<'a> Session<'a> {
     /// Starts the client in a container. The shell stays and keeps its error output open: an exec
     /// session whose error output ends is ended.
-    pub fn start(pod: &'a Examined, container: &'static str) -> Self {
+    pub fn start(pod: &'a Examined, container: &'a str) -> Self {
         let namespace = pod.namespace.name();
         let mut kubectl = Command::new("kubectl")
             .args(["exec", "-i", "-n", namespace, NAME, "-c", container, "--"])

@@ -1,14 +1,33 @@
-//! The table of clients in `docs/compatibility.md`: each test compares its row, or writes it.
+//! The tables of clients in `docs/compatibility.md`: each test compares its row, or writes it.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::sync::Mutex;
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/compatibility.md");
-const BEGIN: &str = "<!-- The rows below are written by: UPDATE_DOCS=1 make e2e ARGS=clients -->";
-const END: &str = "<!-- The rows above are written by the test. -->";
-const HEAD: &str = "| SDK | probes at the first call | the second call | finds IMDS by itself | \
-    shows Entra's error | Entra is down | with Workload ID's variables |\n|---|---|---|---|---|---|---|";
+
+/// A table of the page, between two comments.
+pub struct Table {
+    begin: &'static str,
+    end: &'static str,
+    head: &'static str,
+}
+
+/// What clients do in mode `redirect`.
+pub const REDIRECT: Table = Table {
+    begin: "<!-- The rows below are written by: UPDATE_DOCS=1 make e2e ARGS=clients -->",
+    end: "<!-- The rows above are written by the test. -->",
+    head: "| SDK | probes at the first call | the second call | finds IMDS by itself | \
+        shows Entra's error | Entra is down | with Workload ID's variables |\n\
+        |---|---|---|---|---|---|---|",
+};
+
+/// Where clients get tokens in mode `environment`.
+pub const ENVIRONMENT: Table = Table {
+    begin: "<!-- Mode environment: written by: UPDATE_DOCS=1 make e2e ARGS=in_mode_environment -->",
+    end: "<!-- Mode environment: the rows above are written by the test. -->",
+    head: "| SDK | its credential for managed identities | what finds a credential by itself |\n|---|---|---|",
+};
 
 /// What a client was seen to do.
 pub struct Cells {
@@ -47,14 +66,13 @@ pub enum Way {
 }
 
 /// Compares a client's row with the page's, or writes it when `UPDATE_DOCS` is set.
-pub fn check(title: &str, cells: &Cells) {
-    let row = row(title, cells);
+pub fn check(table: &Table, title: &str, row: String) {
     // Tests run side by side.
     static PAGE_IN_USE: Mutex<()> = Mutex::new(());
     let _guard = PAGE_IN_USE.lock();
-    let page = Page::read();
+    let page = Page::read(table);
     if std::env::var_os("UPDATE_DOCS").is_some() {
-        page.with(title, row).write();
+        page.with(title, row).write(table);
     } else {
         assert_eq!(
             page.rows.get(title),
@@ -64,21 +82,24 @@ pub fn check(title: &str, cells: &Cells) {
     }
 }
 
-/// The page has a row for each of these clients, and no other.
+/// The page has a row for each of these clients in each table, and no other.
 pub fn check_titles(titles: &[&str]) {
-    let rows = Page::read().rows;
-    let found: Vec<_> = rows.keys().map(String::as_str).collect();
     let mut wanted = titles.to_vec();
     wanted.sort_unstable();
-    if std::env::var_os("UPDATE_DOCS").is_none() {
-        assert_eq!(
-            found, wanted,
-            "docs/compatibility.md has other clients than the tests"
-        );
+    for table in [REDIRECT, ENVIRONMENT] {
+        let rows = Page::read(&table).rows;
+        let found: Vec<_> = rows.keys().map(String::as_str).collect();
+        if std::env::var_os("UPDATE_DOCS").is_none() {
+            assert_eq!(
+                found, wanted,
+                "docs/compatibility.md has other clients than the tests"
+            );
+        }
     }
 }
 
-fn row(title: &str, cells: &Cells) -> String {
+/// A client's row in [`REDIRECT`].
+pub fn row(title: &str, cells: &Cells) -> String {
     let second_call = match cells.second_call {
         0 => "remembered".to_owned(),
         requests => format!("{requests} request"),
@@ -118,13 +139,15 @@ struct Page {
 }
 
 impl Page {
-    fn read() -> Self {
+    fn read(table: &Table) -> Self {
         let text = fs::read_to_string(PAGE).expect("docs/compatibility.md can be read");
         let (before, rest) = text
-            .split_once(BEGIN)
+            .split_once(table.begin)
             .expect("the page has the table's beginning");
-        let (table, after) = rest.split_once(END).expect("the page has the table's end");
-        let rows = table.lines().filter(|line| line.starts_with("| ")).skip(1);
+        let (rows, after) = rest
+            .split_once(table.end)
+            .expect("the page has the table's end");
+        let rows = rows.lines().filter(|line| line.starts_with("| ")).skip(1);
         let titled = rows.filter_map(|row| Some((row.split(" | ").next()?.get(2..)?, row)));
         Self {
             before: before.to_owned(),
@@ -140,12 +163,11 @@ impl Page {
         self
     }
 
-    fn write(&self) {
+    fn write(&self, table: &Table) {
         let rows: String = self.rows.values().map(|row| format!("{row}\n")).collect();
-        let text = format!(
-            "{}{BEGIN}\n\n{HEAD}\n{rows}\n{END}{}",
-            self.before, self.after
-        );
+        let Table { begin, end, head } = table;
+        let (before, after) = (&self.before, &self.after);
+        let text = format!("{before}{begin}\n\n{head}\n{rows}\n{end}{after}");
         fs::write(PAGE, text).expect("docs/compatibility.md can be written");
     }
 }

@@ -1,0 +1,87 @@
+//! Every client in mode `environment`: where it gets its tokens without a redirect.
+
+use azure_emulator::{Jwt, NODE_CLIENT_ID, Resource};
+use contract::annotation;
+use e2e::{Identity, Namespace, Pod, control};
+
+use super::Client;
+use super::pod::{Examined, NAME, application, client_volume, trusting, with_common_volumes};
+use super::session::{Answer, Session};
+use super::table::{self, ENVIRONMENT};
+
+/// Compares what each client does with its row in the page, or writes it.
+pub async fn check(clients: &[Client]) {
+    let pod = start(clients).await;
+    for client in clients {
+        let container = container_name(client);
+        let mut session = Session::start(&pod, &container);
+        let managed = way(&pod, &mut session, client, "managed").await;
+        let default = if client.finds {
+            way(&pod, &mut session, client, "default").await
+        } else {
+            "has none"
+        };
+        let row = format!("| {} | {managed} | {default} |", client.title);
+        table::check(&ENVIRONMENT, client.title, row);
+    }
+}
+
+/// Where the client gets its token in one of its ways.
+async fn way(
+    pod: &Examined,
+    session: &mut Session<'_>,
+    client: &Client,
+    way: &str,
+) -> &'static str {
+    // A resource that no other asks for, so that the proxy's log tells who asked it.
+    let resource = format!("api://{way}-{}", container_name(client));
+    let known = Resource {
+        identifiers: vec![resource.clone()],
+    };
+    let added = control().add_resource(&known).await;
+    added.expect("the emulator takes a resource");
+    match session.ask(way, &resource, None).await {
+        Answer::Error { text, .. } => {
+            eprintln!("{} {way}: {text}", client.title);
+            "gets no token"
+        }
+        Answer::Token { token, .. } => {
+            let claims = Jwt::parse(&token).expect("the token is a JWT").claims;
+            if claims["appid"] == NODE_CLIENT_ID {
+                return "**reaches the node's IMDS**";
+            }
+            assert_eq!(claims["appid"], pod.identity.client_id, "{claims}");
+            let log = pod.namespace.log(NAME, "azwi-proxy").await;
+            if log.contains(&resource) {
+                "asks the proxy"
+            } else {
+                "asks Entra itself"
+            }
+        }
+    }
+}
+
+/// A pod with a container for each client, as the webhook completes it.
+async fn start(clients: &[Client]) -> Examined {
+    let (namespace, identity): (Namespace, Identity) = Namespace::with_identity("mode").await;
+    let pod = Pod::new(NAME)
+        .with_proxy()
+        .annotate(annotation::PROXY_MODE, "environment");
+    let pod = clients
+        .iter()
+        .fold(with_common_volumes(pod), |pod, client| {
+            let name = container_name(client);
+            let container = trusting(application(&name, &name));
+            pod.container(container)
+                .volume(client_volume(&name, client.folder))
+        });
+    namespace.apply(&pod.manifest()).await;
+    Examined {
+        namespace,
+        identity,
+    }
+}
+
+fn container_name(client: &Client) -> String {
+    client.folder.replace(['.', '_'], "-")
+}

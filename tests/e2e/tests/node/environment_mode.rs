@@ -1,0 +1,218 @@
+//! Mode `environment`: no redirect and no privilege, where neither is allowed.
+
+use contract::annotation;
+use e2e::{Container, Namespace, Pod, kubectl, kubectl_with_input};
+use serde_json::{Value, json};
+
+use crate::token::claims;
+
+/// Each way that the variables lead, and the ways past the secret.
+const ASK: &str = r#"
+    get() { curl --silent --show-error --max-time 30 "$@"; echo; }
+    resource=resource=https://vault.azure.net
+    get -H "X-IDENTITY-HEADER: $IDENTITY_HEADER" "$IDENTITY_ENDPOINT?api-version=2019-08-01&$resource"
+    get -H "Secret: $MSI_SECRET" "$MSI_ENDPOINT?api-version=2017-09-01&$resource"
+    get -H Metadata:true "$AZURE_POD_IDENTITY_AUTHORITY_HOST/metadata/identity/oauth2/token?$resource"
+    get -H Metadata:true "$IDENTITY_ENDPOINT?api-version=2019-08-01&$resource"
+"#;
+
+#[tokio::test]
+async fn a_namespace_under_the_restricted_standard_admits_it() {
+    let (namespace, identity) = Namespace::with_identity("restricted").await;
+    machine_by_claim(&namespace).await;
+    let level = "pod-security.kubernetes.io/enforce=restricted";
+    kubectl(&["label", "namespace", namespace.name(), level]).await;
+
+    let refused = namespace
+        .refused(&restricted_pod("redirect", "redirect"))
+        .await;
+    assert!(refused.contains("violates PodSecurity"), "{refused}");
+
+    let printed = namespace.apply(&restricted_pod("ask", "environment")).await;
+    assert!(!printed.contains("Warning"), "{printed}");
+    let finished = namespace.finished("ask").await;
+    assert_eq!(finished.phase, "Succeeded");
+    let log = namespace.log("ask", "ask").await;
+    let answers: Vec<_> = log.lines().collect();
+    let [v2019, v2017, imds, without_secret] = answers[..] else {
+        panic!("{log}")
+    };
+    for answer in [v2019, v2017, imds] {
+        assert_eq!(claims(answer)["appid"], identity.client_id, "{answer}");
+    }
+    assert!(v2017.contains(" +00:00\""), "{v2017}");
+    assert!(
+        without_secret.contains("\"statusCode\":401"),
+        "{without_secret}"
+    );
+}
+
+/// The node's loopback is everybody's. What asks for no secret is off, and the port is the pod's own.
+#[tokio::test]
+async fn on_the_nodes_network_no_other_pod_gets_a_token() {
+    let (namespace, identity) = Namespace::with_identity("host").await;
+    let app =
+        host_pod("app", "environment").container(Container::shell("app", "exec sleep infinity"));
+    namespace.apply(&app.manifest()).await;
+    let twin =
+        host_pod("twin", "environment").container(Container::shell("app", "exec sleep infinity"));
+    namespace.apply(&twin.manifest()).await;
+    let line = "curl --silent --fail-with-body -H \"X-IDENTITY-HEADER: $IDENTITY_HEADER\" \
+        \"$IDENTITY_ENDPOINT?api-version=2019-08-01&resource=https://vault.azure.net\"";
+    for pod in ["app", "twin"] {
+        let answer = namespace.exec(pod, "app", line).await;
+        assert_eq!(claims(&answer)["appid"], identity.client_id, "{answer}");
+    }
+    let port = host_port(&namespace, "app").await;
+    assert_ne!(port, host_port(&namespace, "twin").await);
+
+    // A stranger of another namespace, which finds the port but not the secret.
+    let stranger = Namespace::new("stranger").await;
+    let ask = format!(
+        r#"
+        for header in Metadata:true "X-IDENTITY-HEADER: $(printf '%060d' 0)" "Secret:"; do
+            for path in msi/token metadata/identity/oauth2/token metadata/instance; do
+                curl --silent --show-error -H "$header" \
+                    "http://127.0.0.1:{port}/$path?api-version=2019-08-01&resource=https://vault.azure.net"
+                echo
+            done
+        done
+        "#
+    );
+    let asking = Pod::new("ask")
+        .without_label()
+        .field("serviceAccountName", json!("default"))
+        .field("hostNetwork", json!(true))
+        .container(Container::shell("ask", &ask));
+    stranger.run_to_success(&asking).await;
+    let log = stranger.log("ask", "ask").await;
+    assert_eq!(
+        log.lines()
+            .filter(|line| line.contains("\"error\""))
+            .count(),
+        9,
+        "{log}"
+    );
+    assert!(!log.contains("access_token"), "{log}");
+}
+
+#[tokio::test]
+async fn a_way_past_the_proxy_is_told() {
+    let (namespace, _) = Namespace::with_identity("past").await;
+    let curl = "curl http://169.254.169.254/metadata/identity/oauth2/token || true";
+    let pod = Pod::new("past")
+        .with_proxy()
+        .annotate(annotation::PROXY_MODE, "environment")
+        .container(Container::shell("app", curl));
+    let printed = namespace.apply(&pod.manifest()).await;
+    assert!(
+        printed.contains("Warning: container app names 169.254.169.254"),
+        "{printed}"
+    );
+}
+
+/// The policy that the documentation gives.
+#[tokio::test]
+async fn the_documented_network_policy_is_valid() {
+    let page = include_str!("../../../../docs/environment-mode.md");
+    let policies = page
+        .split("```yaml\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next());
+    let policy = policies.last().expect("the page has the policy");
+    assert!(policy.contains("169.254.169.254/32"), "{policy}");
+    let applied = kubectl_with_input(&["apply", "--dry-run=server", "-f", "-"], policy).await;
+    assert!(applied.contains("no-node-identity"), "{applied}");
+}
+
+fn host_pod(name: &str, mode: &str) -> Pod {
+    Pod::new(name)
+        .with_proxy()
+        .annotate(annotation::PROXY_MODE, mode)
+        .field("hostNetwork", json!(true))
+        .field("dnsPolicy", json!("ClusterFirstWithHostNet"))
+}
+
+async fn host_port(namespace: &Namespace, pod: &str) -> String {
+    let path = "jsonpath={.spec.initContainers[?(@.name=='azwi-proxy')].ports[0].hostPort}";
+    let port = kubectl(&["get", "pod", "-n", namespace.name(), pod, "-o", path]).await;
+    assert!(!port.is_empty(), "the scheduler knows no port of {pod}");
+    port
+}
+
+/// A pod as the restricted standard wants it. It sees the machine's programs through a claim, since
+/// the standard allows no hostPath.
+fn restricted_pod(name: &str, mode: &str) -> Value {
+    let mount = |path: &str, sub_path: &str| json!({ "name": "machine", "mountPath": path, "subPath": sub_path, "readOnly": true });
+    json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": name,
+            "labels": { contract::label::USE: "true" },
+            "annotations": {
+                annotation::INJECT_PROXY_SIDECAR: "true",
+                annotation::PROXY_MODE: mode,
+            },
+        },
+        "spec": {
+            "serviceAccountName": "app",
+            "restartPolicy": "Never",
+            "terminationGracePeriodSeconds": 1,
+            "securityContext": {
+                "runAsNonRoot": true,
+                "runAsUser": 1000,
+                "seccompProfile": { "type": "RuntimeDefault" },
+            },
+            "containers": [{
+                "name": "ask",
+                "image": "registry.example.com/cluster/pause:v1",
+                "imagePullPolicy": "Never",
+                "command": ["/bin/sh", "-euc", ASK],
+                "securityContext": {
+                    "allowPrivilegeEscalation": false,
+                    "capabilities": { "drop": ["ALL"] },
+                },
+                "volumeMounts": [
+                    mount("/usr", ""), mount("/bin", "bin"), mount("/lib", "lib"), mount("/lib64", "lib64"),
+                ],
+            }],
+            "volumes": [{
+                "name": "machine",
+                "persistentVolumeClaim": { "claimName": "machine", "readOnly": true },
+            }],
+        },
+    })
+}
+
+/// The machine's `/usr` as a volume that the cluster's operator gives to the namespace.
+async fn machine_by_claim(namespace: &Namespace) {
+    let name = format!("machine-{}", namespace.name());
+    let volume = json!({
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": { "name": name },
+        "spec": {
+            "accessModes": ["ReadOnlyMany"],
+            "capacity": { "storage": "1Gi" },
+            "claimRef": { "namespace": namespace.name(), "name": "machine" },
+            "hostPath": { "path": "/usr", "type": "Directory" },
+            "persistentVolumeReclaimPolicy": "Retain",
+            "storageClassName": "",
+        },
+    });
+    kubectl_with_input(&["apply", "-f", "-"], &volume.to_string()).await;
+    namespace
+        .apply(&json!({
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": { "name": "machine" },
+            "spec": {
+                "accessModes": ["ReadOnlyMany"],
+                "resources": { "requests": { "storage": "1Gi" } },
+                "storageClassName": "",
+                "volumeName": name,
+            },
+        }))
+        .await;
+}
