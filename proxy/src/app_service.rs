@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
-use contract::app_service::MIN_SECRET_LENGTH;
+use contract::app_service::{MIN_SECRET_LENGTH, PATH};
 use http::{HeaderMap, HeaderName, Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
@@ -39,6 +39,11 @@ pub enum Refusal {
     /// No version, or one that is not spoken here.
     #[error("api-version must be 2019-08-01 or 2017-09-01")]
     Version,
+}
+
+/// Whether a path is the endpoint's. msrestazure adds a slash.
+pub fn is_endpoint(path: &str) -> bool {
+    path.strip_suffix('/').unwrap_or(path) == PATH
 }
 
 /// Checks a request: the secret goes before anything else.

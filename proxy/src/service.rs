@@ -69,7 +69,7 @@ impl<E: Exchange, C: Clock> Service for Sidecar<E, C> {
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
         let uri = request.uri();
         if let Some(secret) = &self.app_service
-            && uri.path() == contract::app_service::PATH
+            && app_service::is_endpoint(uri.path())
         {
             let answer = Box::pin(self.app_service(secret, &request)).await;
             return answer.into_response().map(Either::Left);

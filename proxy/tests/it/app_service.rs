@@ -21,8 +21,12 @@ async fn sidecar(flags: &[&str]) -> (Entra, Sidecar) {
 
 async fn ask(sidecar: &Sidecar, query: &str, header: &str) -> Answer {
     let target = format!("/msi/token?{query}");
+    ask_at(sidecar, &target, header).await
+}
+
+async fn ask_at(sidecar: &Sidecar, target: &str, header: &str) -> Answer {
     sidecar
-        .get(&target, &format!("{header}: {SECRET}\r\n"))
+        .get(target, &format!("{header}: {SECRET}\r\n"))
         .await
 }
 
@@ -61,6 +65,10 @@ async fn version_2017_has_a_date_and_names_of_its_own() {
         .replace(|it: char| it.is_ascii_digit(), "0")
         .replace('P', "A");
     assert_eq!(form, "00/00/0000 00:00:00 AM +00:00", "{date}");
+
+    // As msrestazure spells it.
+    let target = format!("/msi/token/?{VAULT}&{V2017}");
+    assert_eq!(ask_at(&sidecar, &target, "secret").await.status, 200);
 }
 
 #[tokio::test]

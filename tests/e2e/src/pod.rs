@@ -156,6 +156,16 @@ impl Container {
         self.add("volumeMounts", json!({ "name": volume, "mountPath": path }))
     }
 
+    /// Adds a mount that can be written to, of a directory that the container has to itself.
+    #[must_use]
+    pub fn own_directory(self, volume: &str, path: &str) -> Self {
+        let own = self.0["name"].clone();
+        self.add(
+            "volumeMounts",
+            json!({ "name": volume, "mountPath": path, "subPath": own }),
+        )
+    }
+
     /// Adds a mount.
     #[must_use]
     pub fn mount(self, volume: &str, path: &str) -> Self {

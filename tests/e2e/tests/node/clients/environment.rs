@@ -2,7 +2,7 @@
 
 use azure_emulator::{Jwt, NODE_CLIENT_ID, Resource};
 use contract::annotation;
-use e2e::{Identity, Namespace, Pod, control};
+use e2e::{Namespace, Pod, control};
 
 use super::Client;
 use super::pod::{Examined, NAME, application, client_volume, trusting, with_common_volumes};
@@ -45,14 +45,16 @@ async fn way(
             eprintln!("{} {way}: {text}", client.title);
             "gets no token"
         }
-        Answer::Token { token, .. } => {
+        Answer::Token { token, expires_on } => {
             let claims = Jwt::parse(&token).expect("the token is a JWT").claims;
             if claims["appid"] == NODE_CLIENT_ID {
                 return "**reaches the node's IMDS**";
             }
             assert_eq!(claims["appid"], pod.identity.client_id, "{claims}");
             let log = pod.namespace.log(NAME, "azwi-proxy").await;
-            if log.contains(&resource) {
+            if log.contains(&resource) && expires_on.is_none() {
+                "asks the proxy, misreads the expiry"
+            } else if log.contains(&resource) {
                 "asks the proxy"
             } else {
                 "asks Entra itself"
@@ -63,7 +65,7 @@ async fn way(
 
 /// A pod with a container for each client, as the webhook completes it.
 async fn start(clients: &[Client]) -> Examined {
-    let (namespace, identity): (Namespace, Identity) = Namespace::with_identity("mode").await;
+    let (namespace, identity) = Namespace::with_identity("mode").await;
     let pod = Pod::new(NAME)
         .with_proxy()
         .annotate(annotation::PROXY_MODE, "environment");
@@ -75,11 +77,7 @@ async fn start(clients: &[Client]) -> Examined {
             pod.container(container)
                 .volume(client_volume(&name, client.folder))
         });
-    namespace.apply(&pod.manifest()).await;
-    Examined {
-        namespace,
-        identity,
-    }
+    Examined::run(namespace, identity, pod).await
 }
 
 fn container_name(client: &Client) -> String {

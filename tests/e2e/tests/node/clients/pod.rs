@@ -44,7 +44,11 @@ impl Examined {
             .init_container(proxy)
             .container(application(BARE, CLIENT))
             .container(trusting(application(WITH_VARIABLES, CLIENT)));
-        let pod = with_client(pod, folder);
+        Self::run(namespace, identity, with_client(pod, folder)).await
+    }
+
+    /// Runs a pod of the name [`NAME`] whose containers all stay.
+    pub async fn run(namespace: Namespace, identity: Identity, pod: Pod) -> Self {
         namespace.apply(&pod.manifest()).await;
         namespace
             .until(NAME, |pod| {
@@ -114,7 +118,7 @@ pub fn application(name: &str, client: &str) -> Container {
         .env("REQUESTS_CA_BUNDLE", "/azure-ca.pem")
         .mount(client, "/client")
         .mount("azure-ca", "/azure-ca.pem")
-        .writable_mount("temporary", "/tmp")
+        .own_directory("temporary", "/tmp")
 }
 
 /// With the volumes of [`application`], of which there is one client in the volume [`CLIENT`].

@@ -28,7 +28,11 @@ pub struct Session<'a> {
 #[derive(Debug)]
 pub enum Answer {
     /// A token, and when it expires, in seconds since 1970.
-    Token { token: String, expires_on: i64 },
+    Token {
+        token: String,
+        /// None when the SDK could not read it.
+        expires_on: Option<i64>,
+    },
     /// An error with its causes, and the answer of the proxy's that it holds, if any.
     Error {
         text: String,
@@ -79,9 +83,9 @@ impl<'a> Session<'a> {
         let answer: Value = serde_json::from_str(&answer)
             .unwrap_or_else(|error| panic!("{answer:?} is no JSON: {error}"));
         match (&answer["token"], &answer["expires_on"], &answer["error"]) {
-            (Value::String(token), Value::Number(expires_on), Value::Null) => Answer::Token {
+            (Value::String(token), expires_on, Value::Null) => Answer::Token {
                 token: token.clone(),
-                expires_on: expires_on.as_i64().expect("whole seconds"),
+                expires_on: expires_on.as_i64(),
             },
             (Value::Null, Value::Null, Value::String(error)) => {
                 let secret = find_secret(&answer.to_string(), Writer::Product, &[]);
@@ -91,7 +95,7 @@ impl<'a> Session<'a> {
                     response: answer["response"].as_str().map(str::to_owned),
                 }
             }
-            _ => panic!("neither a token nor an error: {answer}"),
+            _ => panic!("neither a token nor an error"),
         }
     }
 
@@ -100,6 +104,7 @@ impl<'a> Session<'a> {
         match self.ask(way, resource, None).await {
             Answer::Token { token, expires_on } => {
                 let claims = assert_is_for(&token, &self.pod.identity.client_id, resource);
+                let expires_on = expires_on.expect("the SDK knows when it expires");
                 let exp = claims["exp"].as_i64().expect("exp is a number");
                 let off = (expires_on - exp).abs();
                 assert!(off < 60, "{resource}: the SDK's expiry is {off} s off");
