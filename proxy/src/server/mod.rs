@@ -45,7 +45,10 @@ pub async fn serve<S: Service>(
             let permit = permit(&room, &make_room).await;
             let (service, make_room) = (Arc::clone(&service), Arc::clone(&make_room));
             tokio::spawn(async move {
-                connection(stream, &*service, make_room.notified()).await;
+                if speaks(&stream, &make_room).await {
+                    // In a box, so that silent connections do not pay for its size.
+                    Box::pin(connection(stream, &*service, make_room.notified())).await;
+                }
                 drop(permit);
             });
         }
@@ -59,6 +62,16 @@ pub async fn serve<S: Service>(
     let all = u32::try_from(MAX_CONNECTIONS).unwrap_or(u32::MAX);
     if timeout(LAST_ANSWERS, room.acquire_many(all)).await.is_err() {
         debug!("connections are closed with requests under way");
+    }
+}
+
+/// Whether the client begins to speak, or ends. Until then its connection costs no buffer.
+async fn speaks(stream: &TcpStream, make_room: &Notify) -> bool {
+    let mut first = [0];
+    tokio::select! {
+        biased;
+        spoke = timeout(IDLE, stream.peek(&mut first)) => matches!(spoke, Ok(Ok(_))),
+        () = make_room.notified() => false,
     }
 }
 

@@ -47,14 +47,10 @@ async fn ten_thousand_connections_leave_nothing_behind() {
         assert_eq!(program.token("a").await.status, 200);
         after.push(resident(program.id()));
     }
-    // The allocator keeps some of what the connections that there was room for needed at one time;
-    // ten thousand at 12 KiB would be far more, and a leak would grow with each round.
+    // The allocator keeps some of what the speaking ones needed at one time. Ten thousand with buffers
+    // would be 160 MiB, and a leak would grow with each round.
     assert!(
-        after[0] < before + 10 * MIB,
-        "from {before} to {after:?} bytes"
-    );
-    assert!(
-        after[1] < after[0] + 4 * MIB,
+        after[0] < before + 4 * MIB && after[1] < after[0] + MIB,
         "from {before} to {after:?} bytes"
     );
     assert_eq!(entra.asked().len(), 1);
@@ -98,10 +94,12 @@ async fn ten_thousand(program: &Program, at_a_time: usize) -> VecDeque<TcpStream
     idle
 }
 
-/// Resident memory of a process, in bytes.
+/// Resident memory of a process that is not a file's, in bytes.
 fn resident(process: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("RssAnon:"));
     let kib = line.unwrap().trim().trim_end_matches(" kB");
     kib.parse::<u64>().unwrap() * 1024
 }
