@@ -243,7 +243,7 @@ Exit codes:
   64  the configuration is wrong; all mistakes are listed
   66  the service account token cannot be read
   69  a port is taken
-  70  TLS cannot be set up";
+  70  TLS cannot be set up, or nothing ran for 30 s";
 
 impl Args {
     fn command(self) -> Result<Command, UsageError> {

@@ -18,8 +18,10 @@ pub mod server;
 pub mod service;
 mod signals;
 pub mod token;
+pub mod watchdog;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use config::{Command, Config, UsageError};
 use tracing::error;
@@ -78,6 +80,17 @@ async fn serve_until_signalled(config: Config) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    let watched = watchdog::start(PATIENCE, || {
+        error!(
+            "nothing has run for {} s: ending, to be started anew",
+            3 * PATIENCE.as_secs()
+        );
+        std::process::exit(EXIT_SOFTWARE.into());
+    });
+    if let Err(error) = watched {
+        error!(%error, "no thread can be started");
+        return ExitCode::from(EXIT_SOFTWARE);
+    }
     match app::bind(config).await {
         Ok(bound) => {
             bound.run(signals.end(shutdown)).await;
@@ -89,6 +102,12 @@ async fn serve_until_signalled(config: Config) -> ExitCode {
         }
     }
 }
+
+/// An internal failure (`EX_SOFTWARE` of sysexits.h).
+const EXIT_SOFTWARE: u8 = 70;
+
+/// How often the runtime must run something. A third of what it may hang.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Threads for name resolution, which blocks. One name is resolved, once in a while.
 const DNS_THREADS: usize = 2;
