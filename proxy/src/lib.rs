@@ -1,9 +1,9 @@
 //! The sidecar: answers as the Azure Instance Metadata Service (IMDS) does, with Microsoft Entra
 //! Workload ID tokens.
 //!
-//! `imds` and `app_service` are the wire contracts and `token` the cache; none does network I/O. `entra` gets
-//! tokens, `relay` passes the rest on, `service` joins them, `server` holds connections, and `app`
-//! puts everything together.
+//! `imds` and `app_service` are the wire contracts and `token` the cache; none does network I/O.
+//! `entra` gets tokens, `relay` passes the rest on, `service` joins them, `server` holds
+//! connections, and `app` puts everything together.
 
 pub mod app;
 pub mod app_service;

@@ -78,11 +78,6 @@ impl Answer {
         self.status
     }
 
-    /// The body.
-    pub fn into_body(self) -> Bytes {
-        self.body
-    }
-
     /// The response to send.
     pub fn into_response(self) -> Response<Full<Bytes>> {
         let mut response = Response::new(Full::new(self.body));

@@ -121,7 +121,8 @@ fn told(bare: &[u8]) -> Vec<u8> {
         }
         _ => Refusal::NotHttp,
     };
-    let body = refusal.answer().into_body();
+    let answer = refusal.answer();
+    let body = answer.body();
     let length = format!(
         "\r\ncontent-type: application/json; charset=utf-8\r\ncontent-length: {}\r\n",
         body.len()
@@ -129,7 +130,7 @@ fn told(bare: &[u8]) -> Vec<u8> {
     let mut told = head
         .replacen("\r\ncontent-length: 0\r\n", &length, 1)
         .into_bytes();
-    told.extend_from_slice(&body);
+    told.extend_from_slice(body);
     told
 }
 

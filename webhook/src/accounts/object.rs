@@ -70,7 +70,7 @@ impl<'de> Deserialize<'de> for Object {
         let Entries(annotations) = metadata.annotations.unwrap_or_default();
         let Entries(labels) = metadata.labels.unwrap_or_default();
         Ok(Self {
-            account: Account::read(Some(&annotations), Some(&labels)),
+            account: Account::read(&annotations, &labels),
             metadata: ObjectMeta {
                 name: metadata.name,
                 namespace: metadata.namespace,

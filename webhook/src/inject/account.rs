@@ -22,17 +22,15 @@ pub struct Account {
 impl Account {
     /// Reads an account's metadata. `None` when nothing there is for us.
     pub fn read(
-        annotations: Option<&BTreeMap<String, String>>,
-        labels: Option<&BTreeMap<String, String>>,
+        annotations: &BTreeMap<String, String>,
+        labels: &BTreeMap<String, String>,
     ) -> Option<Self> {
         let mut account = Self {
-            labelled: labels
-                .and_then(|labels| labels.get(label::USE))
-                .is_some_and(|it| it == "true"),
+            labelled: labels.get(label::USE).is_some_and(|it| it == "true"),
             ..Self::default()
         };
         let mut unknown = Vec::new();
-        for (name, value) in annotations.into_iter().flatten() {
+        for (name, value) in annotations {
             match name.as_str() {
                 key::CLIENT_ID => account.client_id = value.trim().into(),
                 key::TENANT_ID => account.tenant_id = value.trim().into(),
@@ -70,7 +68,7 @@ mod tests {
             ("azure.workload.identity/client_id", "x"),
             ("kubectl.kubernetes.io/last-applied-configuration", "{}"),
         ]);
-        let account = Account::read(Some(&annotations), None).unwrap();
+        let account = Account::read(&annotations, &map(&[])).unwrap();
         assert_eq!(&*account.client_id, "1b4db7eb-4057-5ddf-91e0-36dec72071f5");
         assert_eq!(&*account.tenant_id, "contoso.com");
         assert_eq!(account.token_expiration, None);
@@ -82,9 +80,9 @@ mod tests {
 
     #[test]
     fn an_account_without_them_is_none() {
-        assert_eq!(Account::read(None, None), None);
+        assert_eq!(Account::read(&map(&[]), &map(&[])), None);
         assert_eq!(
-            Account::read(Some(&map(&[("a", "b")])), Some(&map(&[("a", "b")]))),
+            Account::read(&map(&[("a", "b")]), &map(&[("a", "b")])),
             None
         );
     }

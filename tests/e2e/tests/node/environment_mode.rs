@@ -1,10 +1,8 @@
 //! Mode `environment`: no redirect and no privilege, where neither is allowed.
 
 use contract::annotation;
-use e2e::{Container, Namespace, Pod, kubectl, kubectl_with_input};
+use e2e::{Container, Namespace, Pod, claims, kubectl, kubectl_with_input};
 use serde_json::{Value, json};
-
-use crate::token::claims;
 
 /// Each way that the variables lead, and the ways past the secret.
 const ASK: &str = r#"

@@ -1,9 +1,7 @@
 //! AKS identity bindings: an application that knows IMDS alone, behind the cluster's token proxy.
 
 use azure_emulator::{BINDING_AUDIENCE, FederatedCredential, Record, Service};
-use e2e::{Container, ISSUER, Namespace, Pod, control};
-
-use crate::token::claims;
+use e2e::{Container, ISSUER, Namespace, Pod, claims, control};
 
 const CURL: &str = "curl --silent --show-error --fail-with-body --max-time 30 -H Metadata:true \
     'http://169.254.169.254/metadata/identity/oauth2/token?api-version=2018-02-01&resource=https://vault.azure.net'";

@@ -1,10 +1,8 @@
 //! curl, in every place where a pod may ask for a token.
 
 use azure_emulator::NODE_CLIENT_ID;
-use e2e::{Container, Namespace, Pod};
+use e2e::{Container, Namespace, Pod, claims};
 use serde_json::json;
-
-use crate::token::claims;
 
 const CURL: &str = "curl --silent --show-error --fail-with-body --max-time 30 -H Metadata:true \
     'http://169.254.169.254/metadata/identity/oauth2/token?api-version=2018-02-01&resource=https://vault.azure.net'";

@@ -16,4 +16,3 @@ mod reinvocation;
 mod rotation;
 mod security;
 mod sidecar;
-mod token;

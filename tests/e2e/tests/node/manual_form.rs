@@ -1,9 +1,7 @@
 //! The containers of Microsoft's migration guide, written by the user under names of their own.
 
-use e2e::{Container, Namespace, PROXY_IMAGE, Pod};
+use e2e::{Container, Namespace, PROXY_IMAGE, Pod, claims};
 use serde_json::json;
-
-use crate::token::claims;
 
 const CURL: &str = "until curl --silent --fail --max-time 30 -H Metadata:true \
     'http://169.254.169.254/metadata/identity/oauth2/token?api-version=2018-02-01&resource=https://vault.azure.net'; do :; done";

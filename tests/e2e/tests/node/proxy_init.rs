@@ -76,7 +76,7 @@ async fn ten_times_and_again_in_the_living_pod() {
     let token = "curl --silent --fail-with-body --max-time 30 -H Metadata:true \
         'http://169.254.169.254/metadata/identity/oauth2/token?api-version=2018-02-01&resource=https://vault.azure.net'";
     let answer = namespace.exec("pod", "app", token).await;
-    assert_eq!(crate::token::claims(&answer)["appid"], identity.client_id);
+    assert_eq!(e2e::claims(&answer)["appid"], identity.client_id);
     assert_one_rule_set(&namespace).await;
 
     namespace.debug("pod", redirect("redirect-again")).await;
@@ -95,7 +95,7 @@ async fn ten_times_and_again_in_the_living_pod() {
     assert_eq!(state["exitCode"], 0, "{state}");
     assert_one_rule_set(&namespace).await;
     let answer = namespace.exec("pod", "app", token).await;
-    assert_eq!(crate::token::claims(&answer)["appid"], identity.client_id);
+    assert_eq!(e2e::claims(&answer)["appid"], identity.client_id);
 }
 
 /// The pod's network has one table of ours, with the two rules and the one of forwarded networks.

@@ -1,3 +1,0 @@
-//! Reading what the token endpoint answered.
-
-pub use e2e::claims;
