@@ -4,8 +4,11 @@ source deploy/build/console.sh
 
 export SDK_DIRECTORY="$cache/sdk"
 
-# run_cluster COMMAND…: runs a command on the test node, with both images on it.
+# What is on the test node.
+images=(dist/webhook.tar dist/proxy.tar)
+
+# run_cluster COMMAND…: runs a command on the test node.
 run_cluster() {
     cargo build --quiet -p cluster -p azure-emulator
-    "$target/debug/cluster" run --image dist/webhook.tar --image dist/proxy.tar -- "$@"
+    "$target/debug/cluster" run "${images[@]/#/--image=}" -- "$@"
 }

@@ -53,6 +53,9 @@
 {{- with .proxy.resources }}
 - --proxy-resources={{ toJson . }}
 {{- end }}
+{{- if .proxyInit.netRaw }}
+- --proxy-init-net-raw
+{{- end }}
 {{- with .proxyInit.resources }}
 - --proxy-init-resources={{ toJson . }}
 {{- end }}

@@ -27,6 +27,7 @@ pub use namespace::{Finished, Namespace};
 pub use other_webhook::{Change, install_other_webhook};
 pub use pod::{Container, Pod};
 pub use secret::{Writer, find_secret, shows_access_token};
+pub use sidecar::{in_plain_form, redirect, redirect_rights};
 pub use token::claims;
 
 /// The tenant that the chart is installed for.

@@ -1,9 +1,44 @@
 //! What holds for both forms of the proxy: native sidecar, and plain container.
 
 use contract::annotation;
-use serde_json::Value;
+use contract::container::{PROXY, PROXY_UID};
+use serde_json::{Value, json};
 
-use crate::{Container, Identity, Namespace, Pod, claims, kubectl};
+use crate::{Container, Identity, Namespace, PROXY_IMAGE, Pod, claims, kubectl};
+
+/// proxy-init with as little as it needs.
+pub fn redirect(name: &str) -> Container {
+    Container::image(name, PROXY_IMAGE)
+        .field("command", json!(["/proxy-init"]))
+        .field("securityContext", redirect_rights())
+}
+
+/// The `securityContext` that proxy-init needs.
+pub fn redirect_rights() -> Value {
+    rights(0, json!({ "add": ["NET_ADMIN"], "drop": ["ALL"] }))
+}
+
+/// A pod with this redirect and a proxy that is a container, written as the webhook writes them for an
+/// older API server: it adds neither.
+#[must_use]
+pub fn in_plain_form(pod: Pod, redirect: Container) -> Pod {
+    let probe = json!({ "postStart": { "exec": { "command": ["/proxy", "--probe"] } } });
+    let proxy = Container::image(PROXY, PROXY_IMAGE)
+        .field("lifecycle", probe)
+        .field(
+            "securityContext",
+            rights(PROXY_UID, json!({ "drop": ["ALL"] })),
+        );
+    pod.with_proxy().init_container(redirect).container(proxy)
+}
+
+fn rights(uid: u32, capabilities: Value) -> Value {
+    json!({
+        "allowPrivilegeEscalation": false, "capabilities": capabilities,
+        "readOnlyRootFilesystem": true, "runAsUser": uid, "runAsGroup": uid,
+        "runAsNonRoot": uid != 0, "seccompProfile": { "type": "RuntimeDefault" },
+    })
+}
 
 /// The spec of a pod with an init container `early`, and containers `app` and `second`.
 pub async fn injected(namespace: &Namespace) -> Value {

@@ -92,6 +92,8 @@ pub struct Sidecar {
     pub native: bool,
     /// `resources` of `azwi-proxy`.
     pub resources: Resources,
+    /// Whether `azwi-proxy-init` has NET_RAW besides NET_ADMIN: `iptables-legacy` needs it.
+    pub init_net_raw: bool,
     /// `resources` of `azwi-proxy-init`.
     pub init_resources: Resources,
     /// Variables of `azwi-proxy` besides the identity's: its trusted certificates, its way out.

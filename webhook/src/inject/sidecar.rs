@@ -211,7 +211,7 @@ fn proxy_init<'a>(sidecar: &'a Sidecar, port: u16, overrides: &Overrides<'_>) ->
         ports: None,
         resources: overrides.over(&sidecar.init_resources),
         // Uid 0, since a capability that is added reaches no other user's process.
-        security_context: security_context(0, Some(["NET_ADMIN"])),
+        security_context: security_context(0, init_capabilities(sidecar)),
         lifecycle: None,
         restart_policy: None,
         startup_probe: None,
@@ -259,7 +259,7 @@ fn proxy<'a>(sidecar: &'a Sidecar, port: u16, overrides: &Overrides<'_>) -> Fiel
             container_port: port,
         }]),
         resources: overrides.over(&sidecar.resources),
-        security_context: security_context(container::PROXY_UID, None),
+        security_context: security_context(container::PROXY_UID, &[]),
         lifecycle,
         restart_policy: sidecar.native.then_some("Always"),
         startup_probe,
@@ -267,11 +267,19 @@ fn proxy<'a>(sidecar: &'a Sidecar, port: u16, overrides: &Overrides<'_>) -> Fiel
     }
 }
 
-fn security_context(uid: u32, capability: Option<[&'static str; 1]>) -> SecurityContext {
+fn init_capabilities(sidecar: &Sidecar) -> &'static [&'static str] {
+    if sidecar.init_net_raw {
+        &["NET_ADMIN", "NET_RAW"]
+    } else {
+        &["NET_ADMIN"]
+    }
+}
+
+fn security_context(uid: u32, capabilities: &'static [&'static str]) -> SecurityContext {
     SecurityContext {
         allow_privilege_escalation: false,
         capabilities: Capabilities {
-            add: capability,
+            add: capabilities,
             drop: ["ALL"],
         },
         privileged: false,

@@ -149,8 +149,8 @@ pub(super) struct SecurityContext {
 
 #[derive(Debug, Serialize)]
 pub(super) struct Capabilities {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) add: Option<[&'static str; 1]>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub(super) add: &'static [&'static str],
     pub(super) drop: [&'static str; 1],
 }
 

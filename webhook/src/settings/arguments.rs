@@ -63,6 +63,10 @@ pub(super) struct Arguments {
     /// Image pull policy of the injected containers [IfNotPresent]
     #[arg(long, value_name = "POLICY")]
     pub(super) proxy_image_pull_policy: Option<String>,
+    /// Give azwi-proxy-init NET_RAW besides NET_ADMIN: iptables-legacy needs it, where nodes have no
+    /// nf_tables and the image has iptables
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(super) proxy_init_net_raw: Option<String>,
     /// Resources of azwi-proxy-init, as JSON: {"requests": {…}, "limits": {…}}
     #[arg(long, value_name = "JSON")]
     pub(super) proxy_init_resources: Option<String>,

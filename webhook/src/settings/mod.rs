@@ -122,6 +122,7 @@ impl Settings {
             proxy_ca_file,
             proxy_https_proxy,
             proxy_image_pull_policy,
+            proxy_init_net_raw,
             proxy_init_resources,
             proxy_log_level,
             proxy_mode,
@@ -177,6 +178,7 @@ impl Settings {
                 log_level: r.proxy_log_level(proxy_log_level, &log_level_text),
                 native: false,
                 resources: r.resources("proxy-resources", proxy_resources, PROXY_RESOURCES),
+                init_net_raw: r.switch("proxy-init-net-raw", proxy_init_net_raw, false),
                 init_resources: r.resources(
                     "proxy-init-resources",
                     proxy_init_resources,

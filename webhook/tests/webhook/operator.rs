@@ -23,6 +23,7 @@ pub(crate) fn config(native: bool) -> Config {
             mode: Mode::Redirect,
             native,
             resources: resources("16Mi"),
+            init_net_raw: false,
             init_resources: resources("8Mi"),
             environment: vec![("AZWI_CA_DATA", "PEM".to_owned())],
         },

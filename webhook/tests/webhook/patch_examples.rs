@@ -140,6 +140,20 @@ fn the_redirect_and_the_proxy_stand_before_the_users_init_containers() {
 }
 
 #[test]
+fn the_redirect_has_net_raw_where_the_operator_says_so() {
+    let mut config = config(true);
+    config.sidecar.init_net_raw = true;
+    let spec = json!({ "containers": [{ "name": "app" }] });
+    let result = mutated(&pod(with_proxy(), spec), &config, &account());
+    let of = |name| &result.container(name)["securityContext"]["capabilities"];
+    assert_eq!(
+        of("azwi-proxy-init")["add"],
+        json!(["NET_ADMIN", "NET_RAW"])
+    );
+    assert_eq!(of("azwi-proxy"), &json!({ "drop": ["ALL"] }));
+}
+
+#[test]
 fn without_native_sidecars_the_proxy_is_the_first_container_and_kubectl_means_the_users() {
     let spec = json!({
         "initContainers": [{ "name": "migrate" }],

@@ -13,8 +13,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn the_result_is_that_of_a_plain_implementation(pod in pods(), native in any::<bool>()) {
-        let config = config(native);
+    fn the_result_is_that_of_a_plain_implementation(
+        pod in pods(),
+        native in any::<bool>(),
+        net_raw in any::<bool>(),
+    ) {
+        let mut config = config(native);
+        config.sidecar.init_net_raw = net_raw;
         let Ok(result) = mutate(&pod, &config, &account()) else { return Ok(()) };
         prop_assert!(plain::covers(&pod));
         let expected = plain::expected(&pod, &config, &account());

@@ -200,6 +200,10 @@ fn add_proxy(pod: &mut Value, proxy: Value, config: &Config) {
 }
 
 fn proxy_init(config: &Config) -> Value {
+    let mut capabilities = vec!["NET_ADMIN"];
+    if config.sidecar.init_net_raw {
+        capabilities.push("NET_RAW");
+    }
     json!({
         "name": "azwi-proxy-init",
         "image": config.sidecar.init_image,
@@ -209,7 +213,7 @@ fn proxy_init(config: &Config) -> Value {
         "resources": resources(&config.sidecar.init_resources),
         "securityContext": {
             "allowPrivilegeEscalation": false,
-            "capabilities": { "add": ["NET_ADMIN"], "drop": ["ALL"] },
+            "capabilities": { "add": capabilities, "drop": ["ALL"] },
             "privileged": false,
             "readOnlyRootFilesystem": true,
             "runAsGroup": 0,

@@ -320,13 +320,17 @@ async fn what_is_no_request_is_answered_or_closed() {
             // It may have been closed before all was sent.
             let _ = stream.write_all(&bytes).await;
             let mut line = [0; 12];
-            stream.read_exact(&mut line).await.unwrap();
-            String::from_utf8_lossy(&line).into_owned()
+            let read = stream.read_exact(&mut line).await;
+            read.map(|_| String::from_utf8_lossy(&line).into_owned())
         };
         let line = tokio::time::timeout(MINUTE, exchange)
             .await
             .expect("no answer");
-        assert_eq!(line, format!("HTTP/1.1 {status}"), "{:?}", bytes.get(..99));
+        match line {
+            Ok(line) => assert_eq!(line, format!("HTTP/1.1 {status}"), "{:?}", bytes.get(..99)),
+            // A reset, because it was still being sent, takes the answer with it.
+            Err(error) => assert!(bytes.len() > 70_000, "{error}: {:?}", bytes.get(..99)),
+        }
     }
 }
 

@@ -4,13 +4,26 @@
 use std::collections::BTreeMap;
 
 use azure_emulator::{NODE_CLIENT_ID, Service};
-use contract::container::{PROXY, PROXY_INIT, PROXY_UID};
-use e2e::{Container, Identity, Namespace, PROXY_IMAGE, Pod, control};
+use contract::annotation;
+use contract::container::{PROXY, PROXY_INIT};
+use e2e::{Container, Identity, Namespace, Pod, control, in_plain_form, redirect};
 use k8s_openapi::api::core::v1;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::{Duration, Instant, sleep};
 
 const POD: &str = "hammer";
+/// Connections with a header that does not end, until there is no proxy any more.
+const HOG: &str = "exec python3 -Ic '
+import socket
+connections = []
+try:
+    while len(connections) < 2000:
+        connection = socket.create_connection((\"169.254.169.254\", 80), timeout=10)
+        connections.append(connection)
+        connection.sendall(b\"GET / HTTP/1.1\\r\\nX: \" + b\"x\" * 7900)
+except OSError as error:
+    print(len(connections), error)
+'";
 const DEADLINE: Duration = Duration::from_secs(180);
 
 /// The containers that ask on and on; `debugger` comes later, by `kubectl debug`.
@@ -27,9 +40,28 @@ async fn beside_a_native_sidecar() {
 
 #[tokio::test]
 async fn beside_a_proxy_that_is_a_container() {
-    let hammered = Hammered::start("plain-law", in_plain_form).await;
+    let hammered = Hammered::start("plain-law", |pod| {
+        in_plain_form(pod, redirect(PROXY_INIT)).field("restartPolicy", json!("Always"))
+    })
+    .await;
     // It would serve on after a SIGTERM.
     hammered.restart_the_proxy("SIGKILL").await;
+    hammered.finish().await;
+}
+
+#[tokio::test]
+async fn while_the_proxy_runs_out_of_memory() {
+    let hammered = Hammered::start("memory-law", |pod| {
+        pod.annotate(annotation::PROXY_MEMORY_LIMIT, "8Mi")
+    })
+    .await;
+    let connections = hammered.namespace.exec(POD, "app", HOG);
+    let killed = hammered
+        .namespace
+        .until(POD, |pod| was_killed_for_its_memory(pod, PROXY));
+    // The hog's own end does not matter.
+    tokio::join!(killed, connections);
+    hammered.sees("app", &hammered.identity.client_id).await;
     hammered.finish().await;
 }
 
@@ -182,33 +214,6 @@ fn hammer(name: &str, mark: &str, count: &str) -> Container {
         .writable_mount("signal", "/signal")
 }
 
-/// The two containers as the webhook adds them for an older API server.
-fn in_plain_form(pod: Pod) -> Pod {
-    let context = |uid: u32, capabilities: Value| {
-        json!({
-            "allowPrivilegeEscalation": false, "capabilities": capabilities,
-            "readOnlyRootFilesystem": true, "runAsUser": uid, "runAsGroup": uid,
-            "runAsNonRoot": uid != 0, "seccompProfile": { "type": "RuntimeDefault" },
-        })
-    };
-    let redirect = Container::image(PROXY_INIT, PROXY_IMAGE)
-        .field("command", json!(["/proxy-init"]))
-        .field(
-            "securityContext",
-            context(0, json!({ "add": ["NET_ADMIN"], "drop": ["ALL"] })),
-        );
-    let probe = json!({ "postStart": { "exec": { "command": ["/proxy", "--probe"] } } });
-    let proxy = Container::image(PROXY, PROXY_IMAGE)
-        .field("lifecycle", probe)
-        .field(
-            "securityContext",
-            context(PROXY_UID, json!({ "drop": ["ALL"] })),
-        );
-    pod.field("restartPolicy", json!("Always"))
-        .init_container(redirect)
-        .container(proxy)
-}
-
 fn statuses(pod: &v1::Pod) -> impl Iterator<Item = &v1::ContainerStatus> {
     let status = pod.status.as_ref();
     let lists = status.map(|status| {
@@ -227,6 +232,13 @@ fn has_started(pod: &v1::Pod, container: &str) -> bool {
         status.name == container
             && state.is_some_and(|state| state.running.is_some() || state.terminated.is_some())
     })
+}
+
+fn was_killed_for_its_memory(pod: &v1::Pod, container: &str) -> bool {
+    statuses(pod)
+        .filter(|status| status.name == container)
+        .filter_map(|status| status.last_state.as_ref()?.terminated.as_ref())
+        .any(|ended| ended.reason.as_deref() == Some("OOMKilled"))
 }
 
 fn restarts(pod: &v1::Pod, container: &str) -> i32 {

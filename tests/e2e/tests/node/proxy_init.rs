@@ -3,11 +3,21 @@
 
 use std::fs;
 
-use e2e::{Container, Namespace, PROXY_IMAGE, Pod, kubectl};
+use contract::container::PROXY_INIT;
+use e2e::{Container, Namespace, Pod, in_plain_form, kubectl, redirect, redirect_rights};
 use serde_json::{Value, json};
 
 /// Where the kubelet looks for seccomp profiles.
 const SECCOMP: &str = "/run/cluster/kubelet/seccomp";
+/// See the script `own-image`.
+const OWN_IMAGE: &str = "registry.example.com/own/proxy-init:v1";
+
+const AF_NETLINK: u32 = 16;
+const NETLINK_NETFILTER: u32 = 12;
+const SOCK_RAW: u32 = 3;
+const SOCK_CLOEXEC: u32 = 0o2_000_000;
+const EPERM: u8 = 1;
+const EPROTONOSUPPORT: u8 = 93;
 
 #[tokio::test]
 async fn without_the_capability() {
@@ -44,21 +54,94 @@ async fn with_the_port_in_the_hands_of_another() {
 
 #[tokio::test]
 async fn with_a_seccomp_profile_that_refuses_netlink() {
-    let profile = json!({
-        "defaultAction": "SCMP_ACT_ALLOW",
-        "syscalls": [{
-            "names": ["socket"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1,
-            // AF_NETLINK
-            "args": [{ "index": 0, "value": 16, "op": "SCMP_CMP_EQ" }],
-        }],
-    });
-    fs::create_dir_all(SECCOMP).expect("the test runs on the node");
-    fs::write(format!("{SECCOMP}/no-netlink.json"), profile.to_string()).expect("as above");
-    let mut context = security_context();
-    context["seccompProfile"] =
-        json!({ "type": "Localhost", "localhostProfile": "no-netlink.json" });
+    let mut context = redirect_rights();
+    let netlink = json!([{ "index": 0, "value": AF_NETLINK, "op": "SCMP_CMP_EQ" }]);
+    context["seccompProfile"] = refusing_sockets("no-netlink", EPERM, netlink);
     let told = failure(redirect("redirect").field("securityContext", context), 15).await;
     assert!(told.contains("seccomp"), "{told}");
+}
+
+#[tokio::test]
+async fn without_nf_tables() {
+    let mut context = redirect_rights();
+    context["seccompProfile"] = without_netfilter();
+    let init = redirect("redirect").field("securityContext", context.clone());
+    let told = failure(init, 11).await;
+    assert!(told.contains("modules nf_tables"), "{told}");
+
+    // No NET_RAW for the one flavour, and no netlink for the other.
+    let init = Container::image("redirect", OWN_IMAGE).field("securityContext", context);
+    let told = failure(init, 18).await;
+    assert!(told.contains("needs the capability NET_RAW"), "{told}");
+}
+
+#[tokio::test]
+async fn with_rules_of_another_that_come_first() {
+    let rules = "add table ip other
+        add chain ip other output { type nat hook output priority -150; }
+        add rule ip other output ip daddr 169.254.169.254 dnat to 169.254.169.254";
+    let other = Container::shell("other", &format!("/usr/sbin/nft '{rules}'"));
+    let pod = Pod::new("pod").init_container(other.field("securityContext", redirect_rights()));
+    let (namespace, _) = Namespace::with_identity("other").await;
+    let told = failure_in(&namespace, pod, redirect("redirect"), 16).await;
+    assert!(told.contains("nft list ruleset"), "{told}");
+}
+
+#[tokio::test]
+async fn a_kernel_without_nf_tables_is_served_by_the_legacy_iptables_of_the_users_image() {
+    let mut context = redirect_rights();
+    context["capabilities"]["add"] = json!(["NET_ADMIN", "NET_RAW"]);
+    context["seccompProfile"] = without_netfilter();
+    let told = serves_with(context).await;
+    assert!(
+        told.contains("written with iptables-legacy, for want of nf_tables"),
+        "{told}"
+    );
+}
+
+#[tokio::test]
+async fn a_kernel_with_half_of_nf_tables_is_served_by_the_nft_iptables_of_the_users_image() {
+    let mut context = redirect_rights();
+    // Ours is closed on exec, those of iptables are not: they alone find netfilter here.
+    context["seccompProfile"] = refusing_sockets(
+        "netfilter-for-iptables",
+        EPROTONOSUPPORT,
+        json!([
+            { "index": 0, "value": AF_NETLINK, "op": "SCMP_CMP_EQ" },
+            { "index": 1, "value": SOCK_RAW | SOCK_CLOEXEC, "op": "SCMP_CMP_EQ" },
+            { "index": 2, "value": NETLINK_NETFILTER, "op": "SCMP_CMP_EQ" },
+        ]),
+    );
+    // Without NET_RAW the legacy flavour fails first.
+    let told = serves_with(context).await;
+    assert!(
+        told.contains("written with iptables-nft, for want of nf_tables"),
+        "{told}"
+    );
+}
+
+#[tokio::test]
+async fn as_any_user_by_the_capability_on_the_file() {
+    let mut context = redirect_rights();
+    context["runAsUser"] = json!(65532);
+    context["runAsNonRoot"] = json!(true);
+    context["allowPrivilegeEscalation"] = json!(true);
+    let told = serves_with(context).await;
+    assert!(told.contains("written with nf_tables"), "{told}");
+}
+
+/// A pod whose redirect was made by the user's own image, with these rights, gets its tokens; what
+/// the redirect said.
+async fn serves_with(context: Value) -> String {
+    let (namespace, identity) = Namespace::with_identity("own").await;
+    let init = Container::image(PROXY_INIT, OWN_IMAGE).field("securityContext", context);
+    let pod = in_plain_form(Pod::new("pod"), init).container(Container::asking_imds("app"));
+    namespace.apply(&pod.manifest()).await;
+    let ended = namespace.container_ended("pod", "app").await;
+    let answer = namespace.log("pod", "app").await;
+    assert_eq!(ended, 0, "{answer}");
+    assert_eq!(e2e::claims(&answer)["appid"], identity.client_id);
+    namespace.log("pod", PROXY_INIT).await
 }
 
 #[tokio::test]
@@ -153,19 +236,28 @@ async fn failure_in(namespace: &Namespace, pod: Pod, init: Container, code: i32)
     told
 }
 
-/// proxy-init with as little as it needs.
-fn redirect(name: &str) -> Container {
-    Container::image(name, PROXY_IMAGE)
-        .field("command", json!(["/proxy-init"]))
-        .field("securityContext", security_context())
+/// A seccomp profile under which such sockets are refused with this error number.
+fn refusing_sockets(name: &str, errno: u8, arguments: Value) -> Value {
+    let profile = json!({
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [{
+            "names": ["socket"], "action": "SCMP_ACT_ERRNO", "errnoRet": errno, "args": arguments,
+        }],
+    });
+    let file = format!("{name}.json");
+    fs::create_dir_all(SECCOMP).expect("the test runs on the node");
+    fs::write(format!("{SECCOMP}/{file}"), profile.to_string()).expect("as above");
+    json!({ "type": "Localhost", "localhostProfile": file })
 }
 
-fn security_context() -> Value {
-    json!({
-        "allowPrivilegeEscalation": false,
-        "capabilities": { "add": ["NET_ADMIN"], "drop": ["ALL"] },
-        "readOnlyRootFilesystem": true,
-        "runAsUser": 0,
-        "seccompProfile": { "type": "RuntimeDefault" },
-    })
+/// What a kernel says that was built without nf_tables.
+fn without_netfilter() -> Value {
+    refusing_sockets(
+        "no-netfilter",
+        EPROTONOSUPPORT,
+        json!([
+            { "index": 0, "value": AF_NETLINK, "op": "SCMP_CMP_EQ" },
+            { "index": 2, "value": NETLINK_NETFILTER, "op": "SCMP_CMP_EQ" },
+        ]),
+    )
 }
