@@ -4,11 +4,12 @@ source deploy/build/console.sh
 
 export SDK_DIRECTORY="$cache/sdk"
 
-# What is on the test node.
-images=(dist/webhook.tar dist/proxy.tar)
+# What is on the test node. run_cluster makes the last one: registry.example.com/curl:v1.
+images=(dist/{webhook,proxy,proxy-init,curl}.tar)
 
 # run_cluster COMMAND…: runs a command on the test node.
 run_cluster() {
     cargo build --quiet -p cluster -p azure-emulator
+    tests/lib/curl-image dist/curl.tar
     "$target/debug/cluster" run "${images[@]/#/--image=}" -- "$@"
 }

@@ -30,10 +30,19 @@ pub fn control() -> Control {
 impl Identity {
     /// Registers an identity with a federated credential for a service account.
     pub async fn register(namespace: &Namespace, service_account: &str) -> Self {
+        Self::register_as(&new_guid(), namespace, service_account).await
+    }
+
+    /// The same, with a client id that is given.
+    pub async fn register_as(
+        client_id: &str,
+        namespace: &Namespace,
+        service_account: &str,
+    ) -> Self {
         let credential =
             FederatedCredential::service_account(ISSUER, namespace.name(), service_account);
         let identity = Self {
-            client_id: new_guid(),
+            client_id: client_id.to_owned(),
         };
         let application = Application {
             tenant: TENANT.into(),

@@ -5,6 +5,7 @@ mod clients;
 mod dry_run;
 mod environment;
 mod environment_mode;
+mod examples;
 mod identity_bindings;
 mod imds;
 mod manual_form;
