@@ -35,6 +35,8 @@ use crate::reason::reason;
 pub const SECRET: &str = "azure-wi-webhook-server-cert";
 /// The webhook configuration that gets the bundle.
 pub const CONFIGURATION: &str = "azure-wi-webhook-mutating-webhook-configuration";
+/// Who wrote a field, as `managedFields` and the conflicts of server-side apply tell it.
+pub const FIELD_MANAGER: &str = "azure-wi-webhook";
 /// The Service that the API server calls.
 pub const SERVICE: &str = "azure-wi-webhook-webhook-service";
 
@@ -136,7 +138,7 @@ impl Keeper {
     /// Nothing is known yet: [`Self::reconcile`] waits until both objects have been seen.
     pub fn new(client: Client, namespace: String, serving: Arc<Serving>) -> Self {
         let reporter = Reporter {
-            controller: "azure-wi-webhook".to_owned(),
+            controller: FIELD_MANAGER.to_owned(),
             instance: None,
         };
         Self {
@@ -298,13 +300,16 @@ impl Keeper {
         let written = if let Some(secret) = secret {
             // With the version in it, the API server refuses it when the object has changed.
             written.metadata.resource_version = secret.metadata.resource_version.clone();
-            let params = PatchParams::default();
             self.secrets
-                .patch(SECRET, &params, &Patch::Merge(&written))
+                .patch(SECRET, &patch_params(), &Patch::Merge(&written))
                 .await
         } else {
             written.metadata.name = Some(SECRET.to_owned());
-            self.secrets.create(&PostParams::default(), &written).await
+            let params = PostParams {
+                field_manager: Some(FIELD_MANAGER.to_owned()),
+                ..PostParams::default()
+            };
+            self.secrets.create(&params, &written).await
         };
         written.map_err(Trouble::Secret)
     }
@@ -339,7 +344,7 @@ impl Keeper {
         self.configurations
             .patch(
                 CONFIGURATION,
-                &PatchParams::default(),
+                &patch_params(),
                 &Patch::<()>::Json(patch),
             )
             .await
@@ -419,6 +424,13 @@ fn service_names(namespace: &str) -> Vec<String> {
         .map(|domain| format!("{SERVICE}.{namespace}{domain}"))
         .chain([SERVICE.to_owned()])
         .collect()
+}
+
+fn patch_params() -> PatchParams {
+    PatchParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PatchParams::default()
+    }
 }
 
 fn is_conflict(error: &kube::Error) -> bool {
