@@ -20,3 +20,12 @@ step() {
 note() {
     printf '%s  %s%s\n' "$dim" "$*" "$plain"
 }
+
+# provide PROGRAM PACKAGE: installs what the machine lacks.
+provide() {
+    command -v "$1" >/dev/null && return
+    note "installing $2" >&2
+    local install=(apt-get install --yes --no-install-recommends "$2")
+    "${install[@]}" >/dev/null 2>&1 || { apt-get update && "${install[@]}"; } >/dev/null ||
+        { echo "$1 is missing: ${install[*]}" >&2; return 1; }
+}

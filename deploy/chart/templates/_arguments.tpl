@@ -50,6 +50,9 @@
 {{- with .proxy.relay }}
 - --proxy-relay={{ . }}
 {{- end }}
+{{- if ne .proxy.seccompProfile "runtime/default" }}
+- --proxy-seccomp-profile={{ .proxy.seccompProfile }}
+{{- end }}
 {{- with .proxy.resources }}
 - --proxy-resources={{ toJson . }}
 {{- end }}

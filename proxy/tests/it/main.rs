@@ -31,4 +31,6 @@ mod rules;
 #[cfg(test)]
 mod sidecar;
 #[cfg(test)]
+mod system_calls;
+#[cfg(test)]
 mod wire;

@@ -23,7 +23,7 @@ pub(crate) struct Program {
     child: Child,
     lines: Lines<BufReader<ChildStderr>>,
     log: Vec<String>,
-    _token_file: TokenFile,
+    token_file: TokenFile,
 }
 
 impl Program {
@@ -59,7 +59,7 @@ impl Program {
             child,
             lines,
             log: Vec::new(),
-            _token_file: token_file,
+            token_file,
         }
     }
 
@@ -70,6 +70,11 @@ impl Program {
 
     pub(crate) fn id(&self) -> u32 {
         self.child.id().unwrap()
+    }
+
+    /// Where it reads its service account token.
+    pub(crate) fn token_file(&self) -> String {
+        self.token_file.0.display().to_string()
     }
 
     pub(crate) async fn token(&self, resource: &str) -> Answer {
@@ -100,7 +105,7 @@ impl Program {
     }
 
     /// Ends it and returns its log.
-    async fn ended(mut self) -> String {
+    pub(crate) async fn ended(mut self) -> String {
         self.signal(Signal::SIGTERM);
         self.signal(Signal::SIGINT);
         while let Some(line) = timeout(DEADLINE, self.lines.next_line())

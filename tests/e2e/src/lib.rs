@@ -11,6 +11,7 @@ mod load;
 mod namespace;
 mod other_webhook;
 mod pod;
+mod seccomp;
 mod secret;
 pub mod sidecar;
 mod token;
@@ -26,8 +27,9 @@ pub use load::{Load, Tally, create_at_once};
 pub use namespace::{Finished, Namespace};
 pub use other_webhook::{Change, install_other_webhook};
 pub use pod::{Container, Pod};
+pub use seccomp::seccomp_profile;
 pub use secret::{Writer, find_secret, shows_access_token};
-pub use sidecar::{in_plain_form, redirect, redirect_rights};
+pub use sidecar::{in_plain_form, plain_proxy, redirect, redirect_rights};
 pub use token::claims;
 
 /// The tenant that the chart is installed for.

@@ -22,14 +22,18 @@ pub fn redirect_rights() -> Value {
 /// older API server: it adds neither.
 #[must_use]
 pub fn in_plain_form(pod: Pod, redirect: Container) -> Pod {
-    let probe = json!({ "postStart": { "exec": { "command": ["/proxy", "--probe"] } } });
-    let proxy = Container::image(PROXY, PROXY_IMAGE)
-        .field("lifecycle", probe)
-        .field(
-            "securityContext",
-            rights(PROXY_UID, json!({ "drop": ["ALL"] })),
-        );
+    let proxy = plain_proxy(json!({ "type": "RuntimeDefault" }));
     pod.with_proxy().init_container(redirect).container(proxy)
+}
+
+/// A proxy that is a container, under this seccomp profile.
+pub fn plain_proxy(seccomp_profile: Value) -> Container {
+    let probe = json!({ "postStart": { "exec": { "command": ["/proxy", "--probe"] } } });
+    let mut rights = rights(PROXY_UID, json!({ "drop": ["ALL"] }));
+    rights["seccompProfile"] = seccomp_profile;
+    Container::image(PROXY, PROXY_IMAGE)
+        .field("lifecycle", probe)
+        .field("securityContext", rights)
 }
 
 fn rights(uid: u32, capabilities: Value) -> Value {

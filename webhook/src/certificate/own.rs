@@ -342,11 +342,7 @@ impl Keeper {
         let patch: json_patch::Patch = serde_json::from_value(operations.into())
             .map_err(|error| Trouble::Bundle(kube::Error::SerdeError(error)))?;
         self.configurations
-            .patch(
-                CONFIGURATION,
-                &patch_params(),
-                &Patch::<()>::Json(patch),
-            )
+            .patch(CONFIGURATION, &patch_params(), &Patch::<()>::Json(patch))
             .await
             .map_err(Trouble::Bundle)
     }

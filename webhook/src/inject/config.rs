@@ -6,6 +6,7 @@ use std::ops::Deref;
 use std::str::FromStr;
 
 use super::resources::Resources;
+use super::seccomp::SeccompProfile;
 use super::sidecar::Frames;
 
 /// The cluster's settings.
@@ -96,6 +97,8 @@ pub struct Sidecar {
     pub init_net_raw: bool,
     /// `resources` of `azwi-proxy-init`.
     pub init_resources: Resources,
+    /// `seccompProfile` of `azwi-proxy`.
+    pub seccomp_profile: SeccompProfile,
     /// Variables of `azwi-proxy` besides the identity's: its trusted certificates, its way out.
     pub environment: Vec<(&'static str, String)>,
 }

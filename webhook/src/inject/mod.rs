@@ -15,6 +15,7 @@ mod marker;
 mod patch;
 mod pod;
 mod resources;
+mod seccomp;
 mod sidecar;
 mod spec;
 mod token;
@@ -27,6 +28,7 @@ pub use guid::is_tenant;
 pub use pod::Pod;
 pub(crate) use pod::Text;
 pub use resources::{Resources, is_quantity};
+pub use seccomp::SeccompProfile;
 pub(crate) use token::CA_FILE;
 
 use std::collections::BTreeMap;

@@ -13,9 +13,10 @@ use super::environment::Identity;
 use super::patch::Patch;
 use super::pod::{Container as Existing, Pod};
 use super::resources::Overrides;
+use super::seccomp::SeccompProfile;
 use super::spec::{
     Capabilities, Container, ContainerPort, EnvVar, Exec, ExecHandler, Fields, Frame, Lifecycle,
-    Probe, SeccompProfile, SecurityContext,
+    Probe, SecurityContext,
 };
 use super::token::TokenVolume;
 
@@ -211,7 +212,11 @@ fn proxy_init<'a>(sidecar: &'a Sidecar, port: u16, overrides: &Overrides<'_>) ->
         ports: None,
         resources: overrides.over(&sidecar.init_resources),
         // Uid 0, since a capability that is added reaches no other user's process.
-        security_context: security_context(0, init_capabilities(sidecar)),
+        security_context: security_context(
+            0,
+            init_capabilities(sidecar),
+            &SeccompProfile::RuntimeDefault,
+        ),
         lifecycle: None,
         restart_policy: None,
         startup_probe: None,
@@ -259,7 +264,7 @@ fn proxy<'a>(sidecar: &'a Sidecar, port: u16, overrides: &Overrides<'_>) -> Fiel
             container_port: port,
         }]),
         resources: overrides.over(&sidecar.resources),
-        security_context: security_context(container::PROXY_UID, &[]),
+        security_context: security_context(container::PROXY_UID, &[], &sidecar.seccomp_profile),
         lifecycle,
         restart_policy: sidecar.native.then_some("Always"),
         startup_probe,
@@ -275,7 +280,11 @@ fn init_capabilities(sidecar: &Sidecar) -> &'static [&'static str] {
     }
 }
 
-fn security_context(uid: u32, capabilities: &'static [&'static str]) -> SecurityContext {
+fn security_context<'a>(
+    uid: u32,
+    capabilities: &'static [&'static str],
+    seccomp_profile: &'a SeccompProfile,
+) -> SecurityContext<'a> {
     SecurityContext {
         allow_privilege_escalation: false,
         capabilities: Capabilities {
@@ -287,8 +296,6 @@ fn security_context(uid: u32, capabilities: &'static [&'static str]) -> Security
         run_as_group: uid,
         run_as_non_root: uid != 0,
         run_as_user: uid,
-        seccomp_profile: SeccompProfile {
-            kind: "RuntimeDefault",
-        },
+        seccomp_profile,
     }
 }

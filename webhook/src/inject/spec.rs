@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::patch::write_json;
 use super::resources::Resources;
+use super::seccomp::SeccompProfile;
 
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct EnvVar<'a> {
@@ -118,7 +119,7 @@ pub(super) struct Fields<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) ports: Option<[ContainerPort; 1]>,
     pub(super) resources: Cow<'a, Resources>,
-    pub(super) security_context: SecurityContext,
+    pub(super) security_context: SecurityContext<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) lifecycle: Option<Lifecycle>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -136,7 +137,7 @@ pub(super) struct ContainerPort {
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct SecurityContext {
+pub(super) struct SecurityContext<'a> {
     pub(super) allow_privilege_escalation: bool,
     pub(super) capabilities: Capabilities,
     pub(super) privileged: bool,
@@ -144,7 +145,7 @@ pub(super) struct SecurityContext {
     pub(super) run_as_group: u32,
     pub(super) run_as_non_root: bool,
     pub(super) run_as_user: u32,
-    pub(super) seccomp_profile: SeccompProfile,
+    pub(super) seccomp_profile: &'a SeccompProfile,
 }
 
 #[derive(Debug, Serialize)]
@@ -152,12 +153,6 @@ pub(super) struct Capabilities {
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub(super) add: &'static [&'static str],
     pub(super) drop: [&'static str; 1],
-}
-
-#[derive(Debug, Serialize)]
-pub(super) struct SeccompProfile {
-    #[serde(rename = "type")]
-    pub(super) kind: &'static str,
 }
 
 #[derive(Debug, Serialize)]

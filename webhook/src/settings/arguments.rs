@@ -86,6 +86,10 @@ pub(super) struct Arguments {
     /// Resources of azwi-proxy, as JSON: {"requests": {…}, "limits": {…}}
     #[arg(long, value_name = "JSON")]
     pub(super) proxy_resources: Option<String>,
+    /// Seccomp profile of azwi-proxy: runtime/default, or localhost/ and a file below the kubelet's
+    /// folder of profiles [runtime/default]
+    #[arg(long, value_name = "PROFILE")]
+    pub(super) proxy_seccomp_profile: Option<String>,
     /// Oldest TLS version of the admission listener: 1.2 or 1.3 [1.3]
     #[arg(long, value_name = "VERSION")]
     pub(super) tls_min_version: Option<String>,

@@ -15,7 +15,7 @@ use clap::Parser;
 use contract::logging::{Format, Level};
 use contract::{token, variable};
 
-use crate::inject::{self, Config, Mode, Resources, Sidecar};
+use crate::inject::{self, Config, Mode, Resources, SeccompProfile, Sidecar};
 use crate::server::tls::MinVersion;
 use crate::version::NativeSidecar;
 use arguments::Arguments;
@@ -129,6 +129,7 @@ impl Settings {
             proxy_no_proxy,
             proxy_relay,
             proxy_resources,
+            proxy_seccomp_profile,
             tls_min_version,
             webhook_cert_dir,
         } = Arguments::try_parse_from(args).map_err(Refusal::Clap)?;
@@ -183,6 +184,11 @@ impl Settings {
                     "proxy-init-resources",
                     proxy_init_resources,
                     PROXY_INIT_RESOURCES,
+                ),
+                seccomp_profile: r.parsed(
+                    "proxy-seccomp-profile",
+                    proxy_seccomp_profile,
+                    SeccompProfile::RuntimeDefault,
                 ),
                 environment: [
                     (

@@ -1,6 +1,6 @@
 //! An operator who changed nothing. The fuzz targets share it.
 
-use webhook::inject::{Config, Mode, Resources, Sidecar};
+use webhook::inject::{Config, Mode, Resources, SeccompProfile, Sidecar};
 
 pub(crate) const CLIENT_ID: &str = "1b4db7eb-4057-5ddf-91e0-36dec72071f5";
 pub(crate) const TENANT_ID: &str = "11111111-2222-3333-4444-555555555555";
@@ -25,6 +25,7 @@ pub(crate) fn config(native: bool) -> Config {
             resources: resources("16Mi"),
             init_net_raw: false,
             init_resources: resources("8Mi"),
+            seccomp_profile: SeccompProfile::RuntimeDefault,
             environment: vec![("AZWI_CA_DATA", "PEM".to_owned())],
         },
         bindings: None,

@@ -17,3 +17,4 @@ mod reinvocation;
 mod rotation;
 mod security;
 mod sidecar;
+mod system_calls;

@@ -1,14 +1,12 @@
 //! proxy-init in pods: each failure keeps the pod from starting and tells why in `kubectl describe`,
 //! and any number of runs in one pod is as good as one.
 
-use std::fs;
-
 use contract::container::PROXY_INIT;
-use e2e::{Container, Namespace, Pod, in_plain_form, kubectl, redirect, redirect_rights};
+use e2e::{
+    Container, Namespace, Pod, in_plain_form, kubectl, redirect, redirect_rights, seccomp_profile,
+};
 use serde_json::{Value, json};
 
-/// Where the kubelet looks for seccomp profiles.
-const SECCOMP: &str = "/run/cluster/kubelet/seccomp";
 /// See the script `own-image`.
 const OWN_IMAGE: &str = "registry.example.com/own/proxy-init:v1";
 
@@ -244,10 +242,7 @@ fn refusing_sockets(name: &str, errno: u8, arguments: Value) -> Value {
             "names": ["socket"], "action": "SCMP_ACT_ERRNO", "errnoRet": errno, "args": arguments,
         }],
     });
-    let file = format!("{name}.json");
-    fs::create_dir_all(SECCOMP).expect("the test runs on the node");
-    fs::write(format!("{SECCOMP}/{file}"), profile.to_string()).expect("as above");
-    json!({ "type": "Localhost", "localhostProfile": file })
+    seccomp_profile(name, &profile)
 }
 
 /// What a kernel says that was built without nf_tables.
