@@ -1,6 +1,6 @@
 # Each target installs what it lacks. `make` alone lists them.
 
-.PHONY: help build images manifest notices demo test e2e lint fuzz bench cluster clean
+.PHONY: help build images manifest notices demo test e2e delivery lint fuzz bench cluster clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -28,6 +28,9 @@ lint: ## Check format, lints and dependencies
 
 e2e: ## Run the end-to-end tests alone; ARGS="name" picks some
 	@tests/e2e/run $(ARGS)
+
+delivery: ## Run the tests that install, change and remove the product; ARGS="name" picks some
+	@tests/delivery/run $(ARGS)
 
 fuzz: ## Look for inputs that break a rule, 10 s a target; ARGS="60 path" is one target for a minute
 	@tests/fuzz/run $(ARGS)

@@ -1,0 +1,102 @@
+//! Commands as a document has them.
+
+use std::process::{Output, Stdio};
+
+use tokio::process::Command;
+
+/// The checkout, where documents expect their reader to be.
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+
+/// Shell lines of a document, with placeholders such as `<release>`.
+pub struct Commands(String);
+
+/// The one block of shell lines in a document that has this text in it.
+///
+/// # Panics
+/// When there is none, or more than one.
+pub fn documented(document: &str, text: &str) -> Commands {
+    let page =
+        std::fs::read_to_string(format!("{ROOT}/{document}")).expect("the document is there");
+    let mut blocks = page.split("```sh\n").skip(1).filter_map(|rest| {
+        let (block, _) = rest.split_once("```")?;
+        block.contains(text).then_some(block)
+    });
+    let block = blocks.next();
+    let block = block.unwrap_or_else(|| panic!("{document} has no commands with {text:?}"));
+    assert!(blocks.next().is_none(), "{document} has {text:?} twice");
+    Commands(block.to_owned())
+}
+
+impl Commands {
+    /// What is written at the head of a file, as comments: the lines from one that begins with this.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn in_head(file: &str, begin: &str) -> Self {
+        let text = std::fs::read_to_string(format!("{ROOT}/{file}")).expect("the file is there");
+        let head = text.lines().map_while(|line| line.strip_prefix('#'));
+        let mut lines = head.map(str::trim).skip_while(|line| !line.contains(begin));
+        let line = lines.next();
+        let line = line.unwrap_or_else(|| panic!("the head of {file} has no {begin:?}"));
+        let start = line.find(begin).expect("it is in the line");
+        Self(line[start..].to_owned())
+    }
+
+    /// Puts a value in the place of a placeholder.
+    ///
+    /// # Panics
+    /// When it is not there.
+    #[must_use]
+    pub fn with(self, placeholder: &str, value: &str) -> Self {
+        assert!(
+            self.0.contains(placeholder),
+            "no {placeholder} in {}",
+            self.0
+        );
+        Self(self.0.replace(placeholder, value))
+    }
+
+    /// Adds an argument to the last one.
+    #[must_use]
+    pub fn and(self, argument: &str) -> Self {
+        Self(format!("{} {argument}", self.0.trim_end()))
+    }
+
+    /// Runs them and returns what they printed.
+    ///
+    /// # Panics
+    /// When they fail, or a placeholder is left.
+    pub async fn run(self) -> String {
+        let placeholder = self.0.split('<').skip(1).find_map(|rest| {
+            let (name, _) = rest.split_once('>')?;
+            let is_name = |c: char| c.is_alphanumeric() || c == ' ';
+            name.chars().all(is_name).then_some(name)
+        });
+        assert!(
+            placeholder.is_none(),
+            "{placeholder:?} is left in {}",
+            self.0
+        );
+        shell(&self.0).await
+    }
+}
+
+/// Runs lines of shell at the root of the checkout, and returns what they printed.
+///
+/// # Panics
+/// When they fail: with what they printed.
+pub async fn shell(lines: &str) -> String {
+    let output = run(lines).await;
+    let printed = [output.stdout, output.stderr].concat();
+    let printed = String::from_utf8_lossy(&printed).into_owned();
+    assert!(output.status.success(), "{lines}\nfailed: {printed}");
+    printed
+}
+
+async fn run(lines: &str) -> Output {
+    let mut bash = Command::new("bash");
+    bash.current_dir(ROOT)
+        .args(["-euo", "pipefail", "-c", lines])
+        .stdin(Stdio::null());
+    bash.output().await.expect("bash starts")
+}

@@ -1,0 +1,40 @@
+//! What the chart renders for the values of real situations, as a real API server takes it.
+
+use std::fs;
+
+use delivery::{empty, install, kinds_of_others, ready};
+use e2e::{Container, Namespace, Pod, kubectl, replicas};
+
+const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../chart/golden");
+
+#[tokio::test]
+async fn every_rendering_is_taken() {
+    let _node = empty().await;
+    kinds_of_others().await;
+    let renderings = fs::read_dir(GOLDEN)
+        .expect("the renderings are there")
+        .count();
+    assert!(renderings >= 8, "{renderings}");
+    let printed = kubectl(&["create", "--dry-run=server", "-f", GOLDEN]).await;
+    let taken = printed
+        .matches("mutatingwebhookconfiguration.admission")
+        .count();
+    assert_eq!(taken, renderings, "{printed}");
+    assert!(!printed.contains("Warning"), "{printed}");
+}
+
+#[tokio::test]
+async fn it_serves_on_the_nodes_network_at_other_ports() {
+    let _node = empty().await;
+    install("--values tests/chart/values/private-cluster.yaml --set replicaCount=1").await;
+    ready().await;
+    let replicas = replicas().await;
+    let status = replicas.first().and_then(|replica| replica.status.as_ref());
+    let status = status.expect("there is one replica");
+    assert_eq!(status.pod_ip, status.host_ip);
+    let (namespace, identity) = Namespace::with_identity("on-the-nodes-network").await;
+    let pod = Pod::new("pod").container(Container::shell("app", "true"));
+    let pod = namespace.dry_run(&pod.manifest()).await;
+    let environment = pod["spec"]["containers"][0]["env"].to_string();
+    assert!(environment.contains(&identity.client_id), "{environment}");
+}

@@ -1,0 +1,10 @@
+//! Installing, changing and removing the product. Each test begins with nothing installed.
+
+mod certificates;
+mod chart;
+mod gitops;
+mod install;
+mod manifest;
+mod peer;
+mod removal;
+mod rollback;
