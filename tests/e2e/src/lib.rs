@@ -5,6 +5,7 @@ mod audit;
 pub mod authority;
 mod azure;
 mod debug;
+pub mod hammer;
 mod installed;
 mod kubectl;
 mod load;

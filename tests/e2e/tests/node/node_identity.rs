@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use azure_emulator::{NODE_CLIENT_ID, Service};
 use contract::annotation;
 use contract::container::{PROXY, PROXY_INIT};
-use e2e::{Container, Identity, Namespace, Pod, control, in_plain_form, redirect};
+use e2e::hammer::{counts, hammer, sees, statuses, stop_hammers, with_hammer};
+use e2e::{Identity, Namespace, Pod, control, in_plain_form, redirect};
 use k8s_openapi::api::core::v1;
 use serde_json::json;
-use tokio::time::{Duration, Instant, sleep};
 
 const POD: &str = "hammer";
 /// Connections with a header that does not end, until there is no proxy any more.
@@ -24,7 +24,6 @@ try:
 except OSError as error:
     print(len(connections), error)
 '";
-const DEADLINE: Duration = Duration::from_secs(180);
 
 /// The containers that ask on and on; `debugger` comes later, by `kubectl debug`.
 const LASTING: [&str; 3] = ["sidecar", "app", "debugger"];
@@ -91,11 +90,7 @@ impl Hammered {
         let (namespace, identity) = Namespace::with_identity(test).await;
         let mark = namespace.name();
         let sidecar = hammer("sidecar", mark, "").field("restartPolicy", json!("Always"));
-        let pod = Pod::new(POD)
-            .with_proxy()
-            .volume(json!({ "name": "signal", "emptyDir": {} }))
-            .volume(json!({ "name": "hammer", "hostPath": { "path": concat!(env!("CARGO_MANIFEST_DIR"), "/hammer.py"), "type": "File" } }));
-        let pod = form(pod)
+        let pod = form(with_hammer(Pod::new(POD).with_proxy()))
             .init_container(sidecar)
             .init_container(hammer("early", mark, "100"))
             .container(hammer("app", mark, ""));
@@ -124,7 +119,7 @@ impl Hammered {
 
     /// Ends it all; no answer was the node's, and the node was not asked.
     async fn finish(&self) {
-        self.namespace.exec(POD, "app", "touch /signal/stop").await;
+        stop_hammers(&self.namespace, POD, "app").await;
         let pod = self.namespace.until(POD, |_| true).await;
         let debugged = pod
             .spec
@@ -146,9 +141,18 @@ impl Hammered {
         assert_eq!(marked.count(), 0, "the node's own IMDS was asked");
     }
 
+    /// Waits until a container sees something for the first time, or anew.
+    async fn sees(&self, container: &str, what: &str) {
+        let log = sees(&self.namespace, POD, container, what).await;
+        assert!(
+            !log.contains(NODE_CLIENT_ID),
+            "{container} got the node's identity: {log}"
+        );
+    }
+
     /// Nobody's token but the workload's.
     async fn assert_no_other(&self, container: &str) -> BTreeMap<String, u64> {
-        let seen = self.counts(container).await;
+        let seen = counts(&self.namespace, POD, container).await;
         for what in seen.keys() {
             let known = [
                 "ConnectionRefusedError",
@@ -174,64 +178,6 @@ impl Hammered {
         );
         assert!(at_times_nothing || seen.len() == 1, "{container}: {seen:?}");
     }
-
-    /// How often a container, which has been told to stop, saw what.
-    async fn counts(&self, container: &str) -> BTreeMap<String, u64> {
-        let counts = self.line(container, |line| line.starts_with('{')).await;
-        serde_json::from_str(&counts).expect("the last line is JSON")
-    }
-
-    /// Waits until a container sees something for the first time, or anew.
-    async fn sees(&self, container: &str, what: &str) {
-        self.line(container, |line| line == what).await;
-    }
-
-    async fn line(&self, container: &str, wanted: impl Fn(&str) -> bool) -> String {
-        self.namespace
-            .until(POD, |pod| has_started(pod, container))
-            .await;
-        let deadline = Instant::now() + DEADLINE;
-        loop {
-            let log = self.namespace.log(POD, container).await;
-            assert!(
-                !log.contains(NODE_CLIENT_ID),
-                "{container} got the node's identity: {log}"
-            );
-            if let Some(line) = log.lines().rev().find(|line| wanted(line)) {
-                return line.to_owned();
-            }
-            assert!(Instant::now() < deadline, "{container}: {log}");
-            sleep(Duration::from_millis(200)).await;
-        }
-    }
-}
-
-fn hammer(name: &str, mark: &str, count: &str) -> Container {
-    let mut command = vec!["/usr/bin/python3", "-ISu", "/hammer.py", mark];
-    command.extend((!count.is_empty()).then_some(count));
-    Container::new(name, &command)
-        .mount("hammer", "/hammer.py")
-        .writable_mount("signal", "/signal")
-}
-
-fn statuses(pod: &v1::Pod) -> impl Iterator<Item = &v1::ContainerStatus> {
-    let status = pod.status.as_ref();
-    let lists = status.map(|status| {
-        [
-            &status.init_container_statuses,
-            &status.container_statuses,
-            &status.ephemeral_container_statuses,
-        ]
-    });
-    lists.into_iter().flatten().flatten().flatten()
-}
-
-fn has_started(pod: &v1::Pod, container: &str) -> bool {
-    statuses(pod).any(|status| {
-        let state = status.state.as_ref();
-        status.name == container
-            && state.is_some_and(|state| state.running.is_some() || state.terminated.is_some())
-    })
 }
 
 fn was_killed_for_its_memory(pod: &v1::Pod, container: &str) -> bool {
