@@ -1,6 +1,6 @@
 //! Certificates of somebody else's, and the change from and to the webhook's own.
 
-use delivery::{Issued, documented, empty, install, kinds_of_others, ready};
+use delivery::{Issued, documented, empty, file, install, kinds_of_others, ready};
 use e2e::authority::{bundle, certificates, is_trusted, stored};
 use e2e::{
     CONFIGURATION, Container, Load, Namespace, Pod, SYSTEM_NAMESPACE, replicas, system, until,
@@ -18,14 +18,12 @@ async fn the_mode_changes_forth_and_back_and_no_pod_is_refused() {
     let own = stored().await;
     let issued = Issued::for_the_webhook();
     issued.store(NEW_SECRET).await;
-    let file = std::env::temp_dir().join(format!("new-ca-{}", std::process::id()));
-    std::fs::write(&file, &issued.ca).expect("it is short");
-    let file = file.display().to_string();
+    let new = file("new-ca.pem", &issued.ca);
     let (namespace, _) = Namespace::with_identity("modes").await;
     let load = Load::start(&namespace, 50).await;
 
     // Forth.
-    let both = documented(PAGE, "both.pem").with("<new authority>", &file);
+    let both = documented(PAGE, "<new authority>").with("<new authority>", &new);
     let _ = both.run().await;
     let both = [own.as_str(), &issued.ca].concat();
     until("both authorities", bundle, |it| {

@@ -1,6 +1,6 @@
 //! The habits of tools that apply the chart's manifests again and again and look for differences.
 
-use delivery::{empty, ready, shell};
+use delivery::{empty, path, ready, shell};
 use e2e::authority::{bundle, certificates, stored};
 use e2e::{SYSTEM_NAMESPACE, TENANT, kubectl, until};
 use serde_json::Value;
@@ -18,8 +18,7 @@ async fn applied_by_the_client_a_second_time_changes_nothing() {
 /// Applies what the chart renders, in this way, again after the webhook has written its fields.
 async fn assert_settled(way: &str) {
     let _node = empty().await;
-    let file = std::env::temp_dir().join(format!("rendered-{}", std::process::id()));
-    let file = file.display();
+    let file = path("rendered.yaml").display().to_string();
     let _ = shell(&format!(
         "helm template azure-workload-identity deploy/chart --namespace {SYSTEM_NAMESPACE} \
          --set azureTenantID={TENANT} >{file}"
@@ -32,7 +31,6 @@ async fn assert_settled(way: &str) {
     assert_eq!(certificates(&stored).len(), 1);
     until("caBundle", bundle, |it| *it == stored).await;
 
-    let file = file.to_string();
     let before = versions(&file).await;
     // It exits with 1 where there is a difference.
     let difference = shell(&format!("kubectl diff --filename {file} {way}")).await;

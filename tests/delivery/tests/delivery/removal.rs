@@ -1,6 +1,6 @@
 //! Removing the product.
 
-use delivery::{empty, helm, install};
+use delivery::{documented, empty, install};
 use e2e::{Container, Load, Namespace, Pod, SYSTEM_NAMESPACE, claims, kubectl, system};
 
 const ASK: &str = "curl --silent --show-error --fail-with-body -H Metadata:true \
@@ -18,7 +18,8 @@ async fn nothing_that_blocks_pods_is_left_and_pods_that_run_go_on() {
     namespace.exec("running", "app", "true").await;
 
     let load = Load::start(&namespace, 50).await;
-    let _ = helm("uninstall azure-workload-identity --wait --timeout 2m").await;
+    let uninstall = documented("docs/operations.md", "helm uninstall").and("--wait");
+    let _ = uninstall.run().await;
     let tally = load.stop().await;
     // Pods are admitted all the time: with their identity before, without it afterwards.
     assert!(tally.injected > 0);
