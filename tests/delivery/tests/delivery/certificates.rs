@@ -23,14 +23,14 @@ async fn the_mode_changes_forth_and_back_and_no_pod_is_refused() {
     let load = Load::start(&namespace, 50).await;
 
     // Forth.
-    let both = documented(PAGE, "<new authority>").with("<new authority>", &new);
+    let both = documented(PAGE, "authorities=").with("<new authority>", &new);
     let _ = both.run().await;
     let both = [own.as_str(), &issued.ca].concat();
     until("both authorities", bundle, |it| {
         certificates(it) == certificates(&both)
     })
     .await;
-    let change = documented(PAGE, "certificates.mode=files").with("<secret>", NEW_SECRET);
+    let change = documented(PAGE, "secretName=<secret>\n").with("<secret>", NEW_SECRET);
     let _ = change.run().await;
     ready().await;
     assert_all_serve_with(&certificates(&issued.ca)).await;
@@ -54,6 +54,16 @@ async fn the_mode_changes_forth_and_back_and_no_pod_is_refused() {
     assert_all_serve_with(current).await;
 
     load.stop().await.assert_all_injected();
+
+    // The chart takes the field from the webhook, if it is told to.
+    let _ = documented(PAGE, "--force-conflicts")
+        .with("<secret>", NEW_SECRET)
+        .with("<new authority>", &new)
+        .run()
+        .await;
+    ready().await;
+    assert_all_serve_with(&certificates(&issued.ca)).await;
+    assert_eq!(certificates(&bundle().await), certificates(&issued.ca));
 }
 
 #[tokio::test]
