@@ -2,7 +2,7 @@
 
 use delivery::{empty, path, ready, shell};
 use e2e::authority::{bundle, certificates, stored};
-use e2e::{SYSTEM_NAMESPACE, TENANT, kubectl, until};
+use e2e::{CONFIGURATION, SYSTEM_NAMESPACE, TENANT, kubectl, until};
 use serde_json::Value;
 
 #[tokio::test]
@@ -32,6 +32,7 @@ async fn assert_settled(way: &str) {
     until("caBundle", bundle, |it| *it == stored).await;
 
     let before = versions(&file).await;
+    assert_eq!(writers_of_bundle().await, ["azure-wi-webhook"]);
     // It exits with 1 where there is a difference.
     let difference = shell(&format!("kubectl diff --filename {file} {way}")).await;
     assert_eq!(difference, "");
@@ -57,5 +58,20 @@ async fn versions(file: &str) -> Vec<(String, String)> {
                 number.to_string(),
             )
         })
+        .collect()
+}
+
+/// Who says that `caBundle` is theirs: the one whom a conflict names.
+async fn writers_of_bundle() -> Vec<String> {
+    let get = ["get", "mutatingwebhookconfiguration", CONFIGURATION];
+    let printed = kubectl(&[&get[..], &["--show-managed-fields", "-o", "json"]].concat()).await;
+    let object: Value = serde_json::from_str(&printed).expect("kubectl prints JSON");
+    let managers = object["metadata"]["managedFields"]
+        .as_array()
+        .into_iter()
+        .flatten();
+    let of_bundle = managers.filter(|it| it["fieldsV1"].to_string().contains("f:caBundle"));
+    of_bundle
+        .filter_map(|it| it["manager"].as_str().map(str::to_owned))
         .collect()
 }
