@@ -71,6 +71,20 @@ async fn its_manifest_is_replaced_and_applied_again() {
     assert_eq!(secret, self::secret().await, "the peer finds what it had");
 }
 
+#[tokio::test]
+async fn its_manifest_becomes_a_release() {
+    let _node = empty().await;
+    let issued = peer::install(Form::Manifest).await;
+    let values = file("values.yaml", &format!("azureTenantID: {TENANT}\n"));
+    let install = documented(PAGE, "--take-ownership").with("<your values>", &values);
+    let _ = install.run().await;
+    ready().await;
+    assert!(is_ours().await);
+    let (namespace, _) = Namespace::with_identity("taken").await;
+    assert_admits(&namespace).await;
+    assert_eq!(certificates(&bundle().await), certificates(&issued.ca));
+}
+
 /// Whether the replicas are of this project's chart: the peer's have no such flag.
 async fn is_ours() -> bool {
     let replicas = replicas().await;
