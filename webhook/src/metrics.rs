@@ -9,6 +9,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use rustls::pki_types::CertificateDer;
 
@@ -46,6 +47,8 @@ impl Metrics {
     /// in clusters with very many, that costs the monitoring more than it gives.
     pub fn new(by_namespace: bool) -> Self {
         let mut registry = Registry::default();
+        let build = Info::new([("version", contract::VERSION)]);
+        registry.register("azwi_build", "The version of the webhook", build);
         let durations =
             Family::<RequestLabels, Histogram, fn() -> Histogram>::new_with_constructor(histogram);
         let reviews = Family::<ReviewLabels, Counter>::default();
