@@ -1,9 +1,9 @@
 # Each target installs what it lacks. `make` alone lists them.
 
-.PHONY: help build images manifest notices demo test e2e delivery lint fuzz load soak bench cluster clean
+.PHONY: help build images manifest configuration sbom supply-chain reproducible vendor notices demo test e2e delivery lint fuzz bench cluster clean
 
 help: ## Show this list
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
 
 demo: ## Show the main job on a real Kubernetes node: an old application reads its secret
 	@tests/demo/run
@@ -20,6 +20,23 @@ images: ## Leave both images as OCI archives in dist/
 manifest: ## Render the chart into deploy/manifest.yaml
 	@deploy/build/manifest
 
+configuration: ## Write docs/configuration.md anew, from the programs and the chart
+	@UPDATE_DOCS=1 tests/configuration
+	@UPDATE_DOCS=1 cargo test --quiet --locked -p webhook -p proxy -p proxy-init are_those_of_
+
+sbom: ## Leave a bill of materials of each binary in dist/
+	@deploy/build/sbom
+
+supply-chain: ## Write docs/supply-chain.md anew: counts what is compiled in
+	@UPDATE_DOCS=1 tests/supply-chain
+
+reproducible: ## Make the images and every binary once more, elsewhere, and compare
+	@deploy/build/images
+	@tests/images/reproducible webhook proxy proxy-init
+
+vendor: ## Put the sources of all crates into vendor/, to build without network
+	@deploy/build/vendor
+
 notices: ## Leave the licences of what is compiled in, in dist/
 	@deploy/build/notices
 
@@ -34,12 +51,6 @@ delivery: ## Run the tests that install, change and remove the product; ARGS="na
 
 fuzz: ## Look for inputs that break a rule, 10 s a target; ARGS="60 path" is one target for a minute
 	@tests/fuzz/run $(ARGS)
-
-load: ## Put load on a real Kubernetes node and print figures
-	@tests/e2e/load
-
-soak: ## Half an hour of short lives, rotations and faults on a real Kubernetes node; ARGS="5" is five minutes
-	@tests/e2e/soak $(ARGS)
 
 bench: ## Measure the binaries beside bare servers of the same bytes; ARGS="proxy" or "webhook"
 	@tests/bench/run $(ARGS)

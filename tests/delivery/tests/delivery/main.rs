@@ -6,6 +6,5 @@ mod gitops;
 mod install;
 mod manifest;
 mod peer;
-mod pod_identity;
 mod removal;
 mod rollback;

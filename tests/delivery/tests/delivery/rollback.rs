@@ -1,9 +1,7 @@
 //! An upgrade, and the way back.
 
-use delivery::{documented, empty, install};
+use delivery::{empty, helm, install, upgrade};
 use e2e::{DEPLOYMENT, Load, Namespace, system};
-
-const PAGE: &str = "docs/operations.md";
 
 #[tokio::test]
 async fn no_pod_is_refused_on_the_way_forth_and_back() {
@@ -12,11 +10,9 @@ async fn no_pod_is_refused_on_the_way_forth_and_back() {
     let (namespace, _) = Namespace::with_identity("rollback").await;
     let load = Load::start(&namespace, 50).await;
 
-    let upgrade = documented(PAGE, "--reset-then-reuse-values\n");
-    let _ = upgrade.and("--set proxy.relay=deny --wait").run().await;
+    upgrade("--set proxy.relay=deny --wait --timeout 2m").await;
     assert!(arguments().await.contains("--proxy-relay=deny"));
-    let rollback = documented(PAGE, "helm rollback").and("--wait");
-    let _ = rollback.run().await;
+    let _ = helm("rollback azure-workload-identity --wait --timeout 2m").await;
     assert!(arguments().await.contains("--proxy-relay=allow"));
 
     load.stop().await.assert_all_injected();
