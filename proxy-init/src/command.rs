@@ -41,7 +41,8 @@ fn help() -> String {
            METADATA_IP    address of IMDS (169.254.169.254)\n  \
            METADATA_PORT  port of IMDS (80)\n  \
            PROXY_PORT     the proxy's port on 127.0.0.1 (8000)\n  \
-           PROXY_UID      the proxy's user id, which is not redirected (1501)\n\
+           PROXY_UID      the proxy's user id, which is not redirected (1501)\n  \
+           AZWI_RELAY     the proxy's; with deny its user is redirected as all others are\n\
          \n\
          Needs: the capability NET_ADMIN and user id 0, in the network namespace of the pod.\n\
          \n\

@@ -14,8 +14,11 @@ pub struct Config {
     pub metadata: SocketAddrV4,
     /// The port that the proxy listens on at 127.0.0.1 (`PROXY_PORT`).
     pub proxy_port: u16,
-    /// The user whose connections reach the real IMDS (`PROXY_UID`).
+    /// The proxy's user (`PROXY_UID`).
     pub proxy_uid: u32,
+    /// Whether the proxy relays to the real IMDS (`AZWI_RELAY` is not `deny`). Only then is its user
+    /// exempt.
+    pub relays: bool,
 }
 
 /// Every mistake of the configuration, so that one run shows them all.
@@ -58,6 +61,8 @@ impl Config {
                 "a user id from 1 to 4294967294 (0 would exempt every container that runs as root)",
                 |uid: &u32| (1..u32::MAX).contains(uid),
             ),
+            relays: (reader.variable)(variable::RELAY)
+                .is_none_or(|policy| policy.to_string_lossy().trim() != "deny"),
         };
         if reader.mistakes.is_empty() {
             Ok(config)
@@ -148,6 +153,7 @@ mod tests {
             metadata: "169.254.169.254:80".parse().unwrap(),
             proxy_port: 8000,
             proxy_uid: 1501,
+            relays: true,
         };
         assert_eq!(config(&[]), Ok(expected));
         assert_eq!(
@@ -165,11 +171,13 @@ mod tests {
                 ("METADATA_PORT", "8080"),
                 ("PROXY_PORT", " 9000\n"),
                 ("PROXY_UID", "65532"),
+                ("AZWI_RELAY", "deny"),
             ]),
             Ok(Config {
                 metadata: "192.0.2.7:8080".parse().unwrap(),
                 proxy_port: 9000,
                 proxy_uid: 65532,
+                relays: false,
             })
         );
     }

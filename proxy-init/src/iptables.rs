@@ -103,11 +103,13 @@ fn transaction(config: &Config, present: &[bool]) -> String {
         lines.push(format!("-I {hook} 1 -j {chain}"));
     }
     // What the two rules are for: see `nftables`.
-    lines.push(format!(
-        "-A AZWI_OUTPUT -d {address}/32 -p tcp --dport {port} -m owner --uid-owner {uid} \
-         -j DNAT --to-destination {address}:{port}",
-        uid = config.proxy_uid,
-    ));
+    if config.relays {
+        lines.push(format!(
+            "-A AZWI_OUTPUT -d {address}/32 -p tcp --dport {port} -m owner --uid-owner {uid} \
+             -j DNAT --to-destination {address}:{port}",
+            uid = config.proxy_uid,
+        ));
+    }
     for (_, chain) in CHAINS {
         lines.push(format!(
             "-A {chain} -d {address}/32 -p tcp --dport {port} -j REDIRECT --to-ports {}",

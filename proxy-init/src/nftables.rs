@@ -24,6 +24,8 @@
 //! it binds the connection: if it were only let through, a mesh would redirect it to its own proxy,
 //! whose connection to IMDS comes back to us, and round and round.
 //!
+//! A proxy that relays nothing needs no such rule, and its user gets none.
+//!
 //! **Prerouting** is for connections that a network namespace inside the pod makes (Docker in
 //! Docker): they are forwarded and never pass the output hook. The redirect sends them to the
 //! pod's own address, where nothing answers, since the proxy listens on 127.0.0.1 alone. Without
@@ -128,7 +130,7 @@ impl Batch {
             batch.push(Part::Chain, NEW_CHAIN, CREATE, &chain.attributes());
         }
         for chain in &CHAINS {
-            for rule in chain.rules {
+            for rule in chain.rules(config) {
                 let attributes = [
                     string(RULE_TABLE, TABLE),
                     string(RULE_CHAIN, chain.name),
@@ -174,7 +176,7 @@ pub fn list_rules() -> Vec<u8> {
 pub fn differs(listed: &[Vec<u8>], config: &Config) -> bool {
     let expected: Vec<_> = CHAINS
         .iter()
-        .flat_map(|chain| chain.rules.iter().map(move |rule| (chain, rule)))
+        .flat_map(|chain| chain.rules(config).map(move |rule| (chain, rule)))
         .map(|(chain, rule)| {
             [
                 string(RULE_TABLE, TABLE),
@@ -192,6 +194,12 @@ pub fn differs(listed: &[Vec<u8>], config: &Config) -> bool {
 }
 
 impl Chain {
+    fn rules(&self, config: &Config) -> impl Iterator<Item = &Rule> {
+        let exempts = config.relays;
+        let rules = self.rules.iter();
+        rules.filter(move |rule| exempts || !matches!(rule, Rule::Exempt))
+    }
+
     fn attributes(&self) -> Vec<u8> {
         let hook = [
             number(HOOK_NUMBER, self.hook),
@@ -424,6 +432,7 @@ mod tests {
             ("another order", swapped),
             ("an empty rule", vec![Vec::new(); 3]),
             ("another user", changed(|config| config.proxy_uid += 1)),
+            ("no exemption", changed(|config| config.relays = false)),
             ("another port", changed(|config| config.proxy_port += 1)),
             (
                 "another address",

@@ -15,11 +15,15 @@ pub const TERMINATION_LOG: &str = "/dev/termination-log";
 #[must_use]
 pub fn success(done: &Done) -> ExitCode {
     let message = format!(
-        "connections to {metadata} go to {proxy}, except those of user {uid}: written with \
+        "connections to {metadata} go to {proxy}{except}: written with \
          {firewall}, proved by {proof}{route}, in {took:.1?}\n",
         metadata = done.config.metadata,
         proxy = done.config.proxy(),
-        uid = done.config.proxy_uid,
+        except = if done.config.relays {
+            format!(", except those of user {}", done.config.proxy_uid)
+        } else {
+            String::new()
+        },
         firewall = done.firewall,
         proof = done.proof,
         route = match done.route {

@@ -55,6 +55,27 @@ fn everyone_but_the_proxy_is_redirected() {
 }
 
 #[test]
+fn a_proxy_that_relays_nothing_is_no_way_around() {
+    in_pod(Network::V4, |pod| {
+        // In place of rules with the exemption.
+        assert_eq!(outcome(&mut pod.proxy_init()).0, 0);
+        let (code, said) = outcome(pod.proxy_init().env("AZWI_RELAY", "deny"));
+        assert_eq!(code, 0, "{said}");
+        assert!(!said.contains("except"), "{said}");
+        let rules: String = RULES
+            .lines()
+            .filter(|line| !line.contains("skuid"))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        assert_eq!(run("nft list ruleset"), rules.trim_end());
+
+        let _proxy = Greeter::start("127.0.0.1:8000", "proxy");
+        assert_eq!(pod.ask_imds(1501), "proxy");
+        assert_eq!(pod.imds.asked(), 0, "the node was never asked");
+    });
+}
+
+#[test]
 fn while_no_proxy_listens_nobody_is_answered() {
     in_pod(Network::V4, |pod| {
         assert_eq!(outcome(&mut pod.proxy_init()).0, 0);

@@ -205,10 +205,7 @@ fn proxy_init<'a>(sidecar: &'a Sidecar, port: u16, overrides: &Overrides<'_>) ->
         image_pull_policy: &sidecar.pull_policy,
         command: Some(["/proxy-init"]),
         args: Vec::new(),
-        env: Some([EnvVar {
-            name: variable::PROXY_PORT,
-            value: Cow::Owned(port.to_string()),
-        }]),
+        env: proxy_init_environment(sidecar, port),
         ports: None,
         resources: overrides.over(&sidecar.init_resources),
         // Uid 0, since a capability that is added reaches no other user's process.
@@ -259,7 +256,7 @@ fn proxy<'a>(sidecar: &'a Sidecar, port: u16, overrides: &Overrides<'_>) -> Fiel
         image_pull_policy: &sidecar.pull_policy,
         command: None,
         args: vec![port_flag, level_flag],
-        env: None,
+        env: Vec::new(),
         ports: Some([ContainerPort {
             container_port: port,
         }]),
@@ -270,6 +267,21 @@ fn proxy<'a>(sidecar: &'a Sidecar, port: u16, overrides: &Overrides<'_>) -> Fiel
         startup_probe,
         termination_message_policy: "FallbackToLogsOnError",
     }
+}
+
+/// A proxy that relays nothing leaves its user no way to the node's IMDS.
+fn proxy_init_environment(sidecar: &Sidecar, port: u16) -> Vec<EnvVar<'_>> {
+    let port = EnvVar {
+        name: variable::PROXY_PORT,
+        value: Cow::Owned(port.to_string()),
+    };
+    let mut policies = sidecar.environment.iter();
+    let policy = policies.find(|(name, value)| *name == variable::RELAY && value.trim() == "deny");
+    let policy = policy.map(|(name, value)| EnvVar {
+        name,
+        value: Cow::Borrowed(value),
+    });
+    [Some(port), policy].into_iter().flatten().collect()
 }
 
 fn init_capabilities(sidecar: &Sidecar) -> &'static [&'static str] {

@@ -114,8 +114,8 @@ pub(super) struct Fields<'a> {
     pub(super) command: Option<[&'static str; 1]>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) args: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) env: Option<[EnvVar<'a>; 1]>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) env: Vec<EnvVar<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) ports: Option<[ContainerPort; 1]>,
     pub(super) resources: Cow<'a, Resources>,

@@ -140,6 +140,27 @@ fn the_redirect_and_the_proxy_stand_before_the_users_init_containers() {
 }
 
 #[test]
+fn the_redirect_knows_when_the_proxy_relays_nothing() {
+    for (policy, known) in [
+        ("deny", Some("deny")),
+        ("allow", None),
+        ("/metadata/instance", None),
+    ] {
+        let mut config = config(true);
+        config.sidecar.environment = vec![("AZWI_RELAY", policy.to_owned())];
+        let spec = json!({ "containers": [{ "name": "app" }] });
+        let result = mutated(&pod(with_proxy(), spec), &config, &account());
+        let init = result.container("azwi-proxy-init");
+        assert_eq!(variable(init, "AZWI_RELAY"), known);
+        assert_eq!(variable(init, "PROXY_PORT"), Some("8000"));
+        assert_eq!(
+            variable(result.container("azwi-proxy"), "AZWI_RELAY"),
+            Some(policy)
+        );
+    }
+}
+
+#[test]
 fn the_redirect_has_net_raw_where_the_operator_says_so() {
     let mut config = config(true);
     config.sidecar.init_net_raw = true;
