@@ -1,6 +1,6 @@
 # Each target installs what it lacks. `make` alone lists them.
 
-.PHONY: help build images manifest configuration sbom supply-chain reproducible vendor notices demo test e2e delivery lint fuzz bench cluster clean
+.PHONY: help build images manifest configuration sbom supply-chain reproducible vendor notices demo test e2e delivery lint fuzz load soak bench cluster clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -51,6 +51,12 @@ delivery: ## Run the tests that install, change and remove the product; ARGS="na
 
 fuzz: ## Look for inputs that break a rule, 10 s a target; ARGS="60 path" is one target for a minute
 	@tests/fuzz/run $(ARGS)
+
+load: ## Put load on a real Kubernetes node and print figures
+	@tests/e2e/load
+
+soak: ## Half an hour of short lives, rotations and faults on a real Kubernetes node; ARGS="5" is five minutes
+	@tests/e2e/soak $(ARGS)
 
 bench: ## Measure the binaries beside bare servers of the same bytes; ARGS="proxy" or "webhook"
 	@tests/bench/run $(ARGS)

@@ -1,5 +1,6 @@
 //! Commands as a document has them.
 
+use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
 use tokio::process::Command;
@@ -56,6 +57,12 @@ impl Commands {
         Self(self.0.replace(placeholder, value))
     }
 
+    /// Puts lines before them.
+    #[must_use]
+    pub fn after(self, lines: &str) -> Self {
+        Self(format!("{lines}\n{}", self.0))
+    }
+
     /// Adds an argument to the last one.
     #[must_use]
     pub fn and(self, argument: &str) -> Self {
@@ -79,6 +86,25 @@ impl Commands {
         );
         shell(&self.0).await
     }
+}
+
+/// A path for a file that ends with the node.
+///
+/// # Panics
+/// When the test does not run on the test node.
+pub fn path(name: &str) -> PathBuf {
+    let logs = std::env::var("CLUSTER_LOGS").expect("`make delivery` runs these on a test node");
+    Path::new(&logs).with_file_name(name)
+}
+
+/// A file with this text, which ends with the node; its path.
+///
+/// # Panics
+/// When it cannot be written.
+pub fn file(name: &str, text: &str) -> String {
+    let path = path(name);
+    std::fs::write(&path, text).expect("the node has room");
+    path.display().to_string()
 }
 
 /// Runs lines of shell at the root of the checkout, and returns what they printed.

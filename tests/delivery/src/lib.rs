@@ -7,6 +7,6 @@ pub mod peer;
 mod release;
 
 pub use certificate::Issued;
-pub use commands::{Commands, documented, shell};
+pub use commands::{Commands, documented, file, path, shell};
 pub use empty::{Node, empty};
 pub use release::{helm, install, kinds_of_others, ready, upgrade};

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use e2e::{SECRET, SYSTEM_NAMESPACE, TENANT, kubectl_with_input, system};
 use serde_json::{Map, Value, json};
 
-use crate::{Issued, helm, ready};
+use crate::{Issued, helm, path, ready};
 
 /// The peer's release.
 pub const RELEASE: &str = "wi";
@@ -78,7 +78,7 @@ async fn deploy(form: Form, replicas: u32) {
 }
 
 fn write_chart() -> PathBuf {
-    let chart = std::env::temp_dir().join(format!("peer-{}", std::process::id()));
+    let chart = path("peer");
     fs::create_dir_all(chart.join("templates")).expect("the node has a folder for this");
     let about =
         json!({ "apiVersion": "v2", "name": NAME, "version": "1.6.0", "appVersion": "v1.6.0" });

@@ -4,6 +4,7 @@
 mod audit;
 pub mod authority;
 mod azure;
+pub mod client;
 mod debug;
 pub mod hammer;
 mod installed;
@@ -12,6 +13,7 @@ mod load;
 mod namespace;
 mod other_webhook;
 mod pod;
+pub mod process;
 mod seccomp;
 mod secret;
 pub mod sidecar;

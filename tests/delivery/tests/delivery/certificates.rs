@@ -1,6 +1,6 @@
 //! Certificates of somebody else's, and the change from and to the webhook's own.
 
-use delivery::{Issued, documented, empty, install, kinds_of_others, ready};
+use delivery::{Issued, documented, empty, file, install, kinds_of_others, ready};
 use e2e::authority::{bundle, certificates, is_trusted, stored};
 use e2e::{
     CONFIGURATION, Container, Load, Namespace, Pod, SYSTEM_NAMESPACE, replicas, system, until,
@@ -18,21 +18,19 @@ async fn the_mode_changes_forth_and_back_and_no_pod_is_refused() {
     let own = stored().await;
     let issued = Issued::for_the_webhook();
     issued.store(NEW_SECRET).await;
-    let file = std::env::temp_dir().join(format!("new-ca-{}", std::process::id()));
-    std::fs::write(&file, &issued.ca).expect("it is short");
-    let file = file.display().to_string();
+    let new = file("new-ca.pem", &issued.ca);
     let (namespace, _) = Namespace::with_identity("modes").await;
     let load = Load::start(&namespace, 50).await;
 
     // Forth.
-    let both = documented(PAGE, "both.pem").with("<new authority>", &file);
+    let both = documented(PAGE, "authorities=").with("<new authority>", &new);
     let _ = both.run().await;
     let both = [own.as_str(), &issued.ca].concat();
     until("both authorities", bundle, |it| {
         certificates(it) == certificates(&both)
     })
     .await;
-    let change = documented(PAGE, "certificates.mode=files").with("<secret>", NEW_SECRET);
+    let change = documented(PAGE, "secretName=<secret>\n").with("<secret>", NEW_SECRET);
     let _ = change.run().await;
     ready().await;
     assert_all_serve_with(&certificates(&issued.ca)).await;
@@ -56,6 +54,16 @@ async fn the_mode_changes_forth_and_back_and_no_pod_is_refused() {
     assert_all_serve_with(current).await;
 
     load.stop().await.assert_all_injected();
+
+    // The chart takes the field from the webhook, if it is told to.
+    let _ = documented(PAGE, "--force-conflicts")
+        .with("<secret>", NEW_SECRET)
+        .with("<new authority>", &new)
+        .run()
+        .await;
+    ready().await;
+    assert_all_serve_with(&certificates(&issued.ca)).await;
+    assert_eq!(certificates(&bundle().await), certificates(&issued.ca));
 }
 
 #[tokio::test]

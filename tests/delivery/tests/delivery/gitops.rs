@@ -1,8 +1,8 @@
 //! The habits of tools that apply the chart's manifests again and again and look for differences.
 
-use delivery::{empty, ready, shell};
+use delivery::{empty, path, ready, shell};
 use e2e::authority::{bundle, certificates, stored};
-use e2e::{SYSTEM_NAMESPACE, TENANT, kubectl, until};
+use e2e::{CONFIGURATION, SYSTEM_NAMESPACE, TENANT, kubectl, until};
 use serde_json::Value;
 
 #[tokio::test]
@@ -18,8 +18,7 @@ async fn applied_by_the_client_a_second_time_changes_nothing() {
 /// Applies what the chart renders, in this way, again after the webhook has written its fields.
 async fn assert_settled(way: &str) {
     let _node = empty().await;
-    let file = std::env::temp_dir().join(format!("rendered-{}", std::process::id()));
-    let file = file.display();
+    let file = path("rendered.yaml").display().to_string();
     let _ = shell(&format!(
         "helm template azure-workload-identity deploy/chart --namespace {SYSTEM_NAMESPACE} \
          --set azureTenantID={TENANT} >{file}"
@@ -32,8 +31,8 @@ async fn assert_settled(way: &str) {
     assert_eq!(certificates(&stored).len(), 1);
     until("caBundle", bundle, |it| *it == stored).await;
 
-    let file = file.to_string();
     let before = versions(&file).await;
+    assert_eq!(writers_of_bundle().await, ["azure-wi-webhook"]);
     // It exits with 1 where there is a difference.
     let difference = shell(&format!("kubectl diff --filename {file} {way}")).await;
     assert_eq!(difference, "");
@@ -59,5 +58,20 @@ async fn versions(file: &str) -> Vec<(String, String)> {
                 number.to_string(),
             )
         })
+        .collect()
+}
+
+/// Who says that `caBundle` is theirs: the one whom a conflict names.
+async fn writers_of_bundle() -> Vec<String> {
+    let get = ["get", "mutatingwebhookconfiguration", CONFIGURATION];
+    let printed = kubectl(&[&get[..], &["--show-managed-fields", "-o", "json"]].concat()).await;
+    let object: Value = serde_json::from_str(&printed).expect("kubectl prints JSON");
+    let managers = object["metadata"]["managedFields"]
+        .as_array()
+        .into_iter()
+        .flatten();
+    let of_bundle = managers.filter(|it| it["fieldsV1"].to_string().contains("f:caBundle"));
+    of_bundle
+        .filter_map(|it| it["manager"].as_str().map(str::to_owned))
         .collect()
 }

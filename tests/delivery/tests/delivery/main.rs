@@ -6,5 +6,6 @@ mod gitops;
 mod install;
 mod manifest;
 mod peer;
+mod pod_identity;
 mod removal;
 mod rollback;

@@ -1,10 +1,8 @@
 //! From Azure/azure-workload-identity and back, as docs/migration.md says it.
 
-use std::path::PathBuf;
-
 use contract::annotation;
 use delivery::peer::{self, Form, RELEASE};
-use delivery::{documented, empty, ready};
+use delivery::{documented, empty, file, ready};
 use e2e::authority::{bundle, certificates};
 use e2e::{Container, Load, Namespace, Pod, SECRET, TENANT, replicas, system, until};
 
@@ -18,6 +16,15 @@ async fn its_release_is_upgraded_and_rolled_back_and_no_pod_is_refused() {
     let (namespace, _) = Namespace::with_identity("release").await;
     let load = Load::start(&namespace, 50).await;
 
+    let odd = Pod::new("odd")
+        .without_label()
+        .annotate(annotation::INJECT_PROXY_SIDECAR, "yes")
+        .container(Container::shell("app", "true"));
+    namespace.apply(&odd.manifest()).await;
+    let refused = documented(PAGE, "kubectl get pods --all-namespaces --output json")
+        .run()
+        .await;
+    assert_eq!(refused.trim(), format!("{}/odd", namespace.name()));
     let values = file(
         "values",
         &format!("azureTenantID: {TENANT}\nreplicaCount: 2\n"),
@@ -55,13 +62,27 @@ async fn its_manifest_is_replaced_and_applied_again() {
     assert_admits(&namespace).await;
     assert_eq!(certificates(&bundle().await), certificates(&issued.ca));
 
-    let manifest = file("manifest", &peer::manifest(2));
+    let manifest = file("manifest.yaml", &peer::manifest(2));
     let back = documented(PAGE, "<former manifest>").with("<former manifest>", &manifest);
     let _ = back.run().await;
     ready().await;
     assert!(!is_ours().await);
     assert_admits(&namespace).await;
     assert_eq!(secret, self::secret().await, "the peer finds what it had");
+}
+
+#[tokio::test]
+async fn its_manifest_becomes_a_release() {
+    let _node = empty().await;
+    let issued = peer::install(Form::Manifest).await;
+    let values = file("values.yaml", &format!("azureTenantID: {TENANT}\n"));
+    let install = documented(PAGE, "--take-ownership").with("<your values>", &values);
+    let _ = install.run().await;
+    ready().await;
+    assert!(is_ours().await);
+    let (namespace, _) = Namespace::with_identity("taken").await;
+    assert_admits(&namespace).await;
+    assert_eq!(certificates(&bundle().await), certificates(&issued.ca));
 }
 
 /// Whether the replicas are of this project's chart: the peer's have no such flag.
@@ -94,10 +115,4 @@ async fn assert_admits(namespace: &Namespace) {
 
 async fn secret() -> String {
     system(&["get", "secret", SECRET, "-o", "jsonpath={.data}"]).await
-}
-
-fn file(name: &str, text: &str) -> String {
-    let path: PathBuf = std::env::temp_dir().join(format!("{name}-{}.yaml", std::process::id()));
-    std::fs::write(&path, text).expect("it is short");
-    path.display().to_string()
 }

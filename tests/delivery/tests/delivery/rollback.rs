@@ -1,7 +1,9 @@
 //! An upgrade, and the way back.
 
-use delivery::{empty, helm, install, upgrade};
+use delivery::{documented, empty, install};
 use e2e::{DEPLOYMENT, Load, Namespace, system};
+
+const PAGE: &str = "docs/operations.md";
 
 #[tokio::test]
 async fn no_pod_is_refused_on_the_way_forth_and_back() {
@@ -10,9 +12,11 @@ async fn no_pod_is_refused_on_the_way_forth_and_back() {
     let (namespace, _) = Namespace::with_identity("rollback").await;
     let load = Load::start(&namespace, 50).await;
 
-    upgrade("--set proxy.relay=deny --wait --timeout 2m").await;
+    let upgrade = documented(PAGE, "--reset-then-reuse-values\n");
+    let _ = upgrade.and("--set proxy.relay=deny --wait").run().await;
     assert!(arguments().await.contains("--proxy-relay=deny"));
-    let _ = helm("rollback azure-workload-identity --wait --timeout 2m").await;
+    let rollback = documented(PAGE, "helm rollback").and("--wait");
+    let _ = rollback.run().await;
     assert!(arguments().await.contains("--proxy-relay=allow"));
 
     load.stop().await.assert_all_injected();

@@ -2,10 +2,11 @@
 
 use azure_emulator::{Jwt, NODE_CLIENT_ID, Resource};
 use contract::annotation;
+use e2e::client::{client_volume, with_common_volumes};
 use e2e::{Namespace, Pod, control};
 
 use super::Client;
-use super::pod::{Examined, NAME, application, client_volume, trusting, with_common_volumes};
+use super::pod::{Examined, NAME, application, trusting};
 use super::session::{Answer, Session};
 use super::table::{self, ENVIRONMENT};
 

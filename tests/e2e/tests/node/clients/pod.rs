@@ -1,8 +1,9 @@
 //! The pod that a client is examined in.
 
 use contract::annotation;
+use e2e::client::{self, client_volume, with_common_volumes};
 use e2e::{Container, Identity, Namespace, PROXY_IMAGE, Pod};
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// The container without Workload ID's variables: all that it has is IMDS.
 pub const BARE: &str = "bare";
@@ -92,7 +93,7 @@ impl Examined {
 }
 
 fn proxy() -> [Container; 2] {
-    let ca = std::fs::read_to_string(variable("AZURE_CA_FILE")).expect("Azure's CA can be read");
+    let ca = std::fs::read_to_string(client::azure_ca()).expect("Azure's CA can be read");
     let redirect = Container::image("redirect", PROXY_IMAGE)
         .field("command", json!(["/proxy-init"]))
         .field(
@@ -110,32 +111,14 @@ fn proxy() -> [Container; 2] {
     [redirect, proxy]
 }
 
-/// A container that waits for commands, with the client in a volume, and Python's way of trusting
-/// Azure's CA.
+/// A container that waits for commands.
 pub fn application(name: &str, client: &str) -> Container {
-    Container::new(name, &["/usr/bin/sleep", "infinity"])
-        .env("HOME", "/tmp")
-        .env("REQUESTS_CA_BUNDLE", "/azure-ca.pem")
-        .mount(client, "/client")
-        .mount("azure-ca", "/azure-ca.pem")
-        .own_directory("temporary", "/tmp")
+    client::with_client(name, client, &["/usr/bin/sleep", "infinity"])
 }
 
 /// With the volumes of [`application`], of which there is one client in the volume [`CLIENT`].
 pub fn with_client(pod: Pod, folder: &str) -> Pod {
     with_common_volumes(pod).volume(client_volume(CLIENT, folder))
-}
-
-/// With the volumes of [`application`] that do not depend on the client.
-pub fn with_common_volumes(pod: Pod) -> Pod {
-    pod.volume(host("azure-ca", &variable("AZURE_CA_FILE"), "File"))
-        .volume(json!({ "name": "temporary", "emptyDir": {} }))
-}
-
-/// A volume with a client's folder.
-pub fn client_volume(name: &str, folder: &str) -> Value {
-    let path = format!("{}/clients/{folder}", variable("SDK_DIRECTORY"));
-    host(name, &path, "Directory")
 }
 
 /// With Azure's test CA where Node, Go, Java and Rust look for one.
@@ -145,12 +128,4 @@ pub fn trusting(container: Container) -> Container {
         .fold(container, |container, name| {
             container.env(name, "/azure-ca.pem")
         })
-}
-
-fn host(name: &str, path: &str, kind: &str) -> Value {
-    json!({ "name": name, "hostPath": { "path": path, "type": kind } })
-}
-
-fn variable(name: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| panic!("{name} is set by tests/e2e/run"))
 }

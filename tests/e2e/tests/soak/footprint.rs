@@ -1,0 +1,59 @@
+//! What the product's processes hold.
+
+use contract::container::PROXY;
+use e2e::process::{open_files, pids, resident_kib};
+use e2e::{Namespace, until};
+
+use crate::POD;
+
+const KIB_A_PROXY_MAY_GROW: u64 = 2 * 1024;
+const KIB_A_WEBHOOK_MAY_GROW: u64 = 8 * 1024;
+
+/// Resident memory and open files, by process.
+#[derive(Debug)]
+pub struct Footprint {
+    proxy: Process,
+    /// The largest of them: replicas are killed and started anew.
+    webhook: Process,
+}
+
+/// Of one process.
+#[derive(Debug, Default)]
+struct Process {
+    kib: u64,
+    files: usize,
+}
+
+impl Footprint {
+    /// The proxy beside the pod's application, and the webhook.
+    pub async fn of(namespace: &Namespace) -> Self {
+        let proxy = namespace.pid(POD, PROXY).await;
+        let webhooks = until("webhooks", || pids("webhook"), |found| !found.is_empty()).await;
+        let webhooks = webhooks.iter().filter_map(|pid| Process::read(pid));
+        Self {
+            proxy: Process::read(&proxy).expect("it runs"),
+            webhook: webhooks.max_by_key(|it| it.kib).expect("one runs"),
+        }
+    }
+
+    /// # Panics
+    /// When something grew by more than an allocator's whims.
+    pub fn assert_no_more_than(&self, before: &Self) {
+        for (now, before, growth) in [
+            (&self.proxy, &before.proxy, KIB_A_PROXY_MAY_GROW),
+            (&self.webhook, &before.webhook, KIB_A_WEBHOOK_MAY_GROW),
+        ] {
+            assert!(now.kib <= before.kib + growth, "memory grows");
+            assert!(now.files <= before.files + 8, "files stay open");
+        }
+    }
+}
+
+impl Process {
+    fn read(pid: &str) -> Option<Self> {
+        Some(Self {
+            kib: resident_kib(pid)?,
+            files: open_files(pid)?,
+        })
+    }
+}
