@@ -68,7 +68,10 @@ fn advice(code: u32, context: &Context<'_>) -> Option<String> {
         700024 => "compare the node's clock with the real time, and see whether kubelet renews \
                    the token file."
             .to_owned(),
-        700027 | 50013 | 50027 | 900384 | 5002723 => format!(
+        50027 => "see what is in the file that AZURE_FEDERATED_TOKEN_FILE names: kubelet writes \
+                  whole tokens, and writes them anew."
+            .to_owned(),
+        700027 | 50013 | 900384 | 5002723 => format!(
             "publish the key that signs the cluster's service account tokens at \
              {issuer}: see whether its JWKS document is up to date."
         ),
@@ -137,6 +140,8 @@ mod tests {
             (90002, "tenant (contoso)"),
             (500011, "'https://vault.azure.net'"),
             (700024, "clock"),
+            (50027, "AZURE_FEDERATED_TOKEN_FILE"),
+            (700027, "JWKS document"),
             (90061, "https://issuer/.well-known/openid-configuration"),
             (90038, "azureEnvironment"),
         ] {

@@ -73,6 +73,15 @@ impl Assertion {
         &self.0
     }
 
+    /// An answer without the token. Whoever gave it may have repeated what it was sent, and parts of
+    /// an answer are logged and told to the application.
+    pub(super) fn absent_from(&self, answer: &[u8]) -> Vec<u8> {
+        let answer = String::from_utf8_lossy(answer);
+        answer
+            .replace(&self.0, "[service account token]")
+            .into_bytes()
+    }
+
     /// The claims that Entra compares, or nothing where they cannot be read.
     pub fn presented(&self) -> Presented {
         let payload = self.0.split('.').nth(1).unwrap_or_default();

@@ -145,7 +145,7 @@ impl Client {
                     status = rejection.status, error = rejection.error,
                     code = rejection.code, trace_id = rejection.trace_id,
                     correlation_id = rejection.correlation_id, ms = took.as_millis(),
-                    description = %guids(&rejection.description),
+                    description = guids(&rejection.description).to_string(),
                     "no token from the authority"
                 );
             }
@@ -177,7 +177,7 @@ impl Client {
         let body = body(response)
             .await
             .map_err(|error| failed(&error.without_url()))?;
-        reply::parse(status, retry_after, &body)
+        reply::parse(status, retry_after, &assertion.absent_from(&body))
     }
 
     fn http(&self) -> Result<reqwest::Client, ClientError> {
@@ -341,14 +341,36 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
         line.push_str(&error.to_string());
         source = error.source();
     }
-    if line.contains("UnknownIssuer") {
-        line.push_str(
-            " (the certificate comes from an authority that is not trusted here: give its \
-             certificate to the webhook, or set SSL_CERT_FILE or AZWI_CA_DATA)",
-        );
+    let advice = CERTIFICATE_ADVICE
+        .iter()
+        .find(|(part, _)| line.contains(part));
+    if let Some((_, advice)) = advice {
+        line.push_str(advice);
     }
     line
 }
+
+/// What to do about a certificate, by a part of rustls's message.
+const CERTIFICATE_ADVICE: [(&str, &str); 4] = [
+    (
+        "UnknownIssuer",
+        " (the certificate comes from an authority that is not trusted here: give its certificate \
+         to the webhook, or set SSL_CERT_FILE or AZWI_CA_DATA)",
+    ),
+    (
+        "certificate expired",
+        " (compare the node's clock with the real time; if it is right, whoever answers in Entra's \
+         place has to renew the certificate)",
+    ),
+    (
+        "certificate not valid yet",
+        " (compare the node's clock with the real time)",
+    ),
+    (
+        "certificate not valid for name",
+        " (is AZURE_AUTHORITY_HOST right, and does an egress proxy answer in its place?)",
+    ),
+];
 
 const CONNECT: Duration = Duration::from_secs(2);
 /// Azure's load balancers forget a connection after four idle minutes.

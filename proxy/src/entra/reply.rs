@@ -1,5 +1,6 @@
 //! Entra's answers.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -55,16 +56,30 @@ fn rejection(status: u16, told: Option<Duration>, body: &[u8]) -> Rejection {
     };
     let code = body.code();
     let retry_after = class::retry_after(told, code);
+    let id = |id: &str| printable(id, LONGEST_ID).replace(['\r', '\n'], " ");
     Rejection {
         status,
         class: Class::of(status, &body.error, code),
-        error: body.error,
-        description: body.error_description,
+        error: id(&body.error),
+        description: printable(&body.error_description, LONGEST_DESCRIPTION),
         code,
         retry_after,
-        trace_id: body.trace_id,
-        correlation_id: body.correlation_id,
+        trace_id: body.trace_id.as_deref().map(id),
+        correlation_id: body.correlation_id.as_deref().map(id),
     }
+}
+
+/// The text as far as it is printable, at most so many characters of it. It reaches terminals by the
+/// log and by the application's own; whoever answers in Entra's place must not write to them.
+fn printable(text: &str, longest: usize) -> String {
+    let shown = |c: char| match c {
+        '\r' | '\n' => c,
+        c if c.is_control() || REORDERING.iter().any(|range| range.contains(&c)) => {
+            char::REPLACEMENT_CHARACTER
+        }
+        c => c,
+    };
+    text.chars().take(longest).map(shown).collect()
 }
 
 #[derive(Deserialize)]
@@ -164,6 +179,19 @@ impl ErrorBody {
     }
 }
 
+/// Characters that change the order in which a terminal shows others (UAX #9).
+const REORDERING: [RangeInclusive<char>; 3] = [
+    '\u{200e}'..='\u{200f}',
+    '\u{202a}'..='\u{202e}',
+    '\u{2066}'..='\u{2069}',
+];
+
+/// Characters. Entra's longest texts have a few hundred.
+const LONGEST_DESCRIPTION: usize = 2_000;
+
+/// Characters of an error code or a GUID, generously.
+const LONGEST_ID: usize = 100;
+
 /// A year, in seconds. No token lives longer, and sums of times stay in range.
 const LONGEST_LIFE: u64 = 366 * 24 * 3600;
 
@@ -224,6 +252,23 @@ mod tests {
         }
         let none = br#"{"error":"e","error_description":"AADSTS"}"#;
         assert_eq!(parse(400, None, none).unwrap_err().code, None);
+    }
+
+    #[test]
+    fn what_moves_a_terminal_is_not_passed_on() {
+        let body = r#"{"error":"e\u001b[2J","error_description":"a\r\nb\u001b\u0007\u009b\u202e\u2066\u0000é","trace_id":"\u001b","correlation_id":"\n"}"#;
+        let rejection = parse(400, None, body.as_bytes()).unwrap_err();
+        assert_eq!(rejection.error, "e\u{fffd}[2J");
+        let replaced = "\u{fffd}".repeat(6);
+        assert_eq!(rejection.description, format!("a\r\nb{replaced}é"));
+        assert_eq!(rejection.trace_id.as_deref(), Some("\u{fffd}"));
+        let long = format!(
+            r#"{{"error":"{0}","error_description":"{0}"}}"#,
+            "é".repeat(9_000)
+        );
+        let rejection = parse(400, None, long.as_bytes()).unwrap_err();
+        assert_eq!(rejection.error.chars().count(), LONGEST_ID);
+        assert_eq!(rejection.description.chars().count(), LONGEST_DESCRIPTION);
     }
 
     #[test]

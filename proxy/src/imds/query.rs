@@ -35,8 +35,8 @@ impl<'a> TokenRequest<'a> {
     /// ignored (IMDS R11, R12).
     ///
     /// # Errors
-    /// In this order: a name twice, no resource, more than one selector, a client id that is no
-    /// GUID.
+    /// In this order: a name twice, no resource, one that is not printable, more than one selector,
+    /// a client id that is no GUID.
     pub fn parse(query: &'a str) -> Result<Self, Refusal> {
         let mut resource = None;
         let mut selected = Vec::new();
@@ -67,7 +67,9 @@ impl<'a> TokenRequest<'a> {
             }
         }
         let resource = resource.ok_or(Refusal::NoResource)?;
-        if resource.contains(char::REPLACEMENT_CHARACTER) {
+        // What moves a terminal has no place in a log or a label.
+        let odd = |c: char| c == char::REPLACEMENT_CHARACTER || c.is_control();
+        if resource.contains(odd) {
             return Err(Refusal::ResourceNotText);
         }
         let identity = match (selected.pop(), selected.is_empty()) {
@@ -166,7 +168,10 @@ mod tests {
         for query in ["", "api-version=2018-02-01", "resource=", "resource", "&&&"] {
             assert_eq!(refusal(query), Refusal::NoResource, "{query}");
         }
-        assert_eq!(refusal("resource=%ff"), Refusal::ResourceNotText);
+        for value in ["%ff", "a%0d%0ab", "a%1b[31m", "a%00", "a%c2%9b"] {
+            let query = format!("resource={value}");
+            assert_eq!(refusal(&query), Refusal::ResourceNotText, "{value}");
+        }
     }
 
     #[test]

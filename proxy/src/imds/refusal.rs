@@ -53,8 +53,8 @@ pub enum Refusal {
     /// A parameter is there twice, or there are too many of them.
     #[error("the query has a parameter twice, or too many parameters")]
     RepeatedParameter,
-    /// The resource is not UTF-8.
-    #[error("resource is not UTF-8 text")]
+    /// The resource is not UTF-8, or has control characters.
+    #[error("resource is not printable UTF-8 text")]
     ResourceNotText,
     /// More than one of the parameters that select an identity.
     #[error("only one of client_id, object_id, msi_res_id and mi_res_id may be given")]

@@ -1,17 +1,13 @@
 //! AKS identity bindings: the exchange goes through a token proxy in the cluster.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use azure_emulator::{
-    Application, Azure, BINDING_AUDIENCE, Issuer, Options, Service, SigningKey, Tenant,
-};
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::{Value, json};
+use azure_emulator::{Azure, BINDING_AUDIENCE, Options, Service};
 
+use crate::azure::{assertion, claims, register};
 use crate::entra::{Entra, certificate};
 use crate::raw::Answer;
-use crate::sidecar::{CLIENT, ISSUER, SUBJECT, Sidecar, TENANT, TokenFile, config};
+use crate::sidecar::{AUDIENCE, CLIENT, SUBJECT, Sidecar, TENANT, TokenFile, config};
 
 const AUTHORITY: &str = "--authority-host=https://login.microsoftonline.com/";
 const NAME: &str = "--kubernetes-sni-name=binding.aks.example";
@@ -89,8 +85,7 @@ async fn the_emulated_token_proxy_of_aks_gives_the_bound_identitys_token() {
         ..Options::default()
     });
     let azure = azure.await.unwrap();
-    let key = SigningKey::generate().unwrap();
-    register(&azure, &key).await;
+    register(&azure, BINDING_AUDIENCE).await;
     let address = format!(
         "--kubernetes-token-proxy={}",
         azure.token_proxy_url().unwrap()
@@ -103,7 +98,7 @@ async fn the_emulated_token_proxy_of_aks_gives_the_bound_identitys_token() {
     ] {
         let unused = Entra::start("localhost").await;
         let token_file = TokenFile::new();
-        std::fs::write(&token_file.0, assertion(&key, BINDING_AUDIENCE)).unwrap();
+        std::fs::write(&token_file.0, assertion(SUBJECT, BINDING_AUDIENCE)).unwrap();
         let config = config(&unused, &token_file, &[AUTHORITY, &address, NAME, &ca]);
         let sidecar = Sidecar::start_with(config, token_file).await;
         let answer = sidecar.token("resource=https://vault.azure.net").await;
@@ -112,7 +107,7 @@ async fn the_emulated_token_proxy_of_aks_gives_the_bound_identitys_token() {
         assert_eq!(claims["appid"], CLIENT);
         assert_eq!(claims["aud"], "https://vault.azure.net");
         // A token for Entra itself is of no use here, and the answer says which one was presented.
-        let usual = assertion(&key, "api://AzureADTokenExchange");
+        let usual = assertion(SUBJECT, AUDIENCE);
         std::fs::write(&sidecar.token_file.0, usual).unwrap();
         let refused = sidecar.token("resource=https://storage.azure.com").await;
         assert_eq!(refused.status, 400);
@@ -131,41 +126,6 @@ async fn the_emulated_token_proxy_of_aks_gives_the_bound_identitys_token() {
     );
     let entra = azure.control.requests(Some(Service::Entra)).await.unwrap();
     assert!(entra.is_empty(), "nothing goes to Entra: {entra:?}");
-}
-
-/// A tenant with one identity that the cluster's service account is bound to.
-async fn register(azure: &Azure, key: &SigningKey) {
-    let control = &azure.control;
-    control.add_tenant(&Tenant::new(TENANT)).await.unwrap();
-    let issuer = Issuer {
-        issuer: ISSUER.to_owned(),
-        jwks: Some(key.key_set()),
-        ..Issuer::default()
-    };
-    control.add_issuer(&issuer).await.unwrap();
-    let application: Application = serde_json::from_value(json!({
-        "tenant": TENANT,
-        "client_id": CLIENT,
-        "federated_credentials": [
-            { "issuer": ISSUER, "subject": SUBJECT, "audiences": [BINDING_AUDIENCE] },
-        ],
-    }))
-    .unwrap();
-    control.add_application(&application).await.unwrap();
-}
-
-/// A signed service account token.
-fn assertion(key: &SigningKey, audience: &str) -> String {
-    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
-    let claims = json!({
-        "iss": ISSUER, "sub": SUBJECT, "aud": [audience], "iat": now, "nbf": now, "exp": now + 3600,
-    });
-    key.sign(&claims).unwrap()
-}
-
-fn claims(token: &str) -> Value {
-    let payload = token.split('.').nth(1).unwrap();
-    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
 }
 
 /// A failure is remembered for a second.

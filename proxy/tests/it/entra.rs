@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -16,6 +17,7 @@ use hyper_util::rt::TokioIo;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
+use time::OffsetDateTime;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
@@ -37,6 +39,8 @@ pub(crate) enum Reply {
         retry_after: Option<&'static str>,
         body: String,
     },
+    /// Anything, byte by byte.
+    Whole(Response<Bytes>),
     /// Close the connection.
     Close,
     /// Never answer.
@@ -53,27 +57,32 @@ pub(crate) struct Entra {
     /// TLS connections so far.
     pub(crate) connections: Arc<AtomicUsize>,
     asked: Arc<Mutex<Vec<Asked>>>,
+    authority: Authority,
     count: watch::Receiver<usize>,
     delay: Arc<Mutex<Duration>>,
     script: Arc<Mutex<Arc<Script>>>,
+    tls: Arc<Mutex<TlsAcceptor>>,
 }
 
 impl Entra {
     /// An endpoint for `name` that grants tokens of an hour.
     pub(crate) async fn start(name: &str) -> Self {
-        let (tls, ca) = certificate(name);
+        let authority = Authority::new();
+        let tls = Arc::new(Mutex::new(authority.server(name, 0..1)));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (counter, count) = watch::channel(0);
         let script: Arc<Script> = Arc::new(|nth, _| token(&format!("token-{nth}"), 3600));
         let entra = Self {
             address,
-            ca,
+            ca: authority.pem.clone(),
             connections: Arc::default(),
             asked: Arc::default(),
+            authority,
             count,
             delay: Arc::default(),
             script: Arc::new(Mutex::new(script)),
+            tls: Arc::clone(&tls),
         };
         let endpoint = Endpoint {
             asked: Arc::clone(&entra.asked),
@@ -85,12 +94,8 @@ impl Entra {
         tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                tokio::spawn(serve(
-                    stream,
-                    tls.clone(),
-                    endpoint.clone(),
-                    connections.clone(),
-                ));
+                let tls = tls.lock().unwrap().clone();
+                tokio::spawn(serve(stream, tls, endpoint.clone(), connections.clone()));
             }
         });
         entra
@@ -99,6 +104,12 @@ impl Entra {
     /// Answers by `script` from now on. It is given the number of the request, from 0.
     pub(crate) fn answer(&self, script: impl Fn(usize, &Asked) -> Reply + Send + Sync + 'static) {
         *self.script.lock().unwrap() = Arc::new(script);
+    }
+
+    /// New connections are shown a certificate of the same authority for `name`, valid in these days
+    /// from now.
+    pub(crate) fn present(&self, name: &str, days: Range<i64>) {
+        *self.tls.lock().unwrap() = self.authority.server(name, days);
     }
 
     /// Lets each answer take this long.
@@ -209,6 +220,7 @@ async fn serve(
                     }
                     Ok(response.body(Full::new(Bytes::from(body))).unwrap())
                 }
+                Reply::Whole(response) => Ok(response.map(Full::new)),
                 Reply::Close => Err(std::io::Error::other("told to close")),
                 Reply::Hang => std::future::pending().await,
             }
@@ -221,26 +233,49 @@ async fn serve(
 
 /// A server certificate for `name`, and the authority that it comes from.
 pub(crate) fn certificate(name: &str) -> (TlsAcceptor, String) {
-    let ca_key = KeyPair::generate().unwrap();
-    let mut ca = CertificateParams::default();
-    // Two authorities of one name would be told apart by their signatures alone.
-    let common_name = uuid::Uuid::new_v4().to_string();
-    ca.distinguished_name.push(DnType::CommonName, common_name);
-    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let ca_certificate = ca.self_signed(&ca_key).unwrap();
-    let issuer = Issuer::new(ca, ca_key);
-    let key = KeyPair::generate().unwrap();
-    let leaf = CertificateParams::new([name.to_owned()]).unwrap();
-    let leaf = leaf.signed_by(&key, &issuer).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(
-            vec![leaf.der().clone()],
-            PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
-        )
-        .unwrap();
-    (TlsAcceptor::from(Arc::new(config)), ca_certificate.pem())
+    let authority = Authority::new();
+    (authority.server(name, 0..1), authority.pem)
+}
+
+/// A certificate authority.
+struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    pem: String,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut ca = CertificateParams::default();
+        // Two authorities of one name would be told apart by their signatures alone.
+        let common_name = uuid::Uuid::new_v4().to_string();
+        ca.distinguished_name.push(DnType::CommonName, common_name);
+        ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let pem = ca.self_signed(&key).unwrap().pem();
+        Self {
+            issuer: Issuer::new(ca, key),
+            pem,
+        }
+    }
+
+    /// A server with a certificate for `name` that is valid in these days from now.
+    fn server(&self, name: &str, days: Range<i64>) -> TlsAcceptor {
+        let key = KeyPair::generate().unwrap();
+        let mut leaf = CertificateParams::new([name.to_owned()]).unwrap();
+        let now = OffsetDateTime::now_utc();
+        leaf.not_before = now + time::Duration::days(days.start) - time::Duration::MINUTE;
+        leaf.not_after = now + time::Duration::days(days.end);
+        let leaf = leaf.signed_by(&key, &self.issuer).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![leaf.der().clone()],
+                PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
+            )
+            .unwrap();
+        TlsAcceptor::from(Arc::new(config))
+    }
 }

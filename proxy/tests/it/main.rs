@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod app_service;
 #[cfg(test)]
+mod azure;
+#[cfg(test)]
 mod bindings;
 #[cfg(test)]
 mod cache;
@@ -15,9 +17,13 @@ mod errors;
 #[cfg(test)]
 mod exchange;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod imds;
 #[cfg(test)]
 mod limits;
+#[cfg(test)]
+mod malice;
 #[cfg(test)]
 mod memory;
 #[cfg(test)]
@@ -32,5 +38,7 @@ mod rules;
 mod sidecar;
 #[cfg(test)]
 mod system_calls;
+#[cfg(test)]
+mod token_file;
 #[cfg(test)]
 mod wire;

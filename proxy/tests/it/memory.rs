@@ -9,6 +9,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::geteuid;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::process::Command;
 use tokio::time::{Instant, sleep};
 
 use crate::entra::Entra;
@@ -18,7 +19,8 @@ use crate::sidecar::DEADLINE;
 
 const REQUEST: &str = "GET /metadata/identity/oauth2/token?resource=a HTTP/1.1\r\nHost: x\r\n\
                        Metadata: true\r\n\r\n";
-const MIB: u64 = 1024 * 1024;
+pub(crate) const MIB: u64 = 1024 * 1024;
+const SOMEBODY: u32 = 1501;
 
 #[tokio::test]
 async fn ten_thousand_connections_leave_nothing_behind() {
@@ -61,11 +63,10 @@ async fn law_8_no_core_is_dumped_and_nobody_may_look_into_the_process() {
     // The kernel gives what it shows of a process to root as soon as it must not be dumped. To tell
     // that from a process of root, the program runs as somebody else; it is started by its open file,
     // since its directory may be closed to others.
-    const SOMEBODY: u32 = 1501;
     let binary = std::fs::File::open(env!("CARGO_BIN_EXE_proxy")).unwrap();
     let mut command = program(&format!("/proc/self/fd/{}", binary.as_raw_fd()));
+    somebody(&mut command);
     let user = if geteuid().is_root() {
-        command.uid(SOMEBODY);
         SOMEBODY
     } else {
         geteuid().as_raw()
@@ -75,6 +76,14 @@ async fn law_8_no_core_is_dumped_and_nobody_may_look_into_the_process() {
     let shown = format!("/proc/{}/maps", program.id());
     let owner = std::fs::metadata(shown).unwrap().uid();
     assert_ne!(owner, user);
+}
+
+/// Lets a command run as nobody in particular, and not as root.
+pub(crate) fn somebody(command: &mut Command) -> &mut Command {
+    if geteuid().is_root() {
+        command.uid(SOMEBODY);
+    }
+    command
 }
 
 /// Opens so many connections, a tenth of them with a request, and returns those still held.
@@ -95,7 +104,7 @@ async fn ten_thousand(program: &Program, at_a_time: usize) -> VecDeque<TcpStream
 }
 
 /// Resident memory of a process that is not a file's, in bytes.
-fn resident(process: u32) -> u64 {
+pub(crate) fn resident(process: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let line = status
         .lines()

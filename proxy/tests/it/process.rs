@@ -1,7 +1,7 @@
 //! The program: flags, exit codes, messages, signals.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::process::{Output, Stdio};
+use std::process::{ExitStatus, Output, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -84,7 +84,7 @@ impl Program {
         .await
     }
 
-    fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         let id = self.id().try_into().unwrap();
         kill(Pid::from_raw(id), signal).unwrap();
     }
@@ -102,6 +102,11 @@ impl Program {
                 return;
             }
         }
+    }
+
+    /// Waits until a signal has ended it.
+    pub(crate) async fn crashed(mut self) -> ExitStatus {
+        timeout(DEADLINE, self.child.wait()).await.unwrap().unwrap()
     }
 
     /// Ends it and returns its log.

@@ -1,0 +1,362 @@
+//! Entra in every kind of trouble: what the application is told, that a token in memory is served
+//! meanwhile, and that all is well afterwards without anybody's help.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use azure_emulator::{ConnectionFault, Respond, Rule, Service, Socket, TokenChange};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use crate::azure::{World, assertion};
+use crate::entra::{Entra, aadsts, token};
+use crate::process::Program;
+use crate::raw::exchange;
+use crate::sidecar::{AUDIENCE, DEADLINE, SUBJECT, Sidecar};
+
+const STEADY: &str = "https://vault.azure.net";
+const BREATH: Duration = Duration::from_millis(50);
+
+/// A fault, and what the application gets.
+struct Case {
+    name: String,
+    rule: Rule,
+    status: u16,
+    says: &'static str,
+    /// How often Entra is asked within one request.
+    asked: usize,
+    retry_after: Option<&'static str>,
+}
+
+impl Case {
+    fn new(name: &str, rule: Rule, status: u16, says: &'static str, asked: usize) -> Self {
+        Self {
+            name: format!("https://{name}.example"),
+            rule,
+            status,
+            says,
+            asked,
+            retry_after: None,
+        }
+    }
+
+    /// Whether it may be asked for again within seconds.
+    fn passes_soon(&self) -> bool {
+        self.retry_after.is_none_or(|it| it.len() == 1)
+    }
+}
+
+fn responding(status: u16, content_type: &str, body: &str) -> Rule {
+    Rule {
+        respond: Some(Respond {
+            status,
+            headers: BTreeMap::from([("content-type".to_owned(), content_type.to_owned())]),
+            body: body.to_owned(),
+            padding_bytes: 0,
+        }),
+        ..Rule::default()
+    }
+}
+
+fn padded(mut rule: Rule, padding_bytes: usize) -> Rule {
+    rule.respond.as_mut().unwrap().padding_bytes = padding_bytes;
+    rule
+}
+
+fn broken(connection: ConnectionFault) -> Rule {
+    Rule {
+        connection: Some(connection),
+        ..Rule::default()
+    }
+}
+
+/// What stands between here and Entra, or what Entra itself may do.
+fn troubles() -> Vec<Case> {
+    const JSON: &str = "application/json";
+    const GRANTED: &str = r#"{"access_token":"granted","expires_in":3600}"#;
+    const STRANGER: &str = "not Entra's JSON";
+    vec![
+        Case::new(
+            "reset",
+            broken(ConnectionFault::Reset),
+            503,
+            "cannot be reached",
+            4,
+        ),
+        Case::new(
+            "mid-body",
+            broken(ConnectionFault::ResetMidBody),
+            503,
+            "cannot be reached",
+            4,
+        ),
+        Case::new(
+            "hang",
+            broken(ConnectionFault::Hang),
+            503,
+            "gave no answer in",
+            2,
+        ),
+        Case::new(
+            "garbage",
+            responding(200, JSON, "\u{0}\u{1b}\u{7f}\u{fffd}"),
+            503,
+            STRANGER,
+            4,
+        ),
+        Case::new(
+            "html",
+            responding(200, "text/html", "<html>log in</html>"),
+            503,
+            STRANGER,
+            4,
+        ),
+        Case::new(
+            "wall",
+            responding(403, "text/html", "<html>blocked</html>"),
+            400,
+            STRANGER,
+            1,
+        ),
+        Case::new(
+            "half",
+            responding(200, JSON, &GRANTED[..25]),
+            503,
+            STRANGER,
+            4,
+        ),
+        Case::new("empty", responding(200, JSON, ""), 503, STRANGER, 4),
+        Case::new("list", responding(200, JSON, "[1]"), 503, STRANGER, 4),
+        Case::new(
+            "large",
+            padded(responding(200, JSON, GRANTED), 10_000_000),
+            503,
+            STRANGER,
+            4,
+        ),
+        // What it says counts, not what it calls itself.
+        Case::new(
+            "type",
+            responding(200, "text/html", GRANTED),
+            200,
+            "granted",
+            1,
+        ),
+    ]
+}
+
+/// Every form of `Retry-After` (RFC 9110, 10.2.3), and what is none.
+fn retry_afters() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for status in [429, 503] {
+        for (nth, (form, date, asked, told)) in [
+            (None, None, 4, None),
+            (Some("0"), None, 4, Some("0")),
+            (Some("1"), None, 4, Some("1")),
+            (Some("3"), None, 1, Some("3")),
+            (Some("60"), None, 1, Some("60")),
+            (Some("100000"), None, 1, Some("3600")),
+            (Some("Fri, 06 Nov 2093 08:49:37 GMT"), None, 1, Some("3600")),
+            (Some("Sun, 06 Nov 1994 08:49:37 GMT"), None, 4, Some("0")),
+            (Some("Sunday, 06-Nov-94 08:49:37 GMT"), None, 4, Some("0")),
+            (Some("Sun Nov  6 08:49:37 1994"), None, 4, Some("0")),
+            (
+                Some("Sun, 06 Nov 1994 08:50:07 GMT"),
+                Some("Sun, 06 Nov 1994 08:49:37 GMT"),
+                1,
+                Some("30"),
+            ),
+            (Some("soon"), None, 4, None),
+            (Some("-1"), None, 4, None),
+            (Some("1.5"), None, 4, None),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let mut rule = responding(status, "text/plain", "Too Many Requests");
+            let headers = &mut rule.respond.as_mut().unwrap().headers;
+            let lines = [("retry-after", form), ("date", date)];
+            let lines = lines
+                .into_iter()
+                .filter_map(|(name, value)| Some((name, value?)));
+            headers.extend(lines.map(|(name, value)| (name.to_owned(), value.to_owned())));
+            cases.push(Case {
+                retry_after: told,
+                ..Case::new(
+                    &format!("later-{status}-{nth}"),
+                    rule,
+                    status,
+                    "answered",
+                    asked,
+                )
+            });
+        }
+    }
+    cases
+}
+
+#[tokio::test]
+async fn every_trouble_of_entras_is_told_and_passes_and_a_token_in_memory_is_served() {
+    let world = World::start().await;
+    world.sidecar.token(&format!("resource={STEADY}")).await;
+    let cases: Vec<_> = troubles().into_iter().chain(retry_afters()).collect();
+    for case in &cases {
+        world.add_resource(&case.name).await;
+        let rule = Rule {
+            service: Some(Service::Entra),
+            scope: Some(format!("{}/.default", case.name)),
+            ..case.rule.clone()
+        };
+        world.azure.control.add_rule(&rule).await.unwrap();
+    }
+
+    let address = world.sidecar.address;
+    let ask = move |resource: String| async move {
+        let target = format!("/metadata/identity/oauth2/token?resource={resource}");
+        let head = format!("GET {target} HTTP/1.1\r\nHost: x\r\nMetadata: true\r\n");
+        (resource, exchange(address, &head).await)
+    };
+    let mut asking = JoinSet::new();
+    for case in &cases {
+        asking.spawn(ask(case.name.clone()));
+    }
+    let mut answers = BTreeMap::new();
+    while answers.len() < cases.len() {
+        tokio::select! {
+            answer = asking.join_next() => answers.extend(answer.unwrap()),
+            () = sleep(BREATH) => {
+                let (_, steady) = ask(STEADY.to_owned()).await;
+                assert_eq!(steady.status, 200, "law 5: {steady:?}");
+            }
+        }
+    }
+    let presented = assertion(SUBJECT, AUDIENCE);
+    let [header, ..] = presented.split('.').collect::<Vec<_>>()[..] else {
+        panic!("a token has a header");
+    };
+    for case in &cases {
+        let (name, answer) = (&case.name, &answers[&case.name]);
+        assert_eq!(answer.status, case.status, "{name}: {answer:?}");
+        assert_eq!(answer.header("retry-after"), case.retry_after, "{name}");
+        assert!(answer.body.contains(case.says), "{name}: {answer:?}");
+        assert!(!answer.body.contains(header), "law 8, {name}: {answer:?}");
+        assert_eq!(world.exchanges(name).await, case.asked, "{name}");
+    }
+    assert_eq!(world.exchanges(STEADY).await, 1);
+
+    world.azure.control.clear_rules().await.unwrap();
+    for case in cases.iter().filter(|case| case.passes_soon()) {
+        until_granted(&world.sidecar, &case.name).await;
+    }
+    let metrics = world.sidecar.metrics_address.unwrap().port();
+    let head = "GET /metrics HTTP/1.1\r\nHost: x\r\n";
+    let metrics = exchange(([127, 0, 0, 1], metrics).into(), head).await.body;
+    for part in [
+        "{status=\"0\"",
+        "{status=\"429\"",
+        "{status=\"503\"",
+        "{status=\"200\"",
+    ] {
+        let sample = format!("azwi_proxy_exchange_duration_seconds_count{part}");
+        assert!(metrics.contains(&sample), "{sample}: {metrics}");
+    }
+}
+
+#[tokio::test]
+async fn an_entra_that_refuses_connections_is_told_and_found_again() {
+    let world = World::start().await;
+    let control = &world.azure.control;
+    world.sidecar.token(&format!("resource={STEADY}")).await;
+    control.set_listening(Socket::Azure, false).await.unwrap();
+    let refused = world
+        .sidecar
+        .token("resource=https://storage.azure.com")
+        .await;
+    assert_eq!(refused.status, 503);
+    let text = refused.text("error_description");
+    assert!(text.contains("refused"), "{text}");
+    let steady = world.sidecar.token(&format!("resource={STEADY}")).await;
+    assert_eq!(steady.status, 200, "law 5");
+    control.set_listening(Socket::Azure, true).await.unwrap();
+    until_granted(&world.sidecar, "https://storage.azure.com").await;
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_not_entras_is_told_with_what_to_do() {
+    for (name, days, says) in [
+        ("localhost", -30..-1, "clock"),
+        ("localhost", 1..30, "clock"),
+        ("login.example", 0..1, "AZURE_AUTHORITY_HOST"),
+    ] {
+        let entra = Entra::start("localhost").await;
+        entra.present(name, days);
+        let sidecar = Sidecar::start(&entra, &[]).await;
+        let refused = sidecar.token("resource=a").await;
+        assert_eq!(refused.status, 503);
+        let text = refused.text("error_description");
+        assert!(
+            text.contains("certificate") && text.contains(says),
+            "{text}"
+        );
+        assert_eq!(
+            entra.asked().len(),
+            0,
+            "nothing was sent to whoever that is"
+        );
+        entra.present("localhost", 0..1);
+        until_granted(&sidecar, "a").await;
+    }
+}
+
+#[tokio::test]
+async fn an_entra_whose_clock_is_elsewhere_is_told_as_a_matter_of_clocks() {
+    let world = World::start().await;
+    for clock_skew_seconds in [2 * 3600, -2 * 3600] {
+        let rule = Rule {
+            token: Some(TokenChange {
+                clock_skew_seconds: Some(clock_skew_seconds),
+                ..TokenChange::default()
+            }),
+            ..Rule::default()
+        };
+        world.azure.control.add_rule(&rule).await.unwrap();
+        let resource = format!("resource={STEADY}");
+        let refused = world.sidecar.token(&resource).await;
+        assert_eq!(refused.status, 400, "{clock_skew_seconds}");
+        let text = refused.text("error_description");
+        assert!(
+            text.contains("AADSTS700024") && text.contains("clock"),
+            "{text}"
+        );
+        world.azure.control.clear_rules().await.unwrap();
+    }
+    until_granted(&world.sidecar, STEADY).await;
+}
+
+#[tokio::test]
+async fn the_log_has_a_line_for_each_failed_attempt_and_for_the_end_of_it() {
+    let entra = Entra::start("localhost").await;
+    entra.answer(|nth, _| match nth {
+        0 => aadsts(503, "temporarily_unavailable", 90033),
+        _ => token("t", 3600),
+    });
+    let program = Program::start(&entra, &[], &[]).await;
+    assert_eq!(program.token("a").await.status, 200);
+    let log = program.ended().await;
+    let (failed, granted) = log.split_once("no token from the authority").unwrap();
+    assert!(!failed.contains("successfully acquired token"), "{log}");
+    assert!(granted.contains("\"code\":90033"), "{log}");
+    assert!(granted.contains("\"trace_id\":\"t-90033\""), "{log}");
+    assert!(granted.contains("successfully acquired token"), "{log}");
+}
+
+/// Asks until the failure is no longer remembered.
+async fn until_granted(sidecar: &Sidecar, resource: &str) {
+    let granted = async {
+        while sidecar.token(&format!("resource={resource}")).await.status != 200 {
+            sleep(BREATH).await;
+        }
+    };
+    let granted = timeout(DEADLINE, granted).await;
+    assert!(granted.is_ok(), "{resource}: no token a minute later");
+}

@@ -1,0 +1,120 @@
+//! The service account token's file as kubelet leaves it, and as nobody should.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use uuid::Uuid;
+
+use crate::azure::{World, assertion as signed};
+use crate::entra::{Entra, token};
+use crate::sidecar::{AUDIENCE, SUBJECT, Sidecar, TokenFile, assertion, config};
+
+const VAULT: &str = "resource=https://vault.azure.net";
+
+#[tokio::test]
+async fn a_file_without_a_whole_token_is_named_and_nothing_is_sent() {
+    let whole = assertion("first");
+    let cut = &whole[..whole.rfind('.').unwrap()];
+    for (content, says) in [
+        ("", "is not a JSON Web Token"),
+        ("\n", "is not a JSON Web Token"),
+        (cut, "is not a JSON Web Token"),
+        ("-----BEGIN CERTIFICATE-----", "is not a JSON Web Token"),
+    ] {
+        let entra = Entra::start("localhost").await;
+        let sidecar = Sidecar::start(&entra, &[]).await;
+        fs::write(&sidecar.token_file.0, content).unwrap();
+        let refused = sidecar.token(VAULT).await;
+        assert_eq!(refused.status, 503, "{content:?}");
+        let text = refused.text("error_description");
+        let path = sidecar.token_file.0.display().to_string();
+        assert!(text.contains(says) && text.contains(&path), "{text}");
+        assert_eq!(entra.asked().len(), 0, "{content:?}");
+
+        // kubelet writes it anew.
+        sidecar.token_file.write("second");
+        while sidecar.token(VAULT).await.status != 200 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_token_cut_short_is_read_again_and_then_told() {
+    let world = World::start().await;
+    let whole = signed(SUBJECT, AUDIENCE);
+    fs::write(&world.sidecar.token_file.0, &whole[..whole.len() - 20]).unwrap();
+    let refused = world.sidecar.token(VAULT).await;
+    assert_eq!(refused.status, 400, "{refused:?}");
+    let text = refused.text("error_description");
+    for part in ["AADSTS50027", "AZURE_FEDERATED_TOKEN_FILE"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(!text.contains(&whole[..20]), "law 8: {text}");
+    assert_eq!(world.exchanges("https://vault.azure.net").await, 2);
+}
+
+#[tokio::test]
+async fn a_token_of_another_audience_is_told_with_the_one_it_has() {
+    let world = World::start().await;
+    let cluster = "https://kubernetes.default.svc";
+    fs::write(&world.sidecar.token_file.0, signed(SUBJECT, cluster)).unwrap();
+    let refused = world.sidecar.token(VAULT).await;
+    assert_eq!(refused.status, 400);
+    let text = refused.text("error_description");
+    for part in ["AADSTS700212", &format!("audience '{cluster}'"), "To fix:"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+/// kubelet's own way: a new directory, and one rename of the link that leads to it.
+#[tokio::test]
+async fn a_token_that_is_replaced_while_it_is_read_is_the_old_or_the_new_one() {
+    let directory = std::env::temp_dir().join(format!("proxy-test-{}", Uuid::new_v4()));
+    fs::create_dir(&directory).unwrap();
+    // Longer than a page: a torn read would show.
+    let tokens = ["old", "new"].map(|mark| assertion(&mark.repeat(20_000)));
+    for (name, token) in ["a", "b"].iter().zip(&tokens) {
+        fs::create_dir(directory.join(name)).unwrap();
+        fs::write(directory.join(name).join("token"), token).unwrap();
+    }
+    symlink("a", directory.join("..data")).unwrap();
+    symlink("..data/token", directory.join("token")).unwrap();
+
+    let entra = Entra::start("localhost").await;
+    entra.answer(|_, _| token("t", 3600));
+    let file = TokenFile(directory.join("token"));
+    let config = config(&entra, &file, &[]);
+    let sidecar = Sidecar::start_with(config, file).await;
+    let ended = Arc::new(AtomicBool::new(false));
+    let kubelet = thread::spawn({
+        let (ended, directory) = (Arc::clone(&ended), directory.clone());
+        move || {
+            for name in ["b", "a"].iter().cycle() {
+                if ended.load(Ordering::Relaxed) {
+                    return;
+                }
+                symlink(name, directory.join("..data_tmp")).unwrap();
+                fs::rename(directory.join("..data_tmp"), directory.join("..data")).unwrap();
+            }
+        }
+    });
+    let mut presented = BTreeSet::new();
+    for nth in 0..200 {
+        assert_eq!(sidecar.token(&format!("resource=r{nth}")).await.status, 200);
+    }
+    ended.store(true, Ordering::Relaxed);
+    kubelet.join().unwrap();
+    presented.extend(
+        entra
+            .asked()
+            .iter()
+            .map(|it| it.form["client_assertion"].clone()),
+    );
+    assert_eq!(presented, BTreeSet::from(tokens));
+    fs::remove_dir_all(directory).unwrap();
+}
