@@ -1,7 +1,11 @@
 //! Log levels and formats, the same in the webhook and the proxy.
 
+use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::str::FromStr;
+use std::sync::{Mutex, PoisonError};
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
@@ -73,7 +77,7 @@ pub fn start(level: Level, format: Format, own: &str) {
     let layer = tracing_subscriber::fmt::layer()
         .with_ansi(false)
         .with_target(false)
-        .with_writer(std::io::stderr);
+        .with_writer(move || Stderr { format });
     let layer = match format {
         Format::Json => layer.json().flatten_event(true).boxed(),
         Format::Text => layer.boxed(),
@@ -83,6 +87,74 @@ pub fn start(level: Level, format: Format, own: &str) {
         .with(layer.with_filter(filter))
         .try_init();
 }
+
+/// Standard error, which no program waits for. In a container it is a pipe: when its reader is away,
+/// or cannot write because its disk is full, the pipe fills up, and whoever writes to it hangs. Lines
+/// that there is no room for are lost, which is told as soon as there is room again.
+struct Stderr {
+    format: Format,
+}
+
+/// What there was no room for.
+struct Unwritten {
+    /// Lines.
+    lost: u64,
+    /// Whether the last of what was written is the beginning of a line.
+    cut: bool,
+}
+
+static UNWRITTEN: Mutex<Unwritten> = Mutex::new(Unwritten {
+    lost: 0,
+    cut: false,
+});
+
+impl Write for Stderr {
+    /// Takes a whole line.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        // One line at a time: the room that was found is this one's.
+        let mut unwritten = UNWRITTEN.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut stderr = io::stderr();
+        if unwritten.lost > 0 && has_room() {
+            let end = if unwritten.cut { "\n" } else { "" };
+            let notice = format!("{end}{}\n", notice(unwritten.lost, self.format));
+            stderr.write_all(notice.as_bytes())?;
+            (unwritten.lost, unwritten.cut) = (0, false);
+        }
+        for (nth, part) in line.chunks(ROOM).enumerate() {
+            if unwritten.lost > 0 || !has_room() {
+                unwritten.lost += 1;
+                unwritten.cut |= nth > 0;
+                break;
+            }
+            stderr.write_all(part)?;
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Whether so much as [`ROOM`] can be written without waiting: pipe(7) says so of a page, a pipe being
+/// a list of pages. What is no pipe always has room.
+fn has_room() -> bool {
+    let stderr = io::stderr();
+    let mut asked = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+    // An error shows again when it is written.
+    poll(&mut asked, PollTimeout::ZERO) != Ok(0)
+}
+
+fn notice(lost: u64, format: Format) -> String {
+    let message = format!("nobody read the log: {lost} lines are lost");
+    match format {
+        Format::Json => format!(r#"{{"level":"WARN","message":"{message}"}}"#),
+        Format::Text => format!("WARN {message}"),
+    }
+}
+
+/// `PIPE_BUF`: what is written to a pipe in one piece.
+const ROOM: usize = 4096;
 
 #[cfg(test)]
 mod tests {

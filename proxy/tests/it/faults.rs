@@ -350,6 +350,23 @@ async fn the_log_has_a_line_for_each_failed_attempt_and_for_the_end_of_it() {
     assert!(granted.contains("successfully acquired token"), "{log}");
 }
 
+/// A container's log is a pipe. Who reads it may be away, or its disk full.
+#[tokio::test]
+async fn a_log_that_nobody_reads_delays_no_answer() {
+    let entra = Entra::start("localhost").await;
+    let mut program = Program::start(&entra, &["--log-level=all"], &[]).await;
+    for _ in 0..1_000 {
+        assert_eq!(program.token("a").await.status, 200);
+    }
+    // It is read again.
+    program.logged("starting the proxy server").await;
+    program.token("a").await;
+    program.logged("lines are lost").await;
+    let log = program.ended().await;
+    let is_whole = |line: &str| line.starts_with('{') && line.ends_with('}');
+    assert!(log.lines().all(is_whole), "{log}");
+}
+
 /// Asks until the failure is no longer remembered.
 async fn until_granted(sidecar: &Sidecar, resource: &str) {
     let granted = async {

@@ -104,11 +104,18 @@ async fn ten_thousand(program: &Program, at_a_time: usize) -> VecDeque<TcpStream
 }
 
 /// Resident memory of a process that is not a file's, in bytes.
-pub(crate) fn resident(process: u32) -> u64 {
+fn resident(process: u32) -> u64 {
+    memory(process, "RssAnon:")
+}
+
+/// The most memory that was ever resident, in bytes.
+pub(crate) fn peak(process: u32) -> u64 {
+    memory(process, "VmHWM:")
+}
+
+fn memory(process: u32, name: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("RssAnon:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
     let kib = line.unwrap().trim().trim_end_matches(" kB");
     kib.parse::<u64>().unwrap() * 1024
 }

@@ -90,7 +90,7 @@ impl Program {
     }
 
     /// Waits for a line of the log with `text` in it.
-    async fn logged(&mut self, text: &str) {
+    pub(crate) async fn logged(&mut self, text: &str) {
         loop {
             let line = timeout(DEADLINE, self.lines.next_line())
                 .await
