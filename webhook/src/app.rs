@@ -40,6 +40,10 @@ const FIRST_WITH_STREAMS: u32 = 32;
 ///
 /// When it cannot start: a port is taken, no API server is configured, a file is missing.
 pub fn run(settings: Settings) -> anyhow::Result<()> {
+    // A core dump would hold the certificate authority's key.
+    if let Err(error) = nix::sys::prctl::set_dumpable(false) {
+        tracing::error!("core dumps cannot be turned off: {error}");
+    }
     let cores = std::thread::available_parallelism().map_or(1, Into::into);
     let mut runtime = if cores == 1 {
         tokio::runtime::Builder::new_current_thread()

@@ -1,6 +1,5 @@
 //! Entra's answers.
 
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -74,9 +73,7 @@ fn rejection(status: u16, told: Option<Duration>, body: &[u8]) -> Rejection {
 fn printable(text: &str, longest: usize) -> String {
     let shown = |c: char| match c {
         '\r' | '\n' => c,
-        c if c.is_control() || REORDERING.iter().any(|range| range.contains(&c)) => {
-            char::REPLACEMENT_CHARACTER
-        }
+        c if contract::terminal::moves(c) => char::REPLACEMENT_CHARACTER,
         c => c,
     };
     text.chars().take(longest).map(shown).collect()
@@ -178,13 +175,6 @@ impl ErrorBody {
         })
     }
 }
-
-/// Characters that change the order in which a terminal shows others (UAX #9).
-const REORDERING: [RangeInclusive<char>; 3] = [
-    '\u{200e}'..='\u{200f}',
-    '\u{202a}'..='\u{202e}',
-    '\u{2066}'..='\u{2069}',
-];
 
 /// Characters. Entra's longest texts have a few hundred.
 const LONGEST_DESCRIPTION: usize = 2_000;

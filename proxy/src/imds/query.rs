@@ -68,7 +68,7 @@ impl<'a> TokenRequest<'a> {
         }
         let resource = resource.ok_or(Refusal::NoResource)?;
         // What moves a terminal has no place in a log or a label.
-        let odd = |c: char| c == char::REPLACEMENT_CHARACTER || c.is_control();
+        let odd = |c: char| c == char::REPLACEMENT_CHARACTER || contract::terminal::moves(c);
         if resource.contains(odd) {
             return Err(Refusal::ResourceNotText);
         }

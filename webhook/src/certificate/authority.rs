@@ -1,6 +1,7 @@
 //! The webhook's certificate authority: made once, kept in the Secret, shared by all replicas. Each
 //! replica issues a certificate for itself and keeps that one's key in memory.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -27,15 +28,16 @@ const BACKDATED: Duration = Duration::from_secs(3600);
 pub struct Authority {
     certificate: CertificateDer<'static>,
     issuer: Issuer<'static, KeyPair>,
-    renew_at: SystemTime,
+    /// From when on it is valid, and when to make the next one.
+    usable: Range<SystemTime>,
 }
 
 /// A certificate for the webhook's service.
 pub struct Leaf {
     /// What TLS serves.
     pub certified: CertifiedKey,
-    /// When to issue the next one: at two thirds of its life.
-    pub renew_at: SystemTime,
+    /// From when on it is valid, and when to issue the next one: at two thirds of its life.
+    pub usable: Range<SystemTime>,
 }
 
 /// Why there is no usable authority.
@@ -105,12 +107,12 @@ impl Authority {
         if parsed.public_key().subject_public_key.data != key.der_bytes() {
             return Err(AuthorityError::Mismatch);
         }
-        let renew_at = renewal(&certificate).ok_or(AuthorityError::Certificate)?;
+        let usable = usable(&certificate).ok_or(AuthorityError::Certificate)?;
         let issuer = Issuer::from_ca_cert_der(&certificate, key)?;
         Ok(Self {
             certificate,
             issuer,
-            renew_at,
+            usable,
         })
     }
 
@@ -119,9 +121,10 @@ impl Authority {
         &self.certificate
     }
 
-    /// Whether it is time for the next one: at two thirds of its life.
+    /// Whether it is time for the next one: at two thirds of its life, and before it, where it was
+    /// made by a clock that was ahead.
     pub fn is_due(&self, now: SystemTime) -> bool {
-        now >= self.renew_at
+        !self.usable.contains(&now)
     }
 
     /// Issues a certificate for the DNS names. Its key is new and never leaves memory.
@@ -144,14 +147,14 @@ impl Authority {
         params.not_after = (now + LEAF_LIFE).into();
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &self.issuer)?.der().clone();
-        let renew_at = renewal(&certificate).ok_or(AuthorityError::Certificate)?;
+        let usable = usable(&certificate).ok_or(AuthorityError::Certificate)?;
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let key = rustls::crypto::ring::default_provider()
             .key_provider
             .load_private_key(key)?;
         Ok(Leaf {
             certified: CertifiedKey::new(vec![certificate], Arc::clone(&key)),
-            renew_at,
+            usable,
         })
     }
 }
@@ -172,11 +175,12 @@ pub fn pem(certificate: &CertificateDer<'_>) -> String {
     text
 }
 
-/// At two thirds of its life, or 90 days before its end if that is later, as the peer does.
-fn renewal(certificate: &CertificateDer<'_>) -> Option<SystemTime> {
+/// Until two thirds of its life, or 90 days before its end if that is later, as the peer does.
+fn usable(certificate: &CertificateDer<'_>) -> Option<Range<SystemTime>> {
     let (not_before, not_after) = bundle::lifetime(certificate)?;
     let life = not_after.duration_since(not_before).ok()?;
-    not_before.checked_add((life * 2 / 3).max(life.saturating_sub(90 * DAY)))
+    let until = not_before.checked_add((life * 2 / 3).max(life.saturating_sub(90 * DAY)))?;
+    Some(not_before..until)
 }
 
 /// Wraps an RSA key of PKCS #1 (RFC 8017 A.1.2) as PKCS #8 (RFC 5208), the one form that ring

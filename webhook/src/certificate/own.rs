@@ -7,6 +7,7 @@
 //! review meets a certificate that the API server does not know.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -16,7 +17,7 @@ use futures_util::StreamExt;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::{ObjectReference, Secret};
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{ObjectMeta, Patch, PatchParams};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::runtime::watcher::watch_object;
@@ -131,7 +132,7 @@ pub struct Keeper {
 
 struct Issued {
     issuer: CertificateDer<'static>,
-    renew_at: SystemTime,
+    usable: Range<SystemTime>,
 }
 
 impl Keeper {
@@ -253,7 +254,7 @@ impl Keeper {
 
         let is_due = match &self.leaf {
             None => true,
-            Some(leaf) if leaf.issuer == *current => now >= leaf.renew_at,
+            Some(leaf) if leaf.issuer == *current => !leaf.usable.contains(&now),
             Some(leaf) => self.trusted.as_ref().is_some_and(|(_, since)| {
                 !is_live(&leaf.issuer) || now.duration_since(*since).is_ok_and(|it| it >= SETTLING)
             }),
@@ -263,7 +264,7 @@ impl Keeper {
             self.serving.replace(leaf.certified);
             self.leaf = Some(Issued {
                 issuer: current.clone(),
-                renew_at: leaf.renew_at,
+                usable: leaf.usable,
             });
             tracing::info!("serving certificate issued");
         }
@@ -297,21 +298,37 @@ impl Keeper {
             data: Some(data),
             ..Secret::default()
         };
-        let written = if let Some(secret) = secret {
-            // With the version in it, the API server refuses it when the object has changed.
-            written.metadata.resource_version = secret.metadata.resource_version.clone();
-            self.secrets
-                .patch(SECRET, &patch_params(), &Patch::Merge(&written))
-                .await
-        } else {
-            written.metadata.name = Some(SECRET.to_owned());
-            let params = PostParams {
-                field_manager: Some(FIELD_MANAGER.to_owned()),
-                ..PostParams::default()
-            };
-            self.secrets.create(&params, &written).await
+        let made;
+        let secret = match secret {
+            Some(secret) => secret,
+            None => {
+                made = self.make_secret().await.map_err(Trouble::Secret)?;
+                if made.data.as_ref().is_some_and(|data| !data.is_empty()) {
+                    // Another replica was faster.
+                    return Ok(made);
+                }
+                &made
+            }
         };
+        // With the version in it, the API server refuses it when the object has changed.
+        written.metadata.resource_version = secret.metadata.resource_version.clone();
+        let patch = Patch::Merge(&written);
+        let written = self.secrets.patch(SECRET, &patch_params(), &patch).await;
         written.map_err(Trouble::Secret)
+    }
+
+    /// Makes the Secret anew, empty, where somebody has deleted it. Server-side apply does that with a
+    /// right that is limited to its name, and not twice when several replicas do it.
+    async fn make_secret(&self) -> Result<Secret, kube::Error> {
+        let empty = Secret {
+            metadata: ObjectMeta {
+                name: Some(SECRET.to_owned()),
+                ..ObjectMeta::default()
+            },
+            ..Secret::default()
+        };
+        let (params, patch) = (PatchParams::apply(FIELD_MANAGER), Patch::Apply(&empty));
+        self.secrets.patch(SECRET, &params, &patch).await
     }
 
     async fn write_bundle(

@@ -7,9 +7,10 @@ use contract::{annotation as key, label};
 /// The product's annotations of a service account, and nothing else of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Account {
-    /// `azure.workload.identity/client-id` without surrounding space, empty when absent.
+    /// `azure.workload.identity/client-id` without surrounding space and as it stands in a variable,
+    /// empty when absent.
     pub client_id: Box<str>,
-    /// `azure.workload.identity/tenant-id` without surrounding space, empty when absent.
+    /// `azure.workload.identity/tenant-id`, likewise.
     pub tenant_id: Box<str>,
     /// `azure.workload.identity/service-account-token-expiration` as written.
     pub token_expiration: Option<Box<str>>,
@@ -32,8 +33,8 @@ impl Account {
         let mut unknown = Vec::new();
         for (name, value) in annotations {
             match name.as_str() {
-                key::CLIENT_ID => account.client_id = value.trim().into(),
-                key::TENANT_ID => account.tenant_id = value.trim().into(),
+                key::CLIENT_ID => account.client_id = literal(value),
+                key::TENANT_ID => account.tenant_id = literal(value),
                 key::SERVICE_ACCOUNT_TOKEN_EXPIRATION => {
                     account.token_expiration = Some(value.as_str().into());
                 }
@@ -44,6 +45,12 @@ impl Account {
         account.unknown = unknown.into();
         (account != Self::default()).then_some(account)
     }
+}
+
+/// The value as it stands in a variable: Kubernetes puts other variables of the container in place of
+/// `$(NAME)`, secrets among them, and takes `$$` for `$`.
+fn literal(value: &str) -> Box<str> {
+    value.trim().replace('$', "$$").into()
 }
 
 #[cfg(test)]
@@ -76,6 +83,16 @@ mod tests {
             *account.unknown,
             ["azure.workload.identity/client_id".into()]
         );
+    }
+
+    #[test]
+    fn no_other_variable_is_read_by_a_value() {
+        let read = |value| {
+            let annotations = map(&[("azure.workload.identity/client-id", value)]);
+            Account::read(&annotations, &map(&[])).unwrap().client_id
+        };
+        assert_eq!(&*read("$(PASSWORD)"), "$$(PASSWORD)");
+        assert_eq!(&*read("$$$(PASSWORD)"), "$$$$$$(PASSWORD)");
     }
 
     #[test]

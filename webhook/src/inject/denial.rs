@@ -128,10 +128,10 @@ impl Shown {
     }
 }
 
-/// The text without control characters. Names in a review are not checked yet, and what is made of
+/// The text without what moves a terminal. Names in a review are not checked yet, and what is made of
 /// them reaches terminals and logs.
 pub fn printable(text: &str) -> String {
-    text.replace(char::is_control, "\u{fffd}")
+    text.replace(contract::terminal::moves, "\u{fffd}")
 }
 
 impl fmt::Display for Shown {

@@ -149,6 +149,51 @@ async fn the_bundle_is_healed_and_so_is_the_secret() {
 }
 
 #[tokio::test]
+async fn replicas_that_miss_the_secret_at_once_agree_on_the_next() {
+    let cluster = Cluster::installed().await;
+    let now = SystemTime::now();
+    let mut replicas: Vec<_> = (0..3).map(|_| Replica::new(&cluster)).collect();
+    for replica in &mut replicas {
+        replica.step(now).await;
+    }
+    let before = cluster.bundle();
+    cluster.delete(SECRETS, "system", SECRET);
+    replicas.iter_mut().for_each(Replica::look);
+    let runs = replicas
+        .iter_mut()
+        .map(|replica| replica.keeper.reconcile(now));
+    for result in futures_util::future::join_all(runs).await {
+        result.unwrap();
+    }
+    for replica in &mut replicas {
+        replica.step(now).await;
+    }
+    assert_eq!(authorities(&cluster), 2, "one new authority, and the old");
+    assert!(cluster.bundle().ends_with(&before));
+    assert_eq!(
+        cluster.requests("POST /api/v1/namespaces/system/secrets"),
+        0,
+        "no right to create Secrets of any name is needed"
+    );
+}
+
+#[tokio::test]
+async fn a_clock_that_jumps_leaves_no_certificate_that_is_not_valid() {
+    const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+    let cluster = Cluster::installed().await;
+    let now = SystemTime::now();
+    let mut replica = Replica::new(&cluster);
+    // Ahead by years, as a machine may be until it has asked for the time; back; and ahead again.
+    for time in [now + 3 * YEAR, now, now + DAY, now - 5 * DAY, now + YEAR] {
+        // Once more when API servers have heard of a new authority.
+        replica.look();
+        replica.keeper.reconcile(time).await.unwrap();
+        replica.step(time + Duration::from_secs(60)).await;
+    }
+    assert!(authorities(&cluster) <= 4);
+}
+
+#[tokio::test]
 async fn a_new_authority_is_trusted_before_it_signs() {
     let cluster = Cluster::installed().await;
     let mut now = SystemTime::now();

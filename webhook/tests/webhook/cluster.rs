@@ -394,9 +394,20 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Re
                 target.namespace.unwrap_or_default(),
                 name.clone(),
             );
-            let Some(before) = shared.lock().by_key.get(&key).cloned() else {
-                return failure(StatusCode::NOT_FOUND);
+            let is_applied = parts.headers["content-type"] == "application/apply-patch+yaml";
+            let before = shared.lock().by_key.get(&key).cloned();
+            let Some(before) = before else {
+                // Server-side apply alone makes what is not there.
+                return if is_applied {
+                    let object = serde_json::from_slice(&body).unwrap();
+                    json_answer(StatusCode::CREATED, &shared.store(key, object))
+                } else {
+                    failure(StatusCode::NOT_FOUND)
+                };
             };
+            if is_applied {
+                return json_answer(StatusCode::OK, &before);
+            }
             let mut after = before.clone();
             if parts.headers["content-type"] == "application/merge-patch+json" {
                 json_patch::merge(&mut after, &serde_json::from_slice(&body).unwrap());

@@ -15,6 +15,8 @@ mod fixture;
 #[cfg(test)]
 mod http;
 #[cfg(test)]
+mod malice;
+#[cfg(test)]
 mod operator;
 #[cfg(test)]
 mod patch_examples;

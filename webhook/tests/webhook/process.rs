@@ -37,6 +37,12 @@ impl Webhook {
 
     /// Starts it and waits until it listens.
     pub(crate) async fn start(cluster: &Cluster, args: &[&str]) -> Self {
+        let command = Command::new(env!("CARGO_BIN_EXE_webhook"));
+        Self::start_as(command, cluster, args).await
+    }
+
+    /// The same with another way to start it.
+    pub(crate) async fn start_as(mut command: Command, cluster: &Cluster, args: &[&str]) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let directory =
@@ -52,7 +58,7 @@ impl Webhook {
         );
         std::fs::write(&kubeconfig, text).unwrap();
 
-        let mut child = Command::new(env!("CARGO_BIN_EXE_webhook"))
+        let mut child = command
             .args([
                 "-port=0",
                 "--log-format=text",
@@ -105,6 +111,15 @@ impl Webhook {
             .unwrap();
         let port = address.rsplit(':').next().unwrap().parse().unwrap();
         SocketAddr::from(([127, 0, 0, 1], port))
+    }
+
+    /// The log so far.
+    pub(crate) fn log(&self) -> Vec<String> {
+        self.log.borrow().clone()
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Waits for a line of the log.

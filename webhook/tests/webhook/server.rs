@@ -14,7 +14,7 @@ use crate::process::Webhook;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-async fn cluster() -> Cluster {
+pub(crate) async fn cluster() -> Cluster {
     let cluster = Cluster::installed().await;
     cluster.account(
         "ns",
@@ -24,7 +24,7 @@ async fn cluster() -> Cluster {
     cluster
 }
 
-fn review(version: &str, pod: Value) -> Value {
+pub(crate) fn review(version: &str, pod: Value) -> Value {
     json!({
         "apiVersion": format!("admission.k8s.io/{version}"),
         "kind": "AdmissionReview",
@@ -41,7 +41,7 @@ fn review(version: &str, pod: Value) -> Value {
     })
 }
 
-fn labelled(annotations: Value) -> Value {
+pub(crate) fn labelled(annotations: Value) -> Value {
     pod(
         annotations,
         json!({ "serviceAccountName": "sa", "containers": [{ "name": "app" }] }),
