@@ -1,4 +1,5 @@
-//! Each rule of the wire contract has a test that names it.
+//! Each rule of the wire contract has a test that names it, and each test that a document names is
+//! there.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -31,6 +32,28 @@ fn every_rule_of_the_wire_contract_has_its_test() {
         .filter(|rule| !tested.contains(*rule))
         .collect();
     assert!(missing.is_empty(), "no test is named after {missing:?}");
+}
+
+/// Where a document links to a test by its name, it is there.
+#[test]
+fn every_test_that_a_document_names_is_there() {
+    let documents = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
+    let mut count = 0;
+    for document in ["faults.md", "security.md"] {
+        let text = fs::read_to_string(documents.join(document)).unwrap();
+        // [`name`](path)
+        for link in text.split("[`").skip(1) {
+            let (name, rest) = link.split_once("`](").unwrap_or_default();
+            let (path, _) = rest.split_once(')').unwrap_or_default();
+            if path.ends_with(".rs") {
+                let source = fs::read_to_string(documents.join(path)).unwrap();
+                let is_there = source.contains(&format!("fn {name}("));
+                assert!(is_there, "{document}: no {name} in {path}");
+                count += 1;
+            }
+        }
+    }
+    assert!(count > 50, "{count} tests are named");
 }
 
 fn is_rule(text: &str) -> bool {

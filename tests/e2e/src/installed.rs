@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::process::Command;
 use tokio::time::{Instant, sleep};
 
-use crate::kubectl;
+use crate::{TENANT, kubectl};
 
 /// The namespace that the chart is installed in.
 pub const SYSTEM_NAMESPACE: &str = "azure-workload-identity-system";
@@ -80,6 +80,56 @@ pub async fn helm_upgrade(values: &[&str]) {
             system(&["wait", "--for=delete", &pod, "--timeout=120s"]).await;
         }
     }
+}
+
+/// The webhook's configuration as the chart has it, and as tools apply it again and again.
+///
+/// # Panics
+/// When helm fails.
+pub async fn configuration_of_the_chart() -> String {
+    let mut helm = Command::new("helm");
+    helm.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+        .args(["template", "azure-workload-identity", "deploy/chart"])
+        .args([
+            "--namespace",
+            SYSTEM_NAMESPACE,
+            "--set",
+            &format!("azureTenantID={TENANT}"),
+        ])
+        .args(["--show-only", "templates/mutatingwebhookconfiguration.yaml"]);
+    let output = helm.output().await.expect("helm is on the test node");
+    assert!(output.status.success());
+    String::from_utf8(output.stdout).expect("helm prints text")
+}
+
+/// Restarts the API server, and waits until it is ready.
+///
+/// # Panics
+/// When it does not.
+pub async fn restart_api_server() {
+    let script = "before=$(pidof kube-apiserver)
+        kill $before
+        tail --pid $before --follow /dev/null
+        until kubectl get --raw /readyz >/dev/null 2>&1; do sleep 0.1; done";
+    let mut shell = Command::new("sh");
+    let status = shell.args(["-euc", script]).status().await;
+    assert!(status.expect("sh starts").success());
+}
+
+/// What a replica of the webhook, or any other pod of one container, runs as.
+///
+/// # Panics
+/// When it does not run.
+pub fn container_id(pod: &v1::Pod) -> String {
+    let status = pod
+        .status
+        .as_ref()
+        .and_then(|it| it.container_statuses.as_ref());
+    let id = status
+        .and_then(|it| it.first())
+        .and_then(|it| it.container_id.as_deref());
+    let id = id.and_then(|id| id.strip_prefix("containerd://"));
+    id.expect("a replica runs in containerd").to_owned()
 }
 
 fn name(pod: v1::Pod) -> String {

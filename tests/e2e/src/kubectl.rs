@@ -38,6 +38,20 @@ pub async fn kubectl_error(args: &[&str], input: &str) -> String {
     err
 }
 
+/// Runs kubectl with `input`: what it printed, or its error when it fails.
+///
+/// # Errors
+/// kubectl's own words.
+pub async fn try_kubectl(args: &[&str], input: &str) -> Result<String, String> {
+    let output = run(args, input).await;
+    let (out, err) = text(&output);
+    if output.status.success() {
+        Ok(out)
+    } else {
+        Err(err)
+    }
+}
+
 async fn run(args: &[&str], input: &str) -> Output {
     assert!(
         std::env::var_os("AZURE_CONTROL").is_some(),

@@ -17,15 +17,16 @@ pub mod process;
 mod seccomp;
 mod secret;
 pub mod sidecar;
+pub mod task;
 mod token;
 
 pub use audit::{WEBHOOK_USER, audit_of, audited};
 pub use azure::{Identity, control};
 pub use installed::{
-    CONFIGURATION, DEPLOYMENT, SECRET, SYSTEM_NAMESPACE, helm_upgrade, metrics, replicas, system,
-    until,
+    CONFIGURATION, DEPLOYMENT, SECRET, SYSTEM_NAMESPACE, configuration_of_the_chart, container_id,
+    helm_upgrade, metrics, replicas, restart_api_server, system, until,
 };
-pub use kubectl::{kubectl, kubectl_error, kubectl_with_input};
+pub use kubectl::{kubectl, kubectl_error, kubectl_with_input, try_kubectl};
 pub use load::{Load, Tally, create_at_once};
 pub use namespace::{Finished, Namespace};
 pub use other_webhook::{Change, install_other_webhook};

@@ -4,7 +4,7 @@ use std::io::{Write, stderr};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use contract::annotation;
+use contract::{annotation, variable};
 use k8s_openapi::api::core::v1;
 use kube::runtime::wait::await_condition;
 use kube::{Api, Client};
@@ -12,7 +12,9 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::{Identity, Pod, kubectl, kubectl_error, kubectl_with_input};
+use crate::{
+    Container, Identity, Pod, kubectl, kubectl_error, kubectl_with_input, task, try_kubectl,
+};
 
 /// How long a pod may take to finish. Generous: the machine is slow at times.
 const DEADLINE: Duration = Duration::from_secs(180);
@@ -107,6 +109,29 @@ impl Namespace {
             .next()
             .expect("kubectl prints the object")
             .expect("kubectl prints JSON")
+    }
+
+    /// The client id that a pod of the service account `app` would get now; nothing while it would be
+    /// refused, or admitted without one.
+    pub async fn client_id_of_a_pod(&self) -> Option<String> {
+        let pod = Pod::new("pod").container(Container::shell("app", "true"));
+        let create = [
+            "create",
+            "--dry-run=server",
+            "-o",
+            "json",
+            "-n",
+            &self.name,
+            "-f",
+            "-",
+        ];
+        let pod = try_kubectl(&create, &pod.manifest().to_string())
+            .await
+            .ok()?;
+        let pod: Value = serde_json::from_str(&pod).expect("kubectl prints JSON");
+        let variables = pod["spec"]["containers"][0]["env"].as_array()?.iter();
+        let mut values = variables.filter(|it| it["name"] == variable::CLIENT_ID);
+        values.next()?["value"].as_str().map(str::to_owned)
     }
 
     /// Applies a manifest that must be refused; returns kubectl's error.
@@ -214,7 +239,7 @@ impl Namespace {
             .until(pod, |pod| running(pod, container).is_some())
             .await;
         let (id, restarts) = running(&before, container).expect("it was waited for");
-        self.signal_task(&id, signal).await;
+        task::signal(&id, signal).await;
         restarts
     }
 
@@ -224,15 +249,7 @@ impl Namespace {
             .until(pod, |pod| running(pod, container).is_some())
             .await;
         let (id, _) = running(&pod, container).expect("it was waited for");
-        let tasks = Command::new("ctr")
-            .args(["--namespace", "k8s.io", "tasks", "list"])
-            .output()
-            .await
-            .expect("ctr is on the test node");
-        let tasks = String::from_utf8_lossy(&tasks.stdout);
-        let task = tasks.lines().find_map(|line| line.strip_prefix(&id));
-        let pid = task.and_then(|line| line.split_whitespace().next());
-        pid.expect("containerd knows the container").to_owned()
+        task::pid(&id).await
     }
 
     /// Kills the sandbox of a pod, with its network: the kubelet makes another.
@@ -251,17 +268,7 @@ impl Namespace {
             .await
             .expect("ctr is on the test node");
         let id = String::from_utf8_lossy(&found.stdout).trim().to_owned();
-        self.signal_task(&id, "SIGKILL").await;
-    }
-
-    async fn signal_task(&self, id: &str, signal: &str) {
-        let sent = Command::new("ctr")
-            .args(["--namespace", "k8s.io", "tasks", "kill", "--signal"])
-            .args([signal, id])
-            .status()
-            .await
-            .expect("ctr is on the test node");
-        assert!(sent.success(), "ctr could not send {signal} to {id}");
+        task::signal(&id, "SIGKILL").await;
     }
 
     /// Runs a line of shell in a container, once it runs.

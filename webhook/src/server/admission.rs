@@ -14,6 +14,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Request, StatusCode};
 use ring::rand::{SecureRandom, SystemRandom};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::accounts::{Accounts, LookupError};
@@ -26,6 +27,10 @@ pub const PATH: &str = "/mutate-v1-pod";
 
 /// Twice the API server's own limit of 3 MB for an object, and room for the envelope.
 const MAX_BODY: usize = 7 * 1024 * 1024;
+/// Hardly a pod is larger. Those that are wait for their turn, so that nobody fills the memory of a
+/// replica by creating pods.
+const LARGE_BODY: u64 = 128 * 1024;
+static LARGE: Semaphore = Semaphore::const_new(4);
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What reviews are answered from.
@@ -56,6 +61,12 @@ async fn handle(State(admission): State<Arc<Admission>>, request: Request<Body>)
             "send an AdmissionReview as application/json",
         );
     }
+    // Held until the review is answered.
+    let _turn = if is_large(&request) {
+        LARGE.acquire().await.ok()
+    } else {
+        None
+    };
     let body = match read(request.into_body()).await {
         Ok(body) => body,
         Err((status, reason)) => return refuse(status, reason),
@@ -195,6 +206,12 @@ fn seed(pod: &Pod<'_>, config: &Prepared) -> Result<Seed, (StatusCode, String)> 
         (StatusCode::INTERNAL_SERVER_ERROR, text)
     })?;
     Ok(Seed(bytes))
+}
+
+fn is_large(request: &Request<Body>) -> bool {
+    // API servers always tell the length.
+    let length = hyper::body::Body::size_hint(request.body()).exact();
+    length.is_none_or(|length| length > LARGE_BODY)
 }
 
 fn is_json(content_type: &str) -> bool {

@@ -5,9 +5,14 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
 
 use nix::unistd::geteuid;
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::cluster::decoded;
 use crate::fixture::CLIENT_ID;
@@ -162,6 +167,44 @@ async fn a_compressed_review_is_refused_as_it_is() {
             .unwrap();
         assert_eq!(answer.status, 400, "{coding}: {}", answer.text());
     }
+}
+
+/// Reviews as large as they get, more than its memory has room for, all but their last bytes sent.
+#[tokio::test]
+async fn large_reviews_wait_for_their_turn() {
+    const MIB: usize = 1024 * 1024;
+    let webhook = Webhook::ready(&cluster().await, &[]).await;
+    let head = "POST /mutate-v1-pod HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
+    let request = format!(
+        "{head}Content-Length: {}\r\n\r\n{}",
+        6 * MIB,
+        " ".repeat(5 * MIB)
+    );
+    let request: Arc<str> = request.into();
+    let before = peak(webhook.id());
+    let mut sending = JoinSet::new();
+    for _ in 0..40 {
+        let (mut stream, request) = (webhook.connect().await, Arc::clone(&request));
+        sending.spawn(async move {
+            // Until nothing more is read of it.
+            let _ = timeout(Duration::from_secs(2), stream.write_all(request.as_bytes())).await;
+            stream
+        });
+    }
+    let held = sending.join_all().await;
+    assert!(peak(webhook.id()) < before + 40 * MIB as u64);
+    // Usual ones pass by.
+    let answer = webhook.review(&review("v1", labelled(Value::Null))).await;
+    assert_eq!(answer.json()["response"]["allowed"], true);
+    drop(held);
+}
+
+/// The most memory of a process that was ever resident, in bytes.
+fn peak(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.unwrap().trim().trim_end_matches(" kB");
+    kib.parse::<u64>().unwrap() * 1024
 }
 
 /// Its memory has the key of the certificate authority.

@@ -6,6 +6,7 @@ mod dry_run;
 mod environment;
 mod environment_mode;
 mod examples;
+mod forged_identity;
 mod identity_bindings;
 mod imds;
 mod manual_form;

@@ -3,21 +3,9 @@
 use std::collections::BTreeMap;
 
 use contract::variable;
-use e2e::{Container, Namespace, Pod, metrics, until};
-use tokio::process::Command;
+use e2e::{Container, Namespace, Pod, metrics, restart_api_server, until};
 
 use crate::alone;
-
-/// Restarts it, and waits until it is ready.
-async fn restart() {
-    let script = "before=$(pidof kube-apiserver)
-        kill $before
-        tail --pid $before --follow /dev/null
-        until kubectl get --raw /readyz >/dev/null 2>&1; do sleep 0.1; done";
-    let mut shell = Command::new("sh");
-    let status = shell.args(["-euc", script]).status().await;
-    assert!(status.expect("sh starts").success());
-}
 
 fn value(metrics: &BTreeMap<String, f64>, name: &str) -> f64 {
     *metrics
@@ -31,7 +19,7 @@ async fn after_its_restart_new_service_accounts_are_seen() {
     const KNOWN: &str = "azwi_service_accounts";
     const LOOKUPS: &str = "azwi_service_account_live_lookups_total";
     let before = value(&metrics().await, KNOWN);
-    restart().await;
+    restart_api_server().await;
 
     let (namespace, identity) = Namespace::with_identity("restarted").await;
     let seen = until("the watch to bring the new account", metrics, |metrics| {

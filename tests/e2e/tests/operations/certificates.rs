@@ -2,7 +2,7 @@
 
 use e2e::authority::{Authority, bundle, certificates, is_trusted, set_bundle, store, stored};
 use e2e::{
-    Container, DEPLOYMENT, Namespace, Pod, SYSTEM_NAMESPACE, TENANT, kubectl, kubectl_with_input,
+    Container, DEPLOYMENT, Namespace, Pod, configuration_of_the_chart, kubectl, kubectl_with_input,
     replicas, system, until,
 };
 use tokio::process::Command;
@@ -100,20 +100,4 @@ async fn the_bundle_is_healed() {
 
     kubectl(&["get", "--raw", "/readyz"]).await;
     assert_all_serve_with(&wanted).await;
-}
-
-async fn configuration_of_the_chart() -> String {
-    let mut helm = Command::new("helm");
-    helm.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
-        .args(["template", "azure-workload-identity", "deploy/chart"])
-        .args([
-            "--namespace",
-            SYSTEM_NAMESPACE,
-            "--set",
-            &format!("azureTenantID={TENANT}"),
-        ])
-        .args(["--show-only", "templates/mutatingwebhookconfiguration.yaml"]);
-    let output = helm.output().await.expect("helm is on the test node");
-    assert!(output.status.success());
-    String::from_utf8(output.stdout).expect("helm prints text")
 }

@@ -1,0 +1,85 @@
+//! Somebody deletes or edits what the webhook works with.
+
+use e2e::authority::{bundle, certificates, store, stored};
+use e2e::{
+    CONFIGURATION, DEPLOYMENT, Load, Namespace, SECRET, configuration_of_the_chart, kubectl,
+    kubectl_with_input, metrics, replicas, system, until,
+};
+
+use crate::{alone, assert_all_is_well};
+
+/// The webhook may make that one Secret, and no other; no review is lost meanwhile.
+#[tokio::test]
+async fn a_secret_that_was_deleted_or_damaged_is_made_anew() {
+    let _alone = alone().await;
+    let (namespace, _) = Namespace::with_identity("secret").await;
+    let before = certificates(&bundle().await);
+    let load = Load::start(&namespace, 20).await;
+
+    system(&["delete", "secret", SECRET]).await;
+    let renewed = until("a Secret with an authority", stored_if_there, |it| {
+        !it.is_empty()
+    })
+    .await;
+    assert_new_and_trusted(&renewed, &before).await;
+
+    store(&[("ca.crt", "damaged"), ("ca.key", "damaged")]).await;
+    let is_whole = |it: &String| it.contains("BEGIN CERTIFICATE");
+    let again = until("a Secret with an authority", stored_if_there, is_whole).await;
+    assert_ne!(certificates(&again)[0], certificates(&renewed)[0]);
+    assert_new_and_trusted(&again, &before).await;
+    load.stop().await.assert_all_injected();
+}
+
+async fn stored_if_there() -> String {
+    let found = system(&["get", "secret", SECRET, "--ignore-not-found", "-o", "name"]).await;
+    if found.is_empty() {
+        String::new()
+    } else {
+        stored().await
+    }
+}
+
+/// The new authority is in the bundle, before those that replicas still serve with.
+async fn assert_new_and_trusted(
+    renewed: &str,
+    before: &[impl PartialEq<rustls::pki_types::CertificateDer<'static>>],
+) {
+    let new = certificates(renewed).remove(0);
+    assert!(before.iter().all(|old| *old != new));
+    let in_bundle = |pem: &String| certificates(pem).first() == Some(&new);
+    let bundled = until("the authority in the bundle", bundle, in_bundle).await;
+    let bundled = certificates(&bundled);
+    assert!(before.iter().all(|old| bundled.iter().any(|it| old == it)));
+}
+
+/// Without its configuration no pod reaches the webhook. It cannot make it, and says so; whatever
+/// applied the chart's manifests applies them again, and the webhook does the rest.
+#[tokio::test]
+async fn a_deleted_configuration_is_told_and_filled_in_when_it_is_back() {
+    let _alone = alone().await;
+    let (namespace, identity) = Namespace::with_identity("configuration").await;
+    let wanted = bundle().await;
+    kubectl(&["delete", "mutatingwebhookconfiguration", CONFIGURATION]).await;
+    let count = replicas().await.len() as f64;
+    let troubled = async || metrics().await["azwi_certificate_troubled"];
+    until("both to be troubled", troubled, |now| *now == count).await;
+    for replica in replicas().await {
+        let name = replica.metadata.name.expect("a pod has a name");
+        let log = system(&["logs", &name]).await;
+        let told = format!("there is no MutatingWebhookConfiguration {CONFIGURATION}");
+        assert!(log.contains(&told), "{log}");
+    }
+    // As docs/security.md says: such a pod gets nothing.
+    let of_a_pod = async || namespace.client_id_of_a_pod().await;
+    assert_eq!(of_a_pod().await, None);
+
+    let manifest = configuration_of_the_chart().await;
+    kubectl_with_input(&["apply", "-f", "-"], &manifest).await;
+    until("the bundle to be filled in", bundle, |it| *it == wanted).await;
+    let wanted = Some(identity.client_id);
+    until("pods to get their identity", of_a_pod, |id| *id == wanted).await;
+    until("the trouble to end", troubled, |now| *now == 0.0).await;
+    system(&["rollout", "status", DEPLOYMENT, "--timeout=180s"]).await;
+    assert_all_is_well(&namespace).await;
+}

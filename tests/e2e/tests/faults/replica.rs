@@ -1,0 +1,240 @@
+//! One of the webhook's replicas fails. Pods may be refused for a moment, which whoever makes them
+//! answers by trying again; none gets in without its identity.
+
+use std::sync::Arc;
+
+use e2e::{Container, Load, Namespace, Pod, Tally, container_id, metrics, replicas, task, until};
+use k8s_openapi::api::core::v1;
+use kube::api::PostParams;
+use kube::{Api, Client};
+use tokio::process::Command;
+use tokio::task::JoinSet;
+
+use crate::{alone, assert_all_is_well, is_long};
+
+fn name(replica: &v1::Pod) -> String {
+    replica.metadata.name.clone().expect("a pod has a name")
+}
+
+fn restarts(replica: &v1::Pod) -> i32 {
+    let statuses = replica.status.iter();
+    let mut statuses = statuses.flat_map(|it| it.container_statuses.iter().flatten());
+    statuses.next().map_or(0, |it| it.restart_count)
+}
+
+fn is_ready(replica: &v1::Pod) -> bool {
+    let conditions = replica.status.iter();
+    let mut conditions = conditions.flat_map(|it| it.conditions.iter().flatten());
+    conditions.any(|it| it.type_ == "Ready" && it.status == "True")
+}
+
+async fn replica(wanted: &str) -> v1::Pod {
+    let all = replicas().await;
+    let found = all.into_iter().find(|it| name(it) == wanted);
+    found.expect("the replica is still there")
+}
+
+async fn until_ready(wanted: &str, readiness: bool) {
+    let what = format!("{wanted} to be ready: {readiness}");
+    let ask = async || is_ready(&replica(wanted).await);
+    until(&what, ask, |is_ready| *is_ready == readiness).await;
+}
+
+/// Whoever made a pod that was refused is told that the webhook could not be called, and tries again.
+fn assert_refused_alone(tally: &Tally, reasons: &[&str]) {
+    for failure in &tally.failures {
+        assert!(failure.contains("failed calling webhook"), "{failure}");
+        assert!(reasons.iter().any(|it| failure.contains(it)), "{failure}");
+    }
+    assert!(tally.injected > 0);
+}
+
+const BROKEN_OFF: [&str; 4] = [
+    "EOF",
+    "connection refused",
+    "connection reset",
+    "no endpoints",
+];
+const SILENT: [&str; 3] = ["deadline exceeded", "Timeout exceeded", "timeout"];
+
+#[tokio::test]
+async fn a_killed_replica_is_started_again_and_the_other_answers() {
+    let _alone = alone().await;
+    let (namespace, _) = Namespace::with_identity("killed").await;
+    let victim = replicas().await.remove(0);
+    let before = restarts(&victim);
+    let load = Load::start(&namespace, 50).await;
+    task::signal(&container_id(&victim), "SIGKILL").await;
+    let ask = async || restarts(&replica(&name(&victim)).await);
+    until("the kubelet to start it again", ask, |now| *now > before).await;
+    until_ready(&name(&victim), true).await;
+    assert_refused_alone(&load.stop().await, &BROKEN_OFF);
+    assert_all_is_well(&namespace).await;
+}
+
+#[tokio::test]
+async fn a_frozen_replica_is_left_out_until_it_moves_again() {
+    let _alone = alone().await;
+    let (namespace, _) = Namespace::with_identity("frozen").await;
+    let victim = replicas().await.remove(0);
+    let (id, name) = (container_id(&victim), name(&victim));
+    let load = Load::start(&namespace, 20).await;
+    task::signal(&id, "SIGSTOP").await;
+    until_ready(&name, false).await;
+    assert_refused_alone(&load.stop().await, &SILENT);
+    assert_all_is_well(&namespace).await;
+    if is_long() {
+        // Its liveness probe has failed six times, 20 s apart.
+        let ask = async || restarts(&replica(&name).await);
+        until("the kubelet to end it", ask, |now| *now > restarts(&victim)).await;
+    } else {
+        task::signal(&id, "SIGCONT").await;
+    }
+    until_ready(&name, true).await;
+    assert_all_is_well(&namespace).await;
+}
+
+#[tokio::test]
+async fn a_replica_whose_network_is_cut_is_left_out_and_hears_of_everything_afterwards() {
+    let _alone = alone().await;
+    let (namespace, _) = Namespace::with_identity("cut").await;
+    let victim = replicas().await.remove(0);
+    let (pid, name) = (task::pid(&container_id(&victim)).await, name(&victim));
+    let accounts = async || metrics().await["azwi_service_accounts"];
+    let known = accounts().await;
+    let load = Load::start(&namespace, 20).await;
+    in_network_of(
+        &pid,
+        "nft add table inet cut; \
+        nft 'add chain inet cut in { type filter hook input priority 0; policy drop; }'; \
+        nft 'add chain inet cut out { type filter hook output priority 0; policy drop; }'",
+    )
+    .await;
+    until_ready(&name, false).await;
+    assert_refused_alone(&load.stop().await, &[&SILENT[..], &BROKEN_OFF[..]].concat());
+    assert_all_is_well(&namespace).await;
+
+    // It does not hear of this one.
+    let (missed, _) = Namespace::with_identity("missed").await;
+    in_network_of(&pid, "nft delete table inet cut").await;
+    until_ready(&name, true).await;
+    assert_all_is_well(&missed).await;
+    // The metric is a sum over the replicas.
+    until("both replicas to know", accounts, |now| *now >= known + 2.0).await;
+}
+
+async fn in_network_of(pid: &str, line: &str) {
+    let status = Command::new("nsenter")
+        .args(["--net", "--target", pid, "sh", "-euc", line])
+        .status()
+        .await
+        .expect("nsenter is on the test node");
+    assert!(status.success(), "{line}");
+}
+
+/// Neither writes to a disk: all that a full one could cost is lines of the log.
+#[tokio::test]
+async fn no_replica_has_a_file_open() {
+    let _alone = alone().await;
+    for replica in replicas().await {
+        let pid = task::pid(&container_id(&replica)).await;
+        let files = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("it runs");
+        for file in files.flatten() {
+            let target = std::fs::read_link(file.path()).expect("it is open");
+            let target = target.display().to_string();
+            let kinds = ["socket:", "pipe:", "anon_inode:", "/dev/null"];
+            assert!(
+                kinds.iter().any(|kind| target.starts_with(kind)),
+                "{target}"
+            );
+        }
+    }
+}
+
+/// The kernel kills a replica whose limit is a little over what it uses.
+#[tokio::test]
+async fn a_replica_out_of_memory_is_started_again_and_the_other_answers() {
+    let _alone = alone().await;
+    let (namespace, _) = Namespace::with_identity("memory").await;
+    let victim = replicas().await.remove(0);
+    let before = restarts(&victim);
+    limit_memory(&task::pid(&container_id(&victim)).await);
+    let killed = async || restarts(&replica(&name(&victim)).await) > before;
+    let mut refused = 0;
+    while !killed().await {
+        for answer in create_large(&namespace, 8).await {
+            refused += usize::from(answer.is_err_and(|it| it.contains("failed calling webhook")));
+        }
+    }
+    until_ready(&name(&victim), true).await;
+    let reason = replica(&name(&victim)).await;
+    let reason = reason
+        .status
+        .expect("a pod has a status")
+        .container_statuses;
+    let reason = reason.expect("it has containers").remove(0).last_state;
+    let reason = reason.and_then(|it| it.terminated).and_then(|it| it.reason);
+    assert_eq!(
+        reason.as_deref(),
+        Some("OOMKilled"),
+        "{refused} pods were refused"
+    );
+    assert_all_is_well(&namespace).await;
+}
+
+/// Makes pods of a megabyte and a half, as dry runs, all at once.
+async fn create_large(namespace: &Namespace, count: usize) -> Vec<Result<(), String>> {
+    let client = Client::try_default()
+        .await
+        .expect("KUBECONFIG is the node's");
+    let pods: Api<v1::Pod> = Api::namespaced(client, namespace.name());
+    let container = Container::shell("app", "true").env("LARGE", &"x".repeat(1_500_000));
+    let pod = Pod::new("large").container(container).manifest();
+    let pod: Arc<v1::Pod> = Arc::new(serde_json::from_value(pod).expect("it is a pod"));
+    let dry_run = PostParams {
+        dry_run: true,
+        field_manager: None,
+    };
+    let mut creating = JoinSet::new();
+    for _ in 0..count {
+        let (pods, pod, dry_run) = (pods.clone(), Arc::clone(&pod), dry_run.clone());
+        creating.spawn(async move { pods.create(&dry_run, &pod).await });
+    }
+    let created = creating.join_all().await.into_iter();
+    created
+        .map(|it| it.map(drop).map_err(|it| it.to_string()))
+        .collect()
+}
+
+/// Sets the limit of a process's cgroup, of either version, to what is used now and a megabyte.
+fn limit_memory(pid: &str) {
+    let cgroups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).expect("it runs");
+    let path = |line: &str| line.splitn(3, ':').nth(2).map(str::to_owned);
+    let of_version_1 = cgroups
+        .lines()
+        .find(|line| line.contains(":memory:"))
+        .and_then(path);
+    let (folder, usage, limit) = match of_version_1 {
+        Some(path) => (
+            format!("/sys/fs/cgroup/memory{path}"),
+            "memory.usage_in_bytes",
+            "memory.limit_in_bytes",
+        ),
+        None => {
+            let path = cgroups
+                .lines()
+                .next()
+                .and_then(path)
+                .expect("it is in a cgroup");
+            (
+                format!("/sys/fs/cgroup{path}"),
+                "memory.current",
+                "memory.max",
+            )
+        }
+    };
+    let used = std::fs::read_to_string(format!("{folder}/{usage}")).expect("the kernel counts");
+    let used: u64 = used.trim().parse().expect("it is a number");
+    let wanted = (used + (1 << 20)).to_string();
+    std::fs::write(format!("{folder}/{limit}"), wanted).expect("the node is root's");
+}
