@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use crate::installed::{CONFIGURATION, SECRET, SYSTEM_NAMESPACE, system};
 use crate::kubectl;
@@ -98,6 +99,17 @@ pub fn certificates(pem: &str) -> Vec<CertificateDer<'static>> {
 
 /// Whether a client that trusts these certificates alone takes the replica's.
 pub async fn is_trusted(replica: &v1::Pod, roots: &[CertificateDer<'static>]) -> bool {
+    connect(replica, roots).await.is_ok()
+}
+
+/// A connection to the replica, as API servers make it.
+///
+/// # Errors
+/// It does not listen, or its certificate comes from none of these.
+pub async fn connect(
+    replica: &v1::Pod,
+    roots: &[CertificateDer<'static>],
+) -> std::io::Result<TlsStream<TcpStream>> {
     let mut store = RootCertStore::empty();
     store.add_parsable_certificates(roots.iter().cloned());
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -113,11 +125,9 @@ pub async fn is_trusted(replica: &v1::Pod, roots: &[CertificateDer<'static>]) ->
         .expect("a ready pod has an address");
     let name = format!("azure-wi-webhook-webhook-service.{SYSTEM_NAMESPACE}.svc");
     let name = ServerName::try_from(name).expect("it is a DNS name");
-    let stream = TcpStream::connect((address, 9443))
-        .await
-        .expect("a ready replica listens");
+    let stream = TcpStream::connect((address, 9443)).await?;
     let connector = TlsConnector::from(Arc::new(config));
-    connector.connect(name, stream).await.is_ok()
+    connector.connect(name, stream).await
 }
 
 fn decoded(text: &str) -> String {

@@ -1,14 +1,11 @@
 //! One of the webhook's replicas fails. Pods may be refused for a moment, which whoever makes them
 //! answers by trying again; none gets in without its identity.
 
-use std::sync::Arc;
-
-use e2e::{Container, Load, Namespace, Pod, Tally, container_id, metrics, replicas, task, until};
+use e2e::authority::{bundle, certificates, connect};
+use e2e::{Load, Namespace, Tally, container_id, metrics, replicas, task, until};
 use k8s_openapi::api::core::v1;
-use kube::api::PostParams;
-use kube::{Api, Client};
+use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
-use tokio::task::JoinSet;
 
 use crate::{alone, assert_all_is_well, is_long};
 
@@ -132,7 +129,7 @@ async fn in_network_of(pid: &str, line: &str) {
     assert!(status.success(), "{line}");
 }
 
-/// Neither writes to a disk: all that a full one could cost is lines of the log.
+/// It writes to no disk: all that a full one can cost is lines of the log.
 #[tokio::test]
 async fn no_replica_has_a_file_open() {
     let _alone = alone().await;
@@ -159,14 +156,13 @@ async fn a_replica_out_of_memory_is_started_again_and_the_other_answers() {
     let victim = replicas().await.remove(0);
     let before = restarts(&victim);
     limit_memory(&task::pid(&container_id(&victim)).await);
-    let killed = async || restarts(&replica(&name(&victim)).await) > before;
-    let mut refused = 0;
-    while !killed().await {
-        for answer in create_large(&namespace, 8).await {
-            refused += usize::from(answer.is_err_and(|it| it.contains("failed calling webhook")));
-        }
-    }
+    let load = Load::start(&namespace, 50).await;
+    let held = send_large(&victim).await;
+    let ask = async || restarts(&replica(&name(&victim)).await);
+    until("the kernel to kill it", ask, |now| *now > before).await;
+    drop(held);
     until_ready(&name(&victim), true).await;
+    assert_refused_alone(&load.stop().await, &BROKEN_OFF);
     let reason = replica(&name(&victim)).await;
     let reason = reason
         .status
@@ -174,36 +170,26 @@ async fn a_replica_out_of_memory_is_started_again_and_the_other_answers() {
         .container_statuses;
     let reason = reason.expect("it has containers").remove(0).last_state;
     let reason = reason.and_then(|it| it.terminated).and_then(|it| it.reason);
-    assert_eq!(
-        reason.as_deref(),
-        Some("OOMKilled"),
-        "{refused} pods were refused"
-    );
+    assert_eq!(reason.as_deref(), Some("OOMKilled"));
     assert_all_is_well(&namespace).await;
 }
 
-/// Makes pods of a megabyte and a half, as dry runs, all at once.
-async fn create_large(namespace: &Namespace, count: usize) -> Vec<Result<(), String>> {
-    let client = Client::try_default()
-        .await
-        .expect("KUBECONFIG is the node's");
-    let pods: Api<v1::Pod> = Api::namespaced(client, namespace.name());
-    let container = Container::shell("app", "true").env("LARGE", &"x".repeat(1_500_000));
-    let pod = Pod::new("large").container(container).manifest();
-    let pod: Arc<v1::Pod> = Arc::new(serde_json::from_value(pod).expect("it is a pod"));
-    let dry_run = PostParams {
-        dry_run: true,
-        field_manager: None,
-    };
-    let mut creating = JoinSet::new();
-    for _ in 0..count {
-        let (pods, pod, dry_run) = (pods.clone(), Arc::clone(&pod), dry_run.clone());
-        creating.spawn(async move { pods.create(&dry_run, &pod).await });
+/// Large reviews, whose last bytes do not come: anybody in the cluster's network can send them.
+async fn send_large(replica: &v1::Pod) -> Vec<impl Sized> {
+    let roots = certificates(&bundle().await);
+    let head = "POST /mutate-v1-pod HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+        Content-Length: 7000000\r\n\r\n";
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        // It may be killed at any of these steps.
+        let Ok(mut stream) = connect(replica, &roots).await else {
+            break;
+        };
+        let review = format!("{head}{}", " ".repeat(6_000_000));
+        let _ = stream.write_all(review.as_bytes()).await;
+        held.push(stream);
     }
-    let created = creating.join_all().await.into_iter();
-    created
-        .map(|it| it.map(drop).map_err(|it| it.to_string()))
-        .collect()
+    held
 }
 
 /// Sets the limit of a process's cgroup, of either version, to what is used now and a megabyte.

@@ -5,7 +5,7 @@ use e2e::{Container, Identity, Namespace, Pod, claims};
 use serde_json::json;
 
 const ASK: &str = "ask() { curl --silent --max-time 60 -H Metadata:true \
-    \"http://169.254.169.254/metadata/identity/oauth2/token?resource=https://vault.azure.net$1\"; echo; }";
+    \"http://169.254.169.254/metadata/identity/oauth2/token?resource=https://vault.azure.net${1-}\"; echo; }";
 
 #[tokio::test]
 async fn annotations_and_selectors_get_no_other_service_accounts_token() {
