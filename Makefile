@@ -53,10 +53,10 @@ fuzz: ## Look for inputs that break a rule, 10 s a target; ARGS="60 path" is one
 	@tests/fuzz/run $(ARGS)
 
 load: ## Put load on a real Kubernetes node and print figures
-	@tests/e2e/load
+	@tests/endurance/load
 
 soak: ## Half an hour of short lives, rotations and faults on a real Kubernetes node; ARGS="5" is five minutes
-	@tests/e2e/soak $(ARGS)
+	@tests/endurance/soak $(ARGS)
 
 bench: ## Measure the binaries beside bare servers of the same bytes; ARGS="proxy" or "webhook"
 	@tests/bench/run $(ARGS)
