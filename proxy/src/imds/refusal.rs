@@ -65,8 +65,7 @@ pub enum Refusal {
     /// An object id or resource id that no client id is configured for.
     #[error(
         "Identity not found: no client id is known for this {selector}. Send client_id instead, or \
-         set the variable AZWI_IDENTITY_MAP of the azwi-proxy container to \
-         \"<{selector}>=<client id>\""
+         give the pod the annotation azure.workload.identity/identity-map: \"<{selector}>=<client id>\""
     )]
     UnknownIdentity {
         /// The parameter that named the identity.
