@@ -41,6 +41,9 @@
 {{- with .proxy.logLevel }}
 - --proxy-log-level={{ . }}
 {{- end }}
+{{- with .proxy.metricsPort }}
+- --proxy-metrics-port={{ . }}
+{{- end }}
 {{- with .proxy.httpsProxy }}
 - --proxy-https-proxy={{ . }}
 {{- end }}

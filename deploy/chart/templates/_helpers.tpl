@@ -20,7 +20,7 @@
 app: {{ .Chart.Name }}
 azure-workload-identity.io/system: "true"
 chart: {{ .Chart.Name }}
-release: {{ .Release.Name }}
+release: {{ .Release.Name | quote }}
 {{- end }}
 
 {{- /* An image: (dict "name" NAME "image" IMAGE "chart" CHART). */}}
