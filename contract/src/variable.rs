@@ -31,6 +31,9 @@ pub const RELAY: &str = "AZWI_RELAY";
 /// What SIGTERM does to the proxy: `linger` or, for a native sidecar, `now`. Not known to the peer.
 pub const SHUTDOWN: &str = "AZWI_SHUTDOWN";
 
+/// The port for the proxy's metrics, `0` for none. Not known to the peer.
+pub const METRICS_PORT: &str = "AZWI_METRICS_PORT";
+
 /// Identity bindings: the token proxy's address.
 pub const KUBERNETES_TOKEN_PROXY: &str = "AZURE_KUBERNETES_TOKEN_PROXY";
 /// Identity bindings: the server name for TLS.

@@ -22,6 +22,9 @@ impl<'a> Review<'a> {
     ///
     /// When it is no AdmissionReview of a known version.
     pub fn parse(body: &'a [u8]) -> Result<Self, Malformed> {
+        if body.iter().filter(|it| **it == b'{').count() > MAX_OBJECTS {
+            return Err(Malformed::Objects);
+        }
         let Envelope {
             api_version,
             kind,
@@ -148,6 +151,9 @@ pub enum Verdict<'a> {
 /// Why a body is no review.
 #[derive(Debug, Error)]
 pub enum Malformed {
+    /// What is made of a short text may be large.
+    #[error("the AdmissionReview has more than {MAX_OBJECTS} objects in it")]
+    Objects,
     /// Not JSON, or not of the right shape.
     #[error("the body is no AdmissionReview: {0}")]
     Json(#[from] serde_json::Error),
@@ -167,6 +173,9 @@ pub enum Malformed {
     #[error("AdmissionReview has apiVersion {0:?}: only admission.k8s.io/v1 and v1beta1 are known")]
     Version(String),
 }
+
+/// The pods that can be stored have fewer.
+const MAX_OBJECTS: usize = 50_000;
 
 /// Room for an answer without its patch.
 const ENVELOPE_LENGTH: usize = 1024;

@@ -2,7 +2,7 @@
 //! number, and one for all that ask at once.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use kube::{Api, Client};
@@ -30,7 +30,7 @@ const MAX_AT_ONCE: usize = 20;
 pub(super) struct Live {
     client: Client,
     permits: Semaphore,
-    under_way: Mutex<HashMap<String, Arc<OnceCell<Outcome>>>>,
+    under_way: Mutex<HashMap<String, Lookup>>,
 }
 
 type Outcome = Result<Option<Account>, LookupError>;
@@ -45,20 +45,9 @@ impl Live {
     }
 
     pub(super) async fn get(&self, namespace: &str, name: &str) -> Outcome {
-        let key = store::key(namespace, name);
-        let cell = Arc::clone(self.lock().entry(key.clone()).or_default());
-        let outcome = cell
-            .get_or_init(|| self.fetch(namespace, name))
-            .await
-            .clone();
-        let mut under_way = self.lock();
-        if under_way
-            .get(&key)
-            .is_some_and(|current| Arc::ptr_eq(current, &cell))
-        {
-            under_way.remove(&key);
-        }
-        outcome
+        let asking = Asking::new(self, store::key(namespace, name));
+        let outcome = asking.cell.get_or_init(|| self.fetch(namespace, name));
+        outcome.await.clone()
     }
 
     async fn fetch(&self, namespace: &str, name: &str) -> Outcome {
@@ -81,9 +70,78 @@ impl Live {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<OnceCell<Outcome>>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Lookup>> {
         self.under_way
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One who waits for a look-up, or has left without waiting for its end.
+struct Asking<'a> {
+    live: &'a Live,
+    key: String,
+    cell: Arc<OnceCell<Outcome>>,
+}
+
+impl<'a> Asking<'a> {
+    fn new(live: &'a Live, key: String) -> Self {
+        let mut under_way = live.lock();
+        let lookup = under_way.entry(key.clone()).or_default();
+        lookup.asking += 1;
+        let cell = Arc::clone(&lookup.cell);
+        drop(under_way);
+        Self { live, key, cell }
+    }
+}
+
+impl Drop for Asking<'_> {
+    /// What has been answered serves nobody who comes later, and the last one to leave takes what has
+    /// not along.
+    fn drop(&mut self) {
+        let mut under_way = self.live.lock();
+        let Some(lookup) = under_way.get_mut(&self.key) else {
+            return;
+        };
+        // A later one of the same name is not ours.
+        if !Arc::ptr_eq(&lookup.cell, &self.cell) {
+            return;
+        }
+        lookup.asking -= 1;
+        if lookup.asking == 0 || self.cell.initialized() {
+            under_way.remove(&self.key);
+        }
+    }
+}
+
+#[derive(Default)]
+struct Lookup {
+    cell: Arc<OnceCell<Outcome>>,
+    asking: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn nothing_is_left_of_those_who_do_not_wait() {
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", silent.local_addr().unwrap());
+        let config = kube::Config::new(address.parse().unwrap());
+        let live = Live::new(Client::try_from(config).unwrap());
+
+        let mut first = Box::pin(live.get("ns", "sa"));
+        let mut second = Box::pin(live.get("ns", "sa"));
+        assert!(futures_util::poll!(&mut first).is_pending());
+        assert!(futures_util::poll!(&mut second).is_pending());
+        drop(first);
+        assert_eq!(live.lock().len(), 1, "the second still waits");
+        drop(second);
+        assert!(live.lock().is_empty());
+        assert!(live.get("ns", "sa").await.is_err());
+        assert!(live.lock().is_empty());
     }
 }

@@ -43,18 +43,28 @@ impl Accounts {
         }
     }
 
-    /// The account, `None` if there is no such account. Without annotations it is the default one.
+    /// The account, if it is in memory and says all that is needed.
+    pub fn known(&self, namespace: &str, name: &str) -> Option<Account> {
+        let known = self.store.get(namespace, name);
+        known.filter(|account| !account.client_id.is_empty())
+    }
+
+    /// The account as the API server has it now, `None` if there is no such account. Without
+    /// annotations it is the default one.
     ///
     /// # Errors
     ///
-    /// When it is not in memory and the API server does not answer in time.
-    pub async fn find(&self, namespace: &str, name: &str) -> Result<Option<Account>, LookupError> {
-        let known = self.store.get(namespace, name);
-        if let Some(account) = &known
-            && !account.client_id.is_empty()
-        {
-            return Ok(known);
+    /// When the API server does not answer in time, and it is not in memory.
+    pub async fn look_up(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<Account>, LookupError> {
+        // Other text would lead to another object: it is in the path of a request.
+        if !is_label(namespace) || !is_name(name) {
+            return Ok(None);
         }
+        let known = self.store.get(namespace, name);
         self.live_lookups.fetch_add(1, Ordering::Relaxed);
         match self.live.get(namespace, name).await {
             Ok(account) => Ok(account),
@@ -116,5 +126,48 @@ impl Accounts {
 
     fn heard_of_trouble(&self) {
         self.watch_is_failing.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Whether an object may have the name (RFC 1123 subdomain).
+fn is_name(text: &str) -> bool {
+    text.len() <= 253 && text.split('.').all(is_label)
+}
+
+/// Whether a namespace may have the name (RFC 1123 label).
+fn is_label(text: &str) -> bool {
+    let is_inner = |it: u8| it.is_ascii_lowercase() || it.is_ascii_digit() || it == b'-';
+    text.len() <= 253
+        && !text.is_empty()
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+        && text.bytes().all(is_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_objects() {
+        for name in ["default", "a", "my-app.v1", "0", &"a".repeat(253)] {
+            assert!(is_name(name), "{name}");
+        }
+        for name in [
+            "",
+            ".",
+            "a.",
+            "-a",
+            "a-",
+            "A",
+            "a/b",
+            "a?b",
+            "a%2fb",
+            "..",
+            "a b",
+            &"a".repeat(254),
+        ] {
+            assert!(!is_name(name), "{name}");
+        }
     }
 }

@@ -36,7 +36,7 @@ pub struct Authority {
 pub struct Leaf {
     /// What TLS serves.
     pub certified: CertifiedKey,
-    /// From when on it is valid, and when to issue the next one: at two thirds of its life.
+    /// From when on it is valid, and when to issue the next one.
     pub usable: Range<SystemTime>,
 }
 
@@ -121,8 +121,8 @@ impl Authority {
         &self.certificate
     }
 
-    /// Whether it is time for the next one: at two thirds of its life, and before it, where it was
-    /// made by a clock that was ahead.
+    /// Whether it is time for the next one: 90 days before its end, or before it begins, where it
+    /// was made by a clock that was ahead.
     pub fn is_due(&self, now: SystemTime) -> bool {
         !self.usable.contains(&now)
     }

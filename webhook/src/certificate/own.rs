@@ -48,6 +48,10 @@ const PRIVATE_KEY: &str = "ca.key";
 const PERIOD: Duration = Duration::from_secs(15);
 /// How long every API server has to hear of a new authority before something is signed with it.
 const SETTLING: Duration = Duration::from_secs(60);
+/// How long the Secret must be gone before it is made anew. Whoever removes the product, or changes to
+/// certificates of somebody else's, takes away the right to make it in the next moment: a Secret that
+/// replicas on their way out had made would be in the way of the next installation.
+const ABSENCE: Duration = Duration::from_secs(10);
 /// More authorities than this are never needed at a time.
 const MAX_AUTHORITIES: usize = 4;
 /// The API server takes no longer note of an event; what is shown is nearly always ASCII.
@@ -89,6 +93,12 @@ pub enum Trouble {
     /// The Secret cannot be written.
     #[error("cannot write the certificate authority to Secret {SECRET}: {}", reason(.0))]
     Secret(#[source] kube::Error),
+    /// The Secret is missing.
+    #[error(
+        "Secret {SECRET} is gone: it is made anew when it stays away for {} s",
+        ABSENCE.as_secs()
+    )]
+    NoSecret,
     /// The webhook configuration cannot be written.
     #[error(
         "cannot write caBundle of MutatingWebhookConfiguration {CONFIGURATION}: {}. Allow the \
@@ -124,6 +134,7 @@ pub struct Keeper {
     /// As last seen: nothing, no such object, the object.
     secret: Option<Option<Secret>>,
     configuration: Option<Option<MutatingWebhookConfiguration>>,
+    absent_since: Option<SystemTime>,
     leaf: Option<Issued>,
     /// The authority that the API server trusts, and since when.
     trusted: Option<(CertificateDer<'static>, SystemTime)>,
@@ -151,6 +162,7 @@ impl Keeper {
             serving,
             secret: None,
             configuration: None,
+            absent_since: None,
             leaf: None,
             trusted: None,
             told: String::new(),
@@ -178,6 +190,9 @@ impl Keeper {
             return Ok(());
         };
         let mut trouble = Ok(());
+        if !self.may_be_written(secret.as_ref(), now) {
+            return Err(Trouble::NoSecret);
+        }
 
         let mut stored = Stored::of(secret.as_ref());
         if stored
@@ -227,6 +242,17 @@ impl Keeper {
             return Err(Trouble::NoConfiguration);
         }
         trouble
+    }
+
+    /// Whether the Secret is there, or has been gone for long enough.
+    fn may_be_written(&mut self, secret: Option<&Secret>, now: SystemTime) -> bool {
+        if secret.is_some() {
+            self.absent_since = None;
+            return true;
+        }
+        let since = *self.absent_since.get_or_insert(now);
+        // A clock that was set back counts as long enough.
+        now.duration_since(since).map_or(true, |it| it >= ABSENCE)
     }
 
     /// Issues a certificate when there is none, when it is old, and when a new authority has been

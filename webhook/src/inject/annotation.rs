@@ -11,6 +11,8 @@ use super::marker;
 use super::pod::Pod;
 use super::resources::Overrides;
 use super::sidecar;
+use super::skipped::Skipped;
+use super::warnings::Warnings;
 
 /// The pod's requests, with the service account's and the cluster's behind them.
 #[derive(Debug)]
@@ -22,7 +24,7 @@ pub(super) struct Wishes<'a> {
     pub(super) bindings: Option<&'a Bindings>,
     pub(super) identity_map: Option<&'a str>,
     pub(super) resources: Overrides<'a>,
-    skipped: &'a str,
+    pub(super) skipped: Skipped<'a>,
 }
 
 /// How the pod wants the proxy.
@@ -50,18 +52,8 @@ impl<'a> Wishes<'a> {
             bindings,
             identity_map: identity_map(pod)?,
             resources: Overrides::read(pod)?,
-            skipped: pod.annotation(key::SKIP_CONTAINERS).unwrap_or_default(),
+            skipped: Skipped::read(pod),
         })
-    }
-
-    /// Whether the container of this name gets nothing.
-    pub(super) fn skips(&self, container: &str) -> bool {
-        self.skipped_names().any(|name| name == container)
-    }
-
-    fn skipped_names(&self) -> impl Iterator<Item = &'a str> + use<'a> {
-        let names = self.skipped.split([';', ',']).map(str::trim);
-        names.filter(|name| !name.is_empty())
     }
 }
 
@@ -71,30 +63,34 @@ pub(super) fn warn(
     config: &Config,
     account: &Account,
     wishes: &Wishes<'_>,
-    warnings: &mut Vec<String>,
+    warnings: &mut Warnings,
 ) {
     let owner = pod.service_account();
     if !account.client_id.is_empty() && !guid::is_guid(&account.client_id) {
-        warnings.push(format!(
-            "service account {owner} has annotation {} with value {}: that is not a client id (a \
-             GUID)",
-            key::CLIENT_ID,
-            Shown::new(&account.client_id)
-        ));
+        warnings.push(|| {
+            format!(
+                "service account {owner} has annotation {} with value {}: that is not a client id \
+                 (a GUID)",
+                key::CLIENT_ID,
+                Shown::new(&account.client_id)
+            )
+        });
     }
     if !account.tenant_id.is_empty() && !guid::is_tenant(&account.tenant_id) {
-        warnings.push(format!(
-            "service account {owner} has annotation {} with value {}: that is not a tenant (a GUID \
-             or a domain)",
-            key::TENANT_ID,
-            Shown::new(&account.tenant_id)
-        ));
+        warnings.push(|| {
+            format!(
+                "service account {owner} has annotation {} with value {}: that is not a tenant (a \
+                 GUID or a domain)",
+                key::TENANT_ID,
+                Shown::new(&account.tenant_id)
+            )
+        });
     }
     for name in &account.unknown {
-        let hint = hint(name, ACCOUNT_KEYS, POD_KEYS, "it belongs on the pod");
-        warnings.push(format!(
-            "service account {owner}: unknown annotation {name}{hint}"
-        ));
+        warnings.push(|| {
+            let hint = hint(name, ACCOUNT_KEYS, POD_KEYS, "it belongs on the pod");
+            format!("service account {owner}: unknown annotation {name}{hint}")
+        });
     }
     for name in pod.metadata.annotations.iter().flat_map(|it| it.own_keys()) {
         let known = POD_KEYS.contains(&name)
@@ -105,47 +101,23 @@ pub(super) fn warn(
         if known {
             continue;
         }
-        let hint = if name == label::USE {
-            ": it is a label".to_owned()
-        } else if name
-            .strip_prefix(label::USE)
-            .is_some_and(|suffix| suffix.starts_with('-'))
-        {
-            ": the webhook is not configured for identity bindings of this name".to_owned()
-        } else {
-            hint(
-                name,
-                POD_KEYS,
-                ACCOUNT_KEYS,
-                "it belongs on the service account",
-            )
-        };
-        warnings.push(format!("pod: unknown annotation {name}{hint}"));
+        warnings.push(|| format!("pod: unknown annotation {name}{}", hint_for_pod(name)));
     }
     for name in pod.metadata.labels.iter().flat_map(|it| it.own_keys()) {
         if name != label::USE {
-            warnings.push(format!("pod: unknown label {name}"));
+            warnings.push(|| format!("pod: unknown label {name}"));
         }
     }
     if wishes.proxy.is_none() && pod.annotation(key::PROXY_MODE).is_some() {
-        warnings.push(format!(
-            "pod: annotation {} has no effect without {}: \"true\"",
-            key::PROXY_MODE,
-            key::INJECT_PROXY_SIDECAR
-        ));
+        warnings.push(|| {
+            format!(
+                "pod: annotation {} has no effect without {}: \"true\"",
+                key::PROXY_MODE,
+                key::INJECT_PROXY_SIDECAR
+            )
+        });
     }
-    for name in wishes.skipped_names() {
-        if pod
-            .all_containers()
-            .all(|(_, _, container)| container.name.as_str() != name)
-        {
-            warnings.push(format!(
-                "pod has annotation {}: there is no container {}",
-                key::SKIP_CONTAINERS,
-                Shown::new(name)
-            ));
-        }
-    }
+    wishes.skipped.warn(warnings);
 }
 
 const POD_KEYS: &[&str] = &[
@@ -168,11 +140,27 @@ const ACCOUNT_KEYS: &[&str] = &[
     key::SERVICE_ACCOUNT_TOKEN_EXPIRATION,
 ];
 
+fn hint_for_pod(name: &str) -> String {
+    if name == label::USE {
+        return ": it is a label".to_owned();
+    }
+    let suffix = name.strip_prefix(label::USE);
+    if suffix.is_some_and(|suffix| suffix.starts_with('-')) {
+        return ": the webhook is not configured for identity bindings of this name".to_owned();
+    }
+    let elsewhere = "it belongs on the service account";
+    hint(name, POD_KEYS, ACCOUNT_KEYS, elsewhere)
+}
+
 fn hint(name: &str, keys: &[&str], keys_elsewhere: &[&str], elsewhere: &str) -> String {
     if keys_elsewhere.contains(&name) {
         return format!(": {elsewhere}");
     }
     const MAX_DISTANCE: usize = 3;
+    const MAX_LENGTH: usize = 128;
+    if name.len() > MAX_LENGTH {
+        return String::new();
+    }
     let close = keys.iter().map(|key| (strsim::levenshtein(name, key), key));
     match close
         .filter(|(distance, _)| *distance <= MAX_DISTANCE)

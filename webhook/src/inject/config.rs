@@ -89,6 +89,8 @@ pub struct Sidecar {
     pub mode: Mode,
     /// `--log-level` of `azwi-proxy`.
     pub log_level: String,
+    /// The port of `azwi-proxy` for metrics, if it has one.
+    pub metrics_port: Option<u16>,
     /// Whether `azwi-proxy` is an init container that keeps running (KEP-753).
     pub native: bool,
     /// `resources` of `azwi-proxy`.

@@ -48,6 +48,15 @@ pub enum Denial {
     )]
     InjectProxySidecar(Shown),
 
+    /// There is no such account.
+    #[error("there is no service account {account} in namespace {namespace}")]
+    NoAccount {
+        /// The pod's.
+        account: Shown,
+        /// The pod's, too.
+        namespace: Shown,
+    },
+
     /// The port is no port.
     #[error(
         "pod has annotation {key} with value {0}: it must be a port number between 1 and 65535",
@@ -105,6 +114,10 @@ pub enum Denial {
         value: Shown,
     },
 
+    /// What is added would be larger than what can be stored.
+    #[error("the pod would be too large to be stored with what has to be added to its containers")]
+    TooLarge,
+
     /// Windows has neither the redirect nor an image (azwi#1017).
     #[error(
         "the pod runs on Windows, cannot inject proxy sidecar: it exists for Linux alone. Remove \
@@ -112,6 +125,16 @@ pub enum Denial {
         key = key::INJECT_PROXY_SIDECAR
     )]
     Windows,
+}
+
+impl Denial {
+    /// There is no such account.
+    pub fn no_account(account: &str, namespace: &str) -> Self {
+        Self::NoAccount {
+            account: Shown::new(account),
+            namespace: Shown::new(namespace),
+        }
+    }
 }
 
 /// A user's value, quoted, without control characters and not longer than a message can bear.

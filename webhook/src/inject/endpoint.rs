@@ -11,6 +11,7 @@ use contract::{container, metadata, variable};
 use super::config::Mode;
 use super::pod::{Container, Pod};
 use super::spec::EnvVar;
+use super::warnings::Warnings;
 
 /// Randomness for one pod: what its secret is made of.
 #[derive(Clone)]
@@ -86,32 +87,34 @@ impl Endpoint {
         variables
     }
 
-    /// What in the container goes past the proxy, as far as it can be seen.
-    pub(super) fn warnings_for(&self, existing: &Container<'_>) -> Vec<String> {
+    /// Tells what in the container goes past the proxy, as far as it can be seen.
+    pub(super) fn warn(&self, existing: &Container<'_>, warnings: &mut Warnings) {
         let container = existing.name.as_str();
-        let mut warnings = Vec::new();
         if existing.mentions(&metadata::ADDRESS.to_string()) {
-            warnings.push(format!(
-                "container {container} names {}: in mode {} that is the node's metadata service, \
-                 with the node's identity. Use mode {}, or ask {}",
-                metadata::ADDRESS,
-                Mode::Environment,
-                Mode::Redirect,
-                self.imds_host
-            ));
+            warnings.push(|| {
+                format!(
+                    "container {container} names {}: in mode {} that is the node's metadata \
+                     service, with the node's identity. Use mode {}, or ask {}",
+                    metadata::ADDRESS,
+                    Mode::Environment,
+                    Mode::Redirect,
+                    self.imds_host
+                )
+            });
         }
         let addresses = self.groups();
         let addresses = addresses.iter().filter_map(|group| group.first());
         for (name, ours) in addresses {
             let set = existing.variable(name).map(|(_, value)| value);
             if set.is_some_and(|value| !value.is_empty() && value != *ours) {
-                warnings.push(format!(
-                    "container {container} sets {name} itself: SDKs that read it do not ask {}",
-                    container::PROXY
-                ));
+                warnings.push(|| {
+                    format!(
+                        "container {container} sets {name} itself: SDKs that read it do not ask {}",
+                        container::PROXY
+                    )
+                });
             }
         }
-        warnings
     }
 
     /// Each an address, with the secret that goes there. IMDS needs none, so it is left out where

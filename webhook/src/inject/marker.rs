@@ -1,6 +1,7 @@
 //! What was injected is remembered in an annotation, so that it can follow the service account when
 //! another webhook changes that afterwards (azwi#1475).
 
+use contract::variable::CLIENT_ID;
 use serde::{Deserialize, Serialize};
 
 use super::environment::Identity;
@@ -20,6 +21,9 @@ pub(super) struct Marker {
     kept: Vec<String>,
 }
 
+/// A longer one is not of our making.
+const MAX_LENGTH: usize = 64 * 1024;
+
 /// What an earlier run left on the pod.
 #[derive(Debug)]
 pub(super) struct Before(Option<Marker>);
@@ -28,20 +32,23 @@ impl Marker {
     /// Reads the pod's annotation. One that is damaged says nothing.
     pub(super) fn of(pod: &Pod<'_>) -> Before {
         let text = pod.annotation(ANNOTATION);
+        let text = text.filter(|text| text.len() <= MAX_LENGTH);
         Before(text.and_then(|text| serde_json::from_str(text).ok()))
     }
 }
 
 impl Before {
-    /// Replaces values that were injected for another service account.
+    /// Replaces values that were injected for another service account. Returns whether that took the
+    /// client id away.
     pub(super) fn replace_outdated(
         &self,
         existing: &Container<'_>,
         place: &str,
         identity: &Identity<'_>,
         patch: &mut Patch,
-    ) {
-        let Some(before) = &self.0 else { return };
+    ) -> bool {
+        let mut is_emptied = false;
+        let Some(before) = &self.0 else { return false };
         let injected = [&before.client_id, &before.tenant_id];
         for ((name, value), injected) in identity.of_account().into_iter().zip(injected) {
             let Some((index, current)) = existing.variable(name) else {
@@ -52,8 +59,10 @@ impl Before {
                 && !before.kept.contains(&full_name(existing, name));
             if is_ours && current != value {
                 patch.replace(&[place, "/env/", &index.to_string(), "/value"], &value);
+                is_emptied |= name == CLIENT_ID && value.is_empty();
             }
         }
+        is_emptied
     }
 
     /// The annotation to write, if it is not there already.

@@ -17,8 +17,10 @@ mod pod;
 mod resources;
 mod seccomp;
 mod sidecar;
+mod skipped;
 mod spec;
 mod token;
+mod warnings;
 
 pub use account::Account;
 pub use config::{Bindings, CaSource, Config, Mode, Prepared, Sidecar};
@@ -40,6 +42,7 @@ use marker::Marker;
 use patch::Patch;
 use pod::Container;
 use token::TokenVolume;
+use warnings::Warnings;
 
 /// What the webhook answers for a pod that it admits.
 #[derive(Debug)]
@@ -52,9 +55,11 @@ pub struct Injection<'a> {
     pub audit: BTreeMap<&'static str, &'a str>,
 }
 
-/// Whether the pod asks for anything: the label `azure.workload.identity/use: "true"`.
+/// Whether the pod asks for anything: the label `azure.workload.identity/use: "true"`. A static pod
+/// cannot: kubelet runs it from a file, and what comes here is its mirror, which may have no service
+/// account token.
 pub fn is_wanted(pod: &Pod<'_>) -> bool {
-    pod.label(label::USE) == Some("true")
+    pod.label(label::USE) == Some("true") && pod.annotation(pod::MIRROR).is_none()
 }
 
 /// Whether the pod may get a secret, and so needs a seed that nobody can guess.
@@ -81,7 +86,7 @@ pub fn inject<'a>(
     let endpoint = wishes.proxy.filter(|proxy| proxy.mode == Mode::Environment);
     let endpoint = endpoint.map(|proxy| Endpoint::new(pod, proxy.port, seed));
 
-    let mut warnings = Vec::new();
+    let mut warnings = Warnings::default();
     annotation::warn(pod, config, account, &wishes, &mut warnings);
     let mut patch = Patch::new();
     let volume = TokenVolume::choose(pod, &wishes, &mut warnings);
@@ -106,26 +111,29 @@ pub fn inject<'a>(
         let mut variables = identity.variables_for(existing, token_file);
         if let Some(endpoint) = &endpoint {
             variables.extend(endpoint.variables_for(existing));
-            warnings.extend(endpoint.warnings_for(existing));
+            endpoint.warn(existing, &mut warnings);
         }
-        marker.replace_outdated(existing, &place, &identity, &mut patch);
+        let replaced = marker.replace_outdated(existing, &place, &identity, &mut patch);
         kept.extend(marker::kept(existing, &identity));
-        without_client_id |=
-            identity.client_id.is_empty() && !existing.may_set(contract::variable::CLIENT_ID);
+        without_client_id |= identity.client_id.is_empty()
+            && (replaced || !existing.may_set(contract::variable::CLIENT_ID));
         patch.extend_list(
             &place,
             "env",
             existing.env.as_ref().map(Vec::len),
             &variables,
         );
+        patch.check_length()?;
     }
     if without_client_id {
-        warnings.push(format!(
-            "service account {} has no annotation {}: {} is not set",
-            pod.service_account(),
-            key::CLIENT_ID,
-            contract::variable::CLIENT_ID
-        ));
+        warnings.push(|| {
+            format!(
+                "service account {} has no annotation {}: {} is not set",
+                pod.service_account(),
+                key::CLIENT_ID,
+                contract::variable::CLIENT_ID
+            )
+        });
     }
 
     volume.add(pod, &mut patch);
@@ -158,7 +166,7 @@ pub fn inject<'a>(
     ];
     Ok(Injection {
         patch: patch.into_json(),
-        warnings: warnings.iter().map(|text| printable(text)).collect(),
+        warnings: warnings.into_sentences(),
         audit: audit.into(),
     })
 }
@@ -168,6 +176,6 @@ fn is_left_alone(existing: &Container<'_>, wishes: &Wishes<'_>) -> bool {
         // It needs neither token nor identity.
         container::PROXY_INIT => true,
         container::PROXY => false,
-        name => wishes.skips(name),
+        name => wishes.skipped.contains(name),
     }
 }

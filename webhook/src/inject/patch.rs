@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::denial::Denial;
 use super::pod::Pod;
 use super::spec::Container;
 
@@ -17,6 +18,8 @@ pub(super) struct Patch {
 
 /// Room for what a pod of one container gets with the proxy: most patches never grow.
 const USUAL_LENGTH: usize = 4096;
+/// No more than this is added to a pod: etcd takes no object that is larger.
+const MAX_LENGTH: usize = 2 * 1024 * 1024;
 
 impl Patch {
     /// The patch that does nothing.
@@ -33,6 +36,18 @@ impl Patch {
         }
         self.text.push(b']');
         Some(self.text)
+    }
+
+    /// Some of what is added is in every container, and names in a review may have any length.
+    ///
+    /// # Errors
+    ///
+    /// When the pod could not be stored with it.
+    pub(super) fn check_length(&self) -> Result<(), Denial> {
+        if self.text.len() > MAX_LENGTH {
+            return Err(Denial::TooLarge);
+        }
+        Ok(())
     }
 
     /// Replaces a value that was injected before.

@@ -2,11 +2,15 @@
 //! others are skipped without being looked at.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
+
+/// The annotation of a static pod's mirror.
+pub(super) const MIRROR: &str = "kubernetes.io/config.mirror";
 
 /// A pod as the API server sent it.
 #[derive(Debug, Default, Deserialize)]
@@ -66,6 +70,14 @@ impl<'a> Pod<'a> {
             .chain(main.map(|(index, it)| ("containers", index, it)))
     }
 
+    /// Whether the pod as a whole requests resources or has limits.
+    pub(super) fn has_resources(&self) -> bool {
+        self.spec.resources.as_ref().is_some_and(|resources| {
+            let lists = [&resources.requests, &resources.limits];
+            lists.into_iter().flatten().any(|list| !list.is_empty())
+        })
+    }
+
     pub(super) fn is_windows(&self) -> bool {
         let selected = self.spec.node_selector.as_ref();
         let selected = selected.and_then(|labels| labels.value("kubernetes.io/os"));
@@ -106,6 +118,7 @@ pub(super) struct Spec<'a> {
     os: Option<Os<'a>>,
     #[serde(borrow)]
     node_selector: Option<Entries<'a>>,
+    resources: Option<PodResources>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -234,6 +247,14 @@ impl Port<'_> {
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct SecurityContext {
     pub(super) run_as_user: Option<i64>,
+}
+
+/// What the whole pod asks for and may use (KEP-2837).
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct PodResources {
+    requests: Option<HashMap<String, IgnoredAny>>,
+    limits: Option<HashMap<String, IgnoredAny>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -373,5 +394,6 @@ impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
 fn is_kept(key: &str) -> bool {
     key.starts_with(contract::annotation::PREFIX)
         || key == super::sidecar::DEFAULT_CONTAINER
+        || key == MIRROR
         || key == "kubernetes.io/os"
 }

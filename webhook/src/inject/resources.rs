@@ -20,9 +20,14 @@ pub struct Resources {
     pub requests: BTreeMap<String, String>,
 }
 
-/// What a pod's annotations say about them.
+/// What a pod says about them.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Overrides<'a>([Option<&'a str>; 4]);
+pub(super) struct Overrides<'a> {
+    annotations: [Option<&'a str>; 4],
+    /// Whether the pod has resources as a whole, of which its containers take their share: what they
+    /// ask for together must not be more, and API servers have filled in the sum of the user's.
+    of_whole_pod: bool,
+}
 
 const LIMITS: [(&str, &str); 2] = [
     ("cpu", key::PROXY_CPU_LIMIT),
@@ -37,22 +42,25 @@ impl<'a> Overrides<'a> {
     pub(super) fn read(pod: &'a Pod<'a>) -> Result<Self, Denial> {
         let [cpu_limit, memory_limit] = LIMITS.map(|(_, annotation)| value(pod, annotation));
         let [cpu_request, memory_request] = REQUESTS.map(|(_, annotation)| value(pod, annotation));
-        Ok(Self([
-            cpu_limit?,
-            memory_limit?,
-            cpu_request?,
-            memory_request?,
-        ]))
+        Ok(Self {
+            annotations: [cpu_limit?, memory_limit?, cpu_request?, memory_request?],
+            of_whole_pod: pod.has_resources(),
+        })
     }
 
     /// The container's resources. Where the pod sets one of request and limit, the cluster's other
-    /// one is dropped: the API server refuses a request above its limit.
+    /// one is dropped: the API server refuses a request above its limit. Where it has some as a
+    /// whole, the cluster's are left out.
     pub(super) fn over<'r>(&self, resources: &'r Resources) -> Cow<'r, Resources> {
-        let [cpu_limit, memory_limit, cpu_request, memory_request] = self.0;
+        let [cpu_limit, memory_limit, cpu_request, memory_request] = self.annotations;
         if *self == Self::default() {
             return Cow::Borrowed(resources);
         }
-        let mut resources = resources.clone();
+        let mut resources = if self.of_whole_pod {
+            Resources::default()
+        } else {
+            resources.clone()
+        };
         for (name, limit, request) in [
             ("cpu", cpu_limit, cpu_request),
             ("memory", memory_limit, memory_request),

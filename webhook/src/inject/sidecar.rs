@@ -19,9 +19,13 @@ use super::spec::{
     Probe, SecurityContext,
 };
 use super::token::TokenVolume;
+use super::warnings::Warnings;
 
 /// Names the container that `kubectl logs` and `kubectl exec` mean when they name none.
 pub(super) const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
+
+/// The port with metrics, as a PodMonitor names it.
+const METRICS: &str = "azwi-metrics";
 
 /// The port of the proxy that the pod has already.
 pub(super) fn port(pod: &Pod<'_>) -> Option<u16> {
@@ -57,16 +61,46 @@ pub(super) fn check(pod: &Pod<'_>, proxy: Proxy) -> Result<(), Denial> {
         if redirects && own.or(of_pod) == Some(container::PROXY_UID.into()) {
             return Err(Denial::ProxyUid(Shown::new(existing.name.as_str())));
         }
-        let runs_beside_proxy = list == "containers" || existing.is_native_sidecar();
-        let mut ports = existing.ports.iter().flatten();
-        if runs_beside_proxy
-            && ports.any(|it| it.is_tcp() && it.container_port == Some(port.into()))
-        {
+        if listens(list, existing, port) {
             let container = Shown::new(existing.name.as_str());
             return Err(Denial::PortTaken { container, port });
         }
     }
     Ok(())
+}
+
+/// Whether the container of this list declares the port, and runs beside the proxy.
+fn listens(list: &str, existing: &Existing<'_>, port: u16) -> bool {
+    let runs_beside_proxy = list == "containers" || existing.is_native_sidecar();
+    let mut ports = existing.ports.iter().flatten();
+    runs_beside_proxy && ports.any(|it| it.is_tcp() && it.container_port == Some(port.into()))
+}
+
+/// The proxy's port for metrics, where nobody else has it: the pod matters more. On the node's network
+/// other pods would.
+fn metrics_port(
+    pod: &Pod<'_>,
+    config: &Config,
+    proxy_port: u16,
+    warnings: &mut Warnings,
+) -> Option<u16> {
+    let port = config.sidecar.metrics_port?;
+    if pod.spec.host_network == Some(true) {
+        return None;
+    }
+    let mut containers = pod.all_containers();
+    let is_taken = port == proxy_port
+        || containers.any(|(list, _, it)| !is_injected(it) && listens(list, it, port));
+    if is_taken {
+        warnings.push(|| {
+            format!(
+                "port {port} is taken in the pod: {} has no metrics",
+                container::PROXY
+            )
+        });
+        return None;
+    }
+    Some(port)
 }
 
 /// Adds the containers that the pod lacks. The redirect stands first, then the proxy, then the
@@ -84,7 +118,7 @@ pub(super) fn insert<'a>(
     wanted: Proxy,
     endpoint: Option<&Endpoint>,
     patch: &mut Patch,
-    warnings: &mut Vec<String>,
+    warnings: &mut Warnings,
 ) {
     let Proxy { mode, port } = wanted;
     let init_index = position(pod.init_containers(), container::PROXY_INIT);
@@ -92,12 +126,15 @@ pub(super) fn insert<'a>(
     let init_length = pod.spec.init_containers.as_ref().map(Vec::len);
     let native = config.sidecar.native;
 
+    let metrics_port = metrics_port(pod, config, port, warnings);
     let rendered;
-    let frames = if port == metadata::DEFAULT_PROXY_PORT && wishes.resources == Overrides::default()
+    let frames = if port == metadata::DEFAULT_PROXY_PORT
+        && metrics_port == config.sidecar.metrics_port
+        && wishes.resources == Overrides::default()
     {
         &config.frames
     } else {
-        rendered = Frames::render(&config.sidecar, port, &wishes.resources);
+        rendered = Frames::render(&config.sidecar, port, metrics_port, &wishes.resources);
         &rendered
     };
 
@@ -106,6 +143,10 @@ pub(super) fn insert<'a>(
         let named = Existing::named(container::PROXY);
         let mut env = identity.variables_for(&named, token_file);
         env.extend(endpoint.iter().flat_map(|it| it.variables_for(&named)));
+        env.extend(metrics_port.map(|port| EnvVar {
+            name: variable::METRICS_PORT,
+            value: Cow::Owned(port.to_string()),
+        }));
         if native {
             // It ends after the application by itself, so it need not wait for the end of the pod.
             env.push(EnvVar {
@@ -143,12 +184,14 @@ pub(super) fn insert<'a>(
         .take(init_index.unwrap_or_default())
     {
         if !is_injected(early) {
-            warnings.push(format!(
-                "init container {} runs before {}: its metadata requests reach the node's own \
-                 identity",
-                early.name.as_str(),
-                container::PROXY_INIT
-            ));
+            warnings.push(|| {
+                format!(
+                    "init container {} runs before {}: its metadata requests reach the node's own \
+                     identity",
+                    early.name.as_str(),
+                    container::PROXY_INIT
+                )
+            });
         }
     }
 }
@@ -187,13 +230,19 @@ pub(super) struct Frames {
 impl Frames {
     /// For pods that ask for nothing special: most of them.
     pub(super) fn usual(sidecar: &Sidecar) -> Self {
-        Self::render(sidecar, metadata::DEFAULT_PROXY_PORT, &Overrides::default())
+        let (port, metrics_port) = (metadata::DEFAULT_PROXY_PORT, sidecar.metrics_port);
+        Self::render(sidecar, port, metrics_port, &Overrides::default())
     }
 
-    fn render(sidecar: &Sidecar, port: u16, overrides: &Overrides<'_>) -> Self {
+    fn render(
+        sidecar: &Sidecar,
+        port: u16,
+        metrics_port: Option<u16>,
+        overrides: &Overrides<'_>,
+    ) -> Self {
         Self {
             init: Frame::new(&proxy_init(sidecar, port, overrides)),
-            proxy: Frame::new(&proxy(sidecar, port, overrides)),
+            proxy: Frame::new(&proxy(sidecar, port, metrics_port, overrides)),
         }
     }
 }
@@ -206,7 +255,7 @@ fn proxy_init<'a>(sidecar: &'a Sidecar, port: u16, overrides: &Overrides<'_>) ->
         command: Some(["/proxy-init"]),
         args: Vec::new(),
         env: proxy_init_environment(sidecar, port),
-        ports: None,
+        ports: Vec::new(),
         resources: overrides.over(&sidecar.init_resources),
         // Uid 0, since a capability that is added reaches no other user's process.
         security_context: security_context(
@@ -221,7 +270,20 @@ fn proxy_init<'a>(sidecar: &'a Sidecar, port: u16, overrides: &Overrides<'_>) ->
     }
 }
 
-fn proxy<'a>(sidecar: &'a Sidecar, port: u16, overrides: &Overrides<'_>) -> Fields<'a> {
+fn proxy<'a>(
+    sidecar: &'a Sidecar,
+    port: u16,
+    metrics_port: Option<u16>,
+    overrides: &Overrides<'_>,
+) -> Fields<'a> {
+    let own = ContainerPort {
+        container_port: port,
+        name: None,
+    };
+    let metrics = metrics_port.map(|port| ContainerPort {
+        container_port: port,
+        name: Some(METRICS),
+    });
     let port_flag = format!("--proxy-port={port}");
     let level_flag = format!("--log-level={}", sidecar.log_level);
     let probe = Exec {
@@ -257,9 +319,7 @@ fn proxy<'a>(sidecar: &'a Sidecar, port: u16, overrides: &Overrides<'_>) -> Fiel
         command: None,
         args: vec![port_flag, level_flag],
         env: Vec::new(),
-        ports: Some([ContainerPort {
-            container_port: port,
-        }]),
+        ports: [Some(own), metrics].into_iter().flatten().collect(),
         resources: overrides.over(&sidecar.resources),
         security_context: security_context(container::PROXY_UID, &[], &sidecar.seccomp_profile),
         lifecycle,

@@ -116,8 +116,8 @@ pub(super) struct Fields<'a> {
     pub(super) args: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) env: Vec<EnvVar<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) ports: Option<[ContainerPort; 1]>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) ports: Vec<ContainerPort>,
     pub(super) resources: Cow<'a, Resources>,
     pub(super) security_context: SecurityContext<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -133,6 +133,8 @@ pub(super) struct Fields<'a> {
 #[serde(rename_all = "camelCase")]
 pub(super) struct ContainerPort {
     pub(super) container_port: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) name: Option<&'static str>,
 }
 
 #[derive(Debug, Serialize)]

@@ -9,6 +9,7 @@ use super::config::CaSource;
 use super::patch::Patch;
 use super::pod::{Container, Pod};
 use super::spec::{KeyToPath, LabelSelector, Projected, Source, Volume, VolumeMount};
+use super::warnings::Warnings;
 
 /// The directory of the file that `AZURE_KUBERNETES_CA_FILE` names.
 const CA_DIRECTORY: &str = "/var/run/secrets/azure/wi/ca-cert";
@@ -30,11 +31,7 @@ pub(super) struct TokenVolume<'a> {
 impl<'a> TokenVolume<'a> {
     /// Uses the volume of our name, else any that projects a token for our audience (the peer's,
     /// under whatever name), else makes one.
-    pub(super) fn choose(
-        pod: &'a Pod<'a>,
-        wishes: &Wishes<'a>,
-        warnings: &mut Vec<String>,
-    ) -> Self {
+    pub(super) fn choose(pod: &'a Pod<'a>, wishes: &Wishes<'a>, warnings: &mut Warnings) -> Self {
         let mut to_add = Vec::new();
         if let Some(ca) = wishes.bindings.and_then(|bindings| bindings.ca.as_ref())
             && pod
@@ -53,11 +50,14 @@ impl<'a> TokenVolume<'a> {
                 .tokens()
                 .find(|token| token.audience.as_str() == wishes.audience);
             if token.is_none() {
-                warnings.push(format!(
-                    "volume {} of the pod projects no token for audience {}: it is used as it is",
-                    contract_token::VOLUME,
-                    wishes.audience
-                ));
+                warnings.push(|| {
+                    format!(
+                        "volume {} of the pod projects no token for audience {}: it is used as it \
+                         is",
+                        contract_token::VOLUME,
+                        wishes.audience
+                    )
+                });
             }
             let file = token.map_or(contract_token::FILE, |token| token.path.as_str());
             return Self {

@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::accounts::{Accounts, LookupError};
-use crate::inject::{self, Denial, Pod, Prepared, Seed};
+use crate::inject::{self, Account, Denial, Pod, Prepared, Seed};
 use crate::metrics::{Metrics, Outcome};
 use crate::review::{Review, Verdict};
 
@@ -29,7 +29,7 @@ pub const PATH: &str = "/mutate-v1-pod";
 const MAX_BODY: usize = 7 * 1024 * 1024;
 /// Hardly a pod is larger. Those that are wait for their turn, so that nobody fills the memory of a
 /// replica by creating pods.
-const LARGE_BODY: u64 = 128 * 1024;
+const LARGE_BODY: u64 = 64 * 1024;
 static LARGE: Semaphore = Semaphore::const_new(4);
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -85,43 +85,82 @@ impl Admission {
     async fn review(&self, body: &[u8]) -> Result<Vec<u8>, (StatusCode, String)> {
         let since = Instant::now();
         let _in_flight = self.metrics.begin();
-        let review = Review::parse(body).map_err(|error| {
+        let [namespace, name] = {
+            let review = self.parse(body)?;
+            let Some(pod) = wanting(&review) else {
+                let warnings = self.forgotten(&review);
+                let verdict = Verdict::Admitted { warnings };
+                return self.answer(&review, &verdict, Outcome::Admitted, since);
+            };
+            let [namespace, name] = [review.namespace(), pod.service_account()];
+            if let Some(account) = self.accounts.known(namespace, name) {
+                return self.judge(&review, pod, &Ok(Some(account)), since);
+            }
+            [namespace, name].map(str::to_owned)
+        };
+        // What was parsed takes many times the body's memory: nothing of it is kept while others are
+        // waited for.
+        let account = self.accounts.look_up(&namespace, &name).await;
+        let review = self.parse(body)?;
+        match wanting(&review) {
+            Some(pod) => self.judge(&review, pod, &account, since),
+            None => Err((
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "the review changed".to_owned(),
+            )),
+        }
+    }
+
+    fn parse<'a>(&self, body: &'a [u8]) -> Result<Review<'a>, (StatusCode, String)> {
+        Review::parse(body).map_err(|error| {
             self.metrics.count(Outcome::Malformed);
             (StatusCode::BAD_REQUEST, error.to_string())
-        })?;
+        })
+    }
+
+    /// Injects, or refuses.
+    fn judge(
+        &self,
+        review: &Review<'_>,
+        pod: &Pod<'_>,
+        account: &Result<Option<Account>, LookupError>,
+        since: Instant,
+    ) -> Result<Vec<u8>, (StatusCode, String)> {
         let config = self.config.load();
-        let account;
-        let (verdict, outcome) = match review.pod().filter(|pod| inject::is_wanted(pod)) {
-            None => {
-                let warnings = self.forgotten(&review);
-                (Verdict::Admitted { warnings }, Outcome::Admitted)
+        let judged = match account {
+            Ok(Some(account)) => {
+                let seed = seed(pod, &config)?;
+                inject::inject(pod, &config, account, &seed).map_err(Refusal::Mistake)
             }
-            Some(pod) => {
-                account = self
-                    .accounts
-                    .find(review.namespace(), pod.service_account())
-                    .await;
-                let judged = match &account {
-                    Ok(Some(account)) => {
-                        let seed = seed(pod, &config)?;
-                        inject::inject(pod, &config, account, &seed).map_err(Refusal::Mistake)
-                    }
-                    Ok(None) => Err(Refusal::NoAccount(pod.service_account())),
-                    Err(error) => Err(Refusal::Trouble(error)),
-                };
-                match judged {
-                    Ok(injection) => (Verdict::Injected(injection), Outcome::Injected),
-                    Err(refusal) => {
-                        let outcome = refusal.outcome();
-                        let verdict = refusal.verdict(review.namespace());
-                        log(&verdict, review.namespace(), pod.name());
-                        (verdict, outcome)
-                    }
-                }
-            }
+            Ok(None) => Err(Refusal::Mistake(Denial::no_account(
+                pod.service_account(),
+                review.namespace(),
+            ))),
+            Err(error) => Err(Refusal::Trouble(error)),
         };
+        match judged {
+            Ok(injection) => {
+                let verdict = Verdict::Injected(injection);
+                self.answer(review, &verdict, Outcome::Injected, since)
+            }
+            Err(refusal) => {
+                let outcome = refusal.outcome();
+                let verdict = refusal.verdict();
+                log(&verdict, review.namespace(), pod.name());
+                self.answer(review, &verdict, outcome, since)
+            }
+        }
+    }
+
+    fn answer(
+        &self,
+        review: &Review<'_>,
+        verdict: &Verdict<'_>,
+        outcome: Outcome,
+        since: Instant,
+    ) -> Result<Vec<u8>, (StatusCode, String)> {
         let answer = review
-            .answer(&verdict)
+            .answer(verdict)
             .map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
         self.metrics.count(if review.is_dry_run() {
             Outcome::DryRun
@@ -159,26 +198,20 @@ impl Admission {
 /// Why a pod is not admitted.
 enum Refusal<'a> {
     Mistake(Denial),
-    NoAccount(&'a str),
     Trouble(&'a LookupError),
 }
 
 impl Refusal<'_> {
     fn outcome(&self) -> Outcome {
         match self {
-            Self::Mistake(_) | Self::NoAccount(_) => Outcome::Denied,
+            Self::Mistake(_) => Outcome::Denied,
             Self::Trouble(_) => Outcome::Failed,
         }
     }
 
-    fn verdict(self, namespace: &str) -> Verdict<'static> {
+    fn verdict(self) -> Verdict<'static> {
         let (code, reason, message) = match self {
             Self::Mistake(denial) => (400, "BadRequest", denial.to_string()),
-            Self::NoAccount(name) => (
-                400,
-                "BadRequest",
-                format!("there is no service account {name} in namespace {namespace}"),
-            ),
             Self::Trouble(error) => (503, "ServiceUnavailable", format!("{error}. Try again")),
         };
         Verdict::Refused {
@@ -191,8 +224,21 @@ impl Refusal<'_> {
 
 fn log(verdict: &Verdict<'_>, namespace: &str, pod: &str) {
     if let Verdict::Refused { code, message, .. } = verdict {
+        let [namespace, pod] = [namespace, pod].map(brief);
         tracing::info!(namespace, pod, code, "pod refused: {message}");
     }
+}
+
+/// No longer than a name may be: those of a review are not checked yet.
+fn brief(name: &str) -> &str {
+    const MAX_CHARACTERS: usize = 253;
+    let end = name.char_indices().nth(MAX_CHARACTERS);
+    end.and_then(|(end, _)| name.get(..end)).unwrap_or(name)
+}
+
+/// The review's pod, if it asks for anything.
+fn wanting<'r, 'a>(review: &'r Review<'a>) -> Option<&'r Pod<'a>> {
+    review.pod().filter(|pod| inject::is_wanted(pod))
 }
 
 /// For one pod's secret, which is kept nowhere.

@@ -41,7 +41,7 @@ pub(super) struct Arguments {
     /// Only prometheus is known [prometheus]
     #[arg(long, value_name = "NAME")]
     pub(super) metrics_backend: Option<String>,
-    /// Tell durations apart by namespace: 35 series each [true]
+    /// Tell durations apart by namespace: 37 series each [true]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(super) metrics_namespace_label: Option<String>,
     /// Inject the proxy as a native sidecar: on, off, or auto (API server 1.32 or newer; a version
@@ -72,6 +72,10 @@ pub(super) struct Arguments {
     /// Log level of the proxies [that of the webhook]
     #[arg(long, value_name = "LEVEL")]
     pub(super) proxy_log_level: Option<String>,
+    /// Port of the proxies for Prometheus metrics at /metrics, on all addresses of the pod; 0 for none.
+    /// Pods on the node's network have none [0]
+    #[arg(long, value_name = "PORT")]
+    pub(super) proxy_metrics_port: Option<String>,
     /// How applications find the proxy, unless the pod's annotation says: redirect or environment
     /// (variables alone, without a privileged init container) [redirect]
     #[arg(long, value_name = "MODE")]

@@ -125,6 +125,7 @@ impl Settings {
             proxy_init_net_raw,
             proxy_init_resources,
             proxy_log_level,
+            proxy_metrics_port,
             proxy_mode,
             proxy_no_proxy,
             proxy_relay,
@@ -177,6 +178,8 @@ impl Settings {
                 pull_policy: r.pull_policy(proxy_image_pull_policy),
                 mode: r.parsed("proxy-mode", proxy_mode, Mode::Redirect),
                 log_level: r.proxy_log_level(proxy_log_level, &log_level_text),
+                metrics_port: Some(r.parsed("proxy-metrics-port", proxy_metrics_port, 0))
+                    .filter(|port| *port != 0),
                 native: false,
                 resources: r.resources("proxy-resources", proxy_resources, PROXY_RESOURCES),
                 init_net_raw: r.switch("proxy-init-net-raw", proxy_init_net_raw, false),
@@ -196,7 +199,7 @@ impl Settings {
                         r.text("proxy-https-proxy", proxy_https_proxy),
                     ),
                     ("NO_PROXY", r.text("proxy-no-proxy", proxy_no_proxy)),
-                    (variable::RELAY, r.text("proxy-relay", proxy_relay)),
+                    (variable::RELAY, r.relay(proxy_relay)),
                 ]
                 .into_iter()
                 .filter_map(|(name, value)| Some((name, value?)))
@@ -376,6 +379,22 @@ impl Reader<'_> {
             ));
         }
         policy
+    }
+
+    /// The proxy's own check, where it is seen once and not in every pod.
+    fn relay(&mut self, value: Option<String>) -> Option<String> {
+        let policy = self.text("proxy-relay", value)?;
+        let is_known = match policy.trim() {
+            "allow" | "deny" => true,
+            paths => paths.split(',').all(|path| path.trim().starts_with('/')),
+        };
+        if !is_known {
+            self.mistake(format!(
+                "--proxy-relay={policy}: it must be allow, deny, or paths that begin with / split \
+                 by commas"
+            ));
+        }
+        Some(policy)
     }
 
     fn max_connections(&mut self, value: Option<String>) -> u32 {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
 use thiserror::Error;
 
 use crate::inject::{Resources, is_quantity};
@@ -12,20 +13,35 @@ use crate::inject::{Resources, is_quantity};
 ///
 /// When they are no such object, or a value is no quantity.
 pub(super) fn parse(text: &str) -> Result<Resources, ResourcesError> {
-    let mut lists: BTreeMap<String, BTreeMap<String, String>> = serde_json::from_str(text)?;
+    let mut lists: BTreeMap<String, Option<Quantities>> = serde_json::from_str(text)?;
+    let mut list = |kind| quantities(lists.remove(kind).flatten().unwrap_or_default());
     let resources = Resources {
-        limits: lists.remove("limits").unwrap_or_default(),
-        requests: lists.remove("requests").unwrap_or_default(),
+        limits: list("limits")?,
+        requests: list("requests")?,
     };
-    if let Some((kind, _)) = lists.pop_first() {
-        return Err(ResourcesError::Kind(kind));
+    match lists.pop_first() {
+        Some((kind, _)) => Err(ResourcesError::Kind(kind)),
+        None => Ok(resources),
     }
-    for (name, quantity) in resources.requests.iter().chain(&resources.limits) {
-        if !is_quantity(quantity) {
-            return Err(ResourcesError::Quantity(name.clone(), quantity.clone()));
+}
+
+type Quantities = BTreeMap<String, Value>;
+
+/// As Kubernetes reads them: a number may stand without quotes, and null is nothing.
+fn quantities(list: Quantities) -> Result<BTreeMap<String, String>, ResourcesError> {
+    let mut quantities = BTreeMap::new();
+    for (name, value) in list {
+        let quantity = match value {
+            Value::Null => continue,
+            Value::String(text) => text,
+            other => other.to_string(),
+        };
+        if !is_quantity(&quantity) {
+            return Err(ResourcesError::Quantity(name, quantity));
         }
+        quantities.insert(name, quantity);
     }
-    Ok(resources)
+    Ok(quantities)
 }
 
 /// Why resources cannot be used.
@@ -48,11 +64,19 @@ mod tests {
         let resources = parse(r#"{"requests": {"cpu": "1"}}"#).unwrap();
         assert_eq!(resources.requests["cpu"], "1");
         assert!(resources.limits.is_empty());
+        let text = r#"{"limits": null, "requests": {"cpu": 0.5, "memory": null, "x": 2}}"#;
+        let resources = parse(text).unwrap();
+        assert_eq!(resources.requests["cpu"], "0.5");
+        assert_eq!(resources.requests["x"], "2");
+        assert_eq!(resources.requests.len(), 2);
         for text in [
             "",
             "[]",
             r#"{"request": {}}"#,
             r#"{"limits": {"cpu": "much"}}"#,
+            r#"{"limits": {"cpu": true}}"#,
+            r#"{"limits": {"cpu": [1]}}"#,
+            r#"{"limits": {"cpu": -1}}"#,
         ] {
             assert!(parse(text).is_err(), "{text}");
         }

@@ -158,7 +158,17 @@ async fn replicas_that_miss_the_secret_at_once_agree_on_the_next() {
     }
     let before = cluster.bundle();
     cluster.delete(SECRETS, "system", SECRET);
-    replicas.iter_mut().for_each(Replica::look);
+    for replica in &mut replicas {
+        replica.look();
+        let told = replica.keeper.reconcile(now).await.unwrap_err().to_string();
+        assert!(told.contains("is gone"), "{told}");
+        replica.assert_trusted(now);
+    }
+    assert!(
+        cluster.get(SECRETS, "system", SECRET).is_null(),
+        "what is being removed stays removed"
+    );
+    let now = now + Duration::from_secs(10);
     let runs = replicas
         .iter_mut()
         .map(|replica| replica.keeper.reconcile(now));

@@ -20,6 +20,7 @@ pub(crate) fn config(native: bool) -> Config {
             init_image: "registry.example.com/proxy:v1".to_owned(),
             pull_policy: "IfNotPresent".to_owned(),
             log_level: "info".to_owned(),
+            metrics_port: None,
             mode: Mode::Redirect,
             native,
             resources: resources("16Mi"),

@@ -1,7 +1,7 @@
 //! What is injected, rule by rule.
 
 use serde_json::{Value, json};
-use webhook::inject::{Account, Bindings, CaSource};
+use webhook::inject::{self, Account, Bindings, CaSource, Pod};
 
 use crate::fixture::{
     CLIENT_ID, Mutated, TENANT_ID, TOKEN_FILE, account, config, mutate, mutated, pod, variable,
@@ -592,6 +592,9 @@ fn the_identity_follows_the_service_account_that_another_webhook_set() {
         variable(third.container("app"), "AZURE_CLIENT_ID"),
         Some("")
     );
+    let told = "AZURE_CLIENT_ID is not set";
+    assert!(third.warnings.iter().any(|it| it.contains(told)));
+    assert!(!second.warnings.iter().any(|it| it.contains(told)));
 }
 
 #[test]
@@ -771,5 +774,129 @@ fn only_a_native_sidecar_ends_at_once() {
             variable(result.container("azwi-proxy"), "AZWI_SHUTDOWN"),
             expected
         );
+    }
+}
+
+#[test]
+fn resources_of_the_whole_pod_leave_out_the_clusters() {
+    for whole in [
+        json!({ "limits": { "cpu": "1" } }),
+        json!({ "requests": { "memory": "1Gi" } }),
+    ] {
+        let mut spec = one_container();
+        spec["resources"] = whole;
+        let result = mutated(&pod(with_proxy(), spec.clone()), &config(true), &account());
+        for name in ["azwi-proxy-init", "azwi-proxy"] {
+            assert_eq!(result.container(name)["resources"], json!({}), "{name}");
+        }
+        let mut annotations = with_proxy();
+        annotations["azure.workload.identity/proxy-memory-request"] = "20Mi".into();
+        let result = mutated(&pod(annotations, spec), &config(true), &account());
+        assert_eq!(
+            result.container("azwi-proxy")["resources"],
+            json!({ "requests": { "memory": "20Mi" } })
+        );
+    }
+    for none in [
+        Value::Null,
+        json!({}),
+        json!({ "limits": {}, "requests": null }),
+    ] {
+        let mut spec = one_container();
+        spec["resources"] = none;
+        let result = mutated(&pod(with_proxy(), spec), &config(true), &account());
+        assert_ne!(result.container("azwi-proxy")["resources"], json!({}));
+    }
+}
+
+#[test]
+fn the_proxy_has_metrics_where_nobody_else_has_the_port() {
+    let with = |port| {
+        let mut config = config(true);
+        config.sidecar.metrics_port = port;
+        config
+    };
+    let proxy = |spec, config| {
+        let result = mutated(&pod(with_proxy(), spec), &config, &account());
+        let proxy = result.container("azwi-proxy");
+        let ports = proxy["ports"].as_array().unwrap().len();
+        let variable = variable(proxy, "AZWI_METRICS_PORT").map(str::to_owned);
+        (ports, variable, result.warnings.len())
+    };
+    assert_eq!(proxy(one_container(), with(None)), (1, None, 0));
+    let metrics = with(Some(9464));
+    let port = Some("9464".to_owned());
+    assert_eq!(proxy(one_container(), metrics.clone()), (2, port, 0));
+    let taken = json!({ "containers": [{ "name": "app", "ports": [{ "containerPort": 9464 }] }] });
+    assert_eq!(proxy(taken, metrics.clone()), (1, None, 1));
+    assert_eq!(proxy(one_container(), with(Some(8000))), (1, None, 1));
+
+    let mut spec = one_container();
+    spec["hostNetwork"] = true.into();
+    let mut annotations = with_proxy();
+    annotations["azure.workload.identity/proxy-mode"] = "environment".into();
+    let result = mutated(&pod(annotations, spec), &metrics, &account());
+    let proxy = result.container("azwi-proxy");
+    assert_eq!(variable(proxy, "AZWI_METRICS_PORT"), None);
+}
+
+#[test]
+fn the_mirror_of_a_static_pod_wants_nothing() {
+    let annotations = json!({ "kubernetes.io/config.mirror": "hash" });
+    let bytes = pod(annotations, one_container()).to_string();
+    let view: Pod<'_> = serde_json::from_str(&bytes).unwrap();
+    assert!(!inject::is_wanted(&view));
+}
+
+/// Each of these is refused or answered in few bytes, however it is told.
+#[test]
+fn a_short_review_has_no_long_answer() {
+    const LENGTH: usize = 500_000;
+    let long = "a".repeat(LENGTH);
+    let names: Vec<_> = (0..LENGTH / 7).map(|n| n.to_string()).collect();
+    let containers: Vec<_> = (0..2_000)
+        .map(|n| json!({ "name": format!("c{n}-{}", &long[..200]) }))
+        .collect();
+    let kept: Vec<_> = (0..LENGTH / 20)
+        .map(|n| format!("c{n}/AZURE_CLIENT_ID"))
+        .collect();
+    let forged = json!({ "clientId": CLIENT_ID, "tenantId": "", "kept": kept }).to_string();
+    let many = json!({ "containers": containers });
+    let long_file = json!({
+        "containers": containers,
+        "volumes": [{
+            "name": "azure-identity-token",
+            "projected": { "sources": [
+                { "serviceAccountToken": { "audience": "api://AzureADTokenExchange", "path": long } },
+            ] },
+        }],
+    });
+    let key = |name: &str| format!("azure.workload.identity/{name}");
+    for (annotations, spec) in [
+        (
+            json!({ key("skip-containers"): "a,".repeat(LENGTH / 2) }),
+            many.clone(),
+        ),
+        (
+            json!({ key("skip-containers"): names.join(",") }),
+            many.clone(),
+        ),
+        (json!({ key(&long): "x" }), one_container()),
+        (json!({ key("injected"): forged }), many.clone()),
+        (
+            json!({ key("inject-proxy-sidecar"): "true", key("proxy-mode"): "environment" }),
+            many,
+        ),
+        (json!({}), long_file),
+        (json!({}), json!({ "containers": [{ "name": long }] })),
+    ] {
+        let pod = pod(annotations, spec);
+        let answer = mutate(&pod, &config(true), &account());
+        if let Ok(mutated) = answer {
+            let told: usize = mutated.warnings.iter().map(String::len).sum();
+            assert!(told < 16 * 1024, "{told}");
+            let patch = json!(mutated.operations).to_string().len();
+            assert!(patch < 4 * 1024 * 1024, "{patch}");
+        }
     }
 }

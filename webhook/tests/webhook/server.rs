@@ -187,8 +187,38 @@ async fn mistakes_are_refused_with_a_sentence() {
     let message = response["status"]["message"].as_str().unwrap();
     assert_eq!(
         message,
-        "there is no service account nobody in namespace ns"
+        "there is no service account \"nobody\" in namespace \"ns\""
     );
+}
+
+/// Other text in a name would lead to another object, and into a label of the metrics.
+#[tokio::test]
+async fn a_name_that_no_object_has_is_no_request_to_the_api_server() {
+    let cluster = cluster().await;
+    let webhook = Webhook::ready(&cluster, &[]).await;
+    let before = cluster.requests("GET ");
+    for (namespace, account) in [
+        ("ns/serviceaccounts/sa?a=1&", "sa"),
+        ("ns", "sa?a=1"),
+        ("..", "sa"),
+        ("ns", &"a".repeat(300_000)),
+    ] {
+        let mut pod = labelled(Value::Null);
+        pod["spec"]["serviceAccountName"] = account.into();
+        let mut review = review("v1", pod);
+        review["request"]["namespace"] = namespace.into();
+        let response = &webhook.review(&review).await.json()["response"];
+        assert_eq!(response["status"]["code"], 400);
+        let message = response["status"]["message"].as_str().unwrap();
+        assert!(
+            message.contains("there is no service account") && message.len() < 1_000,
+            "{message}"
+        );
+    }
+    assert_eq!(cluster.requests("GET "), before);
+    let metrics = http::get(webhook.metrics, "/metrics").await.unwrap().text();
+    assert!(!metrics.contains("serviceaccounts"), "{metrics}");
+    assert!(webhook.log().iter().all(|line| line.len() < 2_000));
 }
 
 #[tokio::test]
