@@ -11,6 +11,7 @@ pub mod label;
 #[cfg(feature = "logging")]
 pub mod logging;
 pub mod metadata;
+pub mod service_link;
 pub mod terminal;
 pub mod token;
 pub mod variable;

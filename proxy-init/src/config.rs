@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::str::FromStr;
 
+use contract::service_link::is_service_link;
 use contract::{container, metadata, variable};
 
 /// The checked configuration.
@@ -100,6 +101,10 @@ struct Reader<F> {
 
 impl<F: Fn(&'static str) -> Option<OsString>> Reader<F> {
     fn port(&mut self, name: &'static str, default: u16) -> u16 {
+        let value = (self.variable)(name).unwrap_or_default();
+        if is_service_link(&value.to_string_lossy()) {
+            return default;
+        }
         self.read(name, default, "a port from 1 to 65535", |port| *port != 0)
     }
 
@@ -200,6 +205,20 @@ mod tests {
         ] {
             assert!(mistakes.contains(part), "{part} in {mistakes}");
         }
+    }
+
+    #[test]
+    fn services_called_like_our_variables_do_no_harm() {
+        for link in [
+            "tcp://10.0.0.5:80",
+            "udp://10.0.0.5:80",
+            "sctp://[fd00::5]:80",
+        ] {
+            for name in ["METADATA_PORT", "PROXY_PORT"] {
+                assert_eq!(config(&[(name, link)]), config(&[]), "{name}={link}");
+            }
+        }
+        assert!(config(&[("PROXY_UID", "tcp://10.0.0.5:80")]).is_err());
     }
 
     #[test]

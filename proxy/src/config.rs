@@ -10,6 +10,7 @@ use std::time::Duration;
 use clap::{ArgAction, Parser};
 use contract::app_service::MIN_SECRET_LENGTH;
 use contract::logging::{Format, Level};
+use contract::service_link::is_service_link;
 use contract::{metadata, variable};
 use hashbrown::HashMap;
 use thiserror::Error;
@@ -249,7 +250,11 @@ impl Args {
     fn command(self) -> Result<Command, UsageError> {
         let mut mistakes = Mistakes::default();
         if self.probe {
-            let port = mistakes.port("--proxy-port", &self.proxy_port);
+            let port = mistakes.port(
+                "--proxy-port",
+                &self.proxy_port,
+                metadata::DEFAULT_PROXY_PORT,
+            );
             let patience = mistakes.read("--probe-timeout", &self.probe_timeout);
             return match (port, patience) {
                 (Some(port), Some(seconds)) => Ok(Command::Probe {
@@ -267,7 +272,11 @@ impl Args {
     }
 
     fn config(&self, mistakes: &mut Mistakes) -> Option<Config> {
-        let port = mistakes.port("--proxy-port", &self.proxy_port);
+        let port = mistakes.port(
+            "--proxy-port",
+            &self.proxy_port,
+            metadata::DEFAULT_PROXY_PORT,
+        );
         let log_level = mistakes.read("--log-level", &self.log_level);
         let log_format = mistakes.read("--log-format", &self.log_format);
         let entra = self.entra(mistakes);
@@ -283,8 +292,11 @@ impl Args {
         }
         let relay = mistakes.read("--relay", &self.relay);
         let imds_ip = mistakes.read::<IpAddr>("--metadata-ip", &self.metadata_ip);
-        let imds_port = mistakes.port("--metadata-port", unless_service(&self.metadata_port));
-        let metrics_port = mistakes.read::<u16>("--metrics-port", &self.metrics_port);
+        let imds_port = mistakes.port("--metadata-port", &self.metadata_port, metadata::PORT);
+        let metrics_port = match &*self.metrics_port {
+            link if is_service_link(link) => Some(0),
+            port => mistakes.read::<u16>("--metrics-port", port),
+        };
         let shutdown = mistakes.read("--shutdown", &self.shutdown);
         let roots = self.roots(mistakes);
         let binding = mistakes.keep(Binding::new(
@@ -380,7 +392,10 @@ impl Mistakes {
         self.keep(read.map_err(|error| format!("{flag}={text}: {error}")))
     }
 
-    fn port(&mut self, flag: &str, text: &str) -> Option<u16> {
+    fn port(&mut self, flag: &str, text: &str, default: u16) -> Option<u16> {
+        if is_service_link(text) {
+            return Some(default);
+        }
         let port = text.trim().parse().ok().filter(|port| *port != 0);
         if port.is_none() {
             self.add(format!("{flag}={text}: a port is a number from 1 to 65535"));
@@ -460,16 +475,6 @@ impl Mistakes {
             }
         }
         map
-    }
-}
-
-/// Kubernetes sets `METADATA_PORT=tcp://…` in every pod of a namespace with a Service named
-/// `metadata`. That is not meant for us.
-fn unless_service(port: &str) -> &str {
-    if port.starts_with("tcp://") {
-        "80"
-    } else {
-        port
     }
 }
 
@@ -626,8 +631,23 @@ mod tests {
     }
 
     #[test]
-    fn a_service_called_metadata_does_no_harm() {
-        let config = config(&["--metadata-port=tcp://10.0.0.5:80"]);
-        assert_eq!(config.imds.port(), 80);
+    fn services_called_like_our_variables_do_no_harm() {
+        for link in [
+            "tcp://10.0.0.5:80",
+            "udp://10.0.0.5:80",
+            "sctp://10.0.0.5:80",
+        ] {
+            let [metadata, metrics, proxy] =
+                ["metadata", "metrics", "proxy"].map(|name| format!("--{name}-port={link}"));
+            let config = config(&[&metadata, &metrics, &proxy]);
+            assert_eq!(config.imds.port(), 80, "{link}");
+            assert_eq!(config.metrics_port, None, "{link}");
+            assert_eq!(config.port, 8000, "{link}");
+            let probe = parse(&["--probe", &proxy]);
+            assert!(
+                matches!(probe, Ok(Command::Probe { port: 8000, .. })),
+                "{probe:?}"
+            );
+        }
     }
 }
