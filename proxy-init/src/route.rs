@@ -1,6 +1,7 @@
 //! A route to IMDS. A pod with IPv6 alone has none, and without a route the kernel refuses a
 //! connection before the redirect sees it: there the address is put on `lo`
-//! (`169.254.169.254/32`), which also leaves no way to the real IMDS.
+//! (`169.254.169.254/32`). The proxy's user, whom the redirect exempts, then finds the pod's own port
+//! 80 there, and the proxy refuses to relay to it.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};

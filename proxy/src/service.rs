@@ -1,5 +1,6 @@
 //! What the sidecar answers: tokens, readiness, and IMDS behind it.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -66,7 +67,7 @@ pub struct Readiness {
 pub struct Scrapes(pub Arc<Metrics>);
 
 impl<E: Exchange, C: Clock> Service for Sidecar<E, C> {
-    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
         let uri = request.uri();
         if let Some(secret) = &self.app_service
             && app_service::is_endpoint(uri.path())
@@ -84,7 +85,7 @@ impl<E: Exchange, C: Clock> Service for Sidecar<E, C> {
             Decision::Relay if uri.path() == READY => self.readiness.answer(),
             Decision::Relay => {
                 self.metrics.requests.relayed.inc();
-                match Box::pin(self.relay.forward(request)).await {
+                match Box::pin(self.relay.forward(request, peer)).await {
                     Ok(response) => return response.map(Either::Right),
                     Err(answer) => answer,
                 }
@@ -231,7 +232,7 @@ impl Readiness {
 }
 
 impl Service for Scrapes {
-    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn answer(&self, request: Request<Incoming>, _: SocketAddr) -> Response<Body> {
         let answer = match (request.uri().path(), self.0.text()) {
             ("/metrics", Ok(text)) => Answer::typed(crate::metrics::CONTENT_TYPE, text),
             ("/metrics", Err(error)) => {

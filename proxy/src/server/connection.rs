@@ -1,6 +1,7 @@
 //! One connection.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -18,10 +19,11 @@ use tracing::debug;
 use super::unreadable::Telling;
 use super::{LAST_ANSWERS, Service};
 
-/// Serves a connection until it ends, or until `make_room` is ready: then the request under way, if
+/// Serves a connection of `peer` until it ends, or until `make_room` is ready: then the request under way, if
 /// there is one, is the last.
 pub async fn connection<S: Service>(
     stream: impl AsyncRead + AsyncWrite + Unpin,
+    peer: SocketAddr,
     service: &S,
     make_room: impl Future<Output = ()>,
 ) {
@@ -29,7 +31,7 @@ pub async fn connection<S: Service>(
     let relayed = &AtomicBool::new(false);
     let answers = service_fn(|request: Request<Incoming>| async move {
         busy.store(true, Ordering::Relaxed);
-        let response = service.answer(request).await;
+        let response = service.answer(request, peer).await;
         let of_imds = matches!(response.body(), Either::Right(_));
         relayed.store(of_imds, Ordering::Relaxed);
         // The body of an answer of IMDS may be still to come.
@@ -87,7 +89,7 @@ mod tests {
     struct After(Duration);
 
     impl Service for After {
-        async fn answer(&self, _: Request<Incoming>) -> Response<Body> {
+        async fn answer(&self, _: Request<Incoming>, _: SocketAddr) -> Response<Body> {
             sleep(self.0).await;
             Answer::text(StatusCode::OK, "ok")
                 .into_response()
@@ -95,9 +97,13 @@ mod tests {
         }
     }
 
+    fn peer() -> SocketAddr {
+        ([127, 0, 0, 1], 4000).into()
+    }
+
     fn connected(after: Duration) -> DuplexStream {
         let (client, server) = duplex(64 * 1024);
-        tokio::spawn(async move { connection(server, &After(after), pending()).await });
+        tokio::spawn(async move { connection(server, peer(), &After(after), pending()).await });
         client
     }
 
@@ -155,7 +161,7 @@ mod tests {
         let service = After(Duration::from_secs(5));
         let start = Instant::now();
         client.write_all(REQUEST).await.unwrap();
-        connection(server, &service, sleep(Duration::from_secs(1))).await;
+        connection(server, peer(), &service, sleep(Duration::from_secs(1))).await;
         assert!(rest(client).await.ends_with("ok"));
         assert_eq!(start.elapsed(), Duration::from_secs(5));
     }

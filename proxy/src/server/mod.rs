@@ -6,6 +6,7 @@ mod unreadable;
 pub use connection::{BUFFER, IDLE, connection};
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,8 +24,12 @@ pub type Body = Either<Full<Bytes>, Incoming>;
 
 /// Answers requests.
 pub trait Service: Send + Sync + 'static {
-    /// Answers one request.
-    fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Response<Body>> + Send;
+    /// Answers one request, which came from `peer`.
+    fn answer(
+        &self,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+    ) -> impl Future<Output = Response<Body>> + Send;
 }
 
 /// Accepts and serves connections until `stop` is ready, then lets requests under way end and
@@ -41,13 +46,13 @@ pub async fn serve<S: Service>(
     let make_room = Arc::new(Notify::new());
     let accept = async {
         loop {
-            let stream = accept(&listener).await;
+            let (stream, peer) = accept(&listener).await;
             let permit = permit(&room, &make_room).await;
             let (service, make_room) = (Arc::clone(&service), Arc::clone(&make_room));
             tokio::spawn(async move {
                 if speaks(&stream, &make_room).await {
                     // In a box, so that silent connections do not pay for its size.
-                    Box::pin(connection(stream, &*service, make_room.notified())).await;
+                    Box::pin(connection(stream, peer, &*service, make_room.notified())).await;
                 }
                 drop(permit);
             });
@@ -75,13 +80,13 @@ async fn speaks(stream: &TcpStream, make_room: &Notify) -> bool {
     }
 }
 
-async fn accept(listener: &TcpListener) -> TcpStream {
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 // Answers are written in one piece, so waiting for more only delays them.
                 let _ = stream.set_nodelay(true);
-                return stream;
+                return (stream, peer);
             }
             Err(error) if is_of_the_peer(&error) => {}
             Err(error) => {

@@ -14,7 +14,10 @@ pub(crate) struct Imds {
 
 impl Imds {
     pub(crate) async fn start(answer: &'static str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::on(TcpListener::bind("127.0.0.1:0").await.unwrap(), answer)
+    }
+
+    pub(crate) fn on(listener: TcpListener, answer: &'static str) -> Self {
         let imds = Self {
             address: listener.local_addr().unwrap(),
             seen: Arc::default(),

@@ -27,9 +27,13 @@ mod malice;
 #[cfg(test)]
 mod memory;
 #[cfg(test)]
+mod network;
+#[cfg(test)]
 mod process;
 #[cfg(test)]
 mod raw;
+#[cfg(test)]
+mod redirected;
 #[cfg(test)]
 mod relay;
 #[cfg(test)]

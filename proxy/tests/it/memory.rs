@@ -1,7 +1,6 @@
 //! What the program keeps in memory, and that nobody can look into it.
 
 use std::collections::VecDeque;
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use tokio::process::Command;
 use tokio::time::{Instant, sleep};
 
 use crate::entra::Entra;
-use crate::process::{Program, program};
+use crate::process::{Program, open_binary, program};
 use crate::raw::read_one;
 use crate::sidecar::DEADLINE;
 
@@ -63,8 +62,8 @@ async fn law_8_no_core_is_dumped_and_nobody_may_look_into_the_process() {
     // The kernel gives what it shows of a process to root as soon as it must not be dumped. To tell
     // that from a process of root, the program runs as somebody else; it is started by its open file,
     // since its directory may be closed to others.
-    let binary = std::fs::File::open(env!("CARGO_BIN_EXE_proxy")).unwrap();
-    let mut command = program(&format!("/proc/self/fd/{}", binary.as_raw_fd()));
+    let binary = open_binary();
+    let mut command = program(&binary.path());
     somebody(&mut command);
     let user = if geteuid().is_root() {
         SOMEBODY

@@ -1,6 +1,8 @@
 //! The program: flags, exit codes, messages, signals.
 
+use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::AsRawFd;
 use std::process::{ExitStatus, Output, Stdio};
 
 use nix::sys::signal::{Signal, kill};
@@ -34,13 +36,23 @@ impl Program {
 
     /// The same with another way to start it.
     pub(crate) async fn start_as(
+        command: Command,
+        entra: &Entra,
+        more: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Self {
+        Self::start_at(free_port().await, command, entra, more, variables).await
+    }
+
+    /// The same on a port of the test's choice.
+    pub(crate) async fn start_at(
+        port: u16,
         mut command: Command,
         entra: &Entra,
         more: &[&str],
         variables: &[(&str, &str)],
     ) -> Self {
         let token_file = TokenFile::new();
-        let port = free_port().await;
         let mut child = command
             .args(flags(entra, &token_file, more))
             .arg(format!("-proxy-port={port}"))
@@ -133,13 +145,27 @@ pub(crate) fn program(path: &str) -> Command {
     program
 }
 
+/// The program as somebody can start it to whom its directory may be closed.
+pub(crate) struct OpenBinary(File);
+
+pub(crate) fn open_binary() -> OpenBinary {
+    OpenBinary(File::open(BINARY).unwrap())
+}
+
+impl OpenBinary {
+    /// Leads to the program as long as this is kept.
+    pub(crate) fn path(&self) -> String {
+        format!("/proc/self/fd/{}", self.0.as_raw_fd())
+    }
+}
+
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_proxy");
 
 pub(crate) async fn run(program: &mut Command) -> Output {
     timeout(DEADLINE, program.output()).await.unwrap().unwrap()
 }
 
-async fn free_port() -> u16 {
+pub(crate) async fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0")
         .await
         .unwrap()

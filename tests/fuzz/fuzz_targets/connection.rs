@@ -4,6 +4,7 @@
 #![no_main]
 
 use std::future::pending;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -29,7 +30,7 @@ fuzz_target!(|bytes: &[u8]| {
             let _ = client.read_to_end(&mut answers).await;
             answers
         };
-        let both = async { tokio::join!(connection(server, sidecar, pending()), talk) };
+        let both = async { tokio::join!(connection(server, PEER, sidecar, pending()), talk) };
         let (_, answers) = timeout(Duration::from_secs(5), both)
             .await
             .expect("the connection does not end");
@@ -107,4 +108,5 @@ static SIDECAR: LazyLock<(Runtime, Sidecar<Grants, SystemClock>)> = LazyLock::ne
     (runtime, sidecar)
 });
 
+const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 4000);
 const TOKEN: &str = "the-token-itself";
