@@ -1,7 +1,6 @@
 //! AKS identity bindings: the exchange goes to a token proxy in the cluster, which has its own
 //! certificate authority (azidentity's `customtokenproxy`).
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
@@ -9,6 +8,7 @@ use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use thiserror::Error;
 
+use super::resolver::Few;
 use super::roots::{Roots, RootsError};
 
 /// The token proxy to use, checked.
@@ -59,6 +59,7 @@ pub(super) enum Authority {
 #[derive(Clone, Debug)]
 pub(super) struct ServerName {
     pub(super) name: String,
+    addresses: Few,
     host: String,
     port: u16,
 }
@@ -133,6 +134,7 @@ impl ServerName {
         let host = url.host_str().unwrap_or_default();
         Ok(Self {
             name,
+            addresses: Few::default(),
             host: host.trim_matches(['[', ']']).to_owned(),
             port: url.port_or_known_default().unwrap_or(443),
         })
@@ -141,9 +143,9 @@ impl ServerName {
 
 impl Resolve for ServerName {
     fn resolve(&self, _: Name) -> Resolving {
-        let target = (self.host.clone(), self.port);
+        let target = self.clone();
         Box::pin(async move {
-            let found: Vec<SocketAddr> = tokio::net::lookup_host(target).await?.collect();
+            let found = target.addresses.look_up(&target.host, target.port).await?;
             Ok(Box::new(found.into_iter()) as Addrs)
         })
     }

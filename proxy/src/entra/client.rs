@@ -1,5 +1,6 @@
 //! The exchange itself.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderValue};
@@ -14,6 +15,7 @@ use super::assertion::{Assertion, Presented};
 use super::binding::{Authority, Binding, FromFile, ServerName};
 use super::class::Class;
 use super::reply::{self, Rejection};
+use super::resolver::Few;
 use super::retry;
 use super::retry_after::retry_after;
 use super::roots::{Roots, RootsError};
@@ -258,6 +260,7 @@ fn builder(roots: Roots) -> Result<reqwest::ClientBuilder, ClientError> {
         .redirect(redirect::Policy::none())
         .referer(false)
         .connect_timeout(CONNECT)
+        .dns_resolver(Arc::new(Few::default()))
         .tcp_keepalive(KEEP_ALIVE)
         .pool_idle_timeout(POOL_IDLE)
         .pool_max_idle_per_host(POOL_SIZE))
@@ -270,7 +273,7 @@ fn in_cluster(
 ) -> Result<reqwest::Client, ClientError> {
     let mut builder = builder(roots)?.no_proxy();
     if let Some(server_name) = server_name {
-        builder = builder.dns_resolver(std::sync::Arc::new(server_name));
+        builder = builder.dns_resolver(Arc::new(server_name));
     }
     Ok(builder.build()?)
 }
@@ -372,7 +375,8 @@ const CERTIFICATE_ADVICE: [(&str, &str); 4] = [
     ),
 ];
 
-const CONNECT: Duration = Duration::from_secs(2);
+/// Less than an attempt may take, and enough for two addresses in turn.
+const CONNECT: Duration = Duration::from_secs(4);
 /// Azure's load balancers forget a connection after four idle minutes.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
 const POOL_IDLE: Duration = Duration::from_secs(180);

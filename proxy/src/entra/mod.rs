@@ -6,6 +6,7 @@ mod binding;
 mod class;
 mod client;
 mod reply;
+mod resolver;
 mod retry;
 mod retry_after;
 mod roots;

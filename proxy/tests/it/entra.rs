@@ -67,9 +67,13 @@ pub(crate) struct Entra {
 impl Entra {
     /// An endpoint for `name` that grants tokens of an hour.
     pub(crate) async fn start(name: &str) -> Self {
+        Self::on(TcpListener::bind("127.0.0.1:0").await.unwrap(), name)
+    }
+
+    /// The same elsewhere.
+    pub(crate) fn on(listener: TcpListener, name: &str) -> Self {
         let authority = Authority::new();
         let tls = Arc::new(Mutex::new(authority.server(name, 0..1)));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (counter, count) = watch::channel(0);
         let script: Arc<Script> = Arc::new(|nth, _| token(&format!("token-{nth}"), 3600));

@@ -9,6 +9,8 @@ mod bindings;
 #[cfg(test)]
 mod cache;
 #[cfg(test)]
+mod distance;
+#[cfg(test)]
 mod document;
 #[cfg(test)]
 mod entra;
