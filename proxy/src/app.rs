@@ -99,6 +99,7 @@ pub async fn bind(config: Config) -> Result<Bound, StartError> {
     let client = Client::new(
         config.entra,
         config.binding,
+        config.egress.as_ref(),
         config.roots,
         exchanges.clone(),
     )?;

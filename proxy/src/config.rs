@@ -16,7 +16,7 @@ use hashbrown::HashMap;
 use thiserror::Error;
 
 use crate::app_service::Secret;
-use crate::entra::{Binding, Roots, Settings};
+use crate::entra::{Binding, Egress, Roots, Settings};
 use crate::imds::is_guid;
 use crate::relay::Policy;
 use crate::service::Identities;
@@ -42,6 +42,8 @@ pub struct Config {
     pub app_service: Option<Secret>,
     /// Identity bindings, if they are used.
     pub binding: Option<Binding>,
+    /// The egress proxy before Entra, if there is one.
+    pub egress: Option<Egress>,
     /// The tenant, its authority and the token file.
     pub entra: Settings,
     /// Whose tokens are given.
@@ -229,7 +231,8 @@ struct Args {
 
 const AFTER_HELP: &str = "\
 Variables without a flag:
-  HTTPS_PROXY, NO_PROXY            the egress proxy to Entra; IMDS is never asked through one
+  HTTPS_PROXY, NO_PROXY            the egress proxy to Entra, http or https (or ALL_PROXY); IMDS
+                                   is never asked through one
   SSL_CERT_FILE, SSL_CERT_DIR      certificate authorities besides the built-in ones
   AZWI_CA_DATA                     the same, PEM
   AZWI_IDENTITY_HEADER             the secret that requests to App Service's endpoint must carry
@@ -305,6 +308,11 @@ impl Args {
             self.kubernetes_ca_file.as_deref(),
             self.kubernetes_ca_data.as_deref(),
         ));
+        let egress = match binding {
+            // What is in the cluster is reached without.
+            Some(Some(_)) => Some(None),
+            _ => mistakes.keep(Egress::from_environment(std::env::var_os)),
+        };
         let (port, metrics_port) = (port?, metrics_port?);
         if port == metrics_port {
             mistakes.add(format!("--proxy-port and --metrics-port are both {port}"));
@@ -312,6 +320,7 @@ impl Args {
         Some(Config {
             app_service,
             binding: binding?,
+            egress: egress?,
             entra: entra?,
             identities: Identities { default, by_id },
             imds: SocketAddr::new(imds_ip?, imds_port?),

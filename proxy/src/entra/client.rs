@@ -14,6 +14,7 @@ use super::advice::{Context, explain};
 use super::assertion::{Assertion, Presented};
 use super::binding::{Authority, Binding, FromFile, ServerName};
 use super::class::Class;
+use super::egress::Egress;
 use super::reply::{self, Rejection};
 use super::resolver::Few;
 use super::retry;
@@ -56,21 +57,22 @@ enum Http {
 }
 
 impl Client {
-    /// A client of Entra that trusts `roots`. With a `binding` everything goes to its token proxy,
-    /// which has roots of its own.
+    /// A client of Entra that trusts `roots` and goes by `egress`. With a `binding` everything goes to
+    /// its token proxy, which has roots of its own and is reached without.
     ///
     /// # Errors
     /// The HTTP library refuses the settings.
     pub fn new(
         settings: Settings,
         binding: Option<Binding>,
+        egress: Option<&Egress>,
         roots: Roots,
         metrics: Exchanges,
     ) -> Result<Self, ClientError> {
         let mut url = settings.endpoint.clone();
         let mut host = None;
         let http = match binding {
-            None => Http::Fixed(builder(roots)?.build()?),
+            None => Http::Fixed(outside(egress, roots)?),
             Some(binding) => {
                 host = authority_of(&url);
                 url = binding.instead_of(&url);
@@ -257,6 +259,8 @@ fn builder(roots: Roots) -> Result<reqwest::ClientBuilder, ClientError> {
     Ok(reqwest::Client::builder()
         .tls_backend_preconfigured(roots.client_config()?)
         .http1_only()
+        // reqwest passes over what it cannot read in the environment.
+        .no_proxy()
         .redirect(redirect::Policy::none())
         .referer(false)
         .connect_timeout(CONNECT)
@@ -266,12 +270,21 @@ fn builder(roots: Roots) -> Result<reqwest::ClientBuilder, ClientError> {
         .pool_max_idle_per_host(POOL_SIZE))
 }
 
+/// A client of Entra.
+fn outside(egress: Option<&Egress>, roots: Roots) -> Result<reqwest::Client, ClientError> {
+    let mut builder = builder(roots)?;
+    if let Some(egress) = egress {
+        builder = builder.proxy(egress.proxy()?);
+    }
+    Ok(builder.build()?)
+}
+
 /// A client of something in the cluster, where no egress proxy stands between.
 fn in_cluster(
     server_name: Option<ServerName>,
     roots: Roots,
 ) -> Result<reqwest::Client, ClientError> {
-    let mut builder = builder(roots)?.no_proxy();
+    let mut builder = builder(roots)?;
     if let Some(server_name) = server_name {
         builder = builder.dns_resolver(Arc::new(server_name));
     }

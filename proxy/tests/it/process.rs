@@ -5,6 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::process::{ExitStatus, Output, Stdio};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::io::{
@@ -12,6 +14,7 @@ use tokio::io::{
 };
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, ChildStderr, Command};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::timeout;
 
 use crate::entra::{Entra, aadsts, token};
@@ -400,15 +403,11 @@ async fn otherwise_it_serves_on_until_the_second_signal() {
     assert_eq!(status.code(), Some(0));
 }
 
-#[tokio::test]
-async fn egress_proxies_are_used_for_entra_and_never_for_imds() {
-    let entra = Entra::start("localhost").await;
-    let imds = Imds::start("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi").await;
-    let [ip, port] = imds.flags();
+/// An egress proxy that leads to `target` whatever it is asked for, and the heads that it is sent.
+async fn egress(target: SocketAddr) -> (SocketAddr, UnboundedReceiver<String>) {
     let egress = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", egress.local_addr().unwrap());
-    let target = entra.address;
-    let (asked, mut asking) = tokio::sync::mpsc::unbounded_channel();
+    let address = egress.local_addr().unwrap();
+    let (asked, asking) = unbounded_channel();
     tokio::spawn(async move {
         loop {
             let (mut stream, _) = egress.accept().await.unwrap();
@@ -425,6 +424,57 @@ async fn egress_proxies_are_used_for_entra_and_never_for_imds() {
             });
         }
     });
+    (address, asking)
+}
+
+#[tokio::test]
+async fn an_egress_proxy_may_be_written_as_go_takes_it() {
+    let entra = Entra::start("localhost").await;
+    let (egress, mut asking) = egress(entra.address).await;
+    let value = format!("user:p%40ss@{egress}/");
+    for variable in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
+        // REQUEST_METHOD makes curl and reqwest do without.
+        let variables = [(variable, &*value), ("REQUEST_METHOD", "GET")];
+        let authority = "--authority-host=https://localhost:1/";
+        let program = Program::start(&entra, &[authority], &variables).await;
+        assert_eq!(program.token("a").await.status, 200, "{variable}");
+        let head = timeout(DEADLINE, asking.recv()).await.unwrap().unwrap();
+        let credentials = STANDARD.encode("user:p@ss");
+        let credentials = format!("proxy-authorization: basic {credentials}\r\n").to_lowercase();
+        assert!(head.to_lowercase().contains(&credentials), "{head}");
+        drop(program);
+        while asking.try_recv().is_ok() {}
+    }
+}
+
+#[tokio::test]
+async fn a_mistaken_egress_proxy_is_named_and_exits_64() {
+    let entra = Entra::start("localhost").await;
+    let file = TokenFile::new();
+    for value in [
+        "htps://u:hidden@proxy:3128",
+        "http://u:hid#hidden@proxy:3128",
+    ] {
+        for variable in ["HTTPS_PROXY", "all_proxy"] {
+            let mut program = program(BINARY);
+            let port = format!("--proxy-port={}", free_port().await);
+            program.args(flags(&entra, &file, &[&port]));
+            let output = run(program.env(variable, value)).await;
+            assert_eq!(output.status.code(), Some(64), "{output:?}");
+            let said = text(&output.stderr);
+            assert!(said.contains(&format!("- {variable} ")), "{said}");
+            assert!(!said.contains("hidden"), "{said}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn egress_proxies_are_used_for_entra_and_never_for_imds() {
+    let entra = Entra::start("localhost").await;
+    let imds = Imds::start("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi").await;
+    let [ip, port] = imds.flags();
+    let (egress, mut asking) = egress(entra.address).await;
+    let url = format!("http://{egress}");
     let variables = [("HTTPS_PROXY", &*url), ("HTTP_PROXY", &*url)];
     // The name leads nowhere: only the egress proxy knows the way.
     let authority = "--authority-host=https://localhost:1/";
