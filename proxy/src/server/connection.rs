@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use tracing::debug;
 
+use super::origin::Origin;
 use super::unreadable::Telling;
 use super::{LAST_ANSWERS, Service};
 
@@ -28,17 +30,17 @@ pub async fn connection<S: Service>(
     make_room: impl Future<Output = ()>,
 ) {
     let busy = &AtomicBool::new(false);
-    let relayed = &AtomicBool::new(false);
+    let origin = &Arc::new(Origin::default());
     let answers = service_fn(|request: Request<Incoming>| async move {
         busy.store(true, Ordering::Relaxed);
         let response = service.answer(request, peer).await;
-        let of_imds = matches!(response.body(), Either::Right(_));
-        relayed.store(of_imds, Ordering::Relaxed);
-        // The body of an answer of IMDS may be still to come.
-        busy.store(of_imds, Ordering::Relaxed);
-        Ok::<_, Infallible>(response)
+        busy.store(false, Ordering::Relaxed);
+        Ok::<_, Infallible>(response.map(|body| match body {
+            Either::Left(own) => Either::Left(own),
+            Either::Right(of_imds) => Either::Right(origin.relay(of_imds)),
+        }))
     });
-    let stream = TokioIo::new(Telling::new(stream, relayed));
+    let stream = TokioIo::new(Telling::new(stream, origin));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(IDLE)
@@ -51,7 +53,9 @@ pub async fn connection<S: Service>(
         ended = connection.as_mut() => ended,
         () = make_room => {
             connection.as_mut().graceful_shutdown();
-            let patience = if busy.load(Ordering::Relaxed) { LAST_ANSWERS } else { LAST_BYTES };
+            // The body of an answer of IMDS may be still to come.
+            let is_busy = busy.load(Ordering::Relaxed) || origin.is_under_way();
+            let patience = if is_busy { LAST_ANSWERS } else { LAST_BYTES };
             match timeout(patience, connection).await {
                 Ok(ended) => ended,
                 Err(_) => Ok(()),

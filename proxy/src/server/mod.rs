@@ -1,6 +1,8 @@
 //! HTTP/1.1 connections: how many, how long, how large.
 
 mod connection;
+mod http2;
+mod origin;
 mod unreadable;
 
 pub use connection::{BUFFER, IDLE, connection};
@@ -50,9 +52,13 @@ pub async fn serve<S: Service>(
             let permit = permit(&room, &make_room).await;
             let (service, make_room) = (Arc::clone(&service), Arc::clone(&make_room));
             tokio::spawn(async move {
-                if speaks(&stream, &make_room).await {
+                match opening(&stream, &make_room).await {
                     // In a box, so that silent connections do not pay for its size.
-                    Box::pin(connection(stream, peer, &*service, make_room.notified())).await;
+                    Opening::Http1 => {
+                        Box::pin(connection(stream, peer, &*service, make_room.notified())).await;
+                    }
+                    Opening::Http2 => Box::pin(http2::refuse(stream)).await,
+                    Opening::Silence => {}
                 }
                 drop(permit);
             });
@@ -70,13 +76,27 @@ pub async fn serve<S: Service>(
     }
 }
 
-/// Whether the client begins to speak, or ends. Until then its connection costs no buffer.
-async fn speaks(stream: &TcpStream, make_room: &Notify) -> bool {
-    let mut first = [0];
+/// How a connection begins.
+enum Opening {
+    /// With a request, whether it can be read or not, or an end.
+    Http1,
+    /// With HTTP/2, which was not offered.
+    Http2,
+    /// Not at all.
+    Silence,
+}
+
+/// Waits for the client to speak. Until then its connection costs no buffer.
+async fn opening(stream: &TcpStream, make_room: &Notify) -> Opening {
+    let mut first = [0; http2::PREFACE.len()];
     tokio::select! {
         biased;
-        spoke = timeout(IDLE, stream.peek(&mut first)) => matches!(spoke, Ok(Ok(_))),
-        () = make_room.notified() => false,
+        spoke = timeout(IDLE, stream.peek(&mut first)) => match spoke {
+            Ok(Ok(_)) if first == http2::PREFACE => Opening::Http2,
+            Ok(Ok(_)) => Opening::Http1,
+            Ok(Err(_)) | Err(_) => Opening::Silence,
+        },
+        () = make_room.notified() => Opening::Silence,
     }
 }
 

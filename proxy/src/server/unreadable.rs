@@ -3,33 +3,33 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use http::StatusCode;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::origin::Origin;
 use crate::imds::Refusal;
 
 /// A stream on which hyper's bare refusals are replaced by JSON.
 ///
 /// Such a refusal is the last that hyper writes to a connection, and is told by its look: a status
 /// of 4xx, a length of 0, and nothing behind it. No answer made here is empty. An answer of IMDS may
-/// be, so a connection whose last answer came from there is left alone.
+/// be, so nothing is replaced until it is written.
 #[derive(Debug)]
 pub(super) struct Telling<'a, T> {
     stream: T,
-    relayed: &'a AtomicBool,
+    origin: &'a Origin,
     /// What takes the place of a bare refusal, and how much of it is written.
     refusal: Option<(Vec<u8>, usize)>,
 }
 
 impl<'a, T> Telling<'a, T> {
-    /// `relayed` says whether the last answer came from IMDS.
-    pub(super) fn new(stream: T, relayed: &'a AtomicBool) -> Self {
+    /// `origin` says whether the bytes are of IMDS.
+    pub(super) fn new(stream: T, origin: &'a Origin) -> Self {
         Self {
             stream,
-            relayed,
+            origin,
             refusal: None,
         }
     }
@@ -42,7 +42,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Telling<'_, T> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
-        if !bytes.ends_with(END) || this.relayed.load(Ordering::Relaxed) {
+        if !bytes.ends_with(END) || this.origin.is_imds() {
             return Pin::new(&mut this.stream).poll_write(context, bytes);
         }
         match split(bytes) {
@@ -82,7 +82,10 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Telling<'_, T> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        ready!(Pin::new(&mut self.stream).poll_flush(context))?;
+        // hyper flushes when it has nothing left to write.
+        self.origin.flushed();
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -112,7 +115,7 @@ fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// The refusal in full: the head as hyper made it, with a type, a length and a body.
-fn told(bare: &[u8]) -> Vec<u8> {
+pub(super) fn told(bare: &[u8]) -> Vec<u8> {
     let head = String::from_utf8_lossy(bare);
     let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
     let refusal = match status {
@@ -150,10 +153,10 @@ mod tests {
          \"error_description\":\"Invalid request: it cannot be read as HTTP/1.1\"}";
 
     /// What arrives through a pipe that takes `room` bytes at a time.
-    async fn written(text: &str, room: usize, relayed: bool) -> String {
+    async fn written(text: &str, room: usize) -> String {
         let (near, mut far) = duplex(room);
-        let relayed = AtomicBool::new(relayed);
-        let mut telling = Telling::new(near, &relayed);
+        let origin = Origin::default();
+        let mut telling = Telling::new(near, &origin);
         let mut read = String::new();
         let write = async {
             telling.write_all(text.as_bytes()).await.unwrap();
@@ -168,8 +171,8 @@ mod tests {
     async fn r7_a_bare_refusal_becomes_json_however_slowly_it_is_read() {
         let earlier = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
         for room in [1, 7, 64, 4096] {
-            assert_eq!(written(BARE, room, false).await, TOLD, "{room}");
-            let both = written(&format!("{earlier}{BARE}"), room, false).await;
+            assert_eq!(written(BARE, room).await, TOLD, "{room}");
+            let both = written(&format!("{earlier}{BARE}"), room).await;
             assert_eq!(both, format!("{earlier}{TOLD}"), "{room}");
         }
     }
@@ -183,8 +186,7 @@ mod tests {
             "\r\n\r\n",
             "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n\r\n\r\n",
         ] {
-            assert_eq!(written(text, 16, false).await, text);
+            assert_eq!(written(text, 16).await, text);
         }
-        assert_eq!(written(BARE, 16, true).await, BARE, "of IMDS");
     }
 }

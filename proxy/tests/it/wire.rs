@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use proxy::imds::is_guid;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use crate::entra::{Entra, token};
+use crate::imds::Imds;
 use crate::raw::{Answer, exchange, parse, read_one, read_to_end, send};
-use crate::sidecar::{CLIENT, OTHER_CLIENT, Sidecar};
+use crate::sidecar::{CLIENT, DEADLINE, OTHER_CLIENT, Sidecar};
 
 const TOKEN: &str = "/metadata/identity/oauth2/token";
 const VAULT: &str = "resource=https%3A%2F%2Fvault.azure.net";
@@ -511,6 +513,7 @@ async fn r7_what_is_not_http_is_refused_with_json() {
         "GET /metadata/identity/oauth2/token HTTP/1.1\r\nbad header\r\n\r\n",
         "GET http://[ HTTP/1.1\r\n\r\n",
         "\u{16}\u{3}\u{1}\u{2} a client that speaks TLS\r\n\r\n",
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\u{4}\0\0\0\0\0",
     ] {
         let answer = parse(&send(sidecar.address, request.as_bytes()).await);
         assert_golden("not-http", &answer);
@@ -524,6 +527,34 @@ async fn r7_what_is_not_http_is_refused_with_json() {
     let (earlier, last) = answers.rsplit_once("HTTP/1.1 ").unwrap();
     assert_eq!(earlier.matches("Required metadata header").count(), 2);
     assert_golden("not-http", &parse(&format!("HTTP/1.1 {last}")));
+}
+
+/// Also after answers of IMDS, of which the empty one looks as a refusal of our own would.
+#[tokio::test]
+async fn r7_what_follows_an_answer_of_imds_is_refused_with_json() {
+    const EMPTY: &str = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
+    const CHUNKED: &str =
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n";
+    let entra = Entra::start("localhost").await;
+    let too_large = "x".repeat(8 * 1024);
+    for (of_imds, ends) in [(EMPTY, "content-length: 0\r\n"), (CHUNKED, "\r\n0\r\n\r\n")] {
+        for (next, golden) in [(&*too_large, "too-large"), ("GET\r\n\r\n", "not-http")] {
+            let imds = Imds::start(of_imds).await;
+            let [ip, port] = imds.flags();
+            let sidecar = Sidecar::start(&entra, &[&ip, &port]).await;
+            let mut stream = TcpStream::connect(sidecar.address).await.unwrap();
+            let relayed = "GET /metadata/instance HTTP/1.1\r\nHost: x\r\n\r\n";
+            stream.write_all(relayed.as_bytes()).await.unwrap();
+            let mut first = String::new();
+            while !(first.contains(ends) && first.ends_with("\r\n\r\n")) {
+                let byte = timeout(DEADLINE, stream.read_u8()).await.unwrap().unwrap();
+                first.push(byte.into());
+            }
+            assert!(!first.contains("error"), "{first}");
+            stream.write_all(next.as_bytes()).await.unwrap();
+            assert_golden(golden, &parse(&read_to_end(&mut stream).await));
+        }
+    }
 }
 
 #[tokio::test]
