@@ -247,7 +247,7 @@ Exit codes:
   64  the configuration is wrong; all mistakes are listed
   66  the service account token cannot be read
   69  a port is taken
-  70  TLS cannot be set up, or nothing ran for 30 s";
+  70  the runtime, the handling of signals or TLS cannot be set up, or nothing ran for 30 s";
 
 impl Args {
     fn command(self) -> Result<Command, UsageError> {
@@ -258,12 +258,9 @@ impl Args {
                 &self.proxy_port,
                 metadata::DEFAULT_PROXY_PORT,
             );
-            let patience = mistakes.read("--probe-timeout", &self.probe_timeout);
+            let patience = mistakes.patience("--probe-timeout", &self.probe_timeout);
             return match (port, patience) {
-                (Some(port), Some(seconds)) => Ok(Command::Probe {
-                    port,
-                    patience: Duration::from_secs(seconds),
-                }),
+                (Some(port), Some(patience)) => Ok(Command::Probe { port, patience }),
                 _ => Err(UsageError::Values(mistakes.0)),
             };
         }
@@ -412,6 +409,17 @@ impl Mistakes {
         port
     }
 
+    fn patience(&mut self, flag: &str, text: &str) -> Option<Duration> {
+        let seconds = text.trim().parse().ok();
+        let seconds = seconds.filter(|seconds| *seconds <= MAX_PATIENCE);
+        if seconds.is_none() {
+            self.add(format!(
+                "{flag}={text}: it must be a number of seconds from 0 to {MAX_PATIENCE}"
+            ));
+        }
+        seconds.map(Duration::from_secs)
+    }
+
     fn switch(&mut self, flag: &str, text: &str) -> Option<bool> {
         match text.trim() {
             "on" => Some(true),
@@ -486,6 +494,10 @@ impl Mistakes {
         map
     }
 }
+
+/// A day, in seconds: nothing waits that long for a proxy, and deadlines are far from the end of
+/// the clock.
+const MAX_PATIENCE: u64 = 24 * 3600;
 
 #[cfg(test)]
 mod tests {

@@ -66,7 +66,7 @@ fn serve(config: Config) -> ExitCode {
         Ok(runtime) => runtime.block_on(serve_until_signalled(config)),
         Err(error) => {
             error!(%error, "the runtime cannot be started");
-            ExitCode::FAILURE
+            ExitCode::from(EXIT_SOFTWARE)
         }
     }
 }
@@ -77,7 +77,7 @@ async fn serve_until_signalled(config: Config) -> ExitCode {
         Ok(signals) => signals,
         Err(error) => {
             error!(%error, "signals cannot be handled");
-            return ExitCode::FAILURE;
+            return ExitCode::from(EXIT_SOFTWARE);
         }
     };
     let watched = watchdog::start(PATIENCE, || {

@@ -282,6 +282,32 @@ async fn a_taken_port_is_named_and_exits_69() {
     );
 }
 
+/// One file descriptor besides the three that are open is enough to load the program, and too few to
+/// wait with.
+#[tokio::test]
+async fn a_runtime_that_cannot_be_made_is_told_and_exits_70() {
+    let entra = Entra::start("localhost").await;
+    let file = TokenFile::new();
+    let mut limited = program("/bin/sh");
+    limited.args(["-c", "ulimit -n 4 && exec \"$0\" \"$@\"", BINARY]);
+    let output = run(limited.args(flags(&entra, &file, &[]))).await;
+    assert_eq!(output.status.code(), Some(70), "{output:?}");
+    let said = text(&output.stderr);
+    assert!(said.contains("the runtime cannot be started"), "{said}");
+}
+
+#[tokio::test]
+async fn a_probe_that_would_outlast_the_clock_is_a_mistake() {
+    let mut probe = program(BINARY);
+    probe.args(["--probe", &format!("--proxy-port={}", free_port().await)]);
+    for seconds in ["18446744073709551615", "86401", "-1"] {
+        let output = run(probe.env("AZWI_PROBE_TIMEOUT", seconds)).await;
+        assert_eq!(output.status.code(), Some(64), "{output:?}");
+        let said = text(&output.stderr);
+        assert!(said.contains("from 0 to 86400"), "{said}");
+    }
+}
+
 #[tokio::test]
 async fn a_probe_waits_for_a_proxy_that_starts_late() {
     let entra = Entra::start("localhost").await;
