@@ -21,8 +21,8 @@ use super::origin::Origin;
 use super::unreadable::Telling;
 use super::{LAST_ANSWERS, Service};
 
-/// Serves a connection of `peer` until it ends, or until `make_room` is ready: then the request under way, if
-/// there is one, is the last.
+/// Serves a connection of `peer` until it ends, or until `make_room` is ready: then the request under
+/// way, if there is one, is the last.
 pub async fn connection<S: Service>(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     peer: SocketAddr,

@@ -495,6 +495,18 @@ async fn a_mistaken_egress_proxy_is_named_and_exits_64() {
 }
 
 #[tokio::test]
+async fn identity_bindings_have_no_egress_proxy_and_its_mistakes_do_not_matter() {
+    let entra = Entra::start("localhost").await;
+    let token_proxy = format!("https://localhost:{}", entra.address.port());
+    let variables = [
+        ("AZURE_KUBERNETES_TOKEN_PROXY", &*token_proxy),
+        ("HTTPS_PROXY", "socks5://proxy"),
+    ];
+    let program = Program::start(&entra, &[], &variables).await;
+    assert_eq!(program.token("a").await.status, 200);
+}
+
+#[tokio::test]
 async fn egress_proxies_are_used_for_entra_and_never_for_imds() {
     let entra = Entra::start("localhost").await;
     let imds = Imds::start("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi").await;
