@@ -85,6 +85,7 @@ fn where_the_address_is_the_pods_own_nothing_is_relayed() {
         assert_eq!(answer.status, 503, "{answer:?}");
         let told = answer.text("error_description");
         assert!(told.contains("is this pod's own"), "{told}");
-        assert_eq!(web_server.seen(), Vec::<String>::new());
+        // It may have seen a connection, in which nothing came.
+        assert_eq!(web_server.seen().concat(), "");
     });
 }
