@@ -194,10 +194,7 @@ impl Settings {
                     SeccompProfile::RuntimeDefault,
                 ),
                 environment: [
-                    (
-                        "HTTPS_PROXY",
-                        r.text("proxy-https-proxy", proxy_https_proxy),
-                    ),
+                    ("HTTPS_PROXY", r.https_proxy(proxy_https_proxy)),
                     ("NO_PROXY", r.text("proxy-no-proxy", proxy_no_proxy)),
                     (variable::RELAY, r.relay(proxy_relay)),
                 ]
@@ -379,6 +376,21 @@ impl Reader<'_> {
             ));
         }
         policy
+    }
+
+    /// As far as it can be told without a parser of addresses. The value may hold a password.
+    fn https_proxy(&mut self, value: Option<String>) -> Option<String> {
+        let address = self.text("proxy-https-proxy", value)?;
+        let scheme = address.split_once("://").map(|(scheme, _)| scheme.trim());
+        let is_known = |scheme: &str| {
+            ["http", "https"]
+                .iter()
+                .any(|known| scheme.eq_ignore_ascii_case(known))
+        };
+        if !scheme.is_none_or(is_known) {
+            self.mistake("--proxy-https-proxy: its scheme must be http or https");
+        }
+        Some(address)
     }
 
     /// The proxy's own check, where it is seen once and not in every pod.
@@ -563,6 +575,32 @@ mod tests {
             );
         }
         assert_eq!(mistakes.len(), 14, "{mistakes:#?}");
+    }
+
+    #[test]
+    fn what_no_proxy_could_use_is_refused_once() {
+        for flag in [
+            "--proxy-relay=none",
+            "--proxy-relay=Deny",
+            "--proxy-relay=/a,b",
+            "--proxy-https-proxy=htps://user:secret@proxy",
+            "--proxy-metrics-port=70000",
+        ] {
+            let Err(Refusal::Mistakes(mistakes)) = read(&[flag], &[]) else {
+                panic!("{flag} is accepted");
+            };
+            assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+            assert!(!mistakes[0].contains("secret"), "{mistakes:?}");
+        }
+        for flag in [
+            "--proxy-relay=deny",
+            "--proxy-relay=/a, /b",
+            "--proxy-https-proxy=proxy:3128",
+            "--proxy-https-proxy=HTTP://proxy:3128",
+            "--proxy-metrics-port=0",
+        ] {
+            assert!(read(&[flag], &[]).is_ok(), "{flag}");
+        }
     }
 
     #[test]
