@@ -41,9 +41,10 @@ impl Origin {
 
     /// All that there was to write is written. What is to come after the end of a body is ours.
     pub(super) fn flushed(&self) {
-        let _ = self
-            .0
-            .compare_exchange(ENDED, OWN, Ordering::Relaxed, Ordering::Relaxed);
+        // One task has a connection, and nearly always nothing is to be changed.
+        if self.0.load(Ordering::Relaxed) == ENDED {
+            self.0.store(OWN, Ordering::Relaxed);
+        }
     }
 }
 
