@@ -105,9 +105,10 @@ impl<T: AsyncRead + Unpin> AsyncRead for Telling<'_, T> {
 
 /// Splits off a bare refusal at the end.
 fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    // hyper answers in the version of the request before.
     let start = bytes
         .windows(START.len())
-        .rposition(|window| window == START)?;
+        .rposition(|window| window == START || window == OLD_START)?;
     let (earlier, head) = bytes.split_at(start);
     let bare = head.windows(EMPTY.len()).any(|window| window == EMPTY);
     let only_one = head.windows(END.len()).position(|window| window == END)? + END.len();
@@ -138,6 +139,7 @@ pub(super) fn told(bare: &[u8]) -> Vec<u8> {
 }
 
 const START: &[u8] = b"HTTP/1.1 4";
+const OLD_START: &[u8] = b"HTTP/1.0 4";
 const EMPTY: &[u8] = b"\r\ncontent-length: 0\r\n";
 const END: &[u8] = b"\r\n\r\n";
 
@@ -174,6 +176,8 @@ mod tests {
             assert_eq!(written(BARE, room).await, TOLD, "{room}");
             let both = written(&format!("{earlier}{BARE}"), room).await;
             assert_eq!(both, format!("{earlier}{TOLD}"), "{room}");
+            let [bare, told] = [BARE, TOLD].map(|text| text.replacen("HTTP/1.1", "HTTP/1.0", 1));
+            assert_eq!(written(&bare, room).await, told, "{room}");
         }
     }
 
