@@ -47,17 +47,21 @@ fn main() {
     println!("{told}");
 }
 
-/// Asks once, over the connection that there is or a new one.
+/// Asks once. Where the connection that was kept turns out to be closed, it asks on a new one, as HTTP
+/// clients do.
 fn ask(kept: &mut Option<TcpStream>) -> io::Result<()> {
-    let mut connection = match kept.take() {
-        Some(connection) => connection,
-        None => {
-            let connection = TcpStream::connect("169.254.169.254:80")?;
-            connection.set_nodelay(true)?;
-            connection.set_read_timeout(Some(TIMEOUT))?;
-            connection
-        }
-    };
+    if let Some(connection) = kept.take()
+        && let Ok(()) = ask_on(connection, kept)
+    {
+        return Ok(());
+    }
+    let connection = TcpStream::connect("169.254.169.254:80")?;
+    connection.set_nodelay(true)?;
+    connection.set_read_timeout(Some(TIMEOUT))?;
+    ask_on(connection, kept)
+}
+
+fn ask_on(mut connection: TcpStream, kept: &mut Option<TcpStream>) -> io::Result<()> {
     connection.write_all(REQUEST)?;
     let mut answer = Vec::new();
     let mut part = [0; 8192];
