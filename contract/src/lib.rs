@@ -8,8 +8,7 @@ pub mod app_service;
 pub mod container;
 pub mod flags;
 pub mod label;
-#[cfg(feature = "logging")]
-pub mod logging;
+pub mod log;
 pub mod metadata;
 pub mod service_link;
 pub mod terminal;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Parser};
 use contract::app_service::MIN_SECRET_LENGTH;
-use contract::logging::{Format, Level};
+use contract::log::{LogFormat, LogLevel};
 use contract::service_link::is_service_link;
 use contract::{metadata, variable};
 use hashbrown::HashMap;
@@ -53,9 +53,9 @@ pub struct Config {
     /// Whether IMDS is answered for, and relayed to.
     pub imds_is_on: bool,
     /// How log lines look.
-    pub log_format: Format,
+    pub log_format: LogFormat,
     /// Which log lines there are.
-    pub log_level: Level,
+    pub log_level: LogLevel,
     /// The port for `/metrics`, on all addresses; none without.
     pub metrics_port: Option<u16>,
     /// The port to listen on, on 127.0.0.1; 0 for any.

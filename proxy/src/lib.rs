@@ -49,7 +49,7 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
 }
 
 fn serve(config: Config) -> ExitCode {
-    contract::logging::start(
+    service_kit::logging::start(
         config.log_level,
         config.log_format,
         env!("CARGO_CRATE_NAME"),

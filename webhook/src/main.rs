@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use contract::logging;
+use service_kit::logging;
 use webhook::app;
 use webhook::settings::{self, Settings};
 

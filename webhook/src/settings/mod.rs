@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use std::str::FromStr;
 
 use clap::Parser;
-use contract::logging::{Format, Level};
+use contract::log::{LogFormat, LogLevel};
 use contract::{token, variable};
 
 use crate::inject::{self, Config, Mode, Resources, SeccompProfile, Sidecar};
@@ -33,9 +33,9 @@ pub struct Settings {
     /// The address of `/healthz` and `/readyz`, in Go's form.
     pub health_addr: String,
     /// The log's format.
-    pub log_format: Format,
+    pub log_format: LogFormat,
     /// The log's level.
-    pub log_level: Level,
+    pub log_level: LogLevel,
     /// How many connections of API servers are open at most.
     pub max_connections: u32,
     /// The address of `/metrics`, in Go's form; none is served without.
@@ -226,7 +226,7 @@ impl Settings {
             certificates,
             config,
             health_addr: r.address("health-addr", health_addr, ":9440"),
-            log_format: r.parsed("log-format", log_format, Format::Json),
+            log_format: r.parsed("log-format", log_format, LogFormat::Json),
             log_level: r.log_level("--log-level", &log_level_text),
             max_connections: r.max_connections(max_connections),
             metrics_addr: Some(r.address("metrics-addr", metrics_addr, ":8095"))
@@ -337,10 +337,10 @@ impl Reader<'_> {
         address
     }
 
-    fn log_level(&mut self, source: &str, text: &str) -> Level {
+    fn log_level(&mut self, source: &str, text: &str) -> LogLevel {
         text.parse().unwrap_or_else(|error| {
             self.mistake(format!("{source}={text}: {error}"));
-            Level::default()
+            LogLevel::default()
         })
     }
 

@@ -1,10 +1,10 @@
-//! Log levels and formats, the same in the webhook and the proxy.
+//! Log lines on standard error.
 
 use std::io::{self, Write};
 use std::os::fd::AsFd;
-use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
 
+use contract::log::{LogFormat, LogLevel};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Layer;
@@ -12,75 +12,32 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// What `--log-level` takes: empty, `error`, `warn`, `info`, `debug`, `trace` or `all`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Level(LevelFilter);
-
-impl Default for Level {
-    fn default() -> Self {
-        Self(LevelFilter::INFO)
-    }
-}
-
-impl FromStr for Level {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(Self(match text {
-            "" | "info" => LevelFilter::INFO,
-            "error" => LevelFilter::ERROR,
-            "warn" => LevelFilter::WARN,
-            "debug" => LevelFilter::DEBUG,
-            "trace" | "all" => LevelFilter::TRACE,
-            _ => {
-                return Err(format!(
-                    "{text:?} is no log level: use error, warn, info, debug, trace or all"
-                ));
-            }
-        }))
-    }
-}
-
-/// What `--log-format` takes: `text` or `json`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// One JSON object a line.
-    Json,
-    /// One line for people.
-    Text,
-}
-
-impl FromStr for Format {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "json" => Ok(Self::Json),
-            "text" => Ok(Self::Text),
-            _ => Err(format!("{text:?} is no log format: use text or json")),
-        }
-    }
-}
-
 /// Starts logging to standard error. `own` is the binary's crate: below `trace` the libraries it
 /// uses log warnings alone.
 ///
 /// A second call has no effect.
-pub fn start(level: Level, format: Format, own: &str) {
-    let filter = if level.0 == LevelFilter::TRACE {
-        Targets::new().with_default(level.0)
+pub fn start(level: LogLevel, format: LogFormat, own: &str) {
+    let own_level = match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    };
+    let filter = if level == LogLevel::Trace {
+        Targets::new().with_default(own_level)
     } else {
         Targets::new()
-            .with_default(level.0.min(LevelFilter::WARN))
-            .with_target(own, level.0)
+            .with_default(own_level.min(LevelFilter::WARN))
+            .with_target(own, own_level)
     };
     let layer = tracing_subscriber::fmt::layer()
         .with_ansi(false)
         .with_target(false)
         .with_writer(move || Stderr { format });
     let layer = match format {
-        Format::Json => layer.json().flatten_event(true).boxed(),
-        Format::Text => layer.boxed(),
+        LogFormat::Json => layer.json().flatten_event(true).boxed(),
+        LogFormat::Text => layer.boxed(),
     };
     // Fails only when logging was started before.
     let _ = tracing_subscriber::registry()
@@ -92,7 +49,7 @@ pub fn start(level: Level, format: Format, own: &str) {
 /// or cannot write because its disk is full, the pipe fills up, and whoever writes to it hangs. Lines
 /// that there is no room for are lost, which is told as soon as there is room again.
 struct Stderr {
-    format: Format,
+    format: LogFormat,
 }
 
 /// What there was no room for.
@@ -145,38 +102,13 @@ fn has_room() -> bool {
     poll(&mut asked, PollTimeout::ZERO) != Ok(0)
 }
 
-fn notice(lost: u64, format: Format) -> String {
+fn notice(lost: u64, format: LogFormat) -> String {
     let message = format!("nobody read the log: {lost} lines are lost");
     match format {
-        Format::Json => format!(r#"{{"level":"WARN","message":"{message}"}}"#),
-        Format::Text => format!("WARN {message}"),
+        LogFormat::Json => format!(r#"{{"level":"WARN","message":"{message}"}}"#),
+        LogFormat::Text => format!("WARN {message}"),
     }
 }
 
 /// `PIPE_BUF`: what is written to a pipe in one piece.
 const ROOM: usize = 4096;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn levels_of_the_peer_are_known() {
-        for (text, level) in [
-            ("", LevelFilter::INFO),
-            ("info", LevelFilter::INFO),
-            ("debug", LevelFilter::DEBUG),
-            ("trace", LevelFilter::TRACE),
-            ("all", LevelFilter::TRACE),
-        ] {
-            assert_eq!(text.parse(), Ok(Level(level)), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn an_unknown_level_is_named() {
-        let error = "loud".parse::<Level>().unwrap_err();
-        assert!(error.contains("\"loud\""), "{error}");
-        assert!(error.contains("debug"), "{error}");
-    }
-}

@@ -1,0 +1,5 @@
+//! What a long-running program needs besides its own subject. It knows nothing of pods, tokens or
+//! Entra; values that two programs exchange are in `contract`.
+
+#[cfg(feature = "logging")]
+pub mod logging;
