@@ -20,7 +20,7 @@ images: ## Leave both images as OCI archives in dist/
 manifest: ## Render the chart into deploy/manifest.yaml
 	@deploy/build/manifest
 
-configuration: ## Write docs/configuration.md anew, from the programs and the chart
+configuration: ## Write docs/chart.md and docs/flags-and-metrics.md from the chart and the programs
 	@UPDATE_DOCS=1 tests/configuration
 	@UPDATE_DOCS=1 cargo test --quiet --locked -p webhook -p proxy -p proxy-init are_those_of_
 

@@ -1,4 +1,4 @@
-//! The proxy's part of `docs/configuration.md`, and its values of labels and exit codes in
+//! The proxy's part of `docs/flags-and-metrics.md`, and its values of labels and exit codes in
 //! `docs/proxy.md`.
 
 use crate::entra::Entra;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 #[test]
 fn every_rule_of_the_wire_contract_has_its_test() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let contract = fs::read_to_string(root.join("../docs/imds.md")).unwrap();
+    let contract = fs::read_to_string(root.join("../docs/http-api.md")).unwrap();
     let rules: Vec<_> = contract
         .lines()
         .filter_map(|line| line.strip_prefix("| ")?.split(' ').next())
@@ -39,7 +39,7 @@ fn every_rule_of_the_wire_contract_has_its_test() {
 fn every_test_that_a_document_names_is_there() {
     let documents = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
     let mut count = 0;
-    for document in ["faults.md", "security.md"] {
+    for document in ["failures.md", "security.md"] {
         let text = fs::read_to_string(documents.join(document)).unwrap();
         // [`name`](path)
         for link in text.split("[`").skip(1) {

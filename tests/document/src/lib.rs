@@ -1,4 +1,4 @@
-//! `docs/configuration.md`: tables of what the programs say of themselves, by `--help` and in a
+//! `docs/flags-and-metrics.md`: tables of what the programs say of themselves, by `--help` and in a
 //! scrape. Tests of each program hold its part of the page.
 
 pub mod help;
@@ -17,7 +17,7 @@ pub fn hold(part: &str, table: &str) -> Result<(), String> {
     // Tests run side by side.
     static IN_USE: Mutex<()> = Mutex::new(());
     let _guard = IN_USE.lock();
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/configuration.md");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/flags-and-metrics.md");
     let fail = |error: std::io::Error| format!("{}: {error}", path.display());
     let page = fs::read_to_string(&path).map_err(fail)?;
     let begin = format!("<!-- begin: {part} -->\n");
@@ -33,7 +33,7 @@ pub fn hold(part: &str, table: &str) -> Result<(), String> {
     }
     if env::var_os("UPDATE_DOCS").is_none() {
         return Err(format!(
-            "docs/configuration.md, {part}, is out of date: run this test with UPDATE_DOCS=1. \
+            "docs/flags-and-metrics.md, {part}, is out of date: run this test with UPDATE_DOCS=1. \
              It should be:\n{table}"
         ));
     }

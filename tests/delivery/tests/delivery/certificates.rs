@@ -8,7 +8,7 @@ use e2e::{
 use rustls::pki_types::CertificateDer;
 use serde_json::Value;
 
-const PAGE: &str = "docs/operations.md";
+const PAGE: &str = "docs/certificates.md";
 const NEW_SECRET: &str = "webhook-tls";
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! From Azure/azure-workload-identity and back, as docs/migration.md says it.
+//! From Azure/azure-workload-identity and back, as docs/migrate-azure-workload-identity.md says it.
 
 use contract::annotation;
 use delivery::peer::{self, Form, RELEASE};
@@ -6,7 +6,7 @@ use delivery::{documented, empty, file, ready};
 use e2e::authority::{bundle, certificates};
 use e2e::{Container, Load, Namespace, Pod, SECRET, TENANT, replicas, system, until};
 
-const PAGE: &str = "docs/migration.md";
+const PAGE: &str = "docs/migrate-azure-workload-identity.md";
 
 #[tokio::test]
 async fn its_release_is_upgraded_and_rolled_back_and_no_pod_is_refused() {

@@ -1,10 +1,10 @@
-//! A workload of pod-managed identity moves, as docs/migration.md says it.
+//! A workload of pod-managed identity moves, as docs/migrate-pod-identity.md says it.
 
 use delivery::{Commands, documented, empty, install};
 use e2e::{Container, Namespace, PROXY_IMAGE, Pod, claims};
 use serde_json::json;
 
-const PAGE: &str = "docs/migration.md";
+const PAGE: &str = "docs/migrate-pod-identity.md";
 const ACCOUNT: &str = "legacy";
 const CLIENT_ID: &str = "77777777-0000-4000-8000-000000000000";
 
@@ -94,7 +94,7 @@ async fn a_workload_moves() {
         ],
     );
 
-    let proxies = documented("docs/operations.md", "azure.workload.identity/use=true")
+    let proxies = documented("docs/upgrade.md", "azure.workload.identity/use=true")
         .run()
         .await;
     let line = format!("{}\tworkload\t{PROXY_IMAGE}", namespace.name());

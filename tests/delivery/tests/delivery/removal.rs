@@ -17,7 +17,7 @@ async fn nothing_that_blocks_pods_is_left_and_pods_that_run_go_on() {
     namespace.apply(&pod.manifest()).await;
     namespace.exec("running", "app", "true").await;
 
-    let uninstall = documented("docs/operations.md", "helm uninstall").and("--wait");
+    let uninstall = documented("docs/upgrade.md", "helm uninstall").and("--wait");
     let _ = uninstall.run().await;
     // It comes without its identity: the webhook has nothing to say any more.
     let new = Pod::new("new").container(Container::shell("app", "true"));

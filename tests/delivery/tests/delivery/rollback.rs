@@ -3,7 +3,7 @@
 use delivery::{documented, empty, install};
 use e2e::{DEPLOYMENT, Load, Namespace, system};
 
-const PAGE: &str = "docs/operations.md";
+const PAGE: &str = "docs/upgrade.md";
 
 #[tokio::test]
 async fn no_pod_is_refused_on_the_way_forth_and_back() {

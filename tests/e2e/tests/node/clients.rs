@@ -1,5 +1,5 @@
 //! Every Azure SDK, in its own language, unmodified, in pods on the node. `sdk/clients/install` has
-//! put each into a folder of its own; `docs/compatibility.md` shows what they were seen to do.
+//! put each into a folder of its own; `docs/sdk-compatibility.md` shows what they were seen to do.
 
 use azure_emulator::{Jwt, Respond, Rule, Service, TokenChange};
 use e2e::control;

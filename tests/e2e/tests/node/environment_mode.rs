@@ -112,7 +112,7 @@ async fn a_way_past_the_proxy_is_told() {
 /// The policy that the documentation gives.
 #[tokio::test]
 async fn the_documented_network_policy_is_valid() {
-    let page = include_str!("../../../../docs/environment-mode.md");
+    let page = include_str!("../../../../docs/restricted-namespaces.md");
     let policies = page
         .split("```yaml\n")
         .skip(1)

@@ -1,4 +1,4 @@
-//! The product on a busy node, in figures: a table that goes into `docs/load.md` with
+//! The product on a busy node, in figures: a table that goes into `docs/benchmarks.md` with
 //! `UPDATE_DOCS=1`. `make load` runs it; `make test` does not, since a busy machine gives no figures.
 
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use e2e::{Container, Namespace, Pod, create_at_once, kubectl};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/load.md");
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/benchmarks.md");
 const PODS: usize = 100;
 const RATE: u32 = 100;
 const SECONDS: u32 = 30;

@@ -1,10 +1,10 @@
-//! The tables of clients in `docs/compatibility.md`: each test compares its row, or writes it.
+//! The tables of clients in `docs/sdk-compatibility.md`: each test compares its row, or writes it.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::sync::Mutex;
 
-const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/compatibility.md");
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/sdk-compatibility.md");
 
 /// A table of the page, between two comments.
 pub struct Table {
@@ -77,7 +77,7 @@ pub fn check(table: &Table, title: &str, row: String) {
         assert_eq!(
             page.rows.get(title),
             Some(&row),
-            "docs/compatibility.md is out of date: UPDATE_DOCS=1 make e2e ARGS=clients"
+            "docs/sdk-compatibility.md is out of date: UPDATE_DOCS=1 make e2e ARGS=clients"
         );
     }
 }
@@ -92,7 +92,7 @@ pub fn check_titles(titles: &[&str]) {
         if std::env::var_os("UPDATE_DOCS").is_none() {
             assert_eq!(
                 found, wanted,
-                "docs/compatibility.md has other clients than the tests"
+                "docs/sdk-compatibility.md has other clients than the tests"
             );
         }
     }
@@ -140,7 +140,7 @@ struct Page {
 
 impl Page {
     fn read(table: &Table) -> Self {
-        let text = fs::read_to_string(PAGE).expect("docs/compatibility.md can be read");
+        let text = fs::read_to_string(PAGE).expect("docs/sdk-compatibility.md can be read");
         let (before, rest) = text
             .split_once(table.begin)
             .expect("the page has the table's beginning");
@@ -168,6 +168,6 @@ impl Page {
         let Table { begin, end, head } = table;
         let (before, after) = (&self.before, &self.after);
         let text = format!("{before}{begin}\n\n{head}\n{rows}\n{end}{after}");
-        fs::write(PAGE, text).expect("docs/compatibility.md can be written");
+        fs::write(PAGE, text).expect("docs/sdk-compatibility.md can be written");
     }
 }
