@@ -1,4 +1,4 @@
-# What the test scripts share. Sourced from the checkout's root.
+# Shared by the test scripts. Sourced from the checkout's root.
 
 source deploy/build/console.sh
 
