@@ -47,18 +47,23 @@ part() {
     running=""
 }
 
-# start NAME COMMAND…: runs a part in the background. Its output is shown by `finish`.
+# start NAME COMMAND…: runs a part in the background, after those that were started before it: more than two
+# compilers at a time would only use memory. Its output is shown by `finish`.
 start() {
-    local name=$1 log
+    local name=$1 log before=${last_started:-}
     shift
     announce "$name" "$@"
     log=$(log_of "$name")
     note "in the background: $name"
     # A process group of its own, so that `stop_background` reaches what the part has started.
     set -m
-    timed "$log" "$@" >"$log" 2>&1 &
+    {
+        [[ -z $before ]] || tail --pid "$before" --follow /dev/null
+        timed "$log" "$@"
+    } >"$log" 2>&1 &
     set +m
-    part_process[$name]=$!
+    last_started=$!
+    part_process[$name]=$last_started
 }
 
 # finish NAME…: waits for background parts and shows their output.
@@ -90,7 +95,7 @@ stop_background() {
 
 # tests WORD: the number of tests that `passed` or `failed`, as cargo counts them.
 tests() {
-    cat "$parts_log"/*.log 2>/dev/null |
+    { cat "$parts_log"/*.log 2>/dev/null || true; } |
         sed -n "s/^.*test result: .* \([0-9]\+\) $1.*/\1/p" | awk '{ sum += $1 } END { print sum + 0 }'
 }
 
