@@ -4,7 +4,6 @@
 pub mod accounts;
 pub mod arguments;
 pub mod bare;
-pub mod certificate;
 pub mod client;
 pub mod cores;
 pub mod distance;

@@ -8,9 +8,9 @@ use anyhow::{Context, Result, ensure};
 use contract::variable;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, StreamOwned};
+use testkit::certificate::client_config;
 
 use crate::arguments::{self, Turns};
-use crate::certificate;
 use crate::client::{self, Answer};
 use crate::cores::Cores;
 use crate::distance::Distance;
@@ -60,7 +60,7 @@ pub fn run(arguments: &arguments::Proxy) -> Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, HTTPS)).context(
         "cannot stand in for Entra on port 443 (tests/bench/run makes a network for it)",
     )?;
-    let distance = Distance::between(listener, entra.address)?;
+    let distance = Distance::between(listener, entra.address())?;
     let bench = Bench {
         cores,
         distance,
@@ -105,7 +105,7 @@ impl Bench {
         server.command = vec![program.to_owned(), "--proxy-port={port}".to_owned()];
         server
             .environment
-            .insert(variable::CA_DATA, self.entra.ca.clone());
+            .insert(variable::CA_DATA, self.entra.ca().to_owned());
         Ok(server)
     }
 
@@ -113,7 +113,7 @@ impl Bench {
     fn peer(&self, command: &str) -> Result<Server> {
         let mut server = self.server(PEER, 8002)?;
         server.command = Server::shell(command);
-        let ca = self.scratch.write("ca.pem", &self.entra.ca)?;
+        let ca = self.scratch.write("ca.pem", self.entra.ca())?;
         server.environment.insert("SSL_CERT_FILE", ca);
         Ok(server)
     }
@@ -128,10 +128,7 @@ impl Bench {
                 variable::CLIENT_ID,
                 "66666666-7777-8888-9999-000000000000".to_owned(),
             ),
-            (
-                variable::TENANT_ID,
-                "11111111-2222-3333-4444-555555555555".to_owned(),
-            ),
+            (variable::TENANT_ID, entra::TENANT.to_owned()),
             (variable::FEDERATED_TOKEN_FILE, token),
             (
                 variable::AUTHORITY_HOST,
@@ -254,13 +251,13 @@ impl Bench {
         Ok(row)
     }
 
-    /// One round trip to the token endpoint over a connection that is there already, in ms.
+    /// One round trip to the token endpoint over an open connection, in ms.
     fn round_trip(&self) -> Result<f64> {
-        let tls = certificate::client(self.entra.ca.as_bytes())?;
+        let tls = client_config(self.entra.ca().as_bytes())?;
         let session = ClientConnection::new(tls, ServerName::try_from(entra::NAME)?)?;
         let socket = process::connect((Ipv4Addr::LOCALHOST, HTTPS).into())?;
         let mut stream = StreamOwned::new(session, socket);
-        let request = client::post("/oauth2/v2.0/token", b"");
+        let request = client::post(entra::TOKEN_PATH, b"");
         client::ask(&mut stream, &request)?;
         let asked = Instant::now();
         client::ask(&mut stream, &request)?;
@@ -279,7 +276,7 @@ impl Bench {
             self.distance.set(Duration::ZERO);
             let _running = self.start(server)?;
             self.distance.set(LONG_ROUND_TRIP);
-            let before = self.entra.exchanges();
+            let before = self.entra.exchanges()?;
             let schedule = Schedule {
                 request: &request,
                 interval: Duration::ZERO,
@@ -287,7 +284,7 @@ impl Bench {
             };
             paced::latencies(streams(server, FIRST_CALLS), schedule)
                 .with_context(|| format!("{} fails at the first calls", server.name))?;
-            row.add(server.name, (self.entra.exchanges() - before) as f64);
+            row.add(server.name, (self.entra.exchanges()? - before) as f64);
         }
         self.distance.set(Duration::ZERO);
         Ok(row)

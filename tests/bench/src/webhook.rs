@@ -10,10 +10,10 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
+use testkit::certificate::{Authority, client_config};
 
 use crate::accounts::Cluster;
 use crate::arguments::{self, Turns};
-use crate::certificate;
 use crate::client::{self, Answer};
 use crate::cores::Cores;
 use crate::process::{self, Running, Scratch, Server};
@@ -45,9 +45,10 @@ pub fn run(arguments: &arguments::Webhook) -> Result<()> {
     let scratch = Scratch::new()?;
     let cluster = Cluster::connect()?;
     cluster.add_the_reviewed()?;
-    let certificate = certificate::make(NAME)?;
-    scratch.write("tls.crt", &certificate.certificate)?;
-    scratch.write("tls.key", &certificate.key)?;
+    let authority = Authority::new("Benchmark CA")?;
+    let server = authority.server("benchmark", &[NAME])?;
+    scratch.write("tls.crt", &server.certificate)?;
+    scratch.write("tls.key", &server.key)?;
     let script = scratch.write("review.lua", include_str!("review.lua"))?;
 
     let mut servers = vec![webhook(&scratch, &arguments.webhook)?];
@@ -55,7 +56,10 @@ pub fn run(arguments: &arguments::Webhook) -> Result<()> {
         servers.push(peer_server(&scratch, peer)?);
     }
     // The webhook has told the API server what to trust, or it would not be ready.
-    let trust = || certificate::client(&[certificate.ca.as_bytes(), &cluster.trusted()?].concat());
+    let trust = || {
+        let trusted = [authority.certificate().as_bytes(), &cluster.trusted()?].concat();
+        Ok(client_config(&trusted)?)
+    };
     cores.clear()?;
     let mut rows = {
         let running: Vec<_> = servers

@@ -2,7 +2,7 @@
 
 use std::io::{Write, stderr};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use contract::{annotation, variable};
 use k8s_openapi::api::core::v1;
@@ -12,12 +12,10 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 use tokio::time::timeout;
 
+use crate::installed::DEADLINE;
 use crate::{
     Container, Identity, Pod, kubectl, kubectl_error, kubectl_with_input, task, try_kubectl,
 };
-
-/// How long a pod may take to finish. Generous: the machine is slow at times.
-const DEADLINE: Duration = Duration::from_secs(180);
 
 /// A namespace that one test has to itself. Its end tells how long the test took.
 pub struct Namespace {
@@ -244,7 +242,7 @@ impl Namespace {
     }
 
     /// The process id of a running container, on the node.
-    pub async fn pid(&self, pod: &str, container: &str) -> String {
+    pub async fn pid(&self, pod: &str, container: &str) -> u32 {
         let pod = self
             .until(pod, |pod| running(pod, container).is_some())
             .await;

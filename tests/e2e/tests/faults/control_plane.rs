@@ -1,6 +1,6 @@
 //! The API server and etcd fail.
 
-use e2e::authority::{Authority, bundle, set_bundle};
+use e2e::authority::{bundle, near_its_end, set_bundle};
 use e2e::{
     CONFIGURATION, Container, DEPLOYMENT, Namespace, Pod, WEBHOOK_USER, container_id, kubectl,
     kubectl_with_input, metrics, replicas, restart_api_server, system, task, try_kubectl, until,
@@ -126,7 +126,7 @@ async fn a_policy_against_the_webhooks_writes_is_told_and_costs_no_review() {
     until("the policy to hold", refused, |it| it.contains("Fridays")).await;
 
     let wanted = bundle().await;
-    let both = [wanted.as_str(), &Authority::near_its_end().certificate].concat();
+    let both = [wanted.as_str(), near_its_end().certificate()].concat();
     set_bundle(&both).await;
     let count = replicas().await.len() as f64;
     let troubled = async || metrics().await["azwi_certificate_troubled"];

@@ -181,7 +181,7 @@ async fn ten_times_and_again_in_the_living_pod() {
 
 /// The pod's network has one table of ours, with the two rules and the one of forwarded networks.
 async fn assert_one_rule_set(namespace: &Namespace) {
-    let pid = namespace.pid("pod", "app").await;
+    let pid = namespace.pid("pod", "app").await.to_string();
     let listed = tokio::process::Command::new("nsenter")
         .args([
             "--target", &pid, "--net", "nft", "--json", "list", "ruleset",

@@ -1,6 +1,6 @@
 //! A new certificate authority, while pods are created and everything else goes on.
 
-use e2e::authority::{Authority, bundle, certificates, is_trusted, store, stored};
+use e2e::authority::{bundle, certificates, is_trusted, near_its_end, store, stored};
 use e2e::{Load, Namespace, replicas, until};
 use rustls::pki_types::CertificateDer;
 
@@ -11,11 +11,11 @@ async fn a_new_authority_costs_no_review() {
     let before = stored().await;
     let old = certificates(&before);
     let serving = serving(&old).await;
-    let due = Authority::near_its_end();
-    let both = [due.certificate.as_str(), &before].concat();
-    store(&[("ca.crt", &both), ("ca.key", &due.key)]).await;
+    let due = near_its_end();
+    let both = [due.certificate(), &before].concat();
+    store(&[("ca.crt", &both), ("ca.key", &due.key())]).await;
 
-    let due = certificates(&due.certificate);
+    let due = certificates(due.certificate());
     let bundled = until("a new authority in the bundle", bundle, |bundle| {
         let bundled = certificates(bundle);
         let is_new = |it| !due.contains(it) && !old.contains(it);

@@ -1,11 +1,11 @@
 //! The webhook's own certificates: agreed on, healed, taken over.
 
-use e2e::authority::{Authority, bundle, certificates, is_trusted, set_bundle, store, stored};
+use e2e::authority::{bundle, certificates, is_trusted, near_its_end, set_bundle, store, stored};
 use e2e::{
     Container, DEPLOYMENT, Namespace, Pod, configuration_of_the_chart, kubectl, kubectl_with_input,
     replicas, system, until,
 };
-use tokio::process::Command;
+use testkit::process::pids;
 
 use crate::alone;
 
@@ -15,10 +15,7 @@ async fn stop() {
     let selector = "azure-workload-identity.io/system=true";
     let now = ["--force", "--grace-period=0"];
     system(&[&["delete", "pods", "-l", selector], &now[..]].concat()).await;
-    let processes = async || {
-        let found = Command::new("pidof").arg("webhook").output().await;
-        found.expect("pidof is on the test node").stdout
-    };
+    let processes = async || pids("webhook");
     until("the replicas to end", processes, Vec::is_empty).await;
 }
 
@@ -89,7 +86,7 @@ async fn the_bundle_is_healed() {
     set_bundle("").await;
     healed("its deletion").await;
 
-    set_bundle(&Authority::near_its_end().certificate).await;
+    set_bundle(near_its_end().certificate()).await;
     healed("a foreign edit").await;
 
     // As tools do that apply the chart's manifests as they are.

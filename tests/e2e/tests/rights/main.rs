@@ -1,7 +1,7 @@
 //! The chart's roles are what the webhook needs, no less; and what it does when they are taken away.
 //! The last of the programs: the audit log tells of all tests before it.
 
-use e2e::authority::{Authority, bundle, set_bundle};
+use e2e::authority::{bundle, near_its_end, set_bundle};
 use e2e::{
     Container, Namespace, Pod, WEBHOOK_USER, audited, kubectl, metrics, replicas, system, until,
 };
@@ -58,7 +58,7 @@ async fn the_charts_roles_are_enough_and_what_is_missing_is_told_once() {
     // It is not to write its bundle any more, and has reason to.
     allow(r#"["get", "list", "watch"]"#).await;
     let wanted = bundle().await;
-    let foreign = [wanted.as_str(), &Authority::near_its_end().certificate].concat();
+    let foreign = [wanted.as_str(), near_its_end().certificate()].concat();
     set_bundle(&foreign).await;
     let count = replicas().await.len();
     until(

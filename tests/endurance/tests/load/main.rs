@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use contract::container::PROXY;
 use e2e::hammer::{sees, statuses};
-use e2e::process::{cpu_ticks, pids, resident_kib};
 use e2e::{Container, Namespace, Pod, create_at_once, kubectl};
 use serde_json::{Value, json};
+use testkit::process::{cpu_ticks, pids, resident_kib};
 use tokio::time::sleep;
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/load.md");
@@ -60,14 +60,14 @@ async fn many_askers() -> Vec<String> {
     for name in &names {
         sees(&namespace, name, "app", "ready").await;
     }
-    let proxies = pids("proxy").await;
+    let proxies = pids("proxy");
     signal.go();
     // In the midst of it: a proxy ends with its application.
     sleep(Duration::from_secs(5)).await;
     let before = ticks(&proxies);
     sleep(MEASURED).await;
     let ticks = ticks(&proxies) - before;
-    let largest = proxies.iter().filter_map(|pid| resident_kib(pid)).max();
+    let largest = proxies.iter().copied().filter_map(resident_kib).max();
     let figures = figures(&namespace, &names).await;
     assert_eq!(figures.failures, 0, "a request failed");
     kubectl(&["delete", "namespace", namespace.name(), "--wait=true"]).await;
@@ -186,8 +186,8 @@ async fn figures(namespace: &Namespace, pods: &[String]) -> Figures {
     all
 }
 
-fn ticks(pids: &[String]) -> u64 {
-    pids.iter().filter_map(|pid| cpu_ticks(pid)).sum()
+fn ticks(pids: &[u32]) -> u64 {
+    pids.iter().copied().filter_map(cpu_ticks).sum()
 }
 
 /// A folder in which askers see that they may begin.

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use azure_emulator::{ConnectionFault, Respond, Rule, Service, Socket};
 use contract::container::PROXY;
-use e2e::authority::{Authority, bundle, set_bundle, store, stored};
+use e2e::authority::{bundle, near_its_end, set_bundle, store, stored};
 use e2e::{DEPLOYMENT, Load, Namespace, SECRET, control, replicas, system, until};
 use tokio::process::Command;
 use tokio::time::sleep;
@@ -122,9 +122,9 @@ impl<'a> Disturber<'a> {
             Fault::ApiServerRestarted => restart_the_api_server().await,
             Fault::AuthorityReplaced => {
                 let before = bundle().await;
-                let due = Authority::near_its_end();
-                let both = [due.certificate.as_str(), &stored().await].concat();
-                store(&[("ca.crt", &both), ("ca.key", &due.key)]).await;
+                let due = near_its_end();
+                let both = [due.certificate(), &stored().await].concat();
+                store(&[("ca.crt", &both), ("ca.key", &due.key())]).await;
                 until("a new authority", bundle, |now| *now != before).await;
             }
             Fault::BundleEmptied => {

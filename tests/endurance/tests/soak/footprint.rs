@@ -1,8 +1,8 @@
 //! What the product's processes hold.
 
 use contract::container::PROXY;
-use e2e::process::{open_files, pids, resident_kib};
 use e2e::{Namespace, until};
+use testkit::process::{open_files, pids, resident_kib};
 
 use crate::POD;
 
@@ -28,10 +28,15 @@ impl Footprint {
     /// The proxy beside the pod's application, and the webhook.
     pub async fn of(namespace: &Namespace) -> Self {
         let proxy = namespace.pid(POD, PROXY).await;
-        let webhooks = until("webhooks", || pids("webhook"), |found| !found.is_empty()).await;
-        let webhooks = webhooks.iter().filter_map(|pid| Process::read(pid));
+        let webhooks = until(
+            "webhooks",
+            async || pids("webhook"),
+            |found| !found.is_empty(),
+        )
+        .await;
+        let webhooks = webhooks.into_iter().filter_map(Process::read);
         Self {
-            proxy: Process::read(&proxy).expect("it runs"),
+            proxy: Process::read(proxy).expect("it runs"),
             webhook: webhooks.max_by_key(|it| it.kib).expect("one runs"),
         }
     }
@@ -50,7 +55,7 @@ impl Footprint {
 }
 
 impl Process {
-    fn read(pid: &str) -> Option<Self> {
+    fn read(pid: u32) -> Option<Self> {
         Some(Self {
             kib: resident_kib(pid)?,
             files: open_files(pid)?,
