@@ -1,5 +1,5 @@
-//! What the end-to-end tests share. They run inside the test node (`make test` starts it), where
-//! `kubectl` is its admin, the chart is installed and Azure is emulated.
+//! What the end-to-end tests share. They run on the test node, which `make test` starts: there
+//! `kubectl` is an administrator, the chart is installed, and Azure is emulated.
 
 mod audit;
 pub mod authority;
@@ -34,13 +34,13 @@ pub use sidecar::{in_plain_form, plain_proxy, redirect, redirect_rights};
 pub use testkit::kubectl::{kubectl, kubectl_error, kubectl_json, kubectl_with_input, try_kubectl};
 pub use token::claims;
 
-/// The tenant that the chart is installed for.
+/// The tenant of the installed chart.
 pub const TENANT: &str = "11111111-2222-3333-4444-555555555555";
 
 /// The issuer of the node's service account tokens.
 pub const ISSUER: &str = "https://oidc.cluster.example/11111111-2222-3333-4444-555555555555/";
 
-/// The image that holds the proxy and proxy-init.
+/// The image of the proxy and proxy-init.
 pub const PROXY_IMAGE: &str = concat!(
     "registry.example.com/azure-workload-identity/proxy:v",
     env!("CARGO_PKG_VERSION")
