@@ -83,7 +83,7 @@ fn https(port: u16, answer: FixedAnswer, certificates: &Path) -> Result<()> {
     })
 }
 
-/// An answer that was fetched from another server.
+/// An answer, read from a file.
 #[derive(Clone)]
 struct FixedAnswer {
     body: Bytes,
@@ -94,19 +94,19 @@ struct FixedAnswer {
 impl FixedAnswer {
     fn read(path: &Path) -> Result<Self> {
         let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-        Self::parse(&bytes).with_context(|| format!("{} holds no answer", path.display()))
+        Self::parse(&bytes).with_context(|| format!("{} holds no HTTP response", path.display()))
     }
 
     fn parse(bytes: &[u8]) -> Result<Self> {
         let mut headers = [httparse::EMPTY_HEADER; 32];
         let mut answer = httparse::Response::new(&mut headers);
         let httparse::Status::Complete(head) = answer.parse(bytes)? else {
-            bail!("its head has no end");
+            bail!("the head is incomplete");
         };
         let mut headers = HeaderMap::new();
         for header in answer.headers.iter() {
             let name: HeaderName = header.name.parse()?;
-            // The server writes these by itself.
+            // hyper writes these by itself.
             if ![CONNECTION, CONTENT_LENGTH, DATE].contains(&name) {
                 headers.append(name, HeaderValue::from_bytes(header.value)?);
             }
@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_is_taken_over_save_what_a_server_adds() {
+    fn copies_an_answer_without_the_headers_that_hyper_adds() {
         let bytes = b"HTTP/1.1 400 Bad Request\r\nContent-Type: a/b\r\nDate: x\r\n\
             Content-Length: 4\r\n\r\nbody";
         let answer = FixedAnswer::parse(bytes).unwrap();

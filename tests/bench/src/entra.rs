@@ -12,7 +12,8 @@ use rustls::{ClientConnection, StreamOwned};
 use testkit::certificate::client_config;
 use tokio::runtime::Runtime;
 
-use crate::{client, process};
+use crate::client::{self, Answer};
+use crate::process;
 
 /// The name of the public cloud's Entra; the emulator's certificate is valid for it.
 pub const NAME: &str = "login.microsoftonline.com";
@@ -76,14 +77,16 @@ impl Entra {
 
     /// The emulator makes its RSA key in the background, which would disturb the first measurement.
     fn wait_for_its_key(&self) -> Result<()> {
+        let keys = self.ask(&client::get("/common/discovery/v2.0/keys", ""))?;
+        keys.ok().context("the emulator has no key")?;
+        Ok(())
+    }
+
+    fn ask(&self, request: &[u8]) -> Result<Answer> {
         let tls = client_config(self.ca().as_bytes())?;
         let session = ClientConnection::new(tls, ServerName::try_from(NAME)?)?;
         let mut stream = StreamOwned::new(session, process::connect(self.address())?);
-        let keys = client::get("/common/discovery/v2.0/keys", "");
-        client::ask(&mut stream, &keys)?
-            .ok()
-            .context("the emulator has no key")?;
-        Ok(())
+        Ok(client::ask(&mut stream, request)?)
     }
 }
 
@@ -113,5 +116,25 @@ fn grant() -> Rule {
             padding_bytes: 0,
         }),
         ..Rule::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grants_every_exchange_and_counts_it() {
+        let entra = Entra::start().unwrap();
+        assert_eq!(entra.exchanges().unwrap(), 0);
+        for count in 1..=2 {
+            let answer = entra.ask(&client::post(TOKEN_PATH, b"")).unwrap();
+            let text = String::from_utf8(answer.ok().unwrap().bytes).unwrap();
+            assert!(
+                text.contains("\"access_token\":\"eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCJ9.p"),
+                "{text}"
+            );
+            assert_eq!(entra.exchanges().unwrap(), count);
+        }
     }
 }

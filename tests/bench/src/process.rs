@@ -22,7 +22,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// argument stand for the ports.
 #[derive(Clone, Debug)]
 pub struct Server {
-    /// What the table calls it.
+    /// Its name in the table.
     pub name: &'static str,
     /// The program and its arguments.
     pub command: Vec<String>,
@@ -30,25 +30,27 @@ pub struct Server {
     pub environment: BTreeMap<&'static str, String>,
     /// The port that it listens on.
     pub port: u16,
-    /// The port on which it tells whether it is ready.
+    /// The port of its readiness endpoint.
     pub health_port: u16,
-    /// Where it writes what it has to say.
+    /// The file for its output.
     pub log: PathBuf,
 }
 
 impl Server {
-    /// The words of a command line that a shell reads.
+    /// A command line that a shell interprets.
     pub fn shell(command: &str) -> Vec<String> {
         vec!["sh".to_owned(), "-c".to_owned(), format!("exec {command}")]
     }
 
-    /// The command line of the bare server with the answer of a file: it is beside this program.
+    /// The command line of the bare server, which is beside this program, with the answer in this file.
     ///
     /// # Errors
-    /// When the path of this program is not known, or no text.
+    /// When the path of this program is unknown or not UTF-8.
     pub fn bare(answer: &str) -> Result<Vec<String>> {
         let program = std::env::current_exe()?.with_file_name("bare");
-        let program = program.to_str().context("this program's path is no text")?;
+        let program = program
+            .to_str()
+            .context("this program's path is not UTF-8")?;
         Ok([program, "--port={port}", "--answer", answer]
             .map(str::to_owned)
             .to_vec())
@@ -94,24 +96,24 @@ impl Server {
         (Ipv4Addr::LOCALHOST, self.port).into()
     }
 
-    /// Where it tells whether it is ready.
+    /// The address of its readiness endpoint.
     pub fn health_address(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.health_port).into()
     }
 
-    /// The answer to a request over a connection of its own.
+    /// Sends a request over a new connection.
     ///
     /// # Errors
-    /// Those of the connection.
+    /// When the connection fails.
     pub fn ask(&self, request: &[u8]) -> io::Result<Answer> {
         client::ask(&mut connect(self.address())?, request)
     }
 }
 
-/// A new connection, on which a read may take a minute.
+/// A new connection with a read timeout of a minute.
 ///
 /// # Errors
-/// Those of the connection.
+/// When the connection fails.
 pub fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
@@ -133,7 +135,7 @@ impl Running<'_> {
         self.server
     }
 
-    /// Asks until there is a 200; the time since the start.
+    /// Asks until the answer is 200, without a pause, and returns the time since the start.
     ///
     /// # Errors
     /// When the process ends, or a minute has passed.
@@ -149,7 +151,7 @@ impl Running<'_> {
         Err(self.failure(&format!("is not ready after {DEADLINE:?}")))
     }
 
-    /// The answer to one question.
+    /// Sends one request.
     ///
     /// # Errors
     /// When it is not 200; the message has the end of the server's log.
@@ -232,7 +234,7 @@ impl Scratch {
     /// Writes a file and returns its path.
     ///
     /// # Errors
-    /// When it cannot be written, or its path is no text.
+    /// When it cannot be written, or its path is not UTF-8.
     pub fn write(&self, name: &str, contents: impl AsRef<[u8]>) -> Result<String> {
         let path = format!("{}/{name}", self.directory()?);
         fs::write(&path, contents).with_context(|| format!("cannot write {path}"))?;
@@ -242,17 +244,17 @@ impl Scratch {
     /// Its path.
     ///
     /// # Errors
-    /// When the path is no text.
+    /// When the path is not UTF-8.
     pub fn directory(&self) -> Result<&str> {
         self.0
             .to_str()
-            .context("the directory for temporary files has no plain name")
+            .context("the path of the temporary directory is not UTF-8")
     }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // What is left is in the directory for temporary files.
+        // A failure leaves files in the temporary directory alone.
         let _ = fs::remove_dir_all(&self.0);
     }
 }

@@ -1,4 +1,4 @@
-//! What the product's processes hold.
+//! Memory and open files of the product's processes.
 
 use contract::container::PROXY;
 use e2e::{Namespace, until};
@@ -13,11 +13,11 @@ const KIB_A_WEBHOOK_MAY_GROW: u64 = 8 * 1024;
 #[derive(Debug)]
 pub struct Footprint {
     proxy: Process,
-    /// The largest of them: replicas are killed and started anew.
+    /// The largest replica: they are killed and restarted meanwhile.
     webhook: Process,
 }
 
-/// Of one process.
+/// The usage of one process.
 #[derive(Debug, Default)]
 struct Process {
     kib: u64,
@@ -25,7 +25,7 @@ struct Process {
 }
 
 impl Footprint {
-    /// The proxy beside the pod's application, and the webhook.
+    /// Measures the proxy beside the pod's application, and the webhook.
     pub async fn of(namespace: &Namespace) -> Self {
         let proxy = namespace.pid(POD, PROXY).await;
         let webhooks = until(
@@ -41,8 +41,10 @@ impl Footprint {
         }
     }
 
+    /// Asserts that nothing grew by more than an allocator's slack.
+    ///
     /// # Panics
-    /// When something grew by more than an allocator's whims.
+    /// When something did.
     pub fn assert_no_more_than(&self, before: &Self) {
         for (now, before, growth) in [
             (&self.proxy, &before.proxy, KIB_A_PROXY_MAY_GROW),
