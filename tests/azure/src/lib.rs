@@ -26,7 +26,6 @@ mod state;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-pub use certificate::CertificateError;
 pub use client::{Control, ControlError};
 pub use entra::{AUDIENCE, BINDING_AUDIENCE, TOKEN_PROXY_BASE};
 pub use imds::{NODE_CLIENT_ID, NODE_NAME};

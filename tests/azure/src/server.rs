@@ -5,12 +5,13 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use testkit::certificate::CertificateError;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-use crate::certificate::{CertificateError, Certificates};
+use crate::certificate::Certificates;
 use crate::client::{Control, ControlError};
 use crate::control::router;
 use crate::entra::TOKEN_PROXY_BASE;

@@ -12,4 +12,3 @@ pub mod run;
 
 mod cache;
 mod exit;
-mod tail;

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, anyhow, bail};
 
 use super::{End, FOLDER, filesystem, kubeconfig};
 use crate::prepare::Tools;
-use crate::tail;
+use testkit::process::end_of_log;
 
 /// Starts components, and tells when one has ended.
 pub(super) struct Components {
@@ -74,7 +74,7 @@ impl Components {
                 match child.wait() {
                     Ok(status) if status.success() => {}
                     Ok(status) => {
-                        break anyhow!("{name} ended with {status}; {}", tail::of(&log(name)));
+                        break anyhow!("{name} ended with {status}; {}", end_of_log(&log(name)));
                     }
                     Err(error) => break anyhow!("{name} cannot be waited for: {error}"),
                 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::cache::Cache;
-use crate::tail;
+use testkit::process::end_of_log;
 
 /// How often a long command is said to be still running.
 const REMINDER: Duration = Duration::from_secs(30);
@@ -63,7 +63,7 @@ impl Log {
             .with_context(|| format!("cannot start {program}"))?;
         let status = self.wait(child)?;
         if !status.success() {
-            bail!("{program} ended with {status}; {}", tail::of(&self.path));
+            bail!("{program} ended with {status}; {}", end_of_log(&self.path));
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Runs `cluster` as a user does, and looks at what it left on the machine.
+//! Runs `cluster` as a user does, and checks what it left on the machine.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,18 +8,19 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::Once;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cluster::prepare::Tools;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use testkit::poll;
 
 /// Prints the command's namespaces, a line each.
 pub(crate) const NAMESPACES: &str =
     "for kind in mnt net pid; do readlink /proc/self/ns/$kind; done;";
 
-/// For each thing that is waited for: a node takes some 6 s to start on an idle machine.
-const PATIENCE: Duration = Duration::from_secs(180);
+/// The deadline of each wait. A node needs some 6 s to start on an idle machine.
+const DEADLINE: Duration = Duration::from_secs(180);
 
 /// Where a node might leave something.
 const PLACES: [&str; 7] = [
@@ -147,7 +148,7 @@ impl Node {
     /// The next lines that the script prints.
     pub(crate) fn lines(&self, count: usize) -> Vec<String> {
         (0..count)
-            .map(|_| self.lines.recv_timeout(PATIENCE).expect("a line"))
+            .map(|_| self.lines.recv_timeout(DEADLINE).expect("a line"))
             .collect()
     }
 
@@ -164,7 +165,7 @@ impl Node {
     /// Waits until nothing of the run holds its output any more, then for the process outside.
     pub(crate) fn wait(&mut self) -> ExitStatus {
         assert_eq!(
-            self.lines.recv_timeout(PATIENCE),
+            self.lines.recv_timeout(DEADLINE),
             Err(RecvTimeoutError::Disconnected)
         );
         self.child.wait().expect("it can be waited for")
@@ -194,19 +195,15 @@ impl Machine {
         let now = Self::now();
         assert_eq!(self.places, now.places, "one of {PLACES:?} appeared");
         assert_eq!(self.settings, now.settings, "one of {SETTINGS:?} changed");
-        // The last process closes its output before it leaves its namespaces; and the numbers of
-        // namespaces that are gone are given to new ones, which end as well.
-        let deadline = Instant::now() + PATIENCE;
-        while let Some(namespace) = living_namespaces()
-            .iter()
-            .find(|it| namespaces.contains(it))
-        {
-            assert!(
-                Instant::now() < deadline,
-                "a process is left in {namespace}"
-            );
-            thread::yield_now();
-        }
+        // The last process closes its output before it leaves its namespaces. The kernel gives the
+        // numbers of namespaces that are gone to new ones; those end as well.
+        let left = || {
+            let mut living = living_namespaces();
+            living.retain(|it| namespaces.contains(it));
+            living
+        };
+        poll::blocking(DEADLINE, "the namespaces to end", left, BTreeSet::is_empty)
+            .expect("no process is left");
         let mounts = fs::read_to_string("/proc/self/mountinfo").expect("mounts can be read");
         assert!(
             !mounts.contains("/run/cluster"),

@@ -1,22 +1,35 @@
-//! The real kubectl, as a user runs it.
+//! The real kubectl, as a user runs it. The test node puts it on the `PATH` and sets `KUBECONFIG`.
 
 use std::process::{Output, Stdio};
 
+use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
-/// Runs kubectl and returns what it printed.
+/// Runs kubectl and returns its output.
 ///
 /// # Panics
-/// When kubectl fails: its own words are in the message.
+///
+/// When kubectl fails: with its error.
 pub async fn kubectl(args: &[&str]) -> String {
     kubectl_with_input(args, "").await
 }
 
-/// Runs kubectl with `input` on its standard input and returns what it printed, warnings included.
+/// Runs `kubectl ARGS -o json` and returns the object.
 ///
 /// # Panics
-/// When kubectl fails: its own words are in the message.
+///
+/// When kubectl fails: with its error.
+pub async fn kubectl_json(args: &[&str]) -> Value {
+    let printed = kubectl(&[args, &["-o", "json"]].concat()).await;
+    serde_json::from_str(&printed).expect("kubectl prints JSON")
+}
+
+/// Runs kubectl with `input` on its standard input and returns its output, warnings included.
+///
+/// # Panics
+///
+/// When kubectl fails: with its error.
 pub async fn kubectl_with_input(args: &[&str], input: &str) -> String {
     let output = run(args, input).await;
     let (out, err) = text(&output);
@@ -24,9 +37,10 @@ pub async fn kubectl_with_input(args: &[&str], input: &str) -> String {
     out + &err
 }
 
-/// Runs kubectl with `input`, which must be refused, and returns its error.
+/// Runs kubectl with `input`, which must fail, and returns its error.
 ///
 /// # Panics
+///
 /// When kubectl succeeds.
 pub async fn kubectl_error(args: &[&str], input: &str) -> String {
     let output = run(args, input).await;
@@ -38,10 +52,11 @@ pub async fn kubectl_error(args: &[&str], input: &str) -> String {
     err
 }
 
-/// Runs kubectl with `input`: what it printed, or its error when it fails.
+/// Runs kubectl with `input` and returns its output.
 ///
 /// # Errors
-/// kubectl's own words.
+///
+/// kubectl's error, when it fails.
 pub async fn try_kubectl(args: &[&str], input: &str) -> Result<String, String> {
     let output = run(args, input).await;
     let (out, err) = text(&output);

@@ -1,6 +1,7 @@
-//! What Azure/azure-workload-identity 1.6 leaves in a cluster: objects of its names, labels and
-//! selectors. Its program is stood in for by this project's, which serves the peer's certificate from
-//! the Secret, as the peer does; the peer's certificate rotation, by the test.
+//! The objects that Azure/azure-workload-identity 1.6 (upstream) leaves in a cluster, with its names,
+//! labels and selectors. This project's webhook runs in place of upstream's program and serves the
+//! certificate of upstream's Secret, as upstream does. The test writes that Secret, as upstream's
+//! certificate rotation does.
 
 use std::fs;
 use std::path::PathBuf;
@@ -8,36 +9,30 @@ use std::path::PathBuf;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use e2e::{SECRET, SYSTEM_NAMESPACE, TENANT, kubectl_with_input, system};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::{Issued, helm, path, ready};
 
-/// The peer's release.
+/// The name of upstream's Helm release.
 pub const RELEASE: &str = "wi";
 const NAME: &str = "workload-identity-webhook";
 
-/// How it was installed.
+/// How upstream was installed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Form {
-    /// By `kubectl apply` of its manifest.
+    /// With `kubectl apply` of its manifest.
     Manifest,
-    /// By helm.
+    /// With helm.
     Release,
 }
 
-/// Installs it, and waits until it serves. Returns its certificates.
+/// Installs upstream, and waits until it serves. Returns its certificates.
 pub async fn install(form: Form) -> Issued {
     deploy(form, 0).await;
     let issued = Issued::for_the_webhook();
-    let data: Map<_, _> = [
-        ("ca.crt", &issued.ca),
-        ("ca.key", &issued.ca_key),
-        ("tls.crt", &issued.certificate),
-        ("tls.key", &issued.key),
-    ]
-    .into_iter()
-    .map(|(name, text)| (name.to_owned(), json!(STANDARD.encode(text))))
-    .collect();
+    let mut data = issued.secret_data();
+    let key = STANDARD.encode(issued.authority.key());
+    data.insert("ca.key".to_owned(), json!(key));
     let patch = json!({ "data": data }).to_string();
     system(&[
         "patch",
@@ -54,7 +49,7 @@ pub async fn install(form: Form) -> Issued {
     issued
 }
 
-/// Its manifest.
+/// Upstream's manifest.
 pub fn manifest(replicas: u32) -> String {
     let objects = objects(Form::Manifest, json!(replicas));
     let items = [vec![namespace()], objects].concat();
@@ -78,22 +73,22 @@ async fn deploy(form: Form, replicas: u32) {
 }
 
 fn write_chart() -> PathBuf {
-    let chart = path("peer");
-    fs::create_dir_all(chart.join("templates")).expect("the node has a folder for this");
+    let chart = path("upstream");
+    fs::create_dir_all(chart.join("templates")).expect("the folder can be made");
     let about =
         json!({ "apiVersion": "v2", "name": NAME, "version": "1.6.0", "appVersion": "v1.6.0" });
-    fs::write(chart.join("Chart.yaml"), about.to_string()).expect("it is short");
+    fs::write(chart.join("Chart.yaml"), about.to_string()).expect("the file can be written");
     let replicas = "{{ .Values.replicas }}";
     let objects = objects(Form::Release, json!(replicas)).into_iter();
     let objects: Vec<_> = objects.map(|object| object.to_string()).collect();
     let text = objects
         .join("\n---\n")
         .replace(&format!("\"{replicas}\""), replicas);
-    fs::write(chart.join("templates/objects.yaml"), text).expect("it is short");
+    fs::write(chart.join("templates/objects.yaml"), text).expect("the file can be written");
     chart
 }
 
-/// Of every object, and the selector of all that selects.
+/// The labels of every object, which are the selector of the Deployment, Service and budget too.
 fn labels(form: Form) -> Value {
     let mut labels = json!({ "azure-workload-identity.io/system": "true" });
     if form == Form::Release {

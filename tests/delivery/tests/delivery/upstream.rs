@@ -1,7 +1,8 @@
-//! From Azure/azure-workload-identity and back, as docs/migrate-azure-workload-identity.md says it.
+//! The migration from upstream (Azure/azure-workload-identity) and back, with the commands of
+//! docs/migrate-azure-workload-identity.md.
 
 use contract::annotation;
-use delivery::peer::{self, Form, RELEASE};
+use delivery::upstream::{self, Form, RELEASE};
 use delivery::{documented, empty, file, ready};
 use e2e::authority::{bundle, certificates};
 use e2e::{Container, Load, Namespace, Pod, SECRET, TENANT, replicas, system, until};
@@ -9,9 +10,9 @@ use e2e::{Container, Load, Namespace, Pod, SECRET, TENANT, replicas, system, unt
 const PAGE: &str = "docs/migrate-azure-workload-identity.md";
 
 #[tokio::test]
-async fn its_release_is_upgraded_and_rolled_back_and_no_pod_is_refused() {
+async fn upgrades_and_rolls_back_upstreams_release_without_refusing_a_pod() {
     let _node = empty().await;
-    let issued = peer::install(Form::Release).await;
+    let issued = upstream::install(Form::Release).await;
     let secret = secret().await;
     let (namespace, _) = Namespace::with_identity("release").await;
     let load = Load::start(&namespace, 50).await;
@@ -37,7 +38,10 @@ async fn its_release_is_upgraded_and_rolled_back_and_no_pod_is_refused() {
         .await;
     ready().await;
     assert!(is_ours().await);
-    assert_eq!(certificates(&bundle().await), certificates(&issued.ca));
+    assert_eq!(
+        certificates(&bundle().await),
+        certificates(issued.authority.certificate())
+    );
 
     let rollback = documented(PAGE, "helm rollback <release>").with("<release>", RELEASE);
     let _ = rollback.run().await;
@@ -45,13 +49,17 @@ async fn its_release_is_upgraded_and_rolled_back_and_no_pod_is_refused() {
     assert!(!is_ours().await);
 
     load.stop().await.assert_all_injected();
-    assert_eq!(secret, self::secret().await, "the peer finds what it had");
+    assert_eq!(
+        secret,
+        self::secret().await,
+        "upstream's Secret is unchanged"
+    );
 }
 
 #[tokio::test]
-async fn its_manifest_is_replaced_and_applied_again() {
+async fn replaces_upstreams_manifest_and_applies_it_again() {
     let _node = empty().await;
-    let issued = peer::install(Form::Manifest).await;
+    let issued = upstream::install(Form::Manifest).await;
     let secret = secret().await;
     let (namespace, _) = Namespace::with_identity("plain").await;
 
@@ -60,21 +68,28 @@ async fn its_manifest_is_replaced_and_applied_again() {
     ready().await;
     assert!(is_ours().await);
     assert_admits(&namespace).await;
-    assert_eq!(certificates(&bundle().await), certificates(&issued.ca));
+    assert_eq!(
+        certificates(&bundle().await),
+        certificates(issued.authority.certificate())
+    );
 
-    let manifest = file("manifest.yaml", &peer::manifest(2));
+    let manifest = file("manifest.yaml", &upstream::manifest(2));
     let back = documented(PAGE, "<former manifest>").with("<former manifest>", &manifest);
     let _ = back.run().await;
     ready().await;
     assert!(!is_ours().await);
     assert_admits(&namespace).await;
-    assert_eq!(secret, self::secret().await, "the peer finds what it had");
+    assert_eq!(
+        secret,
+        self::secret().await,
+        "upstream's Secret is unchanged"
+    );
 }
 
 #[tokio::test]
-async fn its_manifest_becomes_a_release() {
+async fn turns_upstreams_manifest_into_a_release() {
     let _node = empty().await;
-    let issued = peer::install(Form::Manifest).await;
+    let issued = upstream::install(Form::Manifest).await;
     let values = file("values.yaml", &format!("azureTenantID: {TENANT}\n"));
     let install = documented(PAGE, "--take-ownership").with("<your values>", &values);
     let _ = install.run().await;
@@ -82,10 +97,13 @@ async fn its_manifest_becomes_a_release() {
     assert!(is_ours().await);
     let (namespace, _) = Namespace::with_identity("taken").await;
     assert_admits(&namespace).await;
-    assert_eq!(certificates(&bundle().await), certificates(&issued.ca));
+    assert_eq!(
+        certificates(&bundle().await),
+        certificates(issued.authority.certificate())
+    );
 }
 
-/// Whether the replicas are of this project's chart: the peer's have no such flag.
+/// Whether this project's chart made the replicas: upstream's have no such flag.
 async fn is_ours() -> bool {
     let replicas = replicas().await;
     let containers = replicas
@@ -106,7 +124,7 @@ async fn assert_admits(namespace: &Namespace) {
     let pod = Pod::new("pod")
         .with_proxy()
         .container(Container::shell("app", "true"));
-    // The other Deployment's replicas may have been the only ones a moment ago.
+    // A moment ago the API server may have called the other Deployment's replicas.
     let annotations =
         async || namespace.dry_run(&pod.manifest()).await["metadata"]["annotations"].take();
     let is_marked = |it: &serde_json::Value| it.get(annotation::INJECTED).is_some();
