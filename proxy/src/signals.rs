@@ -1,4 +1,4 @@
-//! When to end.
+//! SIGTERM and SIGINT, and when they end the proxy.
 
 use std::io;
 
@@ -7,8 +7,7 @@ use tracing::info;
 
 use crate::config::Shutdown;
 
-/// SIGTERM and SIGINT. From its making on they no longer end the process by themselves, which they
-/// would not do to the first process of a container anyway.
+/// Handlers for SIGTERM and SIGINT. While they exist, the signals do not end the process by default.
 #[derive(Debug)]
 pub(crate) struct Signals {
     interrupt: Signal,
@@ -16,22 +15,25 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// Takes the signals over.
+    /// Installs the handlers.
     ///
     /// # Errors
+    ///
     /// The kernel refuses.
-    pub(crate) fn take() -> io::Result<Self> {
+    pub(crate) fn install() -> io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
         })
     }
 
-    /// Ready when it is time to end: at the first signal or, lingering, at the second.
+    /// Returns when it is time to end: at the first signal or, when lingering, at the second.
     pub(crate) async fn end(&mut self, shutdown: Shutdown) {
         self.next().await;
         if shutdown == Shutdown::Linger {
-            info!("asked to end: serving on until the grace period is over or a second signal");
+            info!(
+                "received a signal; serving until the grace period ends or a second signal comes"
+            );
             self.next().await;
         }
         info!("ending");

@@ -2,39 +2,25 @@
 
 use std::borrow::Cow;
 
-use super::Refusal;
+use crate::api::refusal::Refusal;
+use crate::identity::Identity;
 
-/// What a token request asks for.
+/// A token request, read from its query.
 #[derive(Debug, PartialEq, Eq)]
 pub struct TokenRequest<'a> {
-    /// Whose token.
+    /// The identity whose token is requested.
     pub identity: Identity<'a>,
-    /// The resource as it was spelled, percent-decoded and nothing else (IMDS R5).
+    /// The resource, percent-decoded and otherwise as the client spelled it (IMDS R5).
     pub resource: Cow<'a, str>,
 }
 
-/// Whose token is asked for (IMDS R10).
-#[derive(Debug, PartialEq, Eq)]
-pub enum Identity<'a> {
-    /// The client id in the request, a GUID.
-    Client(Cow<'a, str>),
-    /// The pod's own.
-    Default,
-    /// An identity by its object id or resource id.
-    Other {
-        /// The parameter that named it.
-        selector: &'static str,
-        /// Its object id or resource id.
-        id: Cow<'a, str>,
-    },
-}
-
 impl<'a> TokenRequest<'a> {
-    /// Reads a query. Names are matched in any case, so that no spelling of a selector is passed
-    /// over and answered with another identity's token; parameters without a meaning here are
-    /// ignored (IMDS R11, R12).
+    /// Reads a query. Names are matched without regard to case, so that a selector in another case is
+    /// not ignored and answered with another identity's token. Unknown parameters are ignored (IMDS
+    /// R11, R12).
     ///
     /// # Errors
+    ///
     /// In this order: a name twice, no resource, one that is not printable, more than one selector,
     /// a client id that is no GUID.
     pub fn parse(query: &'a str) -> Result<Self, Refusal> {
@@ -59,7 +45,7 @@ impl<'a> TokenRequest<'a> {
                 return Err(Refusal::RepeatedParameter);
             }
             match meaning {
-                // An empty value selects nothing, as in the peer and its predecessor.
+                // An empty value selects nothing, as in azure-workload-identity and in NMI.
                 _ if value.is_empty() => {}
                 Meaning::Client | Meaning::Other => selected.push((*known, *meaning, value)),
                 Meaning::Ignored => {}
@@ -67,9 +53,10 @@ impl<'a> TokenRequest<'a> {
             }
         }
         let resource = resource.ok_or(Refusal::NoResource)?;
-        // What moves a terminal has no place in a log or a label.
-        let odd = |c: char| c == char::REPLACEMENT_CHARACTER || contract::terminal::moves(c);
-        if resource.contains(odd) {
+        // Control characters must not reach a log or a label.
+        let unprintable =
+            |c: char| c == char::REPLACEMENT_CHARACTER || contract::terminal::moves(c);
+        if resource.contains(unprintable) {
             return Err(Refusal::ResourceNotText);
         }
         let identity = match (selected.pop(), selected.is_empty()) {
@@ -100,8 +87,7 @@ enum Meaning {
     Resource,
 }
 
-/// Parameters of IMDS. `clientid` and `principal_id` are App Service's names for selectors: they
-/// are honoured rather than passed over.
+/// Parameters of IMDS. `clientid` and `principal_id` are App Service's names for selectors.
 const NAMES: [(&str, Meaning); 11] = [
     ("api-version", Meaning::Ignored),
     ("resource", Meaning::Resource),
@@ -116,7 +102,7 @@ const NAMES: [(&str, Meaning); 11] = [
     ("bypass_cache", Meaning::Ignored),
 ];
 
-/// How many parameters without a meaning are looked through for repetitions.
+/// How many unknown parameters are checked for repetitions.
 const MAX_UNKNOWN: usize = 32;
 
 #[cfg(test)]
@@ -135,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn r5_the_resource_keeps_its_spelling() {
+    fn r5_keeps_the_spelling_of_the_resource() {
         for (query, wanted) in [
             (
                 "resource=https%3A%2F%2Fvault.azure.net",
@@ -164,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn r3_no_resource_and_an_empty_one_are_refused() {
+    fn r3_refuses_a_missing_and_an_empty_resource() {
         for query in ["", "api-version=2018-02-01", "resource=", "resource", "&&&"] {
             assert_eq!(refusal(query), Refusal::NoResource, "{query}");
         }
@@ -175,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn r10_each_selector_is_understood() {
+    fn r10_reads_each_selector() {
         let parse = |query: String| {
             TokenRequest::parse(&query).map(|request| match request.identity {
                 Identity::Client(id) => ("client", id.into_owned()),
@@ -204,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn r10_more_than_one_selector_is_refused_after_the_resource() {
+    fn r10_refuses_two_selectors_after_the_resource_is_checked() {
         let two = format!("client_id={CLIENT}&object_id={CLIENT}");
         assert_eq!(refusal(&two), Refusal::NoResource);
         assert_eq!(
@@ -218,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_id_that_is_no_guid_is_refused() {
+    fn refuses_a_client_id_that_is_not_a_guid() {
         for id in [
             "x",
             "91be0000111122223333444455556666",
@@ -232,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_twice_is_refused() {
+    fn refuses_a_repeated_name() {
         for query in [
             "resource=a&resource=a",
             "resource=a&Resource=b",
@@ -243,26 +229,26 @@ mod tests {
     }
 
     #[test]
-    fn r11_r12_what_has_no_meaning_here_is_ignored() {
+    fn r11_r12_ignores_unknown_parameters() {
         let query = "api-version=none&resource=a&bypass_cache=true&authority=x&xms_cc=cp1&foo";
         assert_eq!(resource(query), "a");
     }
 
     proptest! {
         #[test]
-        fn a_resource_survives_the_way_it_is_encoded(text in "\\PC{1,40}") {
+        fn a_resource_survives_its_encoding(text in "\\PC{1,40}") {
             prop_assume!(!text.contains(char::REPLACEMENT_CHARACTER));
             let encoded: String = form_urlencoded::byte_serialize(text.as_bytes()).collect();
             prop_assert_eq!(resource(&format!("resource={encoded}")), text);
         }
 
         #[test]
-        fn no_query_is_too_odd(query in "[a-z_=&%+0-9-]{0,200}|\\PC{0,80}") {
+        fn never_panics(query in "[a-z_=&%+0-9-]{0,200}|\\PC{0,80}") {
             let _ = TokenRequest::parse(&query);
         }
 
         #[test]
-        fn no_two_selectors_pass(first in 2_usize..9, second in 2_usize..9) {
+        fn refuses_every_pair_of_selectors(first in 2_usize..9, second in 2_usize..9) {
             let query = format!("resource=a&{}={CLIENT}&{}={CLIENT}", NAMES[first].0, NAMES[second].0);
             prop_assert!(TokenRequest::parse(&query).is_err());
         }

@@ -1,4 +1,4 @@
-//! Everything that is not a token goes to the real IMDS, by policy (IMDS R14, R15).
+//! The relay to the real IMDS, for requests that are not token requests, under a policy (IMDS R14, R15).
 
 mod in_flight;
 
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use contract::{container, variable};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::{Request, Response, StatusCode, Uri};
+use http::{Request, Response, Uri};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -20,8 +20,8 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tracing::{debug, error};
 
-use crate::imds::{Answer, Refusal, canonical};
-use in_flight::InFlight;
+use self::in_flight::InFlight;
+use crate::api::imds::canonical;
 
 /// Which paths are relayed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,13 +42,73 @@ pub enum Policy {
 )]
 pub struct PolicyError(String);
 
-/// The way to the real IMDS.
+/// The settings of the relay.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The address of the real IMDS.
+    pub imds: SocketAddr,
+    /// Which paths are relayed.
+    pub policy: Policy,
+}
+
+/// The relay.
 #[derive(Clone, Debug)]
 pub struct Relay {
     imds: SocketAddr,
     in_flight: InFlight,
     policy: Policy,
-    told: Arc<AtomicBool>,
+    /// Whether [`RelayError::CameBack`] was logged as an error.
+    reported: Arc<AtomicBool>,
+}
+
+/// Why a request was not relayed. Each message is sent to the application.
+#[derive(Debug, Error)]
+pub enum RelayError {
+    /// proxy-init exempts a user from the redirect, and the proxy is not that user.
+    #[error(
+        "the proxy's own request to the instance metadata service came back to it: it runs as user \
+         {uid}, and {init} exempts user {exempt} unless its {PROXY_UID} says otherwise. Set \
+         runAsUser: {exempt} for the proxy's container, or {RELAY}=deny for both containers",
+        init = container::PROXY_INIT,
+        exempt = container::PROXY_UID,
+        PROXY_UID = variable::PROXY_UID,
+        RELAY = variable::RELAY
+    )]
+    CameBack {
+        /// The user that the proxy runs as.
+        uid: u32,
+    },
+    /// No connection to IMDS.
+    #[error("the instance metadata service at {imds} cannot be reached: {source}")]
+    Connect {
+        /// The address of IMDS.
+        imds: SocketAddr,
+        /// The reason.
+        source: std::io::Error,
+    },
+    /// IMDS ended the connection, or its answer is not HTTP.
+    #[error("the instance metadata service closed the connection without a valid answer: {0}")]
+    Http(#[from] hyper::Error),
+    /// The policy does not allow the path.
+    #[error("the relay policy does not allow this path")]
+    NotAllowed,
+    /// In a pod with IPv6 alone proxy-init puts the address of IMDS on `lo`, where a program of the pod
+    /// may listen.
+    #[error(
+        "the instance metadata service cannot be reached: its address {} is this pod's own, which \
+         has no way to another network by IPv4",
+        imds.ip()
+    )]
+    OwnAddress {
+        /// The address of IMDS.
+        imds: SocketAddr,
+    },
+    /// No connection, or no answer, in time.
+    #[error("the instance metadata service at {imds} does not answer")]
+    Silent {
+        /// The address of IMDS.
+        imds: SocketAddr,
+    },
 }
 
 impl FromStr for Policy {
@@ -69,8 +129,8 @@ impl FromStr for Policy {
 }
 
 impl Policy {
-    /// Whether a path may be relayed. It is not asked for the node's identity, which never is.
-    pub fn lets_through(&self, path: &str) -> bool {
+    /// Whether a path may be relayed. The node's identity never is; it does not reach this check.
+    pub fn allows(&self, path: &str) -> bool {
         match self {
             Self::Allow => true,
             Self::Deny => false,
@@ -85,50 +145,49 @@ impl Policy {
 }
 
 impl Relay {
-    /// A relay to `imds` under `policy`.
-    pub fn new(imds: SocketAddr, policy: Policy) -> Self {
+    /// A relay under `config`.
+    pub fn new(config: Config) -> Self {
         Self {
-            imds,
+            imds: config.imds,
             in_flight: InFlight::default(),
-            policy,
-            told: Arc::default(),
+            policy: config.policy,
+            reported: Arc::default(),
         }
     }
 
-    /// Passes a request of `peer` on and the answer back, both as they are and as they come. The
-    /// caller has made sure that the path is not the node's identity.
+    /// Passes on a request that came from `peer`, and the answer, unchanged and as a stream. The caller
+    /// makes sure that the path is not the node's identity (law 1).
     ///
     /// # Errors
-    /// The policy is against it, IMDS cannot be reached, or the request is the relay's own.
+    ///
+    /// The policy does not allow the path, IMDS cannot be reached, or the request is the relay's own.
     pub async fn forward(
         &self,
         request: Request<Incoming>,
         peer: SocketAddr,
-    ) -> Result<Response<Incoming>, Answer> {
-        if self.in_flight.holds(peer) {
+    ) -> Result<Response<Incoming>, RelayError> {
+        if self.in_flight.contains(peer) {
             return Err(self.came_back());
         }
-        if !self.policy.lets_through(request.uri().path()) {
-            return Err(Refusal::NotRelayed.answer());
+        if !self.policy.allows(request.uri().path()) {
+            return Err(RelayError::NotAllowed);
         }
-        self.send(request).await.map_err(|error| {
-            debug!(%error, "not relayed");
-            error.answer()
-        })
+        self.send(request)
+            .await
+            .inspect_err(|error| debug!(%error, "not relayed"))
     }
 
-    /// Without this answer the request would be relayed to the proxy for as long as there are
-    /// connections.
-    fn came_back(&self) -> Answer {
+    /// Ends a loop: the request would be relayed to the proxy again until no connection is left.
+    fn came_back(&self) -> RelayError {
         let error = RelayError::CameBack {
             uid: geteuid().as_raw(),
         };
-        if self.told.swap(true, Ordering::Relaxed) {
+        if self.reported.swap(true, Ordering::Relaxed) {
             debug!("{error}");
         } else {
             error!("{error}");
         }
-        error.answer()
+        error
     }
 
     async fn send(&self, request: Request<Incoming>) -> Result<Response<Incoming>, RelayError> {
@@ -150,7 +209,7 @@ impl Relay {
         let flight = self.in_flight.begin(local);
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(async move {
-            // Whoever reads the answer sees the error too.
+            // The reader of the answer gets the error too.
             let _ = connection.await;
             drop(flight);
         });
@@ -161,49 +220,8 @@ impl Relay {
     }
 }
 
-#[derive(Debug, Error)]
-enum RelayError {
-    /// proxy-init exempts a user from the redirect, and the proxy is not that user.
-    #[error(
-        "the proxy's own request to the instance metadata service came back to it: it runs as user \
-         {uid}, and {init} exempts user {exempt} unless its {PROXY_UID} says otherwise. Set \
-         runAsUser: {exempt} for the proxy's container, or {RELAY}=deny for both containers",
-        init = container::PROXY_INIT,
-        exempt = container::PROXY_UID,
-        PROXY_UID = variable::PROXY_UID,
-        RELAY = variable::RELAY
-    )]
-    CameBack { uid: u32 },
-    #[error("the instance metadata service at {imds} cannot be reached: {source}")]
-    Connect {
-        imds: SocketAddr,
-        source: std::io::Error,
-    },
-    #[error("the instance metadata service broke off: {0}")]
-    Http(#[from] hyper::Error),
-    /// In a pod with IPv6 alone proxy-init put it on `lo`. Behind the port is a program of the pod.
-    #[error(
-        "the instance metadata service cannot be reached: its address {} is this pod's own, which \
-         has no way to another network by IPv4",
-        imds.ip()
-    )]
-    OwnAddress { imds: SocketAddr },
-    #[error("the instance metadata service at {imds} does not answer")]
-    Silent { imds: SocketAddr },
-}
-
-impl RelayError {
-    fn answer(&self) -> Answer {
-        Answer::error(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "service_unavailable",
-            &self.to_string(),
-        )
-    }
-}
-
-/// The request for IMDS: the target as it came, the `Host` that IMDS knows, and nothing that
-/// concerns this connection alone. No header is added: IMDS refuses forwarded requests.
+/// The request for IMDS: the target as received, the `Host` that IMDS expects, and no hop-by-hop
+/// header. No header is added: IMDS refuses forwarded requests.
 fn onward(request: Request<Incoming>) -> Request<Incoming> {
     let (mut parts, body) = request.into_parts();
     if let Some(target) = parts.uri.path_and_query() {
@@ -217,7 +235,7 @@ fn onward(request: Request<Incoming>) -> Request<Incoming> {
     Request::from_parts(parts, body)
 }
 
-/// RFC 9110, 7.6.1.
+/// Removes the headers of RFC 9110, section 7.6.1.
 fn remove_hop_by_hop(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
@@ -248,7 +266,7 @@ const HOP_BY_HOP: [&str; 9] = [
     "upgrade",
 ];
 
-/// Off Azure nothing answers at the address, and clients wait three seconds at most.
+/// Outside Azure nothing answers at the address, and clients wait three seconds at most.
 const CONNECT: Duration = Duration::from_millis(800);
 
 /// The first call for scheduled events may take two minutes.
@@ -259,7 +277,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_list_lets_through_what_is_under_it() {
+    fn a_list_allows_the_paths_under_it() {
         let policy: Policy = "/metadata/instance, /metadata/scheduledevents/"
             .parse()
             .unwrap();
@@ -270,7 +288,7 @@ mod tests {
             "/metadata/%69nstance/x",
             "/metadata/scheduledevents",
         ] {
-            assert!(policy.lets_through(path), "{path}");
+            assert!(policy.allows(path), "{path}");
         }
         for path in [
             "/",
@@ -278,12 +296,12 @@ mod tests {
             "/metadata/instances",
             "/metadata/attested/document",
         ] {
-            assert!(!policy.lets_through(path), "{path}");
+            assert!(!policy.allows(path), "{path}");
         }
     }
 
     #[test]
-    fn policies_are_read() {
+    fn reads_policies() {
         assert_eq!("allow".parse(), Ok(Policy::Allow));
         assert_eq!("deny".parse(), Ok(Policy::Deny));
         for text in ["", "Allow", "metadata/instance", "/a,,/b", "/a,b"] {
@@ -292,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_of_the_connection_stay_here() {
+    fn removes_hop_by_hop_headers() {
         let mut headers = HeaderMap::new();
         for (name, value) in [
             ("connection", "close, x-private"),

@@ -1,20 +1,21 @@
 //! The token endpoint of App Service, versions 2017-09-01 and 2019-08-01: how SDKs get a token in
-//! mode `environment`. Requests must carry a secret, and get nothing without it. No I/O.
+//! mode `environment`. A request must carry a secret, and learns nothing without it. No I/O.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
 use contract::app_service::{MIN_SECRET_LENGTH, PATH};
-use http::{HeaderMap, HeaderName, Method, StatusCode};
-use serde::{Deserialize, Serialize};
+use http::{HeaderMap, HeaderName, Method};
+use serde::Serialize;
 use subtle::ConstantTimeEq;
-use thiserror::Error;
 use time::OffsetDateTime;
 
-use crate::imds::Answer;
+use super::answer::{self, Answer};
+use super::error::ApiError;
+use super::refusal::Refusal;
+use crate::token::Token;
 
-/// What requests must carry, in `X-IDENTITY-HEADER` or `Secret`.
+/// The secret that requests carry in `X-IDENTITY-HEADER` or `Secret`.
 #[derive(Clone)]
 pub struct Secret(String);
 
@@ -27,28 +28,15 @@ pub enum Version {
     V2019,
 }
 
-/// Why a request is refused.
-#[derive(Debug, Error, PartialEq, Eq)]
-pub enum Refusal {
-    /// Another method than GET.
-    #[error("Only GET requests are supported")]
-    Method,
-    /// The secret is missing or wrong.
-    #[error("the header X-IDENTITY-HEADER or Secret must hold the value of IDENTITY_HEADER")]
-    Secret,
-    /// No version, or one that is not spoken here.
-    #[error("api-version must be 2019-08-01 or 2017-09-01")]
-    Version,
-}
-
 /// Whether a path is the endpoint's. msrestazure adds a slash.
 pub fn is_endpoint(path: &str) -> bool {
     path.strip_suffix('/').unwrap_or(path) == PATH
 }
 
-/// Checks a request: the secret goes before anything else.
+/// Checks a request: the secret first, then the method, then the version.
 ///
 /// # Errors
+///
 /// The first thing that is wrong.
 pub fn check(
     secret: &Secret,
@@ -69,46 +57,44 @@ pub fn check(
     match version.as_ref().map(|(_, value)| value.as_ref()) {
         Some("2019-08-01") => Ok(Version::V2019),
         Some("2017-09-01") => Ok(Version::V2017),
-        _ => Err(Refusal::Version),
+        _ => Err(Refusal::ApiVersion),
     }
 }
 
-/// Says in App Service's words what `answer` says in those of IMDS.
-pub fn translate(answer: Answer, version: Version) -> Answer {
-    let status = answer.status();
-    let body = if status == StatusCode::OK {
-        token(answer.body(), version)
-    } else {
-        error(answer.body(), status)
+/// The body of the 200, in the order of App Service's documentation.
+pub fn token<V>(token: &Token<V>, version: Version) -> Bytes {
+    let expires_on = match version {
+        Version::V2017 => date(token.expires_on),
+        Version::V2019 => token.expires_on.to_string(),
     };
-    // What was made here is read here.
-    answer.with_body(body.unwrap_or_default())
+    answer::to_json(&TokenBody {
+        access_token: token.access_token.reveal(),
+        expires_on: &expires_on,
+        resource: &token.key.resource,
+        token_type: "Bearer",
+        client_id: &token.key.client_id,
+    })
 }
 
-impl Refusal {
-    /// The answer that says so.
-    pub fn answer(&self) -> Answer {
-        let (status, error) = match self {
-            Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
-            Self::Secret => (StatusCode::UNAUTHORIZED, "unauthorized"),
-            Self::Version => (StatusCode::BAD_REQUEST, "invalid_request"),
-        };
-        let answer = Answer::error(status, error, &self.to_string());
-        let answer = match self {
-            Self::Method => answer.allowing_get(),
-            _ => answer,
-        };
-        translate(answer, Version::V2019)
-    }
+/// The answer with an error: App Service's format with that of IMDS beside it, because some SDKs show
+/// the one and some the other.
+pub fn error(error: &ApiError) -> Answer {
+    let body = ErrorBody {
+        status_code: error.status.as_u16(),
+        message: &error.description,
+        error: &error.code,
+        error_description: &error.description,
+    };
+    answer::error(error.status, &body, error.retry_after)
 }
 
 impl Secret {
-    /// Whether none was given.
+    /// Whether it is the empty text.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether it is long enough not to be guessed, and can stand in a header.
+    /// Whether it is too long to be guessed, and can stand in a header.
     pub fn is_usable(&self) -> bool {
         self.0.len() >= MIN_SECRET_LENGTH && self.0.bytes().all(|byte| byte.is_ascii_graphic())
     }
@@ -122,35 +108,16 @@ impl From<String> for Secret {
 
 impl fmt::Debug for Secret {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Secret")
+        formatter.write_str("Secret(REDACTED)")
     }
 }
 
-fn token(imds: &[u8], version: Version) -> Option<Bytes> {
-    let mut token: TokenBody<'_> = serde_json::from_slice(imds).ok()?;
-    if version == Version::V2017 {
-        token.expires_on = Cow::Owned(date(token.expires_on.parse().ok()?)?);
-    }
-    serde_json::to_vec(&token).ok().map(Bytes::from)
-}
-
-fn error(imds: &[u8], status: StatusCode) -> Option<Bytes> {
-    let ImdsError {
-        error,
-        error_description,
-    } = serde_json::from_slice(imds).ok()?;
-    let body = ErrorBody {
-        status_code: status.as_u16(),
-        message: &error_description,
-        error: &error,
-        error_description: &error_description,
-    };
-    serde_json::to_vec(&body).ok().map(Bytes::from)
-}
-
-/// `09/14/2017 03:04:05 PM +00:00`: go-autorest, the JVM's and Python's SDKs read no other order.
-fn date(seconds: i64) -> Option<String> {
-    let at = OffsetDateTime::from_unix_timestamp(seconds).ok()?;
+/// Seconds since 1970 as `09/14/2017 03:04:05 PM +00:00`: the SDKs of Go, Java and Python read no
+/// other order.
+fn date(seconds: u64) -> String {
+    // Past the year 9999 the calendar ends; a token's life does not reach so far.
+    let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
+    let at = OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
     let (half, hour) = match at.hour() {
         0 => ("AM", 12),
         hour @ 1..=11 => ("AM", hour),
@@ -159,35 +126,18 @@ fn date(seconds: i64) -> Option<String> {
     };
     let (month, day, year) = (u8::from(at.month()), at.day(), at.year());
     let (minute, second) = (at.minute(), at.second());
-    Some(format!(
-        "{month:02}/{day:02}/{year} {hour:02}:{minute:02}:{second:02} {half} +00:00"
-    ))
+    format!("{month:02}/{day:02}/{year} {hour:02}:{minute:02}:{second:02} {half} +00:00")
 }
 
-/// In the order of App Service's documentation.
-#[derive(Deserialize, Serialize)]
+#[derive(Serialize)]
 struct TokenBody<'a> {
-    #[serde(borrow)]
-    access_token: Cow<'a, str>,
-    #[serde(borrow)]
-    expires_on: Cow<'a, str>,
-    #[serde(borrow)]
-    resource: Cow<'a, str>,
-    #[serde(borrow)]
-    token_type: Cow<'a, str>,
-    #[serde(borrow)]
-    client_id: Cow<'a, str>,
+    access_token: &'a str,
+    expires_on: &'a str,
+    resource: &'a str,
+    token_type: &'a str,
+    client_id: &'a str,
 }
 
-#[derive(Deserialize)]
-struct ImdsError<'a> {
-    #[serde(borrow)]
-    error: Cow<'a, str>,
-    #[serde(borrow)]
-    error_description: Cow<'a, str>,
-}
-
-/// App Service's error, and IMDS's beside it: some SDKs show the one, some the other.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ErrorBody<'a> {
@@ -204,6 +154,9 @@ static SECRET: HeaderName = HeaderName::from_static("secret");
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::testing;
+    use http::StatusCode;
+    use http_body_util::BodyExt;
 
     const VALUE: &str = "0123456789abcdef0123456789abcdef";
 
@@ -220,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn either_header_opens_the_endpoint() {
+    fn accepts_the_secret_in_either_header() {
         let query = "resource=a&api-version=2019-08-01";
         for name in ["x-identity-header", "secret"] {
             assert_eq!(
@@ -236,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_said_without_the_secret() {
+    fn refuses_every_request_without_the_secret() {
         let query = "resource=a&api-version=2019-08-01";
         let almost = VALUE.replace('f', "e");
         for lines in [
@@ -258,65 +211,65 @@ mod tests {
     }
 
     #[test]
-    fn method_and_version_are_checked_next() {
+    fn checks_method_and_version_after_the_secret() {
         let secret = [("secret", VALUE)];
         let refused = checked(Method::POST, "api-version=2019-08-01", &secret);
         assert_eq!(refused, Err(Refusal::Method));
         for query in ["", "resource=a", "api-version=2018-02-01"] {
-            assert_eq!(checked(Method::GET, query, &secret), Err(Refusal::Version));
+            assert_eq!(
+                checked(Method::GET, query, &secret),
+                Err(Refusal::ApiVersion)
+            );
         }
     }
 
     #[test]
-    fn a_token_is_written_as_each_version_has_it() {
-        let imds = r#"{"access_token":"e.y.J","client_id":"c","expires_in":"3600","expires_on":"1505401445","ext_expires_in":"3600","not_before":"1505397545","resource":"https://vault.azure.net","token_type":"Bearer"}"#;
-        let translated = |version| {
-            let answer = translate(Answer::token(imds.into()), version);
-            String::from_utf8(answer.body().to_vec()).unwrap()
-        };
+    fn writes_a_token_in_the_format_of_each_version() {
+        let value = testing::token("e.y.J", 1_505_401_445);
         assert_eq!(
-            translated(Version::V2019),
-            r#"{"access_token":"e.y.J","expires_on":"1505401445","resource":"https://vault.azure.net","token_type":"Bearer","client_id":"c"}"#
+            token(&value, Version::V2019),
+            r#"{"access_token":"e.y.J","expires_on":"1505401445","resource":"https://management.azure.com/","token_type":"Bearer","client_id":"da95e381-d7ab-4fdc-8047-2457909c723b"}"#
         );
         assert_eq!(
-            translated(Version::V2017),
-            r#"{"access_token":"e.y.J","expires_on":"09/14/2017 03:04:05 PM +00:00","resource":"https://vault.azure.net","token_type":"Bearer","client_id":"c"}"#
+            token(&value, Version::V2017),
+            r#"{"access_token":"e.y.J","expires_on":"09/14/2017 03:04:05 PM +00:00","resource":"https://management.azure.com/","token_type":"Bearer","client_id":"da95e381-d7ab-4fdc-8047-2457909c723b"}"#
         );
     }
 
     #[test]
-    fn dates_have_twelve_hours_twice() {
+    fn writes_dates_with_a_twelve_hour_clock() {
         for (seconds, wanted) in [
             (0, "01/01/1970 12:00:00 AM +00:00"),
             (43_199, "01/01/1970 11:59:59 AM +00:00"),
             (43_200, "01/01/1970 12:00:00 PM +00:00"),
             (86_399, "01/01/1970 11:59:59 PM +00:00"),
         ] {
-            assert_eq!(date(seconds).as_deref(), Some(wanted));
+            assert_eq!(date(seconds), wanted);
         }
     }
 
-    #[test]
-    fn errors_are_said_in_both_tongues() {
-        let answer = Answer::error(
-            StatusCode::BAD_REQUEST,
-            "invalid_client",
-            "AADSTS700016: \"x\"",
-        );
-        let answer = translate(answer, Version::V2017);
+    #[tokio::test]
+    async fn writes_an_error_in_the_formats_of_app_service_and_imds() {
+        let answer = error(&ApiError {
+            status: StatusCode::BAD_REQUEST,
+            code: "invalid_client".to_owned(),
+            description: "AADSTS700016: \"x\"".to_owned(),
+            retry_after: None,
+        });
         assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
-        let said: serde_json::Value = serde_json::from_slice(answer.body()).unwrap();
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
         let wanted = serde_json::json!({
             "statusCode": 400,
             "message": "AADSTS700016: \"x\"",
             "error": "invalid_client",
             "error_description": "AADSTS700016: \"x\"",
         });
-        assert_eq!(said, wanted);
+        assert_eq!(body, wanted);
     }
 
     #[test]
-    fn a_secret_is_long_and_is_not_shown() {
+    fn law_8_a_secret_is_long_and_not_shown() {
         let secret = |text: &str| Secret::from(text.to_owned());
         assert!(secret(VALUE).is_usable());
         assert!(!secret(&VALUE[1..]).is_usable());

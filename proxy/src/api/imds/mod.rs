@@ -1,32 +1,32 @@
-//! The wire contract of the Azure Instance Metadata Service (IMDS): what a request asks for, and
-//! the bytes of the answer. Nothing here does I/O.
+//! The wire contract of the Azure Instance Metadata Service (IMDS), rules R1 to R16 of `docs/imds.md`:
+//! how a request is read, and the bytes of the answer. Nothing here does I/O.
 
-mod answer;
+mod body;
 mod path;
 mod query;
-mod refusal;
 
-pub use answer::Answer;
+pub use body::{error, token};
 pub use path::{Place, canonical, place};
-pub use query::{Identity, TokenRequest, is_guid};
-pub use refusal::Refusal;
+pub use query::{TokenRequest, is_guid};
 
 use http::{HeaderMap, HeaderName, Method};
 
-/// What to do with a request.
+use super::refusal::Refusal;
+
+/// How to answer a request.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Decision<'a> {
     /// Refuse it here.
     Refuse(Refusal),
-    /// Pass it on to the real IMDS, if the policy lets it through.
+    /// Pass it on to the real IMDS, if the policy allows it.
     Relay,
-    /// Answer with a token, if this query asks for one: see [`TokenRequest::parse`].
+    /// Answer with a token for this query, which [`TokenRequest::parse`] reads.
     Token(&'a str),
 }
 
 /// Decides by method, path, query and headers alone, so that a probe costs no I/O (IMDS R2).
 ///
-/// The `Metadata` header goes before anything in the query: probes rely on that order.
+/// The `Metadata` header is checked before the query: availability probes rely on that order.
 pub fn decide<'a>(
     method: &Method,
     path: &str,
@@ -85,14 +85,14 @@ mod tests {
     }
 
     #[test]
-    fn r2_the_metadata_header_is_checked_before_anything_else_of_the_query() {
+    fn r2_checks_the_metadata_header_before_the_query() {
         for query in ["", "resource=a", "resource=a&resource=b&client_id=x"] {
             assert_eq!(refusal(Method::GET, query, &[]), Refusal::NoMetadataHeader);
         }
     }
 
     #[test]
-    fn r2_the_metadata_header_is_exactly_true() {
+    fn r2_requires_the_metadata_header_to_be_exactly_true() {
         for value in ["True", "TRUE", "1", "", "true,true", "false"] {
             let refused = refusal(Method::GET, "resource=a", &[("metadata", value)]);
             assert_eq!(refused, Refusal::NoMetadataHeader, "{value}");
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn r13_other_methods_and_forwarded_requests_are_refused() {
+    fn r13_refuses_other_methods_and_forwarded_requests() {
         let lines = [("metadata", "true")];
         for method in [Method::POST, Method::HEAD, Method::PUT, Method::OPTIONS] {
             assert_eq!(refusal(method, "resource=a", &lines), Refusal::Method);
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn r12_unknown_headers_are_ignored() {
+    fn r12_ignores_unknown_headers() {
         let lines = [
             ("metadata", "true"),
             ("cookie", ""),
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn r14_the_rest_is_relayed() {
+    fn r14_relays_other_paths() {
         for path in ["/metadata/instance", "/latest/meta-data/", "/"] {
             let decision = decide(&Method::PUT, path, None, &HeaderMap::new());
             assert_eq!(decision, Decision::Relay, "{path}");

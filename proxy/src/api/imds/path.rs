@@ -1,15 +1,16 @@
-//! Which paths are the token endpoint, which are the node's identity, and which may be relayed.
+//! Which paths are the token endpoint, which are the node's identity, and which may be relayed (R1,
+//! R14, D9; law 1).
 
 use std::borrow::Cow;
 
 use percent_encoding::percent_decode;
 
-/// What a path names.
+/// The place that a path names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// A path that has nothing to do with identity.
+    /// A path that has nothing to do with identity. It may be relayed.
     Elsewhere,
-    /// A path that no reader understands in one way alone: it is never relayed.
+    /// A path that readers could take for different ones. It is never relayed.
     Malformed,
     /// Under `/metadata/identity`, however it is spelled. Relayed, it would hand out the node's
     /// identity (IMDS D9, CVE-2022-23551).
@@ -20,8 +21,7 @@ pub enum Place {
     TokenMisspelled,
 }
 
-/// Finds the place that `path` names. The path is as it came, still percent-encoded, without its
-/// query.
+/// Finds the place that `path` names. The path is as received: percent-encoded, and without its query.
 pub fn place(path: &str) -> Place {
     if path == TOKEN || is_token_endpoint(path) {
         return Place::Token;
@@ -42,12 +42,12 @@ pub fn place(path: &str) -> Place {
     }
 }
 
-/// The one spelling that all readers of a path could agree on: percent-decoded until nothing is
-/// left to decode, in lower case, with `/` for `\`, and without parameters (`;x`), empty and dot
+/// The one spelling that all readers of a path agree on: percent-decoded until nothing is left to
+/// decode, in lower case, with `/` for `\`, and without parameters (`;x`), empty and dot
 /// segments, and dots and spaces at a segment's end (which Windows drops).
 ///
-/// `None` for a path that readers could take for different ones: escapes that decode to nothing
-/// printable, and `..` in a path that speaks of identity.
+/// `None` for a path that readers could take for different ones: escapes that do not decode to
+/// printable characters, and `..` in a path with a segment `identity`.
 pub fn canonical(path: &str) -> Option<String> {
     let decoded = decoded(path)?;
     if !decoded.starts_with(['/', '\\']) {
@@ -66,7 +66,7 @@ pub fn canonical(path: &str) -> Option<String> {
             segments.push(name);
         }
     }
-    // A reader that leaves `..` alone, or cuts the path elsewhere, sees another path than we do.
+    // A server that does not resolve `..`, or cuts the path elsewhere, sees another path.
     let cut = decoded.contains(['?', '#']);
     if identity && (climbs || cut) {
         return None;
@@ -107,7 +107,7 @@ fn decoded(path: &str) -> Option<String> {
 const TOKEN: &str = "/metadata/identity/oauth2/token";
 const IDENTITY: &str = "/metadata/identity";
 
-/// Nobody encodes a path more often than this by accident.
+/// No path is encoded more often than this by accident.
 const MAX_DECODINGS: usize = 8;
 
 #[cfg(test)]
@@ -116,7 +116,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn r1_the_token_endpoint_and_its_accepted_spellings() {
+    fn r1_accepts_the_spellings_of_the_token_endpoint() {
         for path in [
             "/metadata/identity/oauth2/token",
             "/metadata/identity/oauth2/token/",
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn d8_a_path_that_only_begins_like_the_token_endpoint_is_not_it() {
+    fn d8_a_path_that_only_begins_like_the_token_endpoint_is_refused() {
         for path in [
             "/metadata/identity/oauth2/tokenXYZ",
             "/metadata/identity/oauth2/token/x",
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_of_others_are_let_through() {
+    fn other_paths_may_be_relayed() {
         for path in [
             "/",
             "/metadata/instance",
@@ -196,7 +196,7 @@ mod tests {
         }
     }
 
-    /// Rewrites one character of a path in a way that some reader undoes.
+    /// Rewrites one character of a path in a way that some server undoes.
     fn disguised(character: char, how: u8) -> String {
         match how {
             1 if character == '/' => r"\".to_owned(),
@@ -215,7 +215,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn d9_no_disguise_of_identity_is_relayed(
+        fn d9_no_disguised_spelling_of_identity_is_relayed(
             hows in proptest::collection::vec(0_u8..12, 40),
             tail in "[a-z0-9/%.;]{0,12}",
         ) {
@@ -228,10 +228,10 @@ mod tests {
             prop_assert_ne!(place(&path), Place::Elsewhere, "{}", path);
         }
 
-        /// The `url` crate reads paths as browsers do: what it takes for identity, in any number
-        /// of readings, must not be relayed.
+        /// The `url` crate reads paths as browsers do: a path that it takes for identity, after any
+        /// number of decodings, must not be relayed.
         #[test]
-        fn d9_a_reader_of_the_url_standard_agrees(path in r"/(metadata|m%65tadata|\.\.|\.|%2e|;|\\|/|identity|%69dentity|%2F|%25){0,9}") {
+        fn d9_agrees_with_a_parser_of_the_url_standard(path in r"/(metadata|m%65tadata|\.\.|\.|%2e|;|\\|/|identity|%69dentity|%2F|%25){0,9}") {
             let mut seen = path.clone();
             for _ in 0..4 {
                 let Ok(url) = reqwest::Url::parse("http://169.254.169.254").and_then(|base| base.join(&format!("http://169.254.169.254{seen}"))) else { break };
@@ -245,7 +245,7 @@ mod tests {
         }
 
         #[test]
-        fn the_canonical_spelling_is_its_own(path in r"[/\\.;%a-zA-Z0-9 ?#-]{0,40}") {
+        fn the_canonical_spelling_of_a_canonical_path_is_the_same(path in r"[/\\.;%a-zA-Z0-9 ?#-]{0,40}") {
             if let Some(once) = canonical(&path) {
                 prop_assert_eq!(canonical(&once), Some(once));
             }
