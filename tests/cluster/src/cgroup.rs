@@ -1,5 +1,5 @@
-//! The run's own cgroup, in every hierarchy of the machine: the pods are below it, so that two runs
-//! never meet, and its removal removes what they left.
+//! The run's own cgroup, in every hierarchy of the machine. It contains the pods, so that runs are
+//! isolated, and removing it removes everything that they left.
 
 use std::fs;
 use std::io::{Error, ErrorKind};
@@ -18,7 +18,7 @@ const BUSY: Duration = Duration::from_secs(20);
 pub struct Cgroup(Vec<PathBuf>);
 
 impl Cgroup {
-    /// Finds the hierarchies among this process's mounts. Makes nothing.
+    /// Finds the hierarchies among this process's mounts, without making the cgroup.
     ///
     /// # Errors
     /// When `/proc` is not there, or no cgroup hierarchy is mounted.
@@ -79,7 +79,7 @@ fn hierarchies(mountinfo: &str) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Removes the folders alone: the files of a cgroup are the kernel's and go with it.
+/// Removes the folders alone: the kernel removes a cgroup's files with it.
 fn remove_tree(path: &Path) -> Result<(), Error> {
     let entries = match fs::read_dir(path) {
         Ok(entries) => entries,

@@ -8,7 +8,8 @@ use k8s_openapi::api::core::v1;
 use kube::api::PostParams;
 use kube::{Api, Client};
 use serde_json::json;
-use tokio::sync::{Semaphore, oneshot};
+use testkit::poll;
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -32,6 +33,7 @@ pub struct Tally {
 /// Creates pods until [`Load::stop`].
 pub struct Load {
     stop: oneshot::Sender<()>,
+    answered: watch::Receiver<usize>,
     running: JoinHandle<Tally>,
 }
 
@@ -41,19 +43,33 @@ impl Load {
     pub async fn start(namespace: &Namespace, a_second: u32) -> Self {
         let creator = Creator::new(namespace, true).await;
         let (stop, mut stopped) = oneshot::channel();
+        let (count, answered) = watch::channel(0);
         let running = tokio::spawn(async move {
             let mut ticks = interval(Duration::from_secs(1) / a_second);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             let mut round = Round::new(creator);
             loop {
                 tokio::select! {
-                    _ = ticks.tick() => round.create().await,
+                    _ = ticks.tick() => {
+                        round.create().await;
+                        count.send_replace(round.tally.answered());
+                    }
                     _ = &mut stopped => break,
                 }
             }
             round.end().await
         });
-        Self { stop, running }
+        Self {
+            stop,
+            answered,
+            running,
+        }
+    }
+
+    /// Waits until the API server has answered this number of creations, at most a minute.
+    pub async fn answered(&self, count: usize) {
+        let what = format!("{count} pods");
+        poll::changed(&what, self.answered.clone(), |answered| *answered >= count).await;
     }
 
     /// Stops, and returns the outcome.
@@ -77,14 +93,14 @@ impl Tally {
             self.failures.is_empty(),
             "{} of {} pods failed: {some:#?}",
             self.failures.len(),
-            self.failures.len() + self.injected
+            self.answered()
         );
         assert!(self.injected > 0, "no pod was created");
     }
 
     /// The rate, in pods a second.
     pub fn rate(&self) -> f64 {
-        (self.injected + self.failures.len()) as f64 / self.duration.as_secs_f64()
+        self.answered() as f64 / self.duration.as_secs_f64()
     }
 }
 
@@ -149,6 +165,10 @@ impl Round {
 }
 
 impl Tally {
+    fn answered(&self) -> usize {
+        self.injected + self.failures.len()
+    }
+
     fn count(&mut self, ended: Result<(), String>) {
         match ended {
             Ok(()) => self.injected += 1,

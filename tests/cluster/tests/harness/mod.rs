@@ -22,7 +22,7 @@ pub(crate) const NAMESPACES: &str =
 /// The deadline of each wait. A node needs some 6 s to start on an idle machine.
 const DEADLINE: Duration = Duration::from_secs(180);
 
-/// Where a node might leave something.
+/// Folders that a node might leave.
 const PLACES: [&str; 7] = [
     "/opt/containerd",
     "/run/cluster",
@@ -33,7 +33,7 @@ const PLACES: [&str; 7] = [
     "/var/log/pods",
 ];
 
-/// What the kubelet sets on its machine.
+/// Settings that the kubelet changes.
 const SETTINGS: [&str; 6] = [
     "/proc/sys/vm/overcommit_memory",
     "/proc/sys/vm/panic_on_oom",
@@ -43,7 +43,7 @@ const SETTINGS: [&str; 6] = [
     "/proc/sys/kernel/keys/root_maxbytes",
 ];
 
-/// The program, with all that it needs prepared: that may take minutes, once a machine.
+/// The program, after `cluster prepare`, which may take minutes the first time.
 pub(crate) fn cluster() -> Command {
     static PREPARED: Once = Once::new();
     PREPARED.call_once(|| {
@@ -72,7 +72,7 @@ pub(crate) fn runs(script: &str) -> Command {
     command
 }
 
-/// An archive of the sandbox image's program under another name.
+/// Builds an image of the sandbox's program with this name, and returns its archive.
 pub(crate) fn image(name: &str) -> String {
     let pause = Tools::locate()
         .expect("a cache folder")
@@ -104,14 +104,14 @@ pub(crate) fn fixture(name: &str) -> String {
     format!("{}/tests/{name}", env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Runs it to its end.
+/// Runs a command to its end.
 pub(crate) fn finish(mut command: Command) -> Output {
     let child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let mut child = child.spawn().expect("cluster starts");
-    // Open as long as the run lives: a script that reads it waits.
+    // Standard input stays open, so that a script that reads it waits.
     let _input = child.stdin.take();
     child.wait_with_output().expect("cluster can be waited for")
 }
@@ -133,14 +133,14 @@ pub(crate) fn start(script: &str) -> Node {
     Node { child, lines }
 }
 
-/// A run that is under way.
+/// A running node.
 pub(crate) struct Node {
     child: Child,
     lines: Receiver<String>,
 }
 
 impl Node {
-    /// The process that was started.
+    /// The id of the started process.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
@@ -152,17 +152,17 @@ impl Node {
             .collect()
     }
 
-    /// Signals the process outside.
+    /// Sends a signal to the started process.
     pub(crate) fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.id().cast_signed()), signal).expect("it lives");
     }
 
-    /// Ends what the script reads.
+    /// Closes the script's standard input.
     pub(crate) fn close_input(&mut self) {
         self.child.stdin = None;
     }
 
-    /// Waits until nothing of the run holds its output any more, then for the process outside.
+    /// Waits until every process of the run has closed its output, then for the started process.
     pub(crate) fn wait(&mut self) -> ExitStatus {
         assert_eq!(
             self.lines.recv_timeout(DEADLINE),
@@ -172,14 +172,14 @@ impl Node {
     }
 }
 
-/// What a run could change on the machine.
+/// The parts of the machine's state that a run could change.
 pub(crate) struct Machine {
     places: Vec<bool>,
     settings: Vec<String>,
 }
 
 impl Machine {
-    /// As it is.
+    /// The current state.
     pub(crate) fn now() -> Self {
         Self {
             places: PLACES.iter().map(|path| Path::new(path).exists()).collect(),
@@ -190,7 +190,8 @@ impl Machine {
         }
     }
 
-    /// Compares, and looks for the run's processes, namespaces, mounts and cgroups.
+    /// Asserts that the state is unchanged, and that no process, namespace, mount or cgroup of the run is
+    /// left.
     pub(crate) fn assert_nothing_is_left(&self, id: u32, namespaces: &[String]) {
         let now = Self::now();
         assert_eq!(self.places, now.places, "one of {PLACES:?} appeared");

@@ -8,7 +8,6 @@ mod replica;
 
 use e2e::{Load, Namespace};
 use tokio::sync::{Mutex, MutexGuard};
-use tokio::time::{Duration, sleep};
 
 /// Waits until no other test of this program runs.
 async fn alone() -> MutexGuard<'static, ()> {
@@ -24,6 +23,6 @@ fn is_long() -> bool {
 /// Asserts that each of a hundred pods of the namespace's account is created and injected.
 async fn assert_all_is_well(namespace: &Namespace) {
     let load = Load::start(namespace, 50).await;
-    sleep(Duration::from_secs(2)).await;
+    load.answered(100).await;
     load.stop().await.assert_all_injected();
 }
