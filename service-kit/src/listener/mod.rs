@@ -88,6 +88,18 @@ pub struct Protocol {
     pub tls: Option<Arc<ServerConfig>>,
 }
 
+impl Protocol {
+    /// HTTP/1.1 without TLS. `half_close` is described at the field.
+    #[must_use]
+    pub const fn plain(half_close: bool) -> Self {
+        Self {
+            half_close,
+            #[cfg(feature = "tls")]
+            tls: None,
+        }
+    }
+}
+
 /// Binds an address in Go's form, `:9443` or `host:port`. Without a host it listens on all addresses
 /// of both families, as far as the machine has them.
 ///
