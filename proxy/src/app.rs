@@ -188,6 +188,7 @@ pub const LIMITS: Limits = Limits {
     connections: 480,
     // All clients have the pod's own address.
     connections_per_address: None,
+    unanswered_first: false,
     idle: Duration::from_secs(30),
     head_size: 8 * 1024,
     // Bodies are relayed to IMDS, which takes small ones.
