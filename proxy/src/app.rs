@@ -3,16 +3,17 @@
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
+use service_kit::listener::{BodyRate, Limits, Listener, Protocol, Service};
+use service_kit::shutdown::{Control, Phase};
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tracing::info;
 
 use crate::api::{Api, Store};
 use crate::config::Config;
 use crate::entra::{Client, ClientError};
-use crate::http::serve;
 use crate::metrics::{self, Scrapes};
 use crate::relay::Relay;
 use crate::token::SystemClock;
@@ -115,20 +116,14 @@ impl Bound {
     /// Serves until `stop` is ready, then lets requests under way end and returns.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         info!(address = %self.address, version = contract::VERSION, "starting the proxy server");
-        let (stopping, stopped) = watch::channel(false);
-        let until_stopped = || {
-            let mut stopped = stopped.clone();
-            async move {
-                // An error means that the sender is gone: time to stop as well.
-                let _ = stopped.wait_for(|stopped| *stopped).await;
-            }
-        };
+        let control = Control::default();
         let scrapes = async {
-            if let Some(listener) = self.metrics_listener {
-                serve(listener, self.metrics, until_stopped()).await;
+            if let Some(socket) = self.metrics_listener {
+                let listener = listener(socket, self.metrics);
+                listener.run(control.shutdown()).await;
             }
         };
-        let requests = serve(self.listener, Arc::clone(&self.api), until_stopped());
+        let requests = listener(self.listener, Arc::clone(&self.api)).run(control.shutdown());
         let upkeep = async {
             self.client.warm_up().await;
             self.api.readiness().set_started();
@@ -136,12 +131,21 @@ impl Bound {
         };
         let stop = async {
             stop.await;
-            stopping.send_replace(true);
+            control.enter(Phase::Closed);
         };
         tokio::select! {
             _ = async { tokio::join!(requests, scrapes, stop) } => {}
             () = upkeep => {}
         }
+    }
+}
+
+fn listener<S: Service>(socket: TcpListener, service: Arc<S>) -> Listener<S> {
+    Listener {
+        socket,
+        service,
+        limits: LIMITS,
+        protocol: PROTOCOL,
     }
 }
 
@@ -177,3 +181,25 @@ fn address(flag: &'static str, listener: &TcpListener) -> Result<SocketAddr, Sta
         source,
     })
 }
+
+/// The limits of both ports.
+pub const LIMITS: Limits = Limits {
+    // Below the usual limit of 1,024 file descriptors, which connections to Entra and IMDS need too.
+    connections: 480,
+    // All clients have the pod's own address.
+    connections_per_address: None,
+    unanswered_first: false,
+    idle: Duration::from_secs(30),
+    head_size: 8 * 1024,
+    // Bodies are relayed to IMDS, which takes small ones.
+    body: BodyRate {
+        grace: Duration::from_secs(30),
+        bytes_per_second: 1024,
+    },
+    // There is one replica.
+    age: None,
+    ..Limits::DEFAULT
+};
+
+/// HTTP/1.1 without TLS. Some clients close their side of the connection after the request.
+pub const PROTOCOL: Protocol = Protocol::plain(true);

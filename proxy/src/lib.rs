@@ -16,13 +16,12 @@
 //! | [`relay`] | other requests, passed on to the real IMDS |
 //! | [`token`] | tokens in memory: when to serve, replace or wait |
 //! | [`identity`] | which client id a request stands for |
-//! | [`http`] | connections; it knows none of the above |
 //!
-//! `metrics` answers scrapes, [`probe`] is the client of `/readyz` for kubelet.
+//! Connections, signals and the log are in `service-kit`. `metrics` answers scrapes, [`probe`] is the client of `/readyz` for kubelet.
 //!
 //! # A token request
 //!
-//! `http` reads the request, `api` decides by path and headers and finds the key of the query
+//! The listener of `service-kit` reads the request, `api` decides by path and headers and finds the key of the query
 //! (identity and resource), and `token` has the token in memory, with the rendered body beside it.
 //! Without a token in memory, one exchange through `entra` serves all requests that wait for the key.
 //!
@@ -31,7 +30,7 @@
 //! | promise | where |
 //! |---|---|
 //! | the node's identity is never relayed (law 1, R14, D9) | `api::imds::place`, called before `relay` |
-//! | IMDS to the byte, JSON with a Content-Length (law 3, R1 to R16) | `api::imds`; for bytes that are no request, `http` |
+//! | IMDS to the byte, JSON with a Content-Length (law 3, R1 to R16) | `api::imds`; for bytes that are not a request, `api::Api::refuse` |
 //! | a token in memory costs no exchange, no rendering and no log line (law 4) | `token::Tokens::peek`, `api::View` |
 //! | a valid token is served until it expires, one exchange for each key (law 5, R9) | `token` |
 //! | an error says how to fix it (law 7) | `entra::advice` |
@@ -42,21 +41,20 @@ pub mod api;
 pub mod app;
 pub mod config;
 pub mod entra;
-pub mod http;
 pub mod identity;
 pub mod metrics;
 pub mod probe;
 mod redact;
 pub mod relay;
-mod signals;
 pub mod token;
 mod watchdog;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
-use config::{Command, Config, UsageError};
-use tracing::error;
+use config::{Command, Config, Shutdown, UsageError};
+use service_kit::shutdown::Signals;
+use tracing::{error, info};
 
 /// Runs the command of `args` and returns the exit code.
 pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
@@ -108,7 +106,7 @@ fn serve(config: Config) -> ExitCode {
 
 async fn serve_until_signalled(config: Config) -> ExitCode {
     let shutdown = config.shutdown;
-    let mut signals = match signals::Signals::install() {
+    let signals = match Signals::take() {
         Ok(signals) => signals,
         Err(error) => {
             error!(%error, "cannot install signal handlers");
@@ -128,7 +126,7 @@ async fn serve_until_signalled(config: Config) -> ExitCode {
     }
     match app::build(config).await {
         Ok(bound) => {
-            bound.run(signals.end(shutdown)).await;
+            bound.run(end(signals, shutdown)).await;
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -136,6 +134,19 @@ async fn serve_until_signalled(config: Config) -> ExitCode {
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+/// Returns when it is time to end: at the first signal or, when lingering, at the second.
+async fn end(mut signals: Signals, shutdown: Shutdown) {
+    let mut signal = signals.next().await;
+    if shutdown == Shutdown::Linger {
+        info!(
+            signal,
+            "serving until the grace period ends or a second signal comes"
+        );
+        signal = signals.next().await;
+    }
+    info!(signal, "ending");
 }
 
 /// `EX_SOFTWARE` of sysexits.h: an internal error.

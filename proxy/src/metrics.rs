@@ -1,18 +1,16 @@
 //! The metrics endpoint. Each component registers its own metrics; their names are an interface, and are
 //! listed in `docs/`.
 
-use std::fmt;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderValue};
+use http::header::{self, HeaderValue};
 use http::{Request, Response, StatusCode};
-use http_body_util::{Either, Full};
-use hyper::body::Incoming;
+use http_body_util::Full;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
-
-use crate::http::{Body, HeadError, Service};
+use service_kit::listener::{RequestBody, Service};
+use service_kit::metrics::{CONTENT_TYPE, text};
 
 /// Answers `/metrics`.
 #[derive(Debug)]
@@ -26,42 +24,32 @@ pub fn registry() -> Registry {
     registry
 }
 
-impl Scrapes {
-    fn text(&self) -> Result<String, fmt::Error> {
-        let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &self.0)?;
-        Ok(text)
-    }
-}
-
 impl Service for Scrapes {
-    async fn answer(&self, request: Request<Incoming>, _: SocketAddr) -> Response<Body> {
-        let answer = match (request.uri().path(), self.text()) {
-            ("/metrics", Ok(text)) => answer(StatusCode::OK, OPEN_METRICS, text),
-            ("/metrics", Err(error)) => {
-                answer(StatusCode::INTERNAL_SERVER_ERROR, TEXT, error.to_string())
-            }
-            _ => answer(StatusCode::NOT_FOUND, TEXT, "only /metrics is here"),
-        };
-        answer.map(Either::Left)
-    }
+    type Body = Full<Bytes>;
 
-    fn refuse_head(&self, _: HeadError) -> Response<Full<Bytes>> {
-        answer(StatusCode::BAD_REQUEST, TEXT, "not a request in HTTP/1.1")
+    async fn answer(&self, request: Request<RequestBody>, _: SocketAddr) -> Response<Full<Bytes>> {
+        if request.uri().path() != "/metrics" {
+            return answer(StatusCode::NOT_FOUND, TEXT, "only /metrics is here");
+        }
+        match text(&self.0) {
+            Ok(text) => answer(StatusCode::OK, CONTENT_TYPE, text),
+            Err(error) => answer(StatusCode::INTERNAL_SERVER_ERROR, TEXT, error.to_string()),
+        }
     }
 }
 
 fn answer(
     status: StatusCode,
-    content_type: HeaderValue,
+    content_type: &'static str,
     body: impl Into<Bytes>,
 ) -> Response<Full<Bytes>> {
     let mut answer = Response::new(Full::new(body.into()));
     *answer.status_mut() = status;
-    answer.headers_mut().insert(CONTENT_TYPE, content_type);
+    let content_type = HeaderValue::from_static(content_type);
+    answer
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, content_type);
     answer
 }
 
-const OPEN_METRICS: HeaderValue =
-    HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
-const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+const TEXT: &str = "text/plain; charset=utf-8";

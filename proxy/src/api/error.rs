@@ -65,6 +65,12 @@ impl From<RelayError> for ApiError {
     fn from(error: RelayError) -> Self {
         match error {
             RelayError::NotAllowed => Self::from(&Refusal::NotRelayed),
+            RelayError::SlowBody => Self {
+                status: StatusCode::REQUEST_TIMEOUT,
+                code: "invalid_request".to_owned(),
+                description: error.to_string(),
+                retry_after: None,
+            },
             error => Self {
                 status: StatusCode::SERVICE_UNAVAILABLE,
                 code: "service_unavailable".to_owned(),

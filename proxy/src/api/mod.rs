@@ -21,10 +21,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{Method, Request, Response};
-use http_body_util::Either;
+use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use prometheus_client::registry::Registry;
+use service_kit::listener::{HeadError, RequestBody, Service};
 use tracing::debug;
 
 use self::answer::Answer;
@@ -36,7 +38,6 @@ use self::queries::Queries;
 use self::readiness::Readiness;
 use self::refusal::Refusal;
 use self::view::Protocol;
-use crate::http::{Body, HeadError, Service};
 use crate::identity::Identities;
 use crate::redact::short;
 use crate::relay::Relay;
@@ -52,6 +53,9 @@ pub struct Config {
     /// Whether IMDS is answered for, and relayed to.
     pub imds: bool,
 }
+
+/// The body of an answer: made here, or streamed from IMDS.
+pub type Body = Either<Full<Bytes>, Incoming>;
 
 /// The token store with the slot that the API fills.
 pub type Store<E, C = SystemClock> = Tokens<E, View, C>;
@@ -97,7 +101,7 @@ impl<E: Exchange, C: Clock> Api<E, C> {
     async fn token(&self, query: &str, protocol: Protocol) -> Answer {
         let key = match self.queries.key(query) {
             Ok(key) => key,
-            Err(refusal) => return self.refuse(&refusal, protocol),
+            Err(refusal) => return self.refused(&refusal, protocol),
         };
         if let Some(token) = self.tokens.peek(&key) {
             self.requests.memory.inc();
@@ -125,26 +129,26 @@ impl<E: Exchange, C: Clock> Api<E, C> {
         }
     }
 
-    async fn app_service(&self, secret: &Secret, request: &Request<Incoming>) -> Answer {
+    async fn app_service(&self, secret: &Secret, request: &Request<RequestBody>) -> Answer {
         let query = request.uri().query().unwrap_or_default();
         match app_service::check(secret, request.method(), query, request.headers()) {
             Ok(version) => self.token(query, Protocol::AppService(version)).await,
             Err(refusal) => {
                 let protocol = Protocol::AppService(app_service::Version::V2019);
-                self.refuse(&refusal, protocol)
+                self.refused(&refusal, protocol)
             }
         }
     }
 
-    async fn relayed(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
+    async fn relayed(&self, request: Request<RequestBody>, client: SocketAddr) -> Response<Body> {
         self.requests.relayed.inc();
-        match self.relay.forward(request, peer).await {
+        match self.relay.forward(request, client).await {
             Ok(response) => response.map(Either::Right),
             Err(error) => imds::error(&error.into()).map(Either::Left),
         }
     }
 
-    fn refuse(&self, refusal: &Refusal, protocol: Protocol) -> Answer {
+    fn refused(&self, refusal: &Refusal, protocol: Protocol) -> Answer {
         match refusal {
             Refusal::NoMetadataHeader => self.requests.probe.inc(),
             _ => self.requests.refused.inc(),
@@ -155,33 +159,36 @@ impl<E: Exchange, C: Clock> Api<E, C> {
 }
 
 impl<E: Exchange, C: Clock> Service for Api<E, C> {
-    async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
+    type Body = Body;
+
+    async fn answer(&self, request: Request<RequestBody>, client: SocketAddr) -> Response<Body> {
         let uri = request.uri();
         let answer = match &self.app_service {
             _ if is_readiness(&request) => self.readiness.answer(),
             Some(secret) if app_service::is_endpoint(uri.path()) => {
                 Box::pin(self.app_service(secret, &request)).await
             }
-            _ if !self.imds => self.refuse(&Refusal::NoImds, Protocol::Imds),
+            _ if !self.imds => self.refused(&Refusal::NoImds, Protocol::Imds),
             _ => match imds::decide(request.method(), uri.path(), uri.query(), request.headers()) {
                 Decision::Token(query) => self.token(query, Protocol::Imds).await,
-                Decision::Refuse(refusal) => self.refuse(&refusal, Protocol::Imds),
-                Decision::Relay => return Box::pin(self.relayed(request, peer)).await,
+                Decision::Refuse(refusal) => self.refused(&refusal, Protocol::Imds),
+                Decision::Relay => return Box::pin(self.relayed(request, client)).await,
             },
         };
         answer.map(Either::Left)
     }
 
-    fn refuse_head(&self, error: HeadError) -> Answer {
+    fn refuse(&self, error: HeadError) -> Response<Bytes> {
         let refusal = match error {
             HeadError::NotHttp => Refusal::NotHttp,
             HeadError::TooLarge => Refusal::TooLarge,
         };
-        imds::error(&ApiError::from(&refusal))
+        let answer = imds::error(&ApiError::from(&refusal));
+        answer.map(|body| body.into_inner().unwrap_or_default())
     }
 }
 
 /// A success of CONNECT would turn the connection into a tunnel.
-fn is_readiness(request: &Request<Incoming>) -> bool {
+fn is_readiness(request: &Request<RequestBody>) -> bool {
     request.uri().path() == readiness::PATH && request.method() != Method::CONNECT
 }

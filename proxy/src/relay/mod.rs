@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use nix::unistd::geteuid;
+use service_kit::listener::{RequestBody, is_slow};
 use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -88,7 +89,7 @@ pub enum RelayError {
     },
     /// IMDS ended the connection, or its answer is not HTTP.
     #[error("the instance metadata service closed the connection without a valid answer: {0}")]
-    Http(#[from] hyper::Error),
+    Http(hyper::Error),
     /// The policy does not allow the path.
     #[error("the relay policy does not allow this path")]
     NotAllowed,
@@ -103,6 +104,9 @@ pub enum RelayError {
         /// The address of IMDS.
         imds: SocketAddr,
     },
+    /// The client sends the request's body too slowly.
+    #[error("the body of the request comes too slowly")]
+    SlowBody,
     /// No connection, or no answer, in time.
     #[error("the instance metadata service at {imds} does not answer")]
     Silent {
@@ -144,6 +148,16 @@ impl Policy {
     }
 }
 
+impl From<hyper::Error> for RelayError {
+    fn from(error: hyper::Error) -> Self {
+        if is_slow(&error) {
+            Self::SlowBody
+        } else {
+            Self::Http(error)
+        }
+    }
+}
+
 impl Relay {
     /// A relay under `config`.
     pub fn new(config: Config) -> Self {
@@ -155,7 +169,7 @@ impl Relay {
         }
     }
 
-    /// Passes on a request that came from `peer`, and the answer, unchanged and as a stream. The caller
+    /// Passes on a request of `client`, and the answer, unchanged and as a stream. The caller
     /// makes sure that the path is not the node's identity (law 1).
     ///
     /// # Errors
@@ -163,10 +177,10 @@ impl Relay {
     /// The policy does not allow the path, IMDS cannot be reached, or the request is the relay's own.
     pub async fn forward(
         &self,
-        request: Request<Incoming>,
-        peer: SocketAddr,
+        request: Request<RequestBody>,
+        client: SocketAddr,
     ) -> Result<Response<Incoming>, RelayError> {
-        if self.in_flight.contains(peer) {
+        if self.in_flight.contains(client) {
             return Err(self.came_back());
         }
         if !self.policy.allows(request.uri().path()) {
@@ -190,7 +204,7 @@ impl Relay {
         error
     }
 
-    async fn send(&self, request: Request<Incoming>) -> Result<Response<Incoming>, RelayError> {
+    async fn send(&self, request: Request<RequestBody>) -> Result<Response<Incoming>, RelayError> {
         let connected = timeout(CONNECT, TcpStream::connect(self.imds)).await;
         let stream = match connected {
             Ok(stream) => stream.map_err(|source| RelayError::Connect {
@@ -222,7 +236,7 @@ impl Relay {
 
 /// The request for IMDS: the target as received, the `Host` that IMDS expects, and no hop-by-hop
 /// header. No header is added: IMDS refuses forwarded requests.
-fn onward(request: Request<Incoming>) -> Request<Incoming> {
+fn onward(request: Request<RequestBody>) -> Request<RequestBody> {
     let (mut parts, body) = request.into_parts();
     if let Some(target) = parts.uri.path_and_query() {
         parts.uri = Uri::from(target.clone());

@@ -419,7 +419,7 @@ async fn otherwise_it_serves_on_until_the_second_signal() {
     let entra = Entra::start("localhost").await;
     let mut program = Program::start(&entra, &[], &[]).await;
     program.signal(Signal::SIGTERM);
-    program.logged("serving until").await;
+    program.logged("serving until the grace period").await;
     assert_eq!(program.token("a").await.status, 200);
     program.signal(Signal::SIGTERM);
     let status = timeout(DEADLINE, program.child.wait())

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 /// What a connection is doing.
 #[derive(Debug)]
-pub struct Activity {
+pub(super) struct Activity {
     has_served: AtomicBool,
     leave: Notify,
     /// The listener's start, from which `since` counts.
@@ -46,7 +46,7 @@ impl Activity {
 
     /// Whether an answer of the service is being made or written. What is written while it is not is
     /// hyper's own refusal of something that is no HTTP.
-    pub fn is_answering(&self) -> bool {
+    pub(super) fn is_answering(&self) -> bool {
         matches!(self.stage(), Stage::Busy | Stage::Flushing)
     }
 

@@ -20,6 +20,7 @@ use super::activity::Activity;
 use super::body::RequestBody;
 use super::io::{AnswerBody, Watched};
 use super::limits::Limits;
+use super::unreadable::{self, HeadError};
 use super::{Protocol, Service};
 use crate::shutdown::{Phase, Shutdown};
 
@@ -56,6 +57,27 @@ pub async fn serve<S: Service>(
 
 impl<S: Service> Connection<'_, S> {
     pub(super) async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send) {
+        let (activity, client, service) = (Arc::clone(&self.activity), self.client, self.service);
+        let mut stream = Watched {
+            stream,
+            activity: Arc::clone(&activity),
+            has_dropped: false,
+        };
+        let Err(error) = self.answer_all(&mut stream).await else {
+            return;
+        };
+        debug!(%client, %error, "connection ended early");
+        if let Some(error) = HeadError::of(&error, stream.has_dropped, &activity) {
+            let answer = service.refuse(error);
+            // An error means that the client is gone.
+            let _ = timeout(LAST_BYTES, unreadable::write(stream.stream, answer)).await;
+        }
+    }
+
+    async fn answer_all(
+        self,
+        stream: &mut Watched<impl AsyncRead + AsyncWrite + Unpin + Send>,
+    ) -> hyper::Result<()> {
         let Self {
             activity,
             client,
@@ -84,17 +106,12 @@ impl<S: Service> Connection<'_, S> {
                 Ok::<_, Infallible>(response)
             },
         );
-        let watched = Watched {
-            stream,
-            activity: Arc::clone(activity),
-        };
-        let stream = TokioIo::new(S::wrap(watched, Arc::clone(activity)));
         let connection = http1::Builder::new()
             // The limits below tell an idle connection from a slow head, which hyper does not.
             .header_read_timeout(None)
             .half_close(protocol.half_close)
             .max_buf_size(limits.head_size)
-            .serve_connection(stream, answers);
+            .serve_connection(TokioIo::new(stream), answers);
         let mut connection = pin!(connection);
         let mut closed = current.clone();
         let mut leave = pin!(async {
@@ -103,9 +120,12 @@ impl<S: Service> Connection<'_, S> {
                 () = closed.reached(Phase::Closed) => Leave::Soon,
             }
         });
-        let ended = match until_end(connection.as_mut(), activity, limits, leave.as_mut()).await {
+        match until_end(connection.as_mut(), activity, limits, leave.as_mut()).await {
             End::Ended(ended) => ended,
-            End::Late => return debug!(%client, "connection closed: a time limit has passed"),
+            End::Late => {
+                debug!(%client, "connection closed: a time limit has passed");
+                Ok(())
+            }
             End::Leave(leave) => {
                 connection.as_mut().graceful_shutdown();
                 let rest = match leave {
@@ -115,9 +135,6 @@ impl<S: Service> Connection<'_, S> {
                 };
                 timeout(rest, connection).await.unwrap_or(Ok(()))
             }
-        };
-        if let Err(error) = ended {
-            debug!(%client, %error, "connection ended early");
         }
     }
 }
@@ -172,7 +189,8 @@ async fn until_end<C: Future>(
     .await
 }
 
-/// How long the rest of a head may take when the listener closes.
+/// How long the rest of a head may take when the listener closes, and a refusal of what is not a
+/// request.
 const LAST_BYTES: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
@@ -206,6 +224,14 @@ mod tests {
             if read.is_err_and(|error| is_slow(&error)) {
                 *response.status_mut() = StatusCode::REQUEST_TIMEOUT;
             }
+            response
+        }
+
+        fn refuse(&self, error: HeadError) -> Response<Bytes> {
+            let mut response = Response::new("no".into());
+            *response.status_mut() = error.status();
+            let one = HeaderValue::from_static("1");
+            response.headers_mut().insert("x-refused", one);
             response
         }
     }
@@ -369,5 +395,52 @@ mod tests {
         control.enter(Phase::Closed);
         assert_eq!(rest(&mut client).await, "");
         assert_eq!(start.elapsed().as_secs(), LIMITS.last_answers.as_secs());
+    }
+
+    /// The answers to `requests` through a pipe of `capacity` bytes.
+    async fn answers(requests: &[u8], capacity: usize) -> String {
+        let (client, _control) = connected_by(Duration::ZERO, LIMITS, capacity);
+        let (mut reader, mut writer) = tokio::io::split(client);
+        let mut read = String::new();
+        let write = async {
+            // The connection may end before all of it is read.
+            let _ = writer.write_all(requests).await;
+        };
+        let (_, count) = tokio::join!(write, reader.read_to_string(&mut read));
+        count.unwrap();
+        read
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_service_answers_bytes_that_are_not_a_request() {
+        let large = vec![b'x'; 2 * LIMITS.head_size];
+        let too_large = [b"GET / HTTP/1.1\r\nx: ".as_slice(), &large].concat();
+        let http_2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+        for (bytes, status) in [
+            (b"GET\r\n\r\n".to_vec(), "400 Bad Request"),
+            (http_2, "400 Bad Request"),
+            (too_large, "431 Request Header Fields Too Large"),
+        ] {
+            for earlier in [0, 1, 3] {
+                let requests = [REQUEST.repeat(earlier), bytes.clone()].concat();
+                let read = answers(&requests, 256 * 1024).await;
+                let (before, last) = read.rsplit_once("HTTP/1.1 ").unwrap();
+                assert_eq!(before.matches("\r\n\r\nok").count(), earlier, "{read}");
+                let head = format!("{status}\r\nconnection: close\r\nx-refused: 1\r\n");
+                assert!(last.starts_with(&head), "{last}");
+                assert!(last.contains("content-length: 2\r\n"), "{last}");
+                assert!(last.ends_with("\r\n\r\nno"), "{last}");
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_reader_gets_each_answer_once() {
+        for capacity in [1, 7, 64] {
+            let requests = [&REQUEST.repeat(3), b"GET\r\n\r\n".as_slice()].concat();
+            let read = answers(&requests, capacity).await;
+            assert_eq!(read.matches("\r\n\r\nok").count(), 3, "{read}");
+            assert_eq!(read.matches("HTTP/1.1 400").count(), 1, "{read}");
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Notes on a connection's [`Activity`] what is read and written.
+//! Notes on a connection's [`Activity`] what is read and written, and drops hyper's own refusals.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -10,11 +10,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::activity::Activity;
 
-/// A stream whose reads and flushes are noted.
+/// A stream whose reads and flushes are noted. What is written while no answer is under way is dropped:
+/// see `unreadable`.
 #[derive(Debug)]
 pub(super) struct Watched<T> {
     pub(super) stream: T,
     pub(super) activity: Arc<Activity>,
+    /// Whether something was dropped.
+    pub(super) has_dropped: bool,
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
@@ -38,6 +41,10 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if !self.activity.is_answering() {
+            self.has_dropped = true;
+            return Poll::Ready(Ok(bytes.len()));
+        }
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
@@ -46,6 +53,10 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
         context: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if !self.activity.is_answering() {
+            self.has_dropped = true;
+            return Poll::Ready(Ok(parts.iter().map(|part| part.len()).sum()));
+        }
         Pin::new(&mut self.stream).poll_write_vectored(context, parts)
     }
 
@@ -60,8 +71,9 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+    /// Leaves the stream open: an answer to bytes that are not a request may follow.
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_flush(context)
     }
 }
 

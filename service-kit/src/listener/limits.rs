@@ -18,6 +18,10 @@ pub struct Limits {
     /// `None` is for a port that one pod alone reaches: there every client has the same address,
     /// 127.0.0.1 or, behind a redirect, the pod's own.
     pub connections_per_address: Option<usize>,
+    /// Whether a connection that has had no answer yet is closed before an older one that has. Keeps the
+    /// clients that are known to work; holds more memory, because only a connection that has spoken
+    /// has buffers.
+    pub unanswered_first: bool,
     /// How long a TLS handshake may take, from the connection's beginning.
     pub handshake: Duration,
     /// How long a connection may be idle: before its first request and between two. Longer than the
@@ -54,6 +58,7 @@ impl Limits {
     pub const DEFAULT: Self = Self {
         connections: 1024,
         connections_per_address: Some(512),
+        unanswered_first: true,
         handshake: Duration::from_secs(10),
         idle: Duration::from_secs(120),
         head: Duration::from_secs(10),

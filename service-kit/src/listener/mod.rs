@@ -4,6 +4,7 @@
 //! - `places`: which connection makes way for a new one (no I/O).
 //! - `activity`: what a connection is doing, noted without a lock.
 //! - [`RequestBody`]: a request's body with a lowest rate.
+//! - `unreadable`: the service's own answer to bytes that are not a request.
 //!
 //! A connection has no buffer until its client speaks.
 
@@ -13,11 +14,12 @@ mod connection;
 mod io;
 mod limits;
 mod places;
+mod unreadable;
 
-pub use activity::Activity;
 pub use body::{BodyError, RequestBody, is_slow};
 pub use connection::serve;
 pub use limits::{BodyRate, Limits};
+pub use unreadable::HeadError;
 
 use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -30,7 +32,6 @@ use hyper::body::Body;
 use hyper::{Request, Response};
 #[cfg(feature = "tls")]
 use rustls::ServerConfig;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
@@ -39,6 +40,7 @@ use tokio_rustls::TlsAcceptor;
 use tracing::{debug, error};
 
 use crate::shutdown::{Phase, Shutdown};
+use activity::Activity;
 use connection::Connection;
 use places::{Entrance, Places};
 
@@ -54,14 +56,11 @@ pub trait Service: Send + Sync + 'static {
         client: SocketAddr,
     ) -> impl Future<Output = Response<Self::Body>> + Send;
 
-    /// Puts something between a connection and HTTP. [`Activity::is_answering`] tells the service's
-    /// answers from hyper's own, which refuse what is no HTTP. By default there is nothing between.
-    fn wrap<T>(stream: T, activity: Arc<Activity>) -> impl AsyncRead + AsyncWrite + Unpin + Send
-    where
-        T: AsyncRead + AsyncWrite + Unpin + Send,
-    {
-        let _ = activity;
-        stream
+    /// Answers bytes that are not a request. The connection ends after it.
+    fn refuse(&self, error: HeadError) -> Response<Bytes> {
+        let mut answer = Response::new(Bytes::new());
+        *answer.status_mut() = error.status();
+        answer
     }
 }
 
@@ -87,6 +86,18 @@ pub struct Protocol {
     /// TLS, or none.
     #[cfg(feature = "tls")]
     pub tls: Option<Arc<ServerConfig>>,
+}
+
+impl Protocol {
+    /// HTTP/1.1 without TLS. `half_close` is described at the field.
+    #[must_use]
+    pub const fn plain(half_close: bool) -> Self {
+        Self {
+            half_close,
+            #[cfg(feature = "tls")]
+            tls: None,
+        }
+    }
 }
 
 /// Binds an address in Go's form, `:9443` or `host:port`. Without a host it listens on all addresses

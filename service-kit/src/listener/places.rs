@@ -49,7 +49,7 @@ impl Places {
         let most = limits.connections_per_address.unwrap_or(usize::MAX);
         // One that was asked to leave no longer counts for its address: its client cannot delay the
         // accept loop by leaving slowly.
-        if of_address >= most && !self.ask(|entry| entry.address == address) {
+        if of_address >= most && !self.ask(limits, |entry| entry.address == address) {
             return Entrance::Refused;
         }
         if self.entries.len() >= limits.connections {
@@ -59,7 +59,7 @@ impl Places {
                 .values()
                 .any(|entry| entry.is_leaving && !entry.activity.is_answering());
             if is_urgent || !is_awaited {
-                self.ask(|_| true);
+                self.ask(limits, |_| true);
             }
             return Entrance::Wait;
         }
@@ -90,15 +90,17 @@ impl Places {
         self.entries.len()
     }
 
-    /// Asks the best one to leave, and says whether there was one: of those that have not had an
-    /// answer yet the one that has been idle for longest, else of all.
-    fn ask(&mut self, is_candidate: impl Fn(&Entry) -> bool) -> bool {
+    /// Asks the connection that has been idle for longest to leave, and says whether there was one. See
+    /// [`Limits::unanswered_first`].
+    fn ask(&mut self, limits: &Limits, is_candidate: impl Fn(&Entry) -> bool) -> bool {
         let candidates = self.entries.values_mut().filter(|entry| {
             let stage = entry.activity.stage();
             !entry.is_leaving && matches!(stage, Stage::Idle | Stage::Head) && is_candidate(entry)
         });
-        let oldest =
-            candidates.min_by_key(|entry| (entry.activity.has_served(), entry.activity.since()));
+        let oldest = candidates.min_by_key(|entry| {
+            let is_kept = limits.unanswered_first && entry.activity.has_served();
+            (is_kept, entry.activity.since())
+        });
         let Some(entry) = oldest else { return false };
         entry.is_leaving = true;
         entry.activity.leave();
@@ -161,6 +163,25 @@ mod tests {
         let mut leaving = std::pin::pin!(activity.leaving());
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
         leaving.as_mut().poll(&mut context).is_ready()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_oldest_idle_connection_makes_way_where_answers_do_not_count() {
+        let limits = Limits {
+            unanswered_first: false,
+            ..LIMITS
+        };
+        let (mut places, start) = (Places::default(), Instant::now());
+        let (_, served) = entered(&mut places, start, 1).await;
+        serve(&served);
+        let (_, silent) = entered(&mut places, start, 1).await;
+        for last in [2, 2] {
+            let (_, busy) = entered(&mut places, start, last).await;
+            busy.begun();
+        }
+        let entrance = places.enter(address(3), &new(start), &limits, false);
+        assert_eq!(entrance, Entrance::Wait);
+        assert!(is_asked(&served) && !is_asked(&silent));
     }
 
     #[tokio::test(start_paused = true)]

@@ -3,17 +3,18 @@
 
 #![no_main]
 
-use std::future::pending;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::LazyLock;
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use proxy::api::{Api, Config, Store};
-use proxy::http::connection;
+use proxy::app::{LIMITS, PROTOCOL};
 use proxy::identity::Identities;
 use proxy::relay::{self, Policy, Relay};
 use proxy::token::{Exchange, Failure, Granted, Key, SystemClock};
+use service_kit::listener::serve;
+use service_kit::shutdown::Control;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
@@ -30,7 +31,9 @@ fuzz_target!(|bytes: &[u8]| {
             let _ = client.read_to_end(&mut answers).await;
             answers
         };
-        let both = async { tokio::join!(connection(server, PEER, api, pending()), talk) };
+        let control = Control::default();
+        let connection = serve(server, CLIENT, api, &LIMITS, &PROTOCOL, control.shutdown());
+        let both = async { tokio::join!(connection, talk) };
         let (_, answers) = timeout(Duration::from_secs(5), both)
             .await
             .expect("the connection does not end");
@@ -103,5 +106,5 @@ static API: LazyLock<(Runtime, Api<Grants>)> = LazyLock::new(|| {
     (runtime, api)
 });
 
-const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 4000);
+const CLIENT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 4000);
 const TOKEN: &str = "the-token-itself";
