@@ -6,7 +6,6 @@
 pub mod annotation;
 pub mod app_service;
 pub mod container;
-pub mod flags;
 pub mod label;
 pub mod log;
 pub mod metadata;

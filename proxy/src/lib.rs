@@ -7,6 +7,7 @@
 
 pub mod app;
 pub mod app_service;
+pub mod cli;
 pub mod config;
 pub mod entra;
 pub mod imds;
@@ -23,13 +24,14 @@ pub mod watchdog;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use config::{Command, Config, UsageError};
+use cli::Command;
+use config::Config;
 use tracing::error;
 
 /// Does what the command line asks for.
 pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
-    match Command::parse(args) {
-        Ok(Command::Probe { port, patience }) => match probe::probe(port, patience) {
+    match Command::parse(args, |name| std::env::var_os(name)) {
+        Ok(Command::Probe { port, timeout }) => match probe::probe(port, timeout) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("{error}");
@@ -37,14 +39,7 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
             }
         },
         Ok(Command::Serve(config)) => serve(*config),
-        Err(UsageError::Flags(error)) if !error.use_stderr() => {
-            let _ = error.print();
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::from(contract::EXIT_USAGE)
-        }
+        Err(error) => error.report(),
     }
 }
 
