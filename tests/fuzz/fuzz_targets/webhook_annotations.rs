@@ -1,5 +1,5 @@
-//! Annotations of a pod and its service account, one a line as `KEY=VALUE` behind the product's prefix:
-//! the pod is admitted or refused with clean sentences, and what was done once is not done again.
+//! Annotations of a pod and its service account, one per line as `KEY=VALUE` without the product's
+//! prefix. Sentences for the user contain no control characters, and a second run adds nothing.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! The patch beside a plain implementation, for any pod that JSON can spell.
+//! Compares the patch with a plain implementation, for any JSON that reads as a pod.
 
 #![no_main]
 
@@ -13,7 +13,7 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(pod) = serde_json::from_slice::<Value>(bytes) else {
         return;
     };
-    // From the same JSON as the value, in which no key is there twice.
+    // Written again, so that no key occurs twice.
     let text = pod.to_string();
     let Ok(view) = serde_json::from_str::<Pod<'_>>(&text) else {
         return;
@@ -41,6 +41,6 @@ fuzz_target!(|bytes: &[u8]| {
         let patch: json_patch::Patch = serde_json::from_value(json!(operations)).unwrap();
         json_patch::patch(&mut result, &patch).unwrap();
         let expected = plain::expected(&pod, &config, &account);
-        assert_eq!(plain::with_note_as_json(result), expected, "{pod}");
+        assert_eq!(plain::with_marker_as_json(result), expected, "{pod}");
     }
 });

@@ -7,7 +7,7 @@ use crate::fixture::{Mutated, account, config, mutate, mutated, pod, variable};
 
 const ENDPOINT: &str = "http://127.0.0.1:8000/msi/token";
 
-fn asking() -> Value {
+fn with_environment() -> Value {
     json!({
         "azure.workload.identity/inject-proxy-sidecar": "true",
         "azure.workload.identity/proxy-mode": "environment",
@@ -22,7 +22,11 @@ fn spec(fields: Value) -> Value {
 }
 
 fn result(fields: Value) -> Mutated {
-    mutated(&pod(asking(), spec(fields)), &config(true), &account())
+    mutated(
+        &pod(with_environment(), spec(fields)),
+        &config(true),
+        &account(),
+    )
 }
 
 fn of_container(fields: Value) -> Mutated {
@@ -33,7 +37,7 @@ fn of_container(fields: Value) -> Mutated {
 }
 
 #[test]
-fn there_is_a_proxy_and_no_init_container_with_a_capability() {
+fn inserts_a_proxy_and_no_init_container_with_a_capability() {
     let result = result(json!({ "initContainers": [{ "name": "early" }] }));
     assert_eq!(result.names("initContainers"), ["azwi-proxy", "early"]);
     assert!(!result.pod.to_string().contains("NET_ADMIN"));
@@ -41,7 +45,7 @@ fn there_is_a_proxy_and_no_init_container_with_a_capability() {
 }
 
 #[test]
-fn each_container_is_led_to_the_proxy_and_shares_its_secret() {
+fn leads_each_container_to_the_proxy_with_its_secret() {
     let result = result(json!({ "initContainers": [{ "name": "early" }] }));
     let proxy = result.container("azwi-proxy");
     let secret = variable(proxy, "AZWI_IDENTITY_HEADER").unwrap();
@@ -64,7 +68,7 @@ fn each_container_is_led_to_the_proxy_and_shares_its_secret() {
 }
 
 #[test]
-fn no_two_pods_have_the_same_secret() {
+fn gives_each_pod_another_secret() {
     let secret = || {
         let result = result(json!({}));
         let proxy = result.container("azwi-proxy");
@@ -74,7 +78,7 @@ fn no_two_pods_have_the_same_secret() {
 }
 
 #[test]
-fn a_container_that_another_webhook_adds_gets_the_same_secret() {
+fn gives_the_same_secret_to_a_container_that_another_webhook_adds() {
     let mut pod = result(json!({ "hostNetwork": true })).pod;
     let containers = pod["spec"]["containers"].as_array_mut().unwrap();
     containers.push(json!({ "name": "late" }));
@@ -90,28 +94,28 @@ fn a_container_that_another_webhook_adds_gets_the_same_secret() {
 }
 
 #[test]
-fn the_annotation_wins_over_the_cluster() {
+fn prefers_the_pods_mode_to_the_operators() {
     let mut of_cluster = config(true);
     of_cluster.sidecar.mode = Mode::Environment;
     let init = |annotations: Value, config: &Config| {
         let result = mutated(&pod(annotations, spec(json!({}))), config, &account());
         result.names("initContainers").len()
     };
-    let mut asking = asking();
-    assert_eq!(init(asking.clone(), &config(true)), 1);
-    asking["azure.workload.identity/proxy-mode"] = "redirect".into();
-    assert_eq!(init(asking.clone(), &of_cluster), 2);
-    asking
+    let mut annotations = with_environment();
+    assert_eq!(init(annotations.clone(), &config(true)), 1);
+    annotations["azure.workload.identity/proxy-mode"] = "redirect".into();
+    assert_eq!(init(annotations.clone(), &of_cluster), 2);
+    annotations
         .as_object_mut()
         .unwrap()
         .remove("azure.workload.identity/proxy-mode");
-    assert_eq!(init(asking.clone(), &of_cluster), 1);
-    assert_eq!(init(asking, &config(true)), 2);
+    assert_eq!(init(annotations.clone(), &of_cluster), 1);
+    assert_eq!(init(annotations, &config(true)), 2);
 }
 
 #[test]
-fn an_unknown_mode_is_refused_and_one_without_the_proxy_is_told() {
-    let mut annotations = asking();
+fn refuses_an_unknown_mode_and_warns_about_one_without_the_proxy() {
+    let mut annotations = with_environment();
     annotations["azure.workload.identity/proxy-mode"] = "env".into();
     let refused = mutate(
         &pod(annotations, spec(json!({}))),
@@ -133,7 +137,7 @@ fn an_unknown_mode_is_refused_and_one_without_the_proxy_is_told() {
 }
 
 #[test]
-fn a_secret_never_goes_to_an_address_that_the_user_chose() {
+fn never_sends_the_secret_to_an_address_of_the_users() {
     for (set, paired) in [
         ("IDENTITY_ENDPOINT", "IDENTITY_HEADER"),
         ("IDENTITY_HEADER", "IDENTITY_ENDPOINT"),
@@ -161,9 +165,10 @@ fn a_secret_never_goes_to_an_address_that_the_user_chose() {
     );
 }
 
-/// What others on the node could ask without a secret is off, and no two pods share a port.
+/// Other pods reach a port on the node's network, so IMDS, which takes no secret, is off. Each pod gets
+/// its own port.
 #[test]
-fn on_the_nodes_network_nothing_is_had_without_the_secret() {
+fn answers_nothing_without_the_secret_on_the_nodes_network() {
     let host = json!({ "hostNetwork": true });
     let result = result(host.clone());
     let proxy = result.container("azwi-proxy");
@@ -176,7 +181,7 @@ fn on_the_nodes_network_nothing_is_had_without_the_secret() {
     assert_eq!(variable(app, "IDENTITY_ENDPOINT"), Some(endpoint.as_str()));
     assert_eq!(proxy["args"][0], format!("--proxy-port={port}"));
 
-    let mut chosen = asking();
+    let mut chosen = with_environment();
     chosen["azure.workload.identity/proxy-sidecar-port"] = "9000".into();
     let result = mutated(&pod(chosen, spec(host)), &config(true), &account());
     assert_eq!(
@@ -186,12 +191,12 @@ fn on_the_nodes_network_nothing_is_had_without_the_secret() {
 }
 
 #[test]
-fn a_container_that_runs_as_the_proxys_user_is_no_danger_here() {
+fn admits_containers_of_the_proxys_user() {
     result(json!({ "securityContext": { "runAsUser": 1501 } }));
 }
 
 #[test]
-fn what_goes_past_the_proxy_is_told_as_far_as_it_can_be_seen() {
+fn warns_about_requests_that_bypass_the_proxy() {
     let url = "http://169.254.169.254/metadata/identity/oauth2/token";
     for fields in [
         json!({ "command": ["curl", url] }),

@@ -1,4 +1,4 @@
-//! Pods in, pods out.
+//! Runs the webhook's library over pods.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -17,7 +17,7 @@ pub(crate) fn account() -> Account {
     }
 }
 
-/// A pod that is labelled, with these annotations and this specification.
+/// A pod with the label, these annotations and this `spec`.
 pub(crate) fn pod(annotations: Value, spec: Value) -> Value {
     json!({
         "apiVersion": "v1",
@@ -31,7 +31,7 @@ pub(crate) fn pod(annotations: Value, spec: Value) -> Value {
     })
 }
 
-/// What became of a pod.
+/// A mutated pod.
 pub(crate) struct Mutated {
     pub(crate) pod: Value,
     pub(crate) operations: Vec<Value>,
@@ -63,13 +63,13 @@ pub(crate) fn variable<'a>(container: &'a Value, name: &str) -> Option<&'a str> 
     variables.iter().find(|it| it["name"] == name)?["value"].as_str()
 }
 
-/// A seed that no other call has.
+/// A seed that differs from call to call.
 pub(crate) fn seed() -> inject::Seed {
     static NEXT: AtomicU8 = AtomicU8::new(0);
     inject::Seed([NEXT.fetch_add(1, Ordering::Relaxed); inject::Seed::LENGTH])
 }
 
-/// Runs the webhook over a pod and applies what it says, with a library of its own.
+/// Mutates a pod, and applies the patch with the `json-patch` crate.
 pub(crate) fn mutate(pod: &Value, config: &Config, account: &Account) -> Result<Mutated, Denial> {
     let bytes = serde_json::to_vec(pod).unwrap();
     let view: Pod<'_> = serde_json::from_slice(&bytes).unwrap();
@@ -90,7 +90,7 @@ pub(crate) fn mutate(pod: &Value, config: &Config, account: &Account) -> Result<
     })
 }
 
-/// As [`mutate`], for a pod that is admitted, and checks that a second run adds nothing.
+/// As [`mutate`], for a pod that is admitted. Also checks that a second run adds nothing.
 pub(crate) fn mutated(pod: &Value, config: &Config, account: &Account) -> Mutated {
     let first = mutate(pod, config, account).unwrap();
     let second = mutate(&first.pod, config, account).unwrap();

@@ -1,11 +1,11 @@
-//! An operator who changed nothing. The fuzz targets share it.
+//! The chart's default settings. The fuzz targets use this file, too.
 
 use webhook::inject::{Config, Mode, Resources, SeccompProfile, Sidecar};
 
 pub(crate) const CLIENT_ID: &str = "1b4db7eb-4057-5ddf-91e0-36dec72071f5";
 pub(crate) const TENANT_ID: &str = "11111111-2222-3333-4444-555555555555";
 
-/// The settings of an operator who changed nothing.
+/// The chart's default settings.
 pub(crate) fn config(native: bool) -> Config {
     let resources = |memory: &str| Resources {
         requests: [("memory".to_owned(), memory.to_owned())].into(),

@@ -1,4 +1,4 @@
-//! What is injected, rule by rule.
+//! Examples of injected pods, one rule each.
 
 use serde_json::{Value, json};
 use webhook::inject::{self, Account, Bindings, CaSource, Pod};
@@ -27,7 +27,7 @@ fn warnings(annotations: Value, spec: Value, account: &Account) -> Vec<String> {
 }
 
 #[test]
-fn a_container_gets_token_and_identity() {
+fn adds_token_and_identity_to_a_container() {
     let result = mutated(
         &pod(Value::Null, one_container()),
         &config(true),
@@ -67,7 +67,7 @@ fn a_container_gets_token_and_identity() {
 }
 
 #[test]
-fn the_redirect_and_the_proxy_stand_before_the_users_init_containers() {
+fn inserts_redirect_and_proxy_before_the_users_init_containers() {
     let spec = json!({
         "initContainers": [{ "name": "migrate" }],
         "containers": [{ "name": "app" }],
@@ -85,7 +85,11 @@ fn the_redirect_and_the_proxy_stand_before_the_users_init_containers() {
         init["env"],
         json!([{ "name": "PROXY_PORT", "value": "8000" }])
     );
-    assert_eq!(init["volumeMounts"], Value::Null, "it needs no token");
+    assert_eq!(
+        init["volumeMounts"],
+        Value::Null,
+        "the redirect needs no token"
+    );
     assert_eq!(
         init["securityContext"],
         json!({
@@ -140,7 +144,7 @@ fn the_redirect_and_the_proxy_stand_before_the_users_init_containers() {
 }
 
 #[test]
-fn the_redirect_knows_when_the_proxy_relays_nothing() {
+fn passes_relay_policy_deny_to_the_redirect() {
     for (policy, known) in [
         ("deny", Some("deny")),
         ("allow", None),
@@ -161,7 +165,7 @@ fn the_redirect_knows_when_the_proxy_relays_nothing() {
 }
 
 #[test]
-fn the_redirect_has_net_raw_where_the_operator_says_so() {
+fn gives_the_redirect_net_raw_on_the_operators_request() {
     let mut config = config(true);
     config.sidecar.init_net_raw = true;
     let spec = json!({ "containers": [{ "name": "app" }] });
@@ -175,7 +179,7 @@ fn the_redirect_has_net_raw_where_the_operator_says_so() {
 }
 
 #[test]
-fn without_native_sidecars_the_proxy_is_the_first_container_and_kubectl_means_the_users() {
+fn inserts_a_plain_sidecar_first_and_keeps_kubectls_default_container() {
     let spec = json!({
         "initContainers": [{ "name": "migrate" }],
         "containers": [{ "name": "app" }, { "name": "helper" }],
@@ -203,7 +207,7 @@ fn without_native_sidecars_the_proxy_is_the_first_container_and_kubectl_means_th
 }
 
 #[test]
-fn the_switch_is_read_by_its_value() {
+fn reads_inject_proxy_sidecar_by_its_value() {
     let annotations =
         |value: &str| json!({ "azure.workload.identity/inject-proxy-sidecar": value });
     for (value, expected) in [("true", 2), (" True ", 2), ("false", 0), ("FALSE", 0)] {
@@ -225,7 +229,7 @@ fn the_switch_is_read_by_its_value() {
 }
 
 #[test]
-fn ports_are_checked() {
+fn rejects_invalid_and_occupied_ports() {
     let annotations = |port: &str| {
         json!({
             "azure.workload.identity/inject-proxy-sidecar": "true",
@@ -268,7 +272,7 @@ fn ports_are_checked() {
             json!({ "containerPort": 8000, "protocol": "UDP" }),
         ),
         ("containers", json!({ "containerPort": 8001 })),
-        // It has ended before the proxy's port matters.
+        // An init container has ended before the proxy listens.
         ("initContainers", json!({ "containerPort": 8000 })),
     ] {
         mutated(
@@ -280,7 +284,7 @@ fn ports_are_checked() {
 }
 
 #[test]
-fn the_lifetime_of_the_token_names_its_owner_when_it_is_wrong() {
+fn names_the_owner_of_an_invalid_token_lifetime() {
     let key = "azure.workload.identity/service-account-token-expiration";
     let expiration = |mutated: &Mutated| {
         let source = &mutated.pod["spec"]["volumes"][0]["projected"]["sources"][0];
@@ -327,7 +331,7 @@ fn the_lifetime_of_the_token_names_its_owner_when_it_is_wrong() {
 }
 
 #[test]
-fn pods_that_cannot_have_the_proxy_are_refused_with_the_reason() {
+fn refuses_pods_that_cannot_have_the_proxy() {
     let spec = |extra: Value| {
         let mut spec = one_container();
         spec.as_object_mut()
@@ -367,7 +371,7 @@ fn pods_that_cannot_have_the_proxy_are_refused_with_the_reason() {
 }
 
 #[test]
-fn what_the_user_wrote_stays() {
+fn keeps_the_users_variables() {
     let spec = json!({
         "containers": [{
             "name": "app",
@@ -385,8 +389,8 @@ fn what_the_user_wrote_stays() {
 }
 
 #[test]
-fn a_volume_or_mount_that_is_there_is_used() {
-    // As the peer leaves a pod.
+fn reuses_an_existing_volume_or_mount() {
+    // A pod that upstream (Azure/azure-workload-identity) has mutated.
     let spec = json!({
         "containers": [
             {
@@ -441,7 +445,7 @@ fn a_volume_or_mount_that_is_there_is_used() {
 }
 
 #[test]
-fn a_mount_elsewhere_decides_about_the_tokens_path() {
+fn takes_the_tokens_path_from_an_existing_mount() {
     let spec = json!({
         "containers": [{
             "name": "app",
@@ -468,7 +472,7 @@ fn a_mount_elsewhere_decides_about_the_tokens_path() {
 }
 
 #[test]
-fn skipped_containers_get_nothing_and_unknown_ones_are_told() {
+fn adds_nothing_to_skipped_containers_and_warns_about_unknown_ones() {
     let spec = json!({
         "initContainers": [{ "name": "init" }],
         "containers": [{ "name": "app" }, { "name": "mesh" }, { "name": "log" }],
@@ -493,7 +497,7 @@ fn skipped_containers_get_nothing_and_unknown_ones_are_told() {
 }
 
 #[test]
-fn typing_mistakes_are_told() {
+fn warns_about_misspelled_keys_and_values() {
     let annotations = json!({
         "azure.workload.identity/inject-proxy-sidcar": "true",
         "azure.workload.identity/client-id": CLIENT_ID,
@@ -528,7 +532,7 @@ fn typing_mistakes_are_told() {
 }
 
 #[test]
-fn a_missing_client_id_is_told_unless_the_containers_have_their_own() {
+fn warns_about_a_missing_client_id_unless_containers_set_their_own() {
     let warnings = |spec| warnings(Value::Null, spec, &Account::default());
     let text = warnings(one_container());
     assert_eq!(text.len(), 1, "{text:?}");
@@ -549,7 +553,7 @@ fn a_missing_client_id_is_told_unless_the_containers_have_their_own() {
 }
 
 #[test]
-fn the_identity_follows_the_service_account_that_another_webhook_set() {
+fn replaces_the_identity_when_another_webhook_changed_the_service_account() {
     let other = Account {
         client_id: "aaaaaaaa-4057-5ddf-91e0-36dec72071f5".into(),
         tenant_id: "contoso.com".into(),
@@ -558,7 +562,7 @@ fn the_identity_follows_the_service_account_that_another_webhook_set() {
     let spec = json!({
         "containers": [
             { "name": "app" },
-            // The user's own, although it is the same.
+            // The user's own value, equal to the injected one.
             { "name": "own", "env": [{ "name": "AZURE_CLIENT_ID", "value": CLIENT_ID }] },
         ],
     });
@@ -586,19 +590,19 @@ fn the_identity_follows_the_service_account_that_another_webhook_set() {
     assert_eq!(variable(own, "AZURE_CLIENT_ID"), Some(CLIENT_ID));
     assert_eq!(variable(own, "AZURE_TENANT_ID"), Some("contoso.com"));
 
-    // And to an account without identity: nothing of the first one's stays.
+    // An account without a client id: the former identity is removed.
     let third = mutated(&second.pod, &config(true), &Account::default());
     assert_eq!(
         variable(third.container("app"), "AZURE_CLIENT_ID"),
         Some("")
     );
-    let told = "AZURE_CLIENT_ID is not set";
-    assert!(third.warnings.iter().any(|it| it.contains(told)));
-    assert!(!second.warnings.iter().any(|it| it.contains(told)));
+    let sentence = "AZURE_CLIENT_ID is not set";
+    assert!(third.warnings.iter().any(|it| it.contains(sentence)));
+    assert!(!second.warnings.iter().any(|it| it.contains(sentence)));
 }
 
 #[test]
-fn an_init_container_ahead_of_the_redirect_is_told() {
+fn warns_about_an_init_container_before_the_redirect() {
     let mut first = mutated(
         &pod(with_proxy(), one_container()),
         &config(true),
@@ -617,7 +621,7 @@ fn an_init_container_ahead_of_the_redirect_is_told() {
 }
 
 #[test]
-fn containers_of_our_names_are_not_doubled() {
+fn never_inserts_a_container_twice() {
     let spec = json!({
         "initContainers": [{ "name": "azwi-proxy-init" }, { "name": "migrate" }],
         "containers": [{ "name": "azwi-proxy" }, { "name": "app" }],
@@ -642,7 +646,7 @@ fn containers_of_our_names_are_not_doubled() {
             json!({ "name": "azwi-proxy-init" })
         );
     }
-    // The init container alone: the proxy comes right behind it.
+    // The init container alone: the proxy is inserted right behind it.
     let spec = json!({
         "initContainers": [{ "name": "azwi-proxy-init" }, { "name": "migrate" }],
         "containers": [{ "name": "app" }],
@@ -655,7 +659,7 @@ fn containers_of_our_names_are_not_doubled() {
 }
 
 #[test]
-fn identity_bindings_have_their_audience_variables_and_authority() {
+fn gives_identity_bindings_their_audience_variables_and_authority() {
     let mut config = config(true);
     config.bindings = Some(Bindings {
         annotation: "azure.workload.identity/use-identity-binding".to_owned(),
@@ -712,7 +716,7 @@ fn identity_bindings_have_their_audience_variables_and_authority() {
 }
 
 #[test]
-fn resources_of_a_pod_win_over_the_clusters() {
+fn prefers_the_pods_resources_to_the_operators() {
     let annotations = json!({
         "azure.workload.identity/inject-proxy-sidecar": "true",
         "azure.workload.identity/proxy-cpu-request": "50m",
@@ -728,7 +732,7 @@ fn resources_of_a_pod_win_over_the_clusters() {
         assert_eq!(
             result.container(name)["resources"],
             json!({ "limits": { "cpu": "100m", "memory": "12Mi" }, "requests": { "cpu": "50m" } }),
-            "the cluster's request may lie above the limit"
+            "the operator's request may exceed the limit"
         );
     }
     assert!(result.warnings.is_empty(), "{:?}", result.warnings);
@@ -742,7 +746,7 @@ fn resources_of_a_pod_win_over_the_clusters() {
 }
 
 #[test]
-fn the_identity_map_goes_to_the_proxy_alone() {
+fn passes_the_identity_map_to_the_proxy_alone() {
     let map = format!("/subscriptions/s/x={CLIENT_ID}; 0000={CLIENT_ID},");
     let mut annotations = with_proxy();
     annotations["azure.workload.identity/identity-map"] = map.as_str().into();
@@ -763,7 +767,7 @@ fn the_identity_map_goes_to_the_proxy_alone() {
 }
 
 #[test]
-fn only_a_native_sidecar_ends_at_once() {
+fn only_a_native_sidecar_shuts_down_at_once() {
     for (native, expected) in [(true, Some("now")), (false, None)] {
         let result = mutated(
             &pod(with_proxy(), one_container()),
@@ -778,7 +782,7 @@ fn only_a_native_sidecar_ends_at_once() {
 }
 
 #[test]
-fn resources_of_the_whole_pod_leave_out_the_clusters() {
+fn leaves_out_the_operators_resources_where_the_pod_has_its_own() {
     for whole in [
         json!({ "limits": { "cpu": "1" } }),
         json!({ "requests": { "memory": "1Gi" } }),
@@ -810,7 +814,7 @@ fn resources_of_the_whole_pod_leave_out_the_clusters() {
 }
 
 #[test]
-fn the_proxy_has_metrics_where_nobody_else_has_the_port() {
+fn serves_metrics_unless_another_container_has_the_port() {
     let with = |port| {
         let mut config = config(true);
         config.sidecar.metrics_port = port;
@@ -841,16 +845,16 @@ fn the_proxy_has_metrics_where_nobody_else_has_the_port() {
 }
 
 #[test]
-fn the_mirror_of_a_static_pod_wants_nothing() {
+fn ignores_the_mirror_of_a_static_pod() {
     let annotations = json!({ "kubernetes.io/config.mirror": "hash" });
     let bytes = pod(annotations, one_container()).to_string();
     let view: Pod<'_> = serde_json::from_str(&bytes).unwrap();
     assert!(!inject::is_wanted(&view));
 }
 
-/// Each of these is refused or answered in few bytes, however it is told.
+/// Each of these pods is refused, or answered with a bounded patch and bounded warnings.
 #[test]
-fn a_short_review_has_no_long_answer() {
+fn bounds_the_answer_to_a_short_review() {
     const LENGTH: usize = 500_000;
     let long = "a".repeat(LENGTH);
     let names: Vec<_> = (0..LENGTH / 7).map(|n| n.to_string()).collect();
@@ -893,8 +897,8 @@ fn a_short_review_has_no_long_answer() {
         let pod = pod(annotations, spec);
         let answer = mutate(&pod, &config(true), &account());
         if let Ok(mutated) = answer {
-            let told: usize = mutated.warnings.iter().map(String::len).sum();
-            assert!(told < 16 * 1024, "{told}");
+            let length: usize = mutated.warnings.iter().map(String::len).sum();
+            assert!(length < 16 * 1024, "{length}");
             let patch = json!(mutated.operations).to_string().len();
             assert!(patch < 4 * 1024 * 1024, "{patch}");
         }

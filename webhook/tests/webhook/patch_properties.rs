@@ -1,4 +1,4 @@
-//! What holds for every pod: only additions, nothing lost, nothing twice.
+//! Properties of every patch: it only adds, loses nothing and adds nothing twice.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn the_result_is_that_of_a_plain_implementation(
+    fn matches_a_plain_implementation(
         pod in pods(),
         native in any::<bool>(),
         net_raw in any::<bool>(),
@@ -23,18 +23,18 @@ proptest! {
         let Ok(result) = mutate(&pod, &config, &account()) else { return Ok(()) };
         prop_assert!(plain::covers(&pod));
         let expected = plain::expected(&pod, &config, &account());
-        prop_assert_eq!(plain::with_note_as_json(result.pod), expected);
+        prop_assert_eq!(plain::with_marker_as_json(result.pod), expected);
     }
 
     #[test]
-    fn a_pod_is_completed_and_otherwise_untouched(
+    fn completes_a_pod_and_leaves_the_rest_untouched(
         pod in pods(),
         native in any::<bool>(),
         mode in prop_oneof![Just(Mode::Redirect), Just(Mode::Environment)],
     ) {
         let mut config = config(native);
         config.sidecar.mode = mode;
-        // Random pods may clash with the proxy's port or uid: that is another test's subject.
+        // A random pod may clash with the proxy's port or uid. Other tests cover denials.
         let Ok(first) = mutate(&pod, &config, &account()) else { return Ok(()) };
 
         for operation in &first.operations {
@@ -45,7 +45,7 @@ proptest! {
         let second = mutate(&first.pod, &config, &account()).unwrap();
         prop_assert_eq!(&second.operations, &[] as &[Value]);
 
-        // Another webhook adds a container behind and a volume, and the pod gets its name.
+        // Another webhook appends a container, and the pod gets its name.
         let mut changed = first.pod;
         changed["metadata"]["name"] = "named".into();
         let containers = changed["spec"]["containers"].as_array_mut();
@@ -58,7 +58,7 @@ proptest! {
     }
 }
 
-/// Takes out what the webhook may add. What is left must be the pod as it was.
+/// Removes everything that the webhook may add. The rest must equal the original pod.
 fn without_additions(result: &Value, original: &Value) -> Value {
     let mut pod = result.clone();
     let spec = pod["spec"].as_object_mut().unwrap();
@@ -98,7 +98,7 @@ fn without_additions(result: &Value, original: &Value) -> Value {
     pod
 }
 
-/// Drops what was appended to a list.
+/// Removes appended items from a list.
 fn shorten(object: &mut Map<String, Value>, list: &str, before: &Value) {
     match before.get(list) {
         Some(Value::Array(items)) => {
@@ -118,7 +118,7 @@ fn restore(object: &mut Map<String, Value>, key: &str, before: &Value) {
     }
 }
 
-/// Everything is there, once.
+/// Checks that every addition is present exactly once.
 fn complete(result: &Value, original: &Value, mode: Mode) -> Result<(), TestCaseError> {
     let annotations = &original["metadata"]["annotations"];
     let skipped = annotations["azure.workload.identity/skip-containers"].as_str();
@@ -129,7 +129,7 @@ fn complete(result: &Value, original: &Value, mode: Mode) -> Result<(), TestCase
         .map(|it| &it["name"])
         .collect();
     let distinct: BTreeSet<_> = names.iter().map(|it| it.to_string()).collect();
-    prop_assert_eq!(names.len(), distinct.len(), "a volume is there twice");
+    prop_assert_eq!(names.len(), distinct.len(), "a volume name occurs twice");
 
     let had_token = array(&original["spec"]["volumes"]).iter().any(|volume| {
         let mut sources = array(&volume["projected"]["sources"]).iter();
@@ -191,7 +191,7 @@ fn array(value: &Value) -> &[Value] {
     value.as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
-/// Any JSON, for fields that the webhook does not know.
+/// Any JSON, for fields that are unknown to the webhook.
 fn anything() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -239,7 +239,7 @@ fn unknown() -> impl Strategy<Value = Map<String, Value>> {
     prop::collection::hash_map(".{0,8}", anything(), 0..3).prop_map(|map| map.into_iter().collect())
 }
 
-/// Distinct by construction where the API wants it: names carry their index.
+/// Keeps the first item of each key, since the API requires distinct ones.
 fn distinct(value: Option<Value>, key: &'static str) -> Option<Value> {
     let Some(Value::Array(mut items)) = value else {
         return value;
@@ -351,8 +351,8 @@ prop_compose! {
             ],
             unknown_of_metadata,
         );
-        // The redirect ahead of all others is what the webhook makes; a pod that comes with it
-        // elsewhere keeps it there.
+        // The webhook inserts the redirect first, but leaves one that a pod has elsewhere in place.
+        // Such pods are left out here.
         let init = init.map(|mut init| {
             if let Value::Array(items) = &mut init {
                 items.retain(|it| it["name"] != "azwi-proxy-init");

@@ -1,6 +1,5 @@
-//! What the webhook should make of a pod, written down once more in the plainest way: on the pod as a
-//! JSON value, without a thought for speed. For pods that were not mutated before and ask for nothing
-//! but the proxy.
+//! A second, plain implementation of the mutation: on the pod as a JSON value, without regard for
+//! speed. It covers pods that were not mutated before and have no options but the proxy.
 
 use serde_json::{Value, json};
 use webhook::inject::{Account, Config, Resources};
@@ -9,7 +8,7 @@ const DIRECTORY: &str = "/var/run/secrets/azure/tokens";
 const VOLUME: &str = "azure-identity-token";
 const PREFIX: &str = "azure.workload.identity";
 
-/// Whether the pod is one of those.
+/// Whether this implementation covers the pod.
 pub(crate) fn covers(pod: &Value) -> bool {
     let annotations = pod["metadata"]["annotations"].as_object();
     let mut ours = annotations.into_iter().flatten().map(|(key, _)| key);
@@ -17,7 +16,7 @@ pub(crate) fn covers(pod: &Value) -> bool {
     ours.all(|key| !key.starts_with(PREFIX) || known.contains(key))
 }
 
-/// The pod afterwards, with the webhook's note of what it did as JSON instead of text.
+/// The mutated pod, with the annotation `injected` as JSON instead of text.
 pub(crate) fn expected(pod: &Value, config: &Config, account: &Account) -> Value {
     let mut pod = pod.clone();
     let annotation = |key: &str| pod["metadata"]["annotations"][format!("{PREFIX}/{key}")].as_str();
@@ -86,11 +85,11 @@ pub(crate) fn expected(pod: &Value, config: &Config, account: &Account) -> Value
         );
     }
 
-    let mut note = json!({ "clientId": *account.client_id, "tenantId": config.tenant_id });
+    let mut marker = json!({ "clientId": *account.client_id, "tenantId": config.tenant_id });
     if !kept.is_empty() {
-        note["kept"] = kept.into();
+        marker["kept"] = kept.into();
     }
-    pod["metadata"]["annotations"][format!("{PREFIX}/injected")] = note;
+    pod["metadata"]["annotations"][format!("{PREFIX}/injected")] = marker;
     if wants_proxy {
         let mut proxy = proxy(config);
         mount(&mut proxy, &volume);
@@ -112,14 +111,14 @@ pub(crate) fn expected(pod: &Value, config: &Config, account: &Account) -> Value
     pod
 }
 
-/// The webhook's note in the same form.
-pub(crate) fn with_note_as_json(mut pod: Value) -> Value {
-    let note = &mut pod["metadata"]["annotations"][format!("{PREFIX}/injected")];
-    *note = serde_json::from_str(note.as_str().unwrap_or("null")).unwrap_or_default();
+/// Turns the annotation `injected` of a mutated pod into JSON.
+pub(crate) fn with_marker_as_json(mut pod: Value) -> Value {
+    let marker = &mut pod["metadata"]["annotations"][format!("{PREFIX}/injected")];
+    *marker = serde_json::from_str(marker.as_str().unwrap_or("null")).unwrap_or_default();
     pod
 }
 
-/// The volume with the token that is there already, and the token's path in it.
+/// The pod's own volume with the token, and the token's path in it.
 fn token(pod: &Value, config: &Config) -> Option<(String, String)> {
     let of_audience = |volume: &Value| {
         entries(&volume["projected"]["sources"])
@@ -142,7 +141,7 @@ fn token(pod: &Value, config: &Config) -> Option<(String, String)> {
     usable.next()
 }
 
-/// Mounts the volume unless it is, and tells where.
+/// Mounts the volume unless it is mounted. Returns the directory.
 fn mount(container: &mut Value, volume: &str) -> String {
     let directory = |it: &Value| text(&it["mountPath"]).trim_end_matches('/').to_owned();
     let is_whole =

@@ -1,13 +1,11 @@
-//! What the operator decides for all pods.
+//! The operator's settings for all pods.
 
 use std::collections::BTreeMap;
-use std::ops::Deref;
 
 pub use contract::value::ProxyMode as Mode;
 
 use super::resources::Resources;
 use super::seccomp::SeccompProfile;
-use super::sidecar::Frames;
 
 /// The cluster's settings.
 #[derive(Clone, Debug)]
@@ -16,37 +14,15 @@ pub struct Config {
     pub audience: String,
     /// The Entra authority, with a trailing slash.
     pub authority_host: String,
-    /// The tenant, unless the service account names another.
+    /// The tenant for service accounts without an annotation.
     pub tenant_id: String,
-    /// The injected containers.
+    /// Settings of the injected containers.
     pub sidecar: Sidecar,
     /// Identity bindings, when configured.
     pub bindings: Option<Bindings>,
 }
 
-/// The cluster's settings, and what is rendered from them once for all pods.
-#[derive(Debug)]
-pub struct Prepared {
-    config: Config,
-    pub(super) frames: Frames,
-}
-
-impl From<Config> for Prepared {
-    fn from(config: Config) -> Self {
-        let frames = Frames::usual(&config.sidecar);
-        Self { config, frames }
-    }
-}
-
-impl Deref for Prepared {
-    type Target = Config;
-
-    fn deref(&self) -> &Config {
-        &self.config
-    }
-}
-
-/// How the injected containers look.
+/// Settings of the injected containers.
 #[derive(Clone, Debug)]
 pub struct Sidecar {
     /// The image of `azwi-proxy`.
@@ -55,47 +31,48 @@ pub struct Sidecar {
     pub init_image: String,
     /// `imagePullPolicy` of both.
     pub pull_policy: String,
-    /// How applications find the proxy, unless the pod says.
+    /// The mode of pods without annotation `proxy-mode`.
     pub mode: Mode,
     /// `--log-level` of `azwi-proxy`.
     pub log_level: String,
-    /// The port of `azwi-proxy` for metrics, if it has one.
+    /// The port of `azwi-proxy` for metrics, none without metrics.
     pub metrics_port: Option<u16>,
     /// Whether `azwi-proxy` is an init container that keeps running (KEP-753).
     pub native: bool,
     /// `resources` of `azwi-proxy`.
     pub resources: Resources,
-    /// Whether `azwi-proxy-init` has NET_RAW besides NET_ADMIN: `iptables-legacy` needs it.
+    /// Whether `azwi-proxy-init` gets NET_RAW as well as NET_ADMIN, for `iptables-legacy`.
     pub init_net_raw: bool,
     /// `resources` of `azwi-proxy-init`.
     pub init_resources: Resources,
     /// `seccompProfile` of `azwi-proxy`.
     pub seccomp_profile: SeccompProfile,
-    /// Variables of `azwi-proxy` besides the identity's: its trusted certificates, its way out.
+    /// Variables of `azwi-proxy` besides the identity's, such as trusted certificates and the egress
+    /// proxy.
     pub environment: Vec<(&'static str, String)>,
 }
 
-/// Identity bindings: pods that ask for them exchange their token at the cluster's token proxy.
+/// Identity bindings: pods with the annotation exchange their token at the cluster's token proxy.
 #[derive(Clone, Debug)]
 pub struct Bindings {
-    /// The pod annotation that asks for them, `azure.workload.identity/use-<suffix>`.
+    /// The pod annotation that turns them on, `azure.workload.identity/use-<suffix>`.
     pub annotation: String,
     /// The audience of the projected token of such pods.
     pub audience: String,
-    /// What their containers get besides the usual variables.
+    /// Variables of their containers besides the usual ones.
     pub environment: Vec<(&'static str, String)>,
-    /// Where the token proxy's certificate authority is projected from.
+    /// The source of the token proxy's certificate authority, none for publicly trusted ones.
     pub ca: Option<CaSource>,
 }
 
-/// An object with a certificate authority that every namespace can see.
+/// An object with a certificate authority that pods of every namespace can mount.
 #[derive(Clone, Debug)]
 pub enum CaSource {
     /// A ClusterTrustBundle (KEP-3257).
     ClusterTrustBundle {
-        /// The labels that select it.
+        /// The labels that select the bundle.
         labels: BTreeMap<String, String>,
-        /// Its signer.
+        /// The bundle's `signerName`.
         signer_name: String,
     },
     /// A ConfigMap of this name in the pod's namespace, key `ca.crt`.

@@ -1,4 +1,4 @@
-//! Which system calls `azwi-proxy` may make.
+//! The seccomp profile of `azwi-proxy`.
 
 use std::str::FromStr;
 
@@ -8,26 +8,26 @@ use serde::Serialize;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all_fields = "camelCase")]
 pub enum SeccompProfile {
-    /// A file on each node.
+    /// A profile in a file on each node.
     Localhost {
-        /// Its path below the kubelet's folder of profiles.
+        /// Path below the kubelet's `seccomp` folder.
         localhost_profile: String,
     },
-    /// The container runtime's own.
+    /// The container runtime's default profile.
     RuntimeDefault,
 }
 
 impl FromStr for SeccompProfile {
     type Err = &'static str;
 
-    /// Takes the words of Kubernetes' former annotations, `runtime/default` and `localhost/…`.
+    /// Takes the values of Kubernetes' former seccomp annotations, `runtime/default` and `localhost/…`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let path = match text.split_once('/') {
             Some(("runtime", "default")) => return Ok(Self::RuntimeDefault),
             Some(("localhost", path)) if !path.is_empty() => path,
             _ => return Err("it must be runtime/default, or localhost/ and the path of a file"),
         };
-        // As the API server has it.
+        // The API server has the same rule.
         if path.starts_with('/') || path.split('/').any(|part| part == "..") {
             return Err("the path must stay below the kubelet's folder of seccomp profiles");
         }
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_the_runtimes_or_a_file_below_the_kubelets_folder() {
+    fn accepts_the_runtimes_profile_and_files_below_the_kubelets_folder() {
         let json = |text: &str| {
             let profile: Result<SeccompProfile, _> = text.parse();
             profile.map(|profile| serde_json::to_string(&profile).unwrap())

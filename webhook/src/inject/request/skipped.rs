@@ -4,21 +4,22 @@ use std::collections::HashSet;
 
 use contract::annotation::SKIP_CONTAINERS;
 
-use super::denial::Shown;
-use super::pod::Pod;
-use super::warnings::Warnings;
+use crate::inject::feedback::denial::Shown;
+use crate::inject::feedback::warnings::Warnings;
+use crate::inject::input::pod::Pod;
 
-/// The containers that the pod's user leaves out.
-#[derive(Debug, Default)]
-pub(super) struct Skipped<'a> {
+/// The names in the annotation.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Skipped<'a> {
     containers: HashSet<&'a str>,
-    /// Names of no container, each once.
+    /// Names of no container in the pod, each once.
     missing: HashSet<&'a str>,
 }
 
 impl<'a> Skipped<'a> {
-    pub(super) fn read(pod: &'a Pod<'a>) -> Self {
-        // Of the others it is known by then that something is wrong.
+    /// Reads the pod's annotation.
+    pub(crate) fn read(pod: &'a Pod<'a>) -> Self {
+        // More than the warnings of one answer.
         const MAX_MISSING: usize = 32;
         let mut skipped = Self::default();
         let Some(text) = pod.annotation(SKIP_CONTAINERS) else {
@@ -26,7 +27,7 @@ impl<'a> Skipped<'a> {
         };
         let containers: HashSet<_> = pod
             .all_containers()
-            .map(|(_, _, container)| container.name.as_str())
+            .map(|(_, container)| container.name.as_str())
             .collect();
         let names = text.split([';', ',']).map(str::trim);
         for name in names.filter(|name| !name.is_empty()) {
@@ -39,11 +40,12 @@ impl<'a> Skipped<'a> {
         skipped
     }
 
-    pub(super) fn contains(&self, container: &str) -> bool {
+    pub(crate) fn contains(&self, container: &str) -> bool {
         self.containers.contains(container)
     }
 
-    pub(super) fn warn(&self, warnings: &mut Warnings) {
+    /// Warns about names that no container has, in alphabetical order.
+    pub(crate) fn warn(&self, warnings: &mut Warnings) {
         let mut missing: Vec<_> = self.missing.iter().collect();
         missing.sort_unstable();
         for name in missing {

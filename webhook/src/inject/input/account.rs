@@ -1,27 +1,27 @@
-//! What a service account says about the identity of its pods.
+//! The annotations of a service account.
 
 use std::collections::BTreeMap;
 
 use contract::{annotation as key, label};
 
-/// The product's annotations of a service account, and nothing else of it.
+/// The product's annotations of a service account. Nothing else of it is kept in memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Account {
-    /// `azure.workload.identity/client-id` without surrounding space and as it stands in a variable,
-    /// empty when absent.
+    /// `azure.workload.identity/client-id`, trimmed and escaped as the value of a variable, empty when
+    /// absent.
     pub client_id: Box<str>,
     /// `azure.workload.identity/tenant-id`, likewise.
     pub tenant_id: Box<str>,
-    /// `azure.workload.identity/service-account-token-expiration` as written.
+    /// `azure.workload.identity/service-account-token-expiration`, unchanged.
     pub token_expiration: Option<Box<str>>,
     /// Whether the label `azure.workload.identity/use` is `"true"`.
     pub labelled: bool,
-    /// Annotations with the product's prefix that it does not know.
+    /// Keys of unknown annotations with the product's prefix.
     pub unknown: Box<[Box<str>]>,
 }
 
 impl Account {
-    /// Reads an account's metadata. `None` when nothing there is for us.
+    /// Reads an account's metadata. `None` without annotations or label of the product.
     pub fn read(
         annotations: &BTreeMap<String, String>,
         labels: &BTreeMap<String, String>,
@@ -47,8 +47,8 @@ impl Account {
     }
 }
 
-/// The value as it stands in a variable: Kubernetes puts other variables of the container in place of
-/// `$(NAME)`, secrets among them, and takes `$$` for `$`.
+/// Escapes the value of a variable: Kubernetes replaces `$(NAME)` with the value of another variable,
+/// which may be a secret, and `$$` with `$`.
 fn literal(value: &str) -> Box<str> {
     value.trim().replace('$', "$$").into()
 }
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn only_our_annotations_are_kept() {
+    fn keeps_the_products_annotations_alone() {
         let annotations = map(&[
             (
                 "azure.workload.identity/client-id",
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn no_other_variable_is_read_by_a_value() {
+    fn escapes_references_to_other_variables() {
         let read = |value| {
             let annotations = map(&[("azure.workload.identity/client-id", value)]);
             Account::read(&annotations, &map(&[])).unwrap().client_id
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn an_account_without_them_is_none() {
+    fn an_account_without_annotations_of_the_product_is_none() {
         assert_eq!(Account::read(&map(&[]), &map(&[])), None);
         assert_eq!(
             Account::read(&map(&[("a", "b")]), &map(&[("a", "b")])),

@@ -1,14 +1,14 @@
-//! Why a pod is refused. The user reads these sentences in kubectl's answer.
+//! Reasons to refuse a pod. kubectl shows these sentences to the user.
 
 use std::fmt;
 
 use contract::{annotation as key, container, metadata, token};
 use thiserror::Error;
 
-/// A mistake of the user's in a pod or its service account.
+/// A mistake of the user's, in a pod or its service account. The pod is not created.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum Denial {
-    /// The lifetime of the token is no number or out of range.
+    /// The token's lifetime is not a number or out of range.
     #[error(
         "{owner} has annotation {key} with value {value}: it must be a number of seconds between \
          {min} and {max}",
@@ -17,13 +17,13 @@ pub enum Denial {
         max = token::MAX_EXPIRATION_SECONDS
     )]
     Expiration {
-        /// Who carries the annotation.
+        /// The object with the annotation: `pod`, or `service account NAME`.
         owner: String,
-        /// What it says.
+        /// The annotation's value.
         value: Shown,
     },
 
-    /// The redirect would be made in the node's network namespace (azwi#1050).
+    /// The redirect would apply to the node's network namespace (azwi#1050).
     #[error(
         "hostNetwork is set to true, cannot inject proxy sidecar: the redirect would act on the \
          whole node. Remove hostNetwork, or give the pod annotation {mode}: \"environment\", or remove \
@@ -33,7 +33,7 @@ pub enum Denial {
     )]
     HostNetwork,
 
-    /// The proxy could not start with it.
+    /// A malformed identity map, with which the proxy would not start.
     #[error(
         "pod has annotation {key} with {0}: write it as ID=CLIENT_ID, with an object id or a \
          resource id and the client id (a GUID) that belongs to it",
@@ -41,30 +41,30 @@ pub enum Denial {
     )]
     IdentityMap(Shown),
 
-    /// The switch is neither on nor off (azwi#1210).
+    /// `inject-proxy-sidecar` is neither true nor false (azwi#1210).
     #[error(
         "pod has annotation {key} with value {0}: it must be \"true\" or \"false\"",
         key = key::INJECT_PROXY_SIDECAR
     )]
     InjectProxySidecar(Shown),
 
-    /// There is no such account.
+    /// The pod's service account does not exist.
     #[error("there is no service account {account} in namespace {namespace}")]
     NoAccount {
-        /// The pod's.
+        /// Name of the service account.
         account: Shown,
-        /// The pod's, too.
+        /// Namespace of the pod.
         namespace: Shown,
     },
 
-    /// The port is no port.
+    /// `proxy-sidecar-port` is not a port number.
     #[error(
         "pod has annotation {key} with value {0}: it must be a port number between 1 and 65535",
         key = key::PROXY_SIDECAR_PORT
     )]
     Port(Shown),
 
-    /// The proxy cannot listen on the port that stands for IMDS itself.
+    /// The redirect sends port 80 to the proxy, so the proxy cannot listen there itself.
     #[error(
         "pod has annotation {key} with value \"{port}\": that is the port of the metadata service \
          itself. Choose another, such as {default}",
@@ -74,27 +74,27 @@ pub enum Denial {
     )]
     PortOfMetadata,
 
-    /// Another container has declared the port.
+    /// Another container declares the proxy's port.
     #[error(
         "container {container} declares containerPort {port}, which the proxy sidecar would \
          listen on. Give the pod annotation {key} with a free port",
         key = key::PROXY_SIDECAR_PORT
     )]
     PortTaken {
-        /// The other container.
+        /// Name of that container.
         container: Shown,
-        /// The port of both.
+        /// The port number.
         port: u16,
     },
 
-    /// There is no such mode.
+    /// `proxy-mode` is neither `redirect` nor `environment`.
     #[error(
         "pod has annotation {key} with value {0}: it must be \"redirect\" or \"environment\"",
         key = key::PROXY_MODE
     )]
     ProxyMode(Shown),
 
-    /// The redirect exempts everything that runs as this uid.
+    /// The redirect exempts every process of the proxy's uid.
     #[error(
         "container {0} runs as user {uid}, which is reserved for {proxy}: its requests would reach \
          the node's own identity. Set runAsUser to another number",
@@ -103,24 +103,24 @@ pub enum Denial {
     )]
     ProxyUid(Shown),
 
-    /// A quantity in an annotation is malformed.
+    /// A malformed quantity.
     #[error(
         "pod has annotation {annotation} with value {value}: it must be a quantity such as 50m or 64Mi"
     )]
     Quantity {
         /// The annotation's key.
         annotation: &'static str,
-        /// What it says.
+        /// The annotation's value.
         value: Shown,
     },
 
-    /// What is added would be larger than what can be stored.
-    #[error("the pod would be too large to be stored with what has to be added to its containers")]
+    /// The pod with the additions would be too large for etcd.
+    #[error("the pod would be too large to be stored with the additions to its containers")]
     TooLarge,
 
-    /// Windows has neither the redirect nor an image (azwi#1017).
+    /// There is no redirect and no image for Windows (azwi#1017).
     #[error(
-        "the pod runs on Windows, cannot inject proxy sidecar: it exists for Linux alone. Remove \
+        "the pod runs on Windows, cannot inject proxy sidecar: it supports Linux only. Remove \
          annotation {key} and use an Azure SDK that supports workload identity",
         key = key::INJECT_PROXY_SIDECAR
     )]
@@ -128,7 +128,7 @@ pub enum Denial {
 }
 
 impl Denial {
-    /// There is no such account.
+    /// For a service account that does not exist.
     pub fn no_account(account: &str, namespace: &str) -> Self {
         Self::NoAccount {
             account: Shown::new(account),
@@ -137,12 +137,12 @@ impl Denial {
     }
 }
 
-/// A user's value, quoted, without control characters and not longer than a message can bear.
+/// A user's value for a sentence: quoted, without control characters, 63 characters at most.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Shown(String);
 
 impl Shown {
-    pub(super) fn new(value: &str) -> Self {
+    pub(crate) fn new(value: &str) -> Self {
         const MAX_CHARACTERS: usize = 63;
         match value.char_indices().nth(MAX_CHARACTERS) {
             Some((end, _)) => Self(format!("{:?}…", value.get(..end).unwrap_or_default())),
@@ -151,8 +151,8 @@ impl Shown {
     }
 }
 
-/// The text without what moves a terminal. Names in a review are not checked yet, and what is made of
-/// them reaches terminals and logs.
+/// The text with control characters replaced. Names in a review are not validated yet, and sentences
+/// with them reach terminals and logs.
 pub fn printable(text: &str) -> String {
     text.replace(contract::terminal::moves, "\u{fffd}")
 }
@@ -168,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_are_shown_safely() {
+    fn quotes_and_shortens_values() {
         assert_eq!(Shown::new("maybe").to_string(), "\"maybe\"");
         assert_eq!(
             Shown::new("a\u{1b}[31m\n").to_string(),

@@ -1,0 +1,157 @@
+//! What each container gets: mounts, variables and, after an earlier run, replaced values.
+
+use contract::{container, variable};
+
+use super::endpoint::{self, Endpoint};
+use super::identity::{self, Identity};
+use super::marker::{EarlierRun, same_values};
+use super::token_volume::TokenVolume;
+use crate::inject::feedback::denial::Denial;
+use crate::inject::feedback::warnings::Warnings;
+use crate::inject::input::account::Account;
+use crate::inject::input::pod::{Container, Pod};
+use crate::inject::input::seed::Seed;
+use crate::inject::output::additions::ContainerAdditions;
+use crate::inject::output::manifest::{EnvVar, VolumeMount};
+use crate::inject::output::patch;
+use crate::inject::policy::config::Config;
+use crate::inject::request::options::PodOptions;
+use crate::inject::request::skipped::Skipped;
+
+/// The values that all containers of one pod get, the injected proxy included.
+#[derive(Debug)]
+pub(crate) struct ContainerRules<'a> {
+    pub(crate) identity: Identity<'a>,
+    pub(crate) volume: TokenVolume<'a>,
+    /// In mode `environment`.
+    pub(crate) endpoint: Option<Endpoint<'a>>,
+    pub(crate) earlier: EarlierRun<'a>,
+    /// A proxy that lacks everything.
+    new_proxy: Container<'static>,
+}
+
+/// The decisions about the containers that the pod came with.
+#[derive(Debug, PartialEq)]
+pub(crate) struct ExistingContainers<'a> {
+    pub(crate) additions: Vec<ContainerAdditions<'a>>,
+    /// Variables of the user's with the injected value, see [`same_values`].
+    pub(crate) same_values: Vec<String>,
+    /// Whether a container ends up without a client id from anywhere.
+    pub(crate) lacks_client_id: bool,
+}
+
+impl<'a> ContainerRules<'a> {
+    /// `seed` makes the secret of mode `environment`.
+    pub(crate) fn new(
+        pod: &'a Pod<'a>,
+        config: &'a Config,
+        account: &'a Account,
+        options: &PodOptions<'a>,
+        seed: &Seed,
+        warnings: &mut Warnings,
+    ) -> Self {
+        Self {
+            identity: Identity::new(config, account, options),
+            volume: TokenVolume::choose(pod, options, warnings),
+            endpoint: Endpoint::new(pod, options, seed),
+            earlier: EarlierRun::read(pod),
+            new_proxy: Container::named(container::PROXY),
+        }
+    }
+
+    /// Decides about the containers that the pod came with.
+    ///
+    /// # Errors
+    ///
+    /// [`Denial::TooLarge`] as soon as the patch is certain to be: a review may have thousands of
+    /// containers, and deciding about all of them would take memory.
+    pub(crate) fn existing<'r>(
+        &'r self,
+        pod: &'r Pod<'_>,
+        skipped: &Skipped<'_>,
+        warnings: &mut Warnings,
+    ) -> Result<ExistingContainers<'r>, Denial> {
+        let mut decided = ExistingContainers {
+            additions: Vec::with_capacity(pod.containers().len().min(USUAL_COUNT)),
+            same_values: Vec::new(),
+            lacks_client_id: false,
+        };
+        let mut least_length = 0;
+        for (at, existing) in pod.all_containers() {
+            if is_left_alone(existing, skipped) {
+                continue;
+            }
+            let (mounts, variables) = self.missing(existing);
+            let additions = ContainerAdditions {
+                at,
+                mounts,
+                variables,
+                replacements: self.earlier.outdated(existing, &self.identity),
+            };
+            if let Some(endpoint) = &self.endpoint {
+                endpoint.warn(existing, warnings);
+            }
+            decided
+                .same_values
+                .extend(same_values(existing, &self.identity));
+            decided.lacks_client_id |= self.lacks_client_id(existing, &additions);
+            least_length += additions.least_length();
+            if least_length > patch::MAX_LENGTH {
+                return Err(Denial::TooLarge);
+            }
+            if !additions.is_empty() {
+                decided.additions.push(additions);
+            }
+        }
+        Ok(decided)
+    }
+
+    /// The mounts and variables of a proxy that is inserted.
+    pub(crate) fn new_proxy(&self) -> (Vec<VolumeMount<'_>>, Vec<EnvVar<'_>>) {
+        self.missing(&self.new_proxy)
+    }
+
+    /// The mounts and variables that the container lacks.
+    fn missing<'r>(
+        &'r self,
+        existing: &'r Container<'_>,
+    ) -> (Vec<VolumeMount<'r>>, Vec<EnvVar<'r>>) {
+        let (mounts, token_file) = self.volume.mounts_for(existing);
+        let usual_count = match &self.endpoint {
+            Some(_) => identity::USUAL_COUNT + endpoint::MAX_COUNT,
+            None => identity::USUAL_COUNT,
+        };
+        let mut variables = Vec::with_capacity(usual_count);
+        self.identity
+            .add_missing(existing, token_file, &mut variables);
+        if let Some(endpoint) = &self.endpoint {
+            endpoint.add_missing(existing, &mut variables);
+        }
+        (mounts, variables)
+    }
+
+    /// Whether the account names no client id, and the container has none of its own or loses the
+    /// one that was injected before.
+    fn lacks_client_id(
+        &self,
+        existing: &Container<'_>,
+        additions: &ContainerAdditions<'_>,
+    ) -> bool {
+        let mut replacements = additions.replacements.iter();
+        self.identity.client_id.is_empty()
+            && (replacements.any(|it| it.variable == variable::CLIENT_ID)
+                || !existing.may_set(variable::CLIENT_ID))
+    }
+}
+
+fn is_left_alone(existing: &Container<'_>, skipped: &Skipped<'_>) -> bool {
+    match existing.name.as_str() {
+        // It needs neither token nor identity.
+        container::PROXY_INIT => true,
+        container::PROXY => false,
+        name => skipped.contains(name),
+    }
+}
+
+/// Pods with more containers are rare.
+const USUAL_COUNT: usize = 8;

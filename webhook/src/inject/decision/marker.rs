@@ -1,0 +1,111 @@
+//! The annotation `injected` records the injected identity, so that it can follow the service account
+//! when another webhook changes that between two runs (azwi#1475).
+
+use std::borrow::Cow;
+
+use contract::annotation;
+use serde::{Deserialize, Serialize};
+
+use super::identity::Identity;
+use crate::inject::input::pod::{Container, Pod};
+use crate::inject::output::additions::Replacement;
+
+/// The annotation's value.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Marker<'a> {
+    #[serde(borrow)]
+    client_id: Cow<'a, str>,
+    #[serde(borrow)]
+    tenant_id: Cow<'a, str>,
+    /// Variables that the user had set to the injected value, as `container/VARIABLE`. They are the
+    /// user's and never replaced.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    kept: Cow<'a, [String]>,
+}
+
+/// What an earlier run injected, if there was one.
+#[derive(Debug)]
+pub(crate) struct EarlierRun<'a>(Option<Marker<'a>>);
+
+impl<'a> EarlierRun<'a> {
+    /// Reads the pod's annotation. A damaged one counts as none.
+    pub(crate) fn read(pod: &'a Pod<'_>) -> Self {
+        let text = pod.annotation(annotation::INJECTED);
+        let text = text.filter(|text| text.len() <= MAX_LENGTH);
+        Self(text.and_then(|text| serde_json::from_str(text).ok()))
+    }
+
+    /// New values for variables that were injected for another service account.
+    pub(crate) fn outdated<'r>(
+        &self,
+        existing: &Container<'_>,
+        identity: &Identity<'r>,
+    ) -> Vec<Replacement<'r>> {
+        let mut outdated = Vec::new();
+        let Some(before) = &self.0 else {
+            return outdated;
+        };
+        let injected = [&before.client_id, &before.tenant_id];
+        for ((variable, value), injected) in identity.of_account().into_iter().zip(injected) {
+            let Some((index, current)) = existing.variable(variable) else {
+                continue;
+            };
+            let is_injected = !injected.is_empty()
+                && current == injected
+                && !before.kept.contains(&full_name(existing, variable));
+            if is_injected && current != value {
+                outdated.push(Replacement {
+                    variable,
+                    index,
+                    value,
+                });
+            }
+        }
+        outdated
+    }
+
+    /// The annotation to write, none when the pod has it already. `same_values` are those of a first
+    /// run: later ones cannot tell the user's values from injected ones, and keep the first list.
+    pub(crate) fn annotation(
+        &self,
+        identity: &Identity<'_>,
+        same_values: Vec<String>,
+    ) -> Option<(&'static str, String)> {
+        let marker = Marker {
+            client_id: Cow::Borrowed(identity.client_id),
+            tenant_id: Cow::Borrowed(identity.tenant_id),
+            kept: match &self.0 {
+                Some(before) => Cow::Borrowed(&*before.kept),
+                None => Cow::Owned(same_values),
+            },
+        };
+        if self.0.as_ref() == Some(&marker) {
+            return None;
+        }
+        let text = serde_json::to_string(&marker).ok()?;
+        Some((annotation::INJECTED, text))
+    }
+}
+
+/// The container's variables that the user has set to the value that would be injected, as
+/// `container/VARIABLE`.
+pub(crate) fn same_values<'r>(
+    existing: &'r Container<'_>,
+    identity: &Identity<'r>,
+) -> impl Iterator<Item = String> {
+    let variables = identity.of_account().into_iter();
+    variables
+        .filter(|(name, value)| {
+            let current = existing.variable(name).map(|(_, current)| current);
+            !value.is_empty() && current == Some(value)
+        })
+        .map(|(name, _)| full_name(existing, name))
+}
+
+fn full_name(container: &Container<'_>, variable: &str) -> String {
+    format!("{}/{variable}", container.name.as_str())
+}
+
+/// In bytes. The webhook does not write longer ones for pods that can be stored.
+const MAX_LENGTH: usize = 64 * 1024;

@@ -1,0 +1,173 @@
+//! `azwi-proxy-init` and `azwi-proxy`: which pods can have them, and their place in the pod.
+
+use std::borrow::Cow;
+
+use contract::{container, variable};
+
+use super::containers::ContainerRules;
+use super::templates::{Form, Prepared};
+use crate::inject::feedback::denial::{Denial, Shown};
+use crate::inject::feedback::warnings::Warnings;
+use crate::inject::input::entries::DEFAULT_CONTAINER;
+use crate::inject::input::pod::{List, Place, Pod};
+use crate::inject::output::additions::{NewContainer, NewContainers};
+use crate::inject::output::manifest::{EnvVar, Value};
+use crate::inject::policy::config::{Config, Mode};
+use crate::inject::request::options::ProxyOptions;
+
+/// Refuses pods in which the proxy would not work, or would not be safe.
+///
+/// # Errors
+///
+/// A [`Denial`] with the reason.
+pub(crate) fn check(pod: &Pod<'_>, proxy: ProxyOptions) -> Result<(), Denial> {
+    let ProxyOptions { mode, port } = proxy;
+    let redirects = mode == Mode::Redirect;
+    if redirects && pod.uses_host_network() {
+        return Err(Denial::HostNetwork);
+    }
+    if pod.is_windows() {
+        return Err(Denial::Windows);
+    }
+    for (at, existing) in pod.all_containers() {
+        if existing.is_injected() {
+            continue;
+        }
+        let container = || Shown::new(existing.name.as_str());
+        let uid = existing.run_as_user().or_else(|| pod.run_as_user());
+        if redirects && uid == Some(container::PROXY_UID.into()) {
+            return Err(Denial::ProxyUid(container()));
+        }
+        if existing.listens(at.list, port) {
+            let container = container();
+            return Err(Denial::PortTaken { container, port });
+        }
+    }
+    Ok(())
+}
+
+/// The port for metrics, none where the operator wants none or another container listens there: the
+/// application matters more. On the node's network the port would clash with other pods.
+pub(crate) fn metrics_port(
+    pod: &Pod<'_>,
+    config: &Config,
+    proxy_port: u16,
+    warnings: &mut Warnings,
+) -> Option<u16> {
+    let port = config.sidecar.metrics_port?;
+    if pod.uses_host_network() {
+        return None;
+    }
+    let mut containers = pod.all_containers();
+    let is_taken = port == proxy_port
+        || containers.any(|(at, it)| !it.is_injected() && it.listens(at.list, port));
+    if is_taken {
+        warnings.push(|| {
+            format!(
+                "port {port} is taken in the pod: {} has no metrics",
+                container::PROXY
+            )
+        });
+        return None;
+    }
+    Some(port)
+}
+
+/// The containers that the pod lacks. The redirect comes first, then the proxy, then the user's init
+/// containers, so that none of these reaches the node's identity.
+pub(crate) fn new_containers<'a>(
+    pod: &Pod<'_>,
+    config: &'a Prepared,
+    mode: Mode,
+    form: &Form<'_>,
+    rules: &'a ContainerRules<'_>,
+) -> Vec<NewContainers<'a>> {
+    let mut init = pod.init_containers().iter();
+    let redirect = init.position(|it| it.name.as_str() == container::PROXY_INIT);
+    let mut new = Vec::new();
+    let mut new_init = Vec::new();
+    if redirect.is_none() && mode == Mode::Redirect {
+        new_init.push(NewContainer {
+            template: config.proxy_init(form),
+            variables: Vec::new(),
+            mounts: Vec::new(),
+        });
+    }
+    if pod.proxy().is_none() {
+        let proxy = new_proxy(config, form, rules);
+        if config.sidecar.native {
+            new_init.push(proxy);
+        } else {
+            new.push(NewContainers {
+                at: Place {
+                    list: List::Containers,
+                    index: 0,
+                },
+                containers: vec![proxy],
+            });
+        }
+    }
+    if !new_init.is_empty() {
+        new.push(NewContainers {
+            at: Place {
+                list: List::InitContainers,
+                index: redirect.map_or(0, |index| index + 1),
+            },
+            containers: new_init,
+        });
+    }
+    new
+}
+
+fn new_proxy<'a>(
+    config: &'a Prepared,
+    form: &Form<'_>,
+    rules: &'a ContainerRules<'_>,
+) -> NewContainer<'a> {
+    let (mounts, mut variables) = rules.new_proxy();
+    variables.extend(form.metrics_port.map(|port| EnvVar {
+        name: variable::METRICS_PORT,
+        value: Value::Port(port),
+    }));
+    if config.sidecar.native {
+        // The kubelet ends a native sidecar after the application, so it need not wait by itself.
+        variables.push(EnvVar::text(variable::SHUTDOWN, "now"));
+    }
+    NewContainer {
+        template: config.proxy(form),
+        variables,
+        mounts,
+    }
+}
+
+/// Warns about init containers before a redirect that an earlier run inserted.
+pub(crate) fn warn_about_early_containers(pod: &Pod<'_>, warnings: &mut Warnings) {
+    let init = pod.init_containers();
+    let redirect = init
+        .iter()
+        .position(|it| it.name.as_str() == container::PROXY_INIT);
+    for early in init.iter().take(redirect.unwrap_or_default()) {
+        if !early.is_injected() {
+            warnings.push(|| {
+                format!(
+                    "init container {} runs before {}: its metadata requests reach the node's own \
+                     identity",
+                    early.name.as_str(),
+                    container::PROXY_INIT
+                )
+            });
+        }
+    }
+}
+
+/// The annotation that keeps the user's container the default of `kubectl logs` and `kubectl exec`,
+/// where the proxy becomes the first one.
+pub(crate) fn default_container<'a>(
+    pod: &'a Pod<'_>,
+    config: &Config,
+) -> Option<(&'static str, Cow<'a, str>)> {
+    let first = pod.containers().first()?;
+    let becomes_second = !config.sidecar.native && pod.proxy().is_none();
+    (becomes_second && pod.annotation(DEFAULT_CONTAINER).is_none())
+        .then(|| (DEFAULT_CONTAINER, Cow::Borrowed(first.name.as_str())))
+}

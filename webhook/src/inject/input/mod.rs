@@ -1,0 +1,7 @@
+//! What a decision is made from: the pod, its service account and the random seed.
+
+pub(crate) mod account;
+pub(crate) mod entries;
+pub(crate) mod pod;
+pub(crate) mod seed;
+pub(crate) mod text;

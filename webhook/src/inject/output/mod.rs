@@ -1,0 +1,6 @@
+//! What is added to a pod, as a value ([`additions`]), and the JSON Patch made from it ([`patch`]).
+
+pub(crate) mod additions;
+pub(crate) mod manifest;
+pub(crate) mod patch;
+pub(crate) mod template;

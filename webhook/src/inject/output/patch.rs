@@ -1,0 +1,235 @@
+//! Writes a JSON Patch (RFC 6902) as text: the only place that knows how [`Additions`] become
+//! operations.
+
+use serde::Serialize;
+
+use super::additions::{Additions, ContainerAdditions, NewContainer, NewContainers};
+use super::template::write_json;
+use crate::inject::feedback::denial::Denial;
+use crate::inject::input::pod::Pod;
+
+/// The patch in bytes. A longer one is refused, since etcd could not store the pod.
+pub(crate) const MAX_LENGTH: usize = 2 * 1024 * 1024;
+
+/// The operations that turn `pod` into a pod with the additions. None when there are none.
+///
+/// # Errors
+///
+/// [`Denial::TooLarge`] when the containers' part is longer than [`MAX_LENGTH`].
+pub(crate) fn write(pod: &Pod<'_>, additions: &Additions<'_>) -> Result<Option<Vec<u8>>, Denial> {
+    let mut patch = Patch::new();
+    // Indexes are those of the pod as it came, so new containers come after all that use one.
+    for container in &additions.containers {
+        patch.complete_container(pod, container);
+        if patch.text.len() > MAX_LENGTH {
+            return Err(Denial::TooLarge);
+        }
+    }
+    let has_volumes = pod.spec.volumes.is_some();
+    patch.append("/spec", "/volumes", has_volumes, &additions.volumes);
+    for new in &additions.new_containers {
+        patch.insert(pod, new);
+    }
+    patch.annotate(pod, additions);
+    Ok(patch.finish())
+}
+
+/// The operations so far.
+struct Patch {
+    /// `[` and the operations, with commas between them.
+    text: Vec<u8>,
+}
+
+impl Patch {
+    fn new() -> Self {
+        // In bytes: the patch of a pod with one container and the proxy is shorter.
+        const USUAL_LENGTH: usize = 4096;
+        let mut text = Vec::with_capacity(USUAL_LENGTH);
+        text.push(b'[');
+        Self { text }
+    }
+
+    fn finish(mut self) -> Option<Vec<u8>> {
+        if self.text.len() == 1 {
+            return None;
+        }
+        self.text.push(b']');
+        Some(self.text)
+    }
+
+    fn complete_container(&mut self, pod: &Pod<'_>, additions: &ContainerAdditions<'_>) {
+        let Some(existing) = pod.container(additions.at) else {
+            return;
+        };
+        let index = additions.at.index.to_string();
+        let place = ["/spec/", additions.at.list.as_str(), "/", &index].concat();
+        let has_mounts = existing.volume_mounts.is_some();
+        self.append(&place, "/volumeMounts", has_mounts, &additions.mounts);
+        for replacement in &additions.replacements {
+            let index = replacement.index.to_string();
+            let path = [&place, "/env/", &index, "/value"];
+            self.operation("replace", &path, |text| {
+                write_json(text, &replacement.value);
+            });
+        }
+        let has_variables = existing.env.is_some();
+        self.append(&place, "/env", has_variables, &additions.variables);
+    }
+
+    /// Appends to a list, or adds it where the pod lacks it or it is null.
+    fn append<T: Serialize>(&mut self, place: &str, list: &str, has_list: bool, items: &[T]) {
+        if items.is_empty() {
+            return;
+        }
+        if has_list {
+            for item in items {
+                let path = [place, list, "/-"];
+                self.operation("add", &path, |text| write_json(text, item));
+            }
+        } else {
+            self.operation("add", &[place, list], |text| write_json(text, &items));
+        }
+    }
+
+    fn insert(&mut self, pod: &Pod<'_>, new: &NewContainers<'_>) {
+        let list = new.at.list.as_str();
+        if pod.list(new.at.list).is_some() {
+            let index = new.at.index.to_string();
+            // In reverse, each at the same index: the one before it pushes it back.
+            for container in new.containers.iter().rev() {
+                let path = ["/spec/", list, "/", &index];
+                self.operation("add", &path, |text| write_container(text, container));
+            }
+        } else if !new.containers.is_empty() {
+            self.operation("add", &["/spec/", list], |text| {
+                let mut before = b'[';
+                for container in &new.containers {
+                    text.push(std::mem::replace(&mut before, b','));
+                    write_container(text, container);
+                }
+                text.push(b']');
+            });
+        }
+    }
+
+    fn annotate(&mut self, pod: &Pod<'_>, additions: &Additions<'_>) {
+        const PLACE: &str = "/metadata/annotations";
+        let annotations = &additions.annotations;
+        if annotations.is_empty() {
+            return;
+        }
+        let Some(existing) = &pod.metadata.annotations else {
+            return self.operation("add", &[PLACE], |text| {
+                write_json(text, annotations);
+            });
+        };
+        for (key, value) in annotations {
+            let op = match existing.value(key) {
+                Some(_) => "replace",
+                None => "add",
+            };
+            let path = [PLACE, "/", &escaped(key)];
+            self.operation(op, &path, |text| write_json(text, value));
+        }
+    }
+
+    /// Writes one operation. A path consists of field names, indexes and [`escaped`] keys of the
+    /// product's, so it needs no escapes of JSON.
+    fn operation(
+        &mut self,
+        op: &'static str,
+        path: &[&str],
+        write_value: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let text = &mut self.text;
+        if text.len() > 1 {
+            text.push(b',');
+        }
+        text.extend_from_slice(b"{\"op\":\"");
+        text.extend_from_slice(op.as_bytes());
+        text.extend_from_slice(b"\",\"path\":\"");
+        for part in path {
+            text.extend_from_slice(part.as_bytes());
+        }
+        text.extend_from_slice(b"\",\"value\":");
+        write_value(text);
+        text.push(b'}');
+    }
+}
+
+fn write_container(text: &mut Vec<u8>, container: &NewContainer<'_>) {
+    text.extend_from_slice(container.template.open_object());
+    if !container.variables.is_empty() {
+        text.extend_from_slice(b",\"env\":");
+        write_json(text, &container.variables);
+    }
+    if !container.mounts.is_empty() {
+        text.extend_from_slice(b",\"volumeMounts\":");
+        write_json(text, &container.mounts);
+    }
+    text.push(b'}');
+}
+
+/// A key as a segment of a JSON Pointer (RFC 6901).
+fn escaped(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inject::input::pod::{List, Place};
+    use crate::inject::output::additions::Replacement;
+    use crate::inject::output::manifest::EnvVar;
+
+    #[test]
+    fn nothing_to_add_is_no_patch() {
+        let additions = Additions::default();
+        assert_eq!(write(&Pod::default(), &additions), Ok(None));
+    }
+
+    #[test]
+    fn appends_to_lists_that_are_there_and_adds_those_that_are_not() {
+        let with_list = r#"{"spec":{"containers":[{"env":[{"name":"A","value":"old"}]}]}}"#;
+        assert_eq!(
+            written(with_list),
+            concat!(
+                r#"[{"op":"replace","path":"/spec/containers/0/env/0/value","value":"new"},"#,
+                r#"{"op":"add","path":"/spec/containers/0/env/-","value":{"name":"B","value":"\"b"}}]"#
+            )
+        );
+        let with_null = r#"{"spec":{"containers":[{"env":null}]}}"#;
+        assert!(written(with_null).ends_with(
+            r#"{"op":"add","path":"/spec/containers/0/env","value":[{"name":"B","value":"\"b"}]}]"#
+        ));
+    }
+
+    #[test]
+    fn escapes_keys() {
+        assert_eq!(
+            escaped("azure.workload.identity/use~x"),
+            "azure.workload.identity~1use~0x"
+        );
+    }
+
+    fn written(pod: &str) -> String {
+        let pod: Pod<'_> = serde_json::from_str(pod).unwrap();
+        let additions = Additions {
+            containers: vec![ContainerAdditions {
+                at: Place {
+                    list: List::Containers,
+                    index: 0,
+                },
+                mounts: Vec::new(),
+                variables: vec![EnvVar::text("B", "\"b")],
+                replacements: vec![Replacement {
+                    variable: "A",
+                    index: 0,
+                    value: "new",
+                }],
+            }],
+            ..Additions::default()
+        };
+        String::from_utf8(write(&pod, &additions).unwrap().unwrap()).unwrap()
+    }
+}

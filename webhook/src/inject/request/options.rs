@@ -1,0 +1,129 @@
+//! The options of one pod: its annotations, with the service account's and the operator's values
+//! where it sets none.
+
+use contract::value::{IdentityMap, ServicePort};
+use contract::{annotation as key, metadata, token};
+
+use crate::inject::feedback::denial::{Denial, Shown};
+use crate::inject::input::account::Account;
+use crate::inject::input::pod::{Container, Pod};
+use crate::inject::input::seed::Seed;
+use crate::inject::policy::config::{Bindings, Config, Mode};
+
+use super::resources::Overrides;
+use super::skipped::Skipped;
+
+/// The options of one pod.
+#[derive(Debug)]
+pub(crate) struct PodOptions<'a> {
+    /// None for a pod that gets token and variables alone.
+    pub(crate) proxy: Option<ProxyOptions>,
+    /// Lifetime of the projected token in seconds.
+    pub(crate) expiration_seconds: u32,
+    /// Audience of the projected token.
+    pub(crate) audience: &'a str,
+    /// Identity bindings, when the pod uses them.
+    pub(crate) bindings: Option<&'a Bindings>,
+    /// Annotation `identity-map`: the proxy reads it.
+    pub(crate) identity_map: Option<&'a str>,
+    pub(crate) resources: Overrides<'a>,
+    pub(crate) skipped: Skipped<'a>,
+}
+
+/// The options of the injected proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ProxyOptions {
+    pub(crate) mode: Mode,
+    pub(crate) port: u16,
+}
+
+impl<'a> PodOptions<'a> {
+    /// Reads the pod's annotations. `seed` chooses the proxy's port on the node's network.
+    ///
+    /// # Errors
+    ///
+    /// A [`Denial`] for a value that cannot work.
+    pub(crate) fn read(
+        pod: &'a Pod<'a>,
+        config: &'a Config,
+        account: &Account,
+        seed: &Seed,
+    ) -> Result<Self, Denial> {
+        let bindings = config.bindings.as_ref().filter(|bindings| {
+            let value = pod.annotation(&bindings.annotation).unwrap_or_default();
+            value.trim().eq_ignore_ascii_case("true")
+        });
+        Ok(Self {
+            proxy: proxy(pod, config, seed)?,
+            expiration_seconds: expiration(pod, account)?,
+            audience: bindings.map_or(&config.audience, |bindings| &bindings.audience),
+            bindings,
+            identity_map: identity_map(pod)?,
+            resources: Overrides::read(pod)?,
+            skipped: Skipped::read(pod),
+        })
+    }
+}
+
+fn proxy(pod: &Pod<'_>, config: &Config, seed: &Seed) -> Result<Option<ProxyOptions>, Denial> {
+    let mode = match pod.annotation(key::PROXY_MODE) {
+        None => config.sidecar.mode,
+        Some(mode) => mode
+            .parse()
+            .map_err(|_| Denial::ProxyMode(Shown::new(mode)))?,
+    };
+    let switch = pod.annotation(key::INJECT_PROXY_SIDECAR).unwrap_or("false");
+    let trimmed = switch.trim();
+    if trimmed.eq_ignore_ascii_case("false") {
+        return Ok(None);
+    }
+    if !trimmed.eq_ignore_ascii_case("true") {
+        return Err(Denial::InjectProxySidecar(Shown::new(switch)));
+    }
+    let port = match pod.annotation(key::PROXY_SIDECAR_PORT) {
+        Some(port) => match port.parse::<ServicePort>().map(ServicePort::get) {
+            Err(_) => return Err(Denial::Port(Shown::new(port))),
+            Ok(metadata::PORT) => return Err(Denial::PortOfMetadata),
+            Ok(port) => port,
+        },
+        // Pods on the node's network share its ports, so each needs another. An earlier run has
+        // chosen one already.
+        None if pod.uses_host_network() => pod
+            .proxy()
+            .and_then(Container::first_port)
+            .unwrap_or_else(|| seed.port()),
+        None => metadata::DEFAULT_PROXY_PORT,
+    };
+    Ok(Some(ProxyOptions { mode, port }))
+}
+
+/// The map as the proxy will read it. Checked here because the user sees a denial, not the proxy's
+/// log.
+fn identity_map<'a>(pod: &'a Pod<'a>) -> Result<Option<&'a str>, Denial> {
+    let Some(map) = pod.annotation(key::IDENTITY_MAP) else {
+        return Ok(None);
+    };
+    if let Err(error) = map.parse::<IdentityMap>() {
+        let entry = error.entries.first().map(String::as_str);
+        return Err(Denial::IdentityMap(Shown::new(entry.unwrap_or_default())));
+    }
+    Ok(Some(map))
+}
+
+fn expiration(pod: &Pod<'_>, account: &Account) -> Result<u32, Denial> {
+    let (owner, value) = match pod.annotation(key::SERVICE_ACCOUNT_TOKEN_EXPIRATION) {
+        Some(value) => ("pod".to_owned(), value),
+        None => match account.token_expiration.as_deref() {
+            Some(value) => (format!("service account {}", pod.service_account()), value),
+            None => return Ok(token::DEFAULT_EXPIRATION_SECONDS),
+        },
+    };
+    let allowed = token::MIN_EXPIRATION_SECONDS..=token::MAX_EXPIRATION_SECONDS;
+    match value.trim().parse() {
+        Ok(seconds) if allowed.contains(&seconds) => Ok(seconds),
+        _ => Err(Denial::Expiration {
+            owner,
+            value: Shown::new(value),
+        }),
+    }
+}
