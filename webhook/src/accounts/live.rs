@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn nothing_is_left_of_those_who_do_not_wait() {
+    async fn forgets_a_lookup_when_its_last_waiter_leaves() {
         let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", silent.local_addr().unwrap());
         let config = kube::Config::new(address.parse().unwrap());

@@ -8,10 +8,14 @@ mod object;
 mod store;
 pub mod watch;
 
+use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
 use kube::Client;
+use prometheus_client::registry::Registry;
+use service_kit::metrics::{register_counter, register_gauge};
 
 use crate::inject::Account;
 use live::Live;
@@ -117,6 +121,38 @@ impl Accounts {
         self.live_lookups.load(Ordering::Relaxed)
     }
 
+    /// Registers the metrics of the accounts and their watch.
+    pub fn register(self: &Arc<Self>, registry: &mut Registry) {
+        let accounts = Arc::clone(self);
+        register_gauge(
+            registry,
+            "azwi_service_accounts",
+            "Annotated service accounts in memory",
+            move || Some(i64::try_from(accounts.count()).unwrap_or(i64::MAX)),
+        );
+        let accounts = Arc::clone(self);
+        register_counter(
+            registry,
+            "azwi_service_account_live_lookups",
+            "Look-ups of service accounts at the API server",
+            move || accounts.live_lookups(),
+        );
+        let accounts = Arc::clone(self);
+        register_gauge(
+            registry,
+            "azwi_service_account_watch_failing",
+            "Whether the watch of service accounts has failed, or has not begun",
+            move || Some(i64::from(accounts.watch_is_failing())),
+        );
+        let accounts = Arc::clone(self);
+        register_gauge(
+            registry,
+            "azwi_service_account_watch_event_timestamp_seconds",
+            "When the last event about a service account arrived",
+            move || Some(accounts.last_event().as_secs_f64()),
+        );
+    }
+
     fn heard(&self) {
         // A clock before 1970 says nothing.
         let now = UNIX_EPOCH.elapsed().unwrap_or_default();
@@ -126,6 +162,15 @@ impl Accounts {
 
     fn heard_of_trouble(&self) {
         self.watch_is_failing.store(true, Ordering::Relaxed);
+    }
+}
+
+impl fmt::Debug for Accounts {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Accounts")
+            .field("count", &self.count())
+            .finish_non_exhaustive()
     }
 }
 
@@ -149,7 +194,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_those_of_objects() {
+    fn accepts_only_names_of_kubernetes_objects() {
         for name in ["default", "a", "my-app.v1", "0", &"a".repeat(253)] {
             assert!(is_name(name), "{name}");
         }

@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_ours_is_passed_over() {
+    fn skips_fields_that_are_not_ours() {
         let object: Object = serde_json::from_value(json!({
             "kind": "ServiceAccount",
             "apiVersion": "v1",

@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_account_is_the_same_after_packing() {
+    fn packing_an_account_loses_nothing() {
         let full = Account {
             client_id: "client".into(),
             tenant_id: "tenant".into(),

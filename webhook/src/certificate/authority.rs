@@ -1,6 +1,7 @@
 //! The webhook's certificate authority: made once, kept in the Secret, shared by all replicas. Each
 //! replica issues a certificate for itself and keeps that one's key in memory.
 
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -41,7 +42,7 @@ pub struct Leaf {
 }
 
 /// Why there is no usable authority.
-#[derive(Debug, Error)]
+#[derive(Clone, Debug, Error)]
 pub enum AuthorityError {
     /// `ca.crt` is missing or no certificate.
     #[error("ca.crt holds no certificate")]
@@ -156,6 +157,16 @@ impl Authority {
             certified: CertifiedKey::new(vec![certificate], Arc::clone(&key)),
             usable,
         })
+    }
+}
+
+/// Without the key.
+impl fmt::Debug for Authority {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Authority")
+            .field("usable", &self.usable)
+            .finish_non_exhaustive()
     }
 }
 

@@ -58,7 +58,7 @@ pub async fn run(directory: PathBuf, serving: Arc<Serving>) {
             }
             Ok(())
         });
-        serving.set_troubled(result.is_err());
+        serving.set_degraded(result.is_err());
         let text = result
             .err()
             .map(|error| error.to_string())

@@ -15,8 +15,8 @@ use clap::Parser;
 use contract::log::{LogFormat, LogLevel};
 use contract::{token, variable};
 
+use crate::certificate::tls::MinVersion;
 use crate::inject::{self, Config, Mode, Resources, SeccompProfile, Sidecar};
-use crate::server::tls::MinVersion;
 use crate::version::NativeSidecar;
 use arguments::Arguments;
 

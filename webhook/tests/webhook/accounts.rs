@@ -55,7 +55,7 @@ async fn client_id(accounts: &Accounts, name: &str) -> Option<String> {
 }
 
 #[tokio::test]
-async fn accounts_are_listed_in_pages_and_followed() {
+async fn lists_accounts_in_pages_and_follows_them() {
     let cluster = Cluster::start().await;
     for number in 0..2_200 {
         cluster.account(
@@ -85,7 +85,7 @@ async fn accounts_are_listed_in_pages_and_followed() {
 }
 
 #[tokio::test]
-async fn a_list_that_takes_long_serves_while_it_grows() {
+async fn serves_a_slow_list_while_it_grows() {
     let cluster = Cluster::start().await;
     for number in 0..1_100 {
         let name = format!("sa-{number:04}");
@@ -110,7 +110,7 @@ async fn a_list_that_takes_long_serves_while_it_grows() {
 }
 
 #[tokio::test]
-async fn without_a_list_the_webhook_is_not_ready() {
+async fn is_not_ready_without_a_list() {
     let cluster = Cluster::start().await;
     cluster.account("ns", "sa", annotations("1"));
     cluster.forbid(Method::GET, ACCOUNTS);
@@ -123,7 +123,7 @@ async fn without_a_list_the_webhook_is_not_ready() {
 }
 
 #[tokio::test]
-async fn a_list_comes_as_a_stream_where_the_api_server_knows_that() {
+async fn lists_as_a_stream_where_the_api_server_can() {
     let refusals = [
         StatusCode::UNPROCESSABLE_ENTITY,
         StatusCode::INTERNAL_SERVER_ERROR,
@@ -150,7 +150,7 @@ async fn a_list_comes_as_a_stream_where_the_api_server_knows_that() {
 }
 
 #[tokio::test]
-async fn after_a_gap_they_are_listed_again() {
+async fn lists_again_after_a_gap() {
     for streams in [false, true] {
         let cluster = Cluster::start().await;
         cluster.account("ns", "old", annotations("old"));
@@ -167,7 +167,7 @@ async fn after_a_gap_they_are_listed_again() {
 }
 
 #[tokio::test]
-async fn one_look_serves_all_that_ask_at_once() {
+async fn concurrent_reviews_share_one_lookup() {
     let cluster = Cluster::start().await;
     // As if the watch were behind: it is not running.
     let accounts = Arc::new(Accounts::new(cluster.client()));
@@ -188,7 +188,7 @@ async fn one_look_serves_all_that_ask_at_once() {
 }
 
 #[tokio::test]
-async fn an_account_without_client_id_is_looked_at_once_more() {
+async fn looks_up_an_account_without_client_id_once_more() {
     let cluster = Cluster::start().await;
     cluster.account(
         "ns",
@@ -207,7 +207,7 @@ async fn an_account_without_client_id_is_looked_at_once_more() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_told_from_what_cannot_be_known() {
+async fn distinguishes_missing_from_unknown() {
     let cluster = Cluster::start().await;
     let accounts = watching(&cluster).await;
     assert!(find(&accounts, "nobody").await.unwrap().is_none());

@@ -9,7 +9,7 @@ use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use serde_json::json;
 use webhook::certificate::Serving;
-use webhook::certificate::own::{self, CONFIGURATION, Keeper, SECRET};
+use webhook::certificate::keeper::{self, CONFIGURATION, Keeper, SECRET};
 
 use crate::cluster::{CONFIGURATIONS, Cluster, SECRETS, decoded};
 use crate::http::{self, SERVER_NAME, connect_as_api_server, roots};
@@ -101,10 +101,10 @@ async fn replicas_that_start_at_once_agree() {
 }
 
 #[tokio::test]
-async fn the_bundle_is_healed_and_so_is_the_secret() {
+async fn restores_the_bundle_and_the_secret() {
     let cluster = Cluster::installed().await;
     let serving = Arc::new(Serving::default());
-    tokio::spawn(own::run(
+    tokio::spawn(keeper::run(
         cluster.client(),
         "system".to_owned(),
         Arc::clone(&serving),
@@ -188,7 +188,7 @@ async fn replicas_that_miss_the_secret_at_once_agree_on_the_next() {
 }
 
 #[tokio::test]
-async fn a_clock_that_jumps_leaves_no_certificate_that_is_not_valid() {
+async fn serves_a_valid_certificate_after_the_clock_jumps() {
     const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
     let cluster = Cluster::installed().await;
     let now = SystemTime::now();
@@ -252,7 +252,7 @@ async fn a_minute_passes_between_a_new_authority_and_its_use() {
 }
 
 #[tokio::test]
-async fn the_old_authority_is_kept_even_when_the_bundle_was_lost() {
+async fn keeps_the_old_authority_when_the_bundle_was_lost() {
     let cluster = Cluster::installed().await;
     let now = SystemTime::now();
     let mut replica = Replica::new(&cluster);
@@ -267,7 +267,7 @@ async fn the_old_authority_is_kept_even_when_the_bundle_was_lost() {
 }
 
 #[tokio::test]
-async fn the_peers_authority_is_taken_over() {
+async fn takes_over_the_authority_of_upstream() {
     let cluster = Cluster::installed().await;
     let encoded = |text: &str| {
         use base64::Engine;
@@ -294,7 +294,7 @@ async fn the_peers_authority_is_taken_over() {
 }
 
 #[tokio::test]
-async fn a_damaged_secret_is_made_anew() {
+async fn replaces_a_damaged_secret() {
     let cluster = Cluster::installed().await;
     let now = SystemTime::now();
     Replica::new(&cluster).step(now).await;
@@ -311,7 +311,7 @@ async fn a_damaged_secret_is_made_anew() {
 }
 
 #[tokio::test]
-async fn a_forbidden_write_is_told_and_serving_goes_on() {
+async fn reports_a_forbidden_write_and_serves_on() {
     let cluster = Cluster::installed().await;
     cluster.forbid(Method::PATCH, CONFIGURATIONS);
     let mut replica = Replica::new(&cluster);
@@ -343,7 +343,7 @@ fn pair() -> [String; 3] {
 }
 
 #[tokio::test]
-async fn files_are_followed_and_a_bad_pair_changes_nothing() {
+async fn follows_files_and_ignores_a_bad_pair() {
     let directory = std::env::temp_dir().join(format!("webhook-files-{}", std::process::id()));
     std::fs::create_dir_all(&directory).unwrap();
     let write = |name: &str, text: &str| std::fs::write(directory.join(name), text).unwrap();
@@ -388,7 +388,7 @@ async fn files_are_followed_and_a_bad_pair_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_forbidden_write_is_an_event() {
+async fn writes_an_event_about_a_forbidden_write() {
     let cluster = Cluster::installed().await;
     cluster.forbid(Method::PATCH, SECRETS);
     let webhook = Webhook::start(&cluster, &[]).await;
