@@ -1,4 +1,4 @@
-//! What `/readyz` waits for. The edge answers with what is missing.
+//! The conditions of `/readyz`, each with the reason that is shown while it is not met.
 
 use std::fmt;
 use std::sync::Arc;

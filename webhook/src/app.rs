@@ -183,7 +183,7 @@ impl Bound {
     ///
     /// # Errors
     ///
-    /// None yet: what fails is tried again.
+    /// Never in practice: the task that waits for signals does not panic.
     pub async fn run(self) -> anyhow::Result<()> {
         let control = Control::default();
         let mut shutdown = control.shutdown();

@@ -1,4 +1,4 @@
-//! Notes on a connection's [`Activity`] what is read and written.
+//! Records reads and writes of a connection in its [`Activity`].
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::activity::Activity;
 
-/// A stream whose reads and flushes are noted.
+/// A stream whose reads and flushes are recorded.
 #[derive(Debug)]
 pub(super) struct Watched<T> {
     pub(super) stream: T,
@@ -65,7 +65,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
     }
 }
 
-/// The body of an answer whose end is noted: hyper drops a body when all of it, or the head of an
+/// The body of an answer whose end is recorded: hyper drops a body when all of it, or the head of an
 /// empty one, is in its write buffer.
 #[derive(Debug)]
 pub(super) struct AnswerBody<B> {

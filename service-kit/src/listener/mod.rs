@@ -2,7 +2,7 @@
 //!
 //! - [`Limits`]: how many connections, how long, how large, how slow.
 //! - `places`: which connection makes way for a new one (no I/O).
-//! - `activity`: what a connection is doing, noted without a lock.
+//! - `activity`: the current stage of a connection, without a lock.
 //! - [`RequestBody`]: a request's body with a lowest rate.
 //!
 //! A connection has no buffer until its client speaks.
@@ -54,8 +54,9 @@ pub trait Service: Send + Sync + 'static {
         client: SocketAddr,
     ) -> impl Future<Output = Response<Self::Body>> + Send;
 
-    /// Puts something between a connection and HTTP. [`Activity::is_answering`] tells the service's
-    /// answers from hyper's own, which refuse what is no HTTP. By default there is nothing between.
+    /// Wraps the stream of a connection, for a service that changes its bytes.
+    /// [`Activity::is_answering`] distinguishes the service's answers from hyper's own refusals of
+    /// malformed HTTP. By default the stream is unchanged.
     fn wrap<T>(stream: T, activity: Arc<Activity>) -> impl AsyncRead + AsyncWrite + Unpin + Send
     where
         T: AsyncRead + AsyncWrite + Unpin + Send,
@@ -74,11 +75,11 @@ pub struct Listener<S> {
     pub service: Arc<S>,
     /// Every limit.
     pub limits: Limits,
-    /// What is spoken.
+    /// The protocol.
     pub protocol: Protocol,
 }
 
-/// What is spoken on a connection: HTTP/1.1, perhaps over TLS.
+/// The protocol of a port: HTTP/1.1, perhaps over TLS.
 #[derive(Clone, Debug, Default)]
 pub struct Protocol {
     /// Whether a client that has closed its side of the connection still gets its answer. Otherwise
@@ -152,7 +153,7 @@ impl<S: Service> Listener<S> {
     }
 }
 
-/// What the connections of a listener share.
+/// Shared by the connections of a listener.
 struct Server<S> {
     /// A connection has left.
     left: Notify,
@@ -279,8 +280,8 @@ impl<S: Service> Place<S> {
     }
 }
 
-/// The next connection. Errors of one that is gone already are passed over. For the others (mostly
-/// no file descriptor is left) it waits: trying again at once would only burn the processor.
+/// The next connection. An error of one connection that has gone is ignored. After any other error,
+/// mostly that no file descriptor is left, it waits: trying again at once would use up a core.
 async fn accept(socket: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match socket.accept().await {

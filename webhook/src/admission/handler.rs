@@ -117,7 +117,7 @@ pub enum Refusal {
     /// Over [`BODY_TIMEOUT`], or below the listener's lowest rate.
     #[error("the body did not come within {} s", BODY_TIMEOUT.as_secs())]
     TooSlow,
-    /// The client went away, or what it sent is no HTTP.
+    /// The client closed the connection, or sent malformed chunks.
     #[error("the body could not be read")]
     Unreadable,
     /// Never in practice: every answer can be written as JSON.

@@ -1,6 +1,5 @@
-//! What is answered to a review: the pod and its service account go in, an AdmissionReview comes
-//! out. [`handler`] is the HTTP around it, [`review`] the JSON, [`crate::inject`] decides what a pod
-//! gets.
+//! Answers reviews. [`handler`] is the HTTP around a review, [`review`] its JSON, and
+//! [`crate::inject`] decides about the pod.
 //!
 //! This is the edge at which errors become status codes: a [`Denial`] is a 400, a [`LookupError`] a
 //! 503, both inside an answer of status 200. A request that is no review is a [`handler::Refusal`].
@@ -22,7 +21,7 @@ use handler::{LargeBodies, Refusal};
 use metrics::{Metrics, Outcome};
 use review::{MAX_OBJECTS, Review, ReviewError, Verdict};
 
-/// What reviews are answered from.
+/// Answers reviews from the accounts in memory and the operator's settings.
 #[derive(Debug)]
 pub struct Admission {
     accounts: Arc<Accounts>,

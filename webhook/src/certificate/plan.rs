@@ -1,5 +1,5 @@
-//! What a replica does next about the certificates: what it has seen and the time go in, an
-//! [`Action`] comes out. No I/O; [`super::keeper`] carries the actions out.
+//! Decides the next action of a replica about the certificates, from the objects that it has seen and
+//! the time. No I/O: [`super::keeper`] carries the actions out.
 //!
 //! 1. The Secret holds an authority that is valid and not old.
 //! 2. Every webhook of the configuration trusts all authorities of the Secret that are still valid.
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_done_before_both_objects_are_seen() {
+    fn does_nothing_before_both_objects_are_seen() {
         let (mut state, now) = (State::default(), SystemTime::now());
         assert_eq!(next(&mut state, now), "Nothing");
         state.see_secret(None);
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_authority_is_trusted_before_it_signs() {
+    fn lets_a_new_authority_sign_when_it_has_been_trusted_for_a_minute() {
         let (mut state, now) = (State::default(), SystemTime::now());
         let (first, old) = stored(now, &Bundle::default());
         state.see_secret(Some(first));
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn an_authority_that_nobody_trusts_any_more_is_left_at_once() {
+    fn leaves_an_untrusted_authority_at_once() {
         let (mut state, now) = (State::default(), SystemTime::now());
         let (first, old) = stored(now, &Bundle::default());
         state.see_secret(Some(first));
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn old_authorities_and_leaves_are_replaced() {
+    fn replaces_old_authorities_and_leaves() {
         let (mut state, now) = (State::default(), SystemTime::now());
         let (first, old) = stored(now, &Bundle::default());
         state.see_secret(Some(first));
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_created_again_when_it_stays_away() {
+    fn creates_the_secret_again_when_it_stays_away() {
         let (mut state, now) = (State::default(), SystemTime::now());
         let (_, live) = stored(now, &Bundle::default());
         state.see_secret(None);
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_configuration_a_leaf_is_issued_and_nothing_is_trusted() {
+    fn issues_a_leaf_without_a_configuration_but_does_not_trust_it() {
         let (mut state, now) = (State::default(), SystemTime::now());
         state.see_secret(Some(stored(now, &Bundle::default()).0));
         state.see_bundles(None);

@@ -32,7 +32,7 @@ pub(super) struct Arguments {
     /// Log level: error, warn, info, debug, trace or all [info]
     #[arg(long, value_name = "LEVEL")]
     pub(super) log_level: Option<String>,
-    /// Connections of API servers that are open at most; more wait in the kernel's queue [1024]
+    /// Connections of API servers that are open at most; for one more the oldest idle one is closed [1024]
     #[arg(long, value_name = "NUMBER")]
     pub(super) max_connections: Option<String>,
     /// Address of /metrics, 0 for none [:8095]

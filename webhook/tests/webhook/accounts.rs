@@ -1,4 +1,4 @@
-//! Service accounts from memory, and from the API server when memory cannot tell.
+//! Service accounts from memory, and by look-up at the API server.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ async fn watching_by(cluster: &Cluster, streams: bool) -> Arc<Accounts> {
     accounts
 }
 
-/// Waits for what a watch brings.
+/// Waits until events of a watch have arrived.
 async fn until(condition: impl Fn() -> bool) {
     let waiting = async {
         while !condition() {
@@ -169,7 +169,7 @@ async fn lists_again_after_a_gap() {
 #[tokio::test]
 async fn concurrent_reviews_share_one_lookup() {
     let cluster = Cluster::start().await;
-    // As if the watch were behind: it is not running.
+    // The watch does not run, as if it were behind.
     let accounts = Arc::new(Accounts::new(cluster.client()));
     cluster.account("ns", "late", annotations("late"));
     cluster.slow_accounts(true);
@@ -200,7 +200,7 @@ async fn looks_up_an_account_without_client_id_once_more() {
     assert_eq!(client_id(&accounts, "sa").await.unwrap(), "");
     assert_eq!(cluster.requests(GETS), 1);
 
-    // Its own absence is no error, and neither is an API server that does not answer then.
+    // No client id is not an error, and then neither is a failed look-up.
     cluster.forbid(Method::GET, ACCOUNTS);
     let account = find(&accounts, "sa").await.unwrap().unwrap();
     assert_eq!(&*account.tenant_id, "contoso.com");
@@ -210,7 +210,7 @@ async fn looks_up_an_account_without_client_id_once_more() {
 async fn distinguishes_missing_from_unknown() {
     let cluster = Cluster::start().await;
     let accounts = watching(&cluster).await;
-    assert!(find(&accounts, "nobody").await.unwrap().is_none());
+    assert!(find(&accounts, "missing").await.unwrap().is_none());
     cluster.account("ns", "plain", json!({}));
     assert!(find(&accounts, "plain").await.unwrap().is_some());
 

@@ -1,4 +1,4 @@
-//! Certificates of the webhook's own making.
+//! Certificates that the webhook issues itself, and certificates from files.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -160,13 +160,13 @@ async fn replicas_that_miss_the_secret_at_once_agree_on_the_next() {
     cluster.delete(SECRETS, "system", SECRET);
     for replica in &mut replicas {
         replica.look();
-        let told = replica.keeper.reconcile(now).await.unwrap_err().to_string();
-        assert!(told.contains("is gone"), "{told}");
+        let error = replica.keeper.reconcile(now).await.unwrap_err();
+        assert!(error.to_string().contains("is gone"), "{error}");
         replica.assert_trusted(now);
     }
     assert!(
         cluster.get(SECRETS, "system", SECRET).is_null(),
-        "what is being removed stays removed"
+        "a Secret that is being removed stays removed"
     );
     let now = now + Duration::from_secs(10);
     let runs = replicas
@@ -221,7 +221,7 @@ async fn a_new_authority_is_trusted_before_it_signs() {
                 assert_eq!(
                     replica.serving.leaf(),
                     leaf,
-                    "signed with an authority nobody knows"
+                    "signed by an authority that is not trusted yet"
                 );
             }
             replica.look();
@@ -273,10 +273,10 @@ async fn takes_over_the_authority_of_upstream() {
         use base64::Engine;
         base64::engine::general_purpose::STANDARD.encode(text)
     };
-    let certificate = include_str!("data/peer-ca.crt");
+    let certificate = include_str!("data/upstream-ca.crt");
     let data = json!({
         "ca.crt": encoded(certificate),
-        "ca.key": encoded(include_str!("data/peer-ca.key")),
+        "ca.key": encoded(include_str!("data/upstream-ca.key")),
         "tls.crt": encoded("theirs"),
     });
     cluster.put(SECRETS, "system", SECRET, json!({ "data": data }));
@@ -327,10 +327,13 @@ async fn reports_a_forbidden_write_and_serves_on() {
         "{error}"
     );
     assert!(replica.serving.leaf().is_some());
-    assert!(!replica.serving.is_ready(), "nobody trusts it");
+    assert!(
+        !replica.serving.is_ready(),
+        "the API server does not trust it"
+    );
 }
 
-/// A pair of somebody else's making: `tls.crt`, `tls.key`, and the authority behind it.
+/// A pair that is not ours: `tls.crt`, `tls.key`, and the authority that signed it.
 fn pair() -> [String; 3] {
     let names = vec![SERVER_NAME.to_owned()];
     let made = rcgen::generate_simple_self_signed(names).unwrap();
@@ -360,10 +363,10 @@ async fn follows_files_and_ignores_a_bad_pair() {
     assert_eq!(
         cluster.requests("GET /apis/"),
         0,
-        "the webhook configuration is not ours"
+        "in this mode the webhook leaves the configuration alone"
     );
 
-    // Half of a new pair, then rubbish: the old one stays.
+    // Half of a new pair, then no key at all: the old one stays.
     let [certificate, key, second] = pair();
     write("tls.crt", &certificate);
     webhook.logged("cannot be used").await;

@@ -59,8 +59,8 @@ async fn replicas_that_start_at_once_agree() {
 async fn the_peers_authority_is_taken_over() {
     let _alone = alone().await;
     stop().await;
-    let certificate = include_str!("../../../../webhook/tests/webhook/data/peer-ca.crt");
-    let key = include_str!("../../../../webhook/tests/webhook/data/peer-ca.key");
+    let certificate = include_str!("../../../../webhook/tests/webhook/data/upstream-ca.crt");
+    let key = include_str!("../../../../webhook/tests/webhook/data/upstream-ca.key");
     store(&[
         ("ca.crt", certificate),
         ("ca.key", key),
