@@ -1,5 +1,5 @@
-//! What a long-running program needs besides its own subject. It knows nothing of pods, tokens or
-//! Entra; values that two programs exchange are in `contract`.
+//! Parts that every long-running binary needs. They know nothing of pods, tokens or Entra; values that
+//! two binaries exchange are in `contract`.
 //!
 //! `settings` reads a configuration and reports all of its mistakes at once, `flags` reads Go's flag
 //! syntax. Every other module is a feature, so that a binary compiles only what it uses:
@@ -8,7 +8,7 @@
 //! - `listener`: one accept loop for HTTP/1.1 with every limit in one value, [`listener::Limits`].
 //!   `tls` adds TLS to it.
 //! - `shutdown`: signals, and the phases serving, draining and closed.
-//! - `readiness`: what `/readyz` waits for, as handles that components hold.
+//! - `readiness`: the conditions of `/readyz`, looked up or held by components as guards.
 //! - `metrics`: the answer to a scrape, and gauges that are read at the moment of the scrape.
 
 pub mod flags;

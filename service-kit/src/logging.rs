@@ -1,4 +1,4 @@
-//! Log lines on standard error.
+//! Log lines on standard error, as text or JSON. Logging never blocks the program.
 
 use std::io::{self, Write};
 use std::os::fd::AsFd;
@@ -12,8 +12,8 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Starts logging to standard error. `own` is the binary's crate: below `trace` the libraries it
-/// uses log warnings alone.
+/// Starts logging to standard error. `own` is the binary's crate. Libraries log only warnings and
+/// errors, unless the level is `trace`.
 ///
 /// A second call has no effect.
 pub fn start(level: LogLevel, format: LogFormat, own: &str) {
@@ -45,42 +45,41 @@ pub fn start(level: LogLevel, format: LogFormat, own: &str) {
         .try_init();
 }
 
-/// Standard error, which no program waits for. In a container it is a pipe: when its reader is away,
-/// or cannot write because its disk is full, the pipe fills up, and whoever writes to it hangs. Lines
-/// that there is no room for are lost, which is told as soon as there is room again.
+/// A stderr writer that drops lines instead of blocking. In a container stderr is a pipe: when its
+/// reader has stopped, or cannot write because its disk is full, the pipe fills up and a write blocks.
+/// The number of dropped lines is logged as soon as the pipe has space again.
 struct Stderr {
     format: LogFormat,
 }
 
-/// What there was no room for.
-struct Unwritten {
-    /// Lines.
-    lost: u64,
-    /// Whether the last of what was written is the beginning of a line.
-    cut: bool,
+/// Lines that were not written.
+struct Dropped {
+    lines: u64,
+    /// Whether only the beginning of a line was written last.
+    is_cut: bool,
 }
 
-static UNWRITTEN: Mutex<Unwritten> = Mutex::new(Unwritten {
-    lost: 0,
-    cut: false,
+static DROPPED: Mutex<Dropped> = Mutex::new(Dropped {
+    lines: 0,
+    is_cut: false,
 });
 
 impl Write for Stderr {
-    /// Takes a whole line.
+    /// `line` is a whole line.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        // One line at a time: the room that was found is this one's.
-        let mut unwritten = UNWRITTEN.lock().unwrap_or_else(PoisonError::into_inner);
+        // The lock is held for the whole line: nothing else uses the space that was found.
+        let mut dropped = DROPPED.lock().unwrap_or_else(PoisonError::into_inner);
         let mut stderr = io::stderr();
-        if unwritten.lost > 0 && has_room() {
-            let end = if unwritten.cut { "\n" } else { "" };
-            let notice = format!("{end}{}\n", notice(unwritten.lost, self.format));
+        if dropped.lines > 0 && has_space() {
+            let end = if dropped.is_cut { "\n" } else { "" };
+            let notice = format!("{end}{}\n", notice(dropped.lines, self.format));
             stderr.write_all(notice.as_bytes())?;
-            (unwritten.lost, unwritten.cut) = (0, false);
+            (dropped.lines, dropped.is_cut) = (0, false);
         }
-        for (nth, part) in line.chunks(ROOM).enumerate() {
-            if unwritten.lost > 0 || !has_room() {
-                unwritten.lost += 1;
-                unwritten.cut |= nth > 0;
+        for (nth, part) in line.chunks(PIPE_BUF).enumerate() {
+            if dropped.lines > 0 || !has_space() {
+                dropped.lines += 1;
+                dropped.is_cut |= nth > 0;
                 break;
             }
             stderr.write_all(part)?;
@@ -93,22 +92,22 @@ impl Write for Stderr {
     }
 }
 
-/// Whether so much as [`ROOM`] can be written without waiting: pipe(7) says so of a page, a pipe being
-/// a list of pages. What is no pipe always has room.
-fn has_room() -> bool {
+/// Whether [`PIPE_BUF`] bytes can be written without blocking. A pipe is a list of pages, and poll(2)
+/// reports it writable when a page is free (pipe(7)). A file or a terminal is always writable.
+fn has_space() -> bool {
     let stderr = io::stderr();
-    let mut asked = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
-    // An error shows again when it is written.
-    poll(&mut asked, PollTimeout::ZERO) != Ok(0)
+    let mut descriptors = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+    // The write that follows reports an error.
+    poll(&mut descriptors, PollTimeout::ZERO) != Ok(0)
 }
 
-fn notice(lost: u64, format: LogFormat) -> String {
-    let message = format!("nobody read the log: {lost} lines are lost");
+fn notice(lines: u64, format: LogFormat) -> String {
+    let message = format!("dropped {lines} log lines: stderr was blocked");
     match format {
         LogFormat::Json => format!(r#"{{"level":"WARN","message":"{message}"}}"#),
         LogFormat::Text => format!("WARN {message}"),
     }
 }
 
-/// `PIPE_BUF`: what is written to a pipe in one piece.
-const ROOM: usize = 4096;
+/// The largest write to a pipe that is not split (pipe(7)), in bytes.
+const PIPE_BUF: usize = 4096;

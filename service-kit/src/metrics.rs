@@ -4,7 +4,7 @@ use std::fmt;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
@@ -25,12 +25,14 @@ pub fn text(registry: &Registry) -> Result<String, fmt::Error> {
 
 /// Registers a gauge whose value is read at the moment of a scrape. It is left out of a scrape for
 /// which `read` returns `None`.
-pub fn register_gauge(
+pub fn register_gauge<N: EncodeGaugeValue + 'static>(
     registry: &mut Registry,
     name: &'static str,
     help: &'static str,
-    read: impl Fn() -> Option<f64> + Send + Sync + 'static,
-) {
+    read: impl Fn() -> Option<N> + Send + Sync + 'static,
+) where
+    ConstGauge<N>: EncodeMetric,
+{
     registry.register_collector(Box::new(Moment {
         help: sentence(help),
         name,
@@ -99,7 +101,7 @@ mod tests {
         let gauge = Arc::clone(&value);
         register_gauge(&mut registry, "level", "The level", move || {
             let value = gauge.load(Ordering::Relaxed);
-            (value > 0).then_some(value as f64)
+            (value > 0).then(|| i64::try_from(value).unwrap())
         });
         let counter = Arc::clone(&value);
         register_counter(&mut registry, "steps", "The steps", move || {
@@ -112,7 +114,7 @@ mod tests {
         value.store(7, Ordering::Relaxed);
         assert_eq!(
             text(&registry).unwrap(),
-            "# HELP level The level.\n# TYPE level gauge\nlevel 7.0\n\
+            "# HELP level The level.\n# TYPE level gauge\nlevel 7\n\
              # HELP steps The steps.\n# TYPE steps counter\nsteps_total 7\n# EOF\n"
         );
     }

@@ -1,62 +1,69 @@
-//! What `/readyz` waits for. Each component holds the [`Handle`] of its condition and sets it; the
-//! edge answers with what is missing.
+//! The conditions of `/readyz`, each with the reason that is shown while it is not met.
 
+use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
-/// All conditions of a process. It is ready when each is met.
-#[derive(Clone, Debug, Default)]
-pub struct Readiness(Arc<Mutex<Vec<Condition>>>);
+/// The conditions of a process. It is ready when each is met.
+#[derive(Debug, Default)]
+pub struct Readiness(Vec<Condition>);
 
-#[derive(Clone, Debug)]
 struct Condition {
-    is_met: Arc<AtomicBool>,
+    is_met: Box<dyn Fn() -> bool + Send + Sync>,
     reason: &'static str,
 }
 
 impl Readiness {
-    /// Adds a condition that is not met yet. `reason` is shown while it is not.
+    /// Adds a condition that `is_met` looks up at each probe. `reason` is shown while it is not met.
     #[must_use]
-    pub fn condition(&self, reason: &'static str) -> Handle {
-        let is_met = Arc::new(AtomicBool::new(false));
-        let mut conditions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        conditions.push(Condition {
-            is_met: Arc::clone(&is_met),
+    pub fn when(
+        mut self,
+        is_met: impl Fn() -> bool + Send + Sync + 'static,
+        reason: &'static str,
+    ) -> Self {
+        self.0.push(Condition {
+            is_met: Box::new(is_met),
             reason,
         });
-        Handle(is_met)
+        self
+    }
+
+    /// Adds a condition that is met while the guard says so, and no longer when it is dropped.
+    #[must_use]
+    pub fn guarded(self, reason: &'static str) -> (Self, Guard) {
+        let is_met = Arc::new(AtomicBool::new(false));
+        let guard = Guard(Arc::clone(&is_met));
+        let readiness = self.when(move || is_met.load(Ordering::Acquire), reason);
+        (readiness, guard)
     }
 
     /// The reasons of the conditions that are not met, in the order in which they were added. Empty
     /// when the process is ready.
     #[must_use]
     pub fn missing(&self) -> Vec<&'static str> {
-        let conditions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let missing = conditions
-            .iter()
-            .filter(|condition| !condition.is_met.load(Ordering::Acquire));
+        let missing = self.0.iter().filter(|condition| !(condition.is_met)());
         missing.map(|condition| condition.reason).collect()
     }
 }
 
-/// One condition. When its component ends and drops it, the condition is no longer met.
-#[derive(Debug)]
-pub struct Handle(Arc<AtomicBool>);
+impl fmt::Debug for Condition {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.reason)
+    }
+}
 
-impl Handle {
+/// One condition, held by the component that meets it.
+#[derive(Debug)]
+pub struct Guard(Arc<AtomicBool>);
+
+impl Guard {
     /// Says whether the condition is met.
     pub fn set(&self, is_met: bool) {
         self.0.store(is_met, Ordering::Release);
     }
-
-    /// Whether the condition is met.
-    #[must_use]
-    pub fn is_met(&self) -> bool {
-        self.0.load(Ordering::Acquire)
-    }
 }
 
-impl Drop for Handle {
+impl Drop for Guard {
     fn drop(&mut self) {
         self.set(false);
     }
@@ -68,8 +75,9 @@ mod tests {
 
     #[test]
     fn every_condition_has_to_be_met() {
-        let readiness = Readiness::default();
-        let (first, second) = (readiness.condition("first"), readiness.condition("second"));
+        let (readiness, first) = Readiness::default().guarded("first");
+        let (readiness, second) = readiness.guarded("second");
+        let readiness = readiness.when(|| true, "third");
         assert_eq!(readiness.missing(), ["first", "second"]);
         first.set(true);
         assert_eq!(readiness.missing(), ["second"]);

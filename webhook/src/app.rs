@@ -1,40 +1,38 @@
-//! Puts the parts together and runs them.
+//! Puts the parts together: [`bind`] opens the ports, [`Bound::run`] serves until the process ends.
+//!
+//! On SIGTERM the webhook is no longer ready and asks every client to leave with its next answer, but
+//! goes on serving: API servers use their open connections until they learn that this replica leaves,
+//! and do not send a review twice (kubernetes#127335).
 
-use std::path::{Path, PathBuf};
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use arc_swap::ArcSwap;
-use contract::value::CaData;
-use contract::variable;
-use k8s_openapi::apimachinery::pkg::version::Info;
 use kube::Client;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+use rustls::ServerConfig;
+use service_kit::listener::{self, Limits, Listener, Protocol};
+use service_kit::readiness::Readiness;
+use service_kit::shutdown::{Control, Phase, Shutdown, Signals};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::sleep;
 
 use crate::accounts::{self, Accounts};
-use crate::certificate::{Serving, files, own};
-use crate::inject::{Config, Prepared};
-use crate::metrics::Metrics;
-use crate::server::admission::{self, Admission};
-use crate::server::connections::{Server, bind};
-use crate::server::operations::{self, Readiness};
-use crate::server::phase::{self, Phase};
-use crate::server::tls;
+use crate::admission::metrics::Metrics;
+use crate::admission::{Admission, handler};
+use crate::certificate::{Serving, files, keeper, tls};
+use crate::http::Routes;
+use crate::inject::Config;
+use crate::operations;
+use crate::proxy_ca::{self, ProxyCa};
 use crate::settings::{Certificates, Settings};
-use crate::version;
+use crate::version::{self, NativeSidecar};
 
-/// Connections of probes and scrapes, on each of their ports.
-const MAX_OPERATIONS_CONNECTIONS: u32 = 32;
-const CA_FILE_PERIOD: Duration = Duration::from_secs(10);
-const VERSION_PAUSE: Duration = Duration::from_secs(1);
-/// The first minor version that may list as a stream (KEP-3157).
-const FIRST_WITH_STREAMS: u32 = 32;
-
-/// Runs the webhook until it is asked to end.
+/// Runs the webhook until a signal ends it.
 ///
 /// # Errors
 ///
@@ -42,7 +40,7 @@ const FIRST_WITH_STREAMS: u32 = 32;
 pub fn run(settings: Settings) -> anyhow::Result<()> {
     // A core dump would hold the certificate authority's key.
     if let Err(error) = nix::sys::prctl::set_dumpable(false) {
-        tracing::error!("core dumps cannot be turned off: {error}");
+        tracing::error!(%error, "core dumps cannot be turned off");
     }
     keep_free_memory();
     let cores = std::thread::available_parallelism().map_or(1, Into::into);
@@ -57,21 +55,51 @@ pub fn run(settings: Settings) -> anyhow::Result<()> {
         .build();
     runtime
         .context("cannot start threads")?
-        .block_on(serve(settings))
+        .block_on(async { bind(settings).await?.run().await })
 }
 
-/// Makes the C library keep a little free memory. It gives back what is free at the end of the heap
-/// from 128 KiB on, which many reviews at once free and need again all the time; by freeing a larger
-/// block it learns to keep twice that block's size (mallopt(3), M_MMAP_THRESHOLD).
+/// Makes the C library keep some free memory. From 128 KiB on it returns memory that is free at the
+/// end of the heap, which many reviews at once would free and need again all the time. After a larger
+/// block was freed it keeps twice that block's size (mallopt(3), M_MMAP_THRESHOLD).
 fn keep_free_memory() {
     const HALF: usize = 1024 * 1024;
     drop(std::hint::black_box(Vec::<u8>::with_capacity(HALF)));
 }
 
-/// A review costs some microseconds: more threads than these only cost memory.
-const MAX_THREADS: usize = 4;
+/// The webhook with its ports open.
+pub struct Bound {
+    /// The port of reviews.
+    pub admission: SocketAddr,
+    /// The port of `/healthz` and `/readyz`.
+    pub health: SocketAddr,
+    /// The port of `/metrics`.
+    pub metrics: Option<SocketAddr>,
+    admission_limits: Limits,
+    certificates: Certificates,
+    client: Client,
+    config: Config,
+    metrics_by_namespace: bool,
+    namespace: String,
+    native_sidecar: NativeSidecar,
+    proxy_ca: Option<(PathBuf, ProxyCa)>,
+    serving: Arc<Serving>,
+    signals: Signals,
+    sockets: Sockets,
+    tls: Arc<ServerConfig>,
+}
 
-async fn serve(settings: Settings) -> anyhow::Result<()> {
+struct Sockets {
+    admission: TcpListener,
+    health: TcpListener,
+    metrics: Option<TcpListener>,
+}
+
+/// Opens the ports and checks everything that can be checked. Requests are not answered yet.
+///
+/// # Errors
+///
+/// When the webhook cannot start: a port is taken, no API server is configured, a file is missing.
+pub async fn bind(settings: Settings) -> anyhow::Result<Bound> {
     let Settings {
         certificates,
         mut config,
@@ -88,183 +116,189 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         tls_min_version,
     } = settings;
     tracing::info!(version = contract::VERSION, "starting the webhook");
-
-    let (phase_sender, phase) = watch::channel(Phase::Serving);
-    let ending = tokio::spawn(phase::run(phase_sender));
-    let admission_listener = listen("admission", &format!(":{port}")).await?;
-    let health_listener = listen("health", &health_addr).await?;
-    let metrics_listener = match &metrics_addr {
-        Some(address) => Some(listen("metrics", address).await?),
-        None => None,
+    let signals = Signals::take().context("cannot receive signals")?;
+    let (admission_socket, admission) = listen("admission", &format!(":{port}")).await?;
+    let (health_socket, health) = listen("health", &health_addr).await?;
+    let (metrics_socket, metrics) = match &metrics_addr {
+        Some(address) => Some(listen("metrics", address).await?).unzip(),
+        None => (None, None),
     };
     let client_config = kube::Config::infer()
         .await
         .context("no API server is configured: run in a cluster, or set KUBECONFIG")?;
     let client = Client::try_from(client_config).context("cannot use the API server's settings")?;
-    let ca_data = match &proxy_ca_file {
-        Some(path) => Some(read_ca(path)?),
+    let proxy_ca = match proxy_ca_file {
+        Some(path) => {
+            let ca = ProxyCa::read(&path)?;
+            ca.apply(&mut config);
+            Some((path, ca))
+        }
         None => None,
     };
-    set_ca(&mut config, ca_data.as_deref());
-
     let serving = Arc::new(Serving::default());
-    let admission = Arc::new(Admission {
-        accounts: Arc::new(Accounts::new(client.clone())),
-        config: ArcSwap::from_pointee(config.into()),
-        metrics: Arc::new(Metrics::new(metrics_by_namespace)),
-    });
-    let readiness = Arc::new(Readiness {
-        admission: Arc::clone(&admission),
-        serving: Arc::clone(&serving),
-        phase: phase.clone(),
-    });
-
-    let mut background = JoinSet::new();
-    let mut servers = JoinSet::new();
-    let operations = [
-        (
-            Some(health_listener),
-            operations::health(Arc::clone(&readiness)),
-        ),
-        (metrics_listener, operations::metrics(readiness)),
-    ];
-    for (listener, router) in operations {
-        let Some(listener) = listener else { continue };
-        let max_connections = MAX_OPERATIONS_CONNECTIONS;
-        servers.spawn(
-            Server {
-                listener,
-                router,
-                max_connections,
-                tls: None,
-            }
-            .run(phase.clone()),
-        );
-    }
-
-    match certificates {
-        Certificates::Files(directory) => {
-            background.spawn(files::run(directory, Arc::clone(&serving)));
-        }
-        Certificates::Own => {
-            background.spawn(own::run(client.clone(), namespace, Arc::clone(&serving)));
-        }
-    }
-    if let (Some(path), Some(data)) = (proxy_ca_file, ca_data) {
-        background.spawn(follow_ca(path, data, Arc::clone(&admission)));
-    }
-
-    let mut leaving = phase.clone();
-    tokio::select! {
-        version = server_version(&client) => {
-            let lists_as_streams = version::is_at_least(&version, FIRST_WITH_STREAMS) == Some(true);
-            background.spawn(accounts::watch::run(
-                client,
-                Arc::clone(&admission.accounts),
-                lists_as_streams,
-            ));
-            let native = native_sidecar.decide(&version).unwrap_or_else(|| {
-                tracing::warn!(
-                    "the API server's version cannot be read, so the proxy is not injected as a \
-                     native sidecar: set --native-sidecar"
-                );
-                false
-            });
-            update(&admission, |config| config.sidecar.native = native);
-            servers.spawn(
-                Server {
-                    listener: admission_listener,
-                    router: admission::router(admission),
-                    max_connections,
-                    tls: Some(tls::config(tls_min_version, serving)?),
-                }
-                .run(phase),
-            );
-        }
-        () = phase::reached(&mut leaving, Phase::Draining) => {}
-    }
-
-    ending
-        .await
-        .context("waiting for signals")?
-        .context("cannot receive signals")?;
-    servers.join_all().await;
-    tracing::info!("the webhook has ended");
-    Ok(())
+    Ok(Bound {
+        admission,
+        health,
+        metrics,
+        admission_limits: admission_limits(max_connections),
+        certificates,
+        client,
+        config,
+        metrics_by_namespace,
+        namespace,
+        native_sidecar,
+        proxy_ca,
+        tls: tls::config(tls_min_version, Arc::clone(&serving) as _)?,
+        serving,
+        signals,
+        sockets: Sockets {
+            admission: admission_socket,
+            health: health_socket,
+            metrics: metrics_socket,
+        },
+    })
 }
 
-async fn listen(purpose: &str, address: &str) -> anyhow::Result<TcpListener> {
+async fn listen(purpose: &str, address: &str) -> anyhow::Result<(TcpListener, SocketAddr)> {
     let failed = || format!("cannot listen on {address} for {purpose}");
-    let listener = bind(address).await.with_context(failed)?;
-    let address = listener.local_addr().with_context(failed)?;
+    let socket = listener::bind(address).await.with_context(failed)?;
+    let address = socket.local_addr().with_context(failed)?;
     tracing::info!(purpose, %address, "listening");
-    Ok(listener)
+    Ok((socket, address))
 }
 
-/// Asks the API server what it is until it answers.
-async fn server_version(client: &Client) -> Info {
-    let mut is_told = false;
-    loop {
-        match client.apiserver_version().await {
-            Ok(version) => {
-                tracing::info!(version = %version.git_version, "API server found");
-                return version;
-            }
-            Err(error) => {
-                if !is_told {
-                    tracing::warn!("the API server cannot be reached, trying again: {error}");
-                }
-                is_told = true;
-                sleep(VERSION_PAUSE).await;
-            }
-        }
+/// One API server may hold half of the connections: all API servers may come from one address, where
+/// a proxy or a NAT is in front of the nodes.
+fn admission_limits(max_connections: u32) -> Limits {
+    let connections = max_connections as usize;
+    Limits {
+        connections,
+        connections_per_address: Some((connections / 2).max(1)),
+        ..Limits::DEFAULT
     }
 }
 
-fn update(admission: &Admission, change: impl Fn(&mut Config)) {
-    admission.config.rcu(|config| {
-        let mut config = Config::clone(config);
-        change(&mut config);
-        Prepared::from(config)
-    });
-}
+impl Bound {
+    /// Serves until a signal ends the process.
+    ///
+    /// # Errors
+    ///
+    /// Never in practice: the task that waits for signals does not panic.
+    pub async fn run(self) -> anyhow::Result<()> {
+        let control = Control::default();
+        let mut shutdown = control.shutdown();
+        let ending = tokio::spawn(end(self.signals, control));
+        let accounts = Arc::new(Accounts::new(self.client.clone()));
+        let mut registry = Registry::default();
+        let build = Info::new([("version", contract::VERSION)]);
+        registry.register("azwi_build", "The version of the webhook", build);
+        let metrics = Metrics::register(&mut registry, self.metrics_by_namespace);
+        accounts.register(&mut registry);
+        self.serving.register(&mut registry);
 
-fn read_ca(path: &Path) -> anyhow::Result<String> {
-    let name = || format!("--proxy-ca-file={}", path.display());
-    let text = std::fs::read_to_string(path).with_context(name)?;
-    text.parse::<CaData>().with_context(name)?;
-    Ok(text)
-}
+        let mut servers = JoinSet::new();
+        let readiness = readiness(&shutdown, &self.serving, &accounts);
+        let routes = [
+            (Some(self.sockets.health), operations::health(readiness)),
+            (self.sockets.metrics, operations::metrics(registry)),
+        ];
+        for (socket, router) in routes {
+            let Some(socket) = socket else { continue };
+            let listener = Listener {
+                socket,
+                service: Arc::new(Routes::new(router)),
+                limits: OPERATIONS_LIMITS,
+                protocol: Protocol::default(),
+            };
+            servers.spawn(listener.run(shutdown.clone()));
+        }
 
-fn set_ca(config: &mut Config, data: Option<&str>) {
-    let environment = &mut config.sidecar.environment;
-    environment.retain(|(name, _)| *name != variable::CA_DATA);
-    environment.extend(data.map(|data| (variable::CA_DATA, data.to_owned())));
-}
-
-/// Gives new pods the certificates that the file holds by then.
-async fn follow_ca(path: PathBuf, mut current: String, admission: Arc<Admission>) {
-    let mut ticks = interval(CA_FILE_PERIOD);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut told = String::new();
-    loop {
-        ticks.tick().await;
-        match read_ca(&path) {
-            Ok(data) => {
-                told.clear();
-                if data != current {
-                    update(&admission, |config| set_ca(config, Some(&data)));
-                    tracing::info!("the proxies' certificates are replaced");
-                    current = data;
-                }
+        let mut background = JoinSet::new();
+        match self.certificates {
+            Certificates::Files(directory) => {
+                background.spawn(files::run(directory, self.serving));
             }
-            Err(error) => {
-                let text = format!("{error:#}");
-                if text != told {
-                    tracing::warn!("the proxies' certificates are not replaced: {text}");
-                }
-                told = text;
+            Certificates::Own => {
+                let client = self.client.clone();
+                background.spawn(keeper::run(client, self.namespace, self.serving));
             }
         }
+        let version = tokio::select! {
+            version = version::of_server(&self.client) => Some(version),
+            () = shutdown.reached(Phase::Draining) => None,
+        };
+        if let Some(version) = version {
+            let mut config = self.config;
+            config.sidecar.native = self.native_sidecar.decide_or_warn(&version);
+            let admission = Admission::new(Arc::clone(&accounts), config.into(), metrics);
+            let admission = Arc::new(admission);
+            let streams = version::lists_as_streams(&version);
+            background.spawn(accounts::watch::run(self.client, accounts, streams));
+            if let Some((path, ca)) = self.proxy_ca {
+                background.spawn(proxy_ca::follow(path, ca, Arc::clone(&admission)));
+            }
+            let listener = Listener {
+                socket: self.sockets.admission,
+                service: Arc::new(Routes::new(handler::router(admission))),
+                limits: self.admission_limits,
+                protocol: Protocol {
+                    tls: Some(self.tls),
+                    ..Protocol::default()
+                },
+            };
+            servers.spawn(listener.run(shutdown));
+        }
+        ending.await.context("waiting for signals")?;
+        servers.join_all().await;
+        tracing::info!("the webhook has ended");
+        Ok(())
     }
 }
+
+/// When `/readyz` says `ok`. The sentences are for the operator.
+fn readiness(shutdown: &Shutdown, serving: &Arc<Serving>, accounts: &Arc<Accounts>) -> Readiness {
+    let (shutdown, serving) = (shutdown.clone(), Arc::clone(serving));
+    let accounts = Arc::clone(accounts);
+    Readiness::default()
+        .when(
+            move || shutdown.phase() == Phase::Serving,
+            "the webhook is ending",
+        )
+        .when(
+            move || serving.is_ready(),
+            "the API server does not trust the serving certificate yet",
+        )
+        .when(
+            move || accounts.are_ready(),
+            "service accounts are not listed yet",
+        )
+}
+
+/// Drains at the first signal. Closes after [`DRAINING`], or at the second signal.
+async fn end(mut signals: Signals, control: Control) {
+    let signal = signals.next().await;
+    tracing::info!(
+        seconds = DRAINING.as_secs(),
+        "received {signal}: serving until API servers use other replicas"
+    );
+    control.enter(Phase::Draining);
+    tokio::select! {
+        () = sleep(DRAINING) => {}
+        signal = signals.next() => tracing::info!("received {signal} again: ending now"),
+    }
+    control.enter(Phase::Closed);
+}
+
+/// For probes and scrapes: few clients, each with a connection or two.
+const OPERATIONS_LIMITS: Limits = Limits {
+    connections: 32,
+    connections_per_address: Some(8),
+    age: None,
+    ..Limits::DEFAULT
+};
+
+/// A review costs some microseconds: more threads would only cost memory.
+const MAX_THREADS: usize = 4;
+
+/// How long API servers have to learn that this replica leaves.
+const DRAINING: Duration = Duration::from_secs(15);

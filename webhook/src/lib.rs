@@ -1,13 +1,43 @@
 //! The mutating admission webhook: gives labelled pods a federated token, the variables of their
 //! identity and, on request, the sidecar that stands in for IMDS.
+//!
+//! # Map
+//!
+//! Each module knows only those below it.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`app`] | opens the ports (`bind`), puts the parts together and runs them (`Bound::run`) |
+//! | [`settings`] | command line and environment; reports every mistake at once |
+//! | [`operations`] | `/healthz`, `/readyz`, `/metrics` |
+//! | [`http`] | routes on the listener of `service-kit`, which has every limit of connections |
+//! | [`admission`] | `POST /mutate-v1-pod`: one review in, one answer out; errors become status codes here |
+//! | [`proxy_ca`] | the certificate authorities that proxies get, from a file |
+//! | [`certificate`] | the serving certificate: what to do (`plan`), doing it (`keeper`), or files |
+//! | [`accounts`] | service accounts from a watch, and from one look-up each where it is behind |
+//! | [`version`] | what depends on the API server's version |
+//! | [`inject`] | what a pod gets: plain values in, a patch or a [`Denial`](inject::Denial) out; no I/O |
+//!
+//! # Where each law lives
+//!
+//! - *The webhook only adds*: [`inject`] reads a borrowed view of the pod and writes `add` operations;
+//!   `tests/webhook/patch_properties.rs` holds it for generated pods.
+//! - *An injected pod never gets the node's identity*: [`inject`] puts the init container of the
+//!   redirect first and refuses pods that would get past it.
+//! - *An admission costs no API call*: [`accounts`] answers from memory.
+//! - *Every failure says what to do*: [`inject::Denial`], the warnings of [`inject`], the mistakes of
+//!   [`settings`], and [`certificate::keeper::KeeperError`].
+//! - *No secret leaves*: the authority's key is in its Secret and in memory ([`certificate`]); core
+//!   dumps are off ([`app::run`]).
 
 pub mod accounts;
+pub mod admission;
 pub mod app;
 pub mod certificate;
+pub mod http;
 pub mod inject;
-pub mod metrics;
-pub mod review;
-pub mod server;
+pub mod operations;
+pub mod proxy_ca;
 pub mod settings;
 pub mod version;
 

@@ -1,8 +1,13 @@
-//! What the API server's version allows: native sidecars (KEP-753), lists as streams (KEP-3157).
+//! Features that depend on the API server's version: native sidecars (KEP-753), lists as streams
+//! (KEP-3157).
+
+use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::version::Info;
+use kube::Client;
+use tokio::time::sleep;
 
-/// What the operator decided about native sidecars.
+/// Whether the proxy is injected as a native sidecar: `--native-sidecar`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NativeSidecar {
     /// By the API server's version.
@@ -14,11 +19,23 @@ pub enum NativeSidecar {
 }
 
 impl NativeSidecar {
-    /// Whether the proxy is injected as one, `None` when that is not known.
+    /// The decision for this API server. Logs a warning where its version does not say, and decides
+    /// for no native sidecar.
+    pub fn decide_or_warn(self, version: &Info) -> bool {
+        self.decide(version).unwrap_or_else(|| {
+            tracing::warn!(
+                "the API server's version cannot be read, so the proxy is not injected as a native \
+                 sidecar: set --native-sidecar"
+            );
+            false
+        })
+    }
+
+    /// The decision for this API server, `None` when its version does not say.
     pub fn decide(self, version: &Info) -> Option<bool> {
         match self {
-            // Every kubelet that such an API server may have (three versions behind) knows native
-            // sidecars, as in the peer.
+            // A kubelet may be three versions older, and 1.29 has native sidecars. The same limit as
+            // in azure-workload-identity.
             Self::Auto => is_at_least(version, 32),
             Self::Off => Some(false),
             Self::On => Some(true),
@@ -26,9 +43,35 @@ impl NativeSidecar {
     }
 }
 
-/// Whether the API server is of version 1.`minor` or newer, `None` when its version cannot be read
-/// (`v0.0.0-master+$Format:%H$`).
-pub fn is_at_least(version: &Info, minor: u32) -> Option<bool> {
+/// Whether the API server can send a list as a stream.
+pub fn lists_as_streams(version: &Info) -> bool {
+    const FIRST_MINOR: u32 = 32;
+    is_at_least(version, FIRST_MINOR) == Some(true)
+}
+
+/// Asks the API server for its version until it answers.
+pub async fn of_server(client: &Client) -> Info {
+    let mut is_logged = false;
+    loop {
+        match client.apiserver_version().await {
+            Ok(version) => {
+                tracing::info!(version = %version.git_version, "API server found");
+                return version;
+            }
+            Err(error) => {
+                if !is_logged {
+                    tracing::warn!(%error, "the API server cannot be reached: trying again every second");
+                }
+                is_logged = true;
+                sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Whether the API server has version 1.`minor` or a newer one, `None` when its version cannot be
+/// read (`v0.0.0-master+$Format:%H$`).
+fn is_at_least(version: &Info, minor: u32) -> Option<bool> {
     let of_fields = number(&version.major).zip(number(&version.minor));
     let of_text = || {
         let mut parts = version.git_version.trim_start_matches('v').split('.');
@@ -41,13 +84,15 @@ pub fn is_at_least(version: &Info, minor: u32) -> Option<bool> {
     }
 }
 
-/// The digits in front: cloud providers write `33+`.
+/// The leading digits: cloud providers write `33+`.
 fn number(text: &str) -> Option<u32> {
     let end = text
         .find(|character: char| !character.is_ascii_digit())
         .unwrap_or(text.len());
     text.get(..end)?.parse().ok()
 }
+
+const PAUSE: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
@@ -63,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_with_suffixes_are_read() {
+    fn reads_versions_with_suffixes() {
         assert_eq!(supported("1", "33+", "v1.33.1-eks-1234"), Some(true));
         assert_eq!(supported("1", "31", "v1.31.9"), Some(false));
         assert_eq!(supported("1", "32", "v1.32.0-rc.0"), Some(true));
@@ -73,13 +118,13 @@ mod tests {
     }
 
     #[test]
-    fn the_operators_word_counts_for_any_version() {
+    fn on_and_off_hold_for_any_version() {
         assert_eq!(NativeSidecar::On.decide(&Info::default()), Some(true));
         assert_eq!(NativeSidecar::Off.decide(&Info::default()), Some(false));
     }
 
     #[test]
-    fn garbage_is_unknown() {
+    fn does_not_guess_at_an_unreadable_version() {
         for text in [
             "v0.0.0-master+$Format:%H$",
             "",

@@ -361,7 +361,7 @@ async fn a_log_that_nobody_reads_delays_no_answer() {
     // It is read again.
     program.logged("starting the proxy server").await;
     program.token("a").await;
-    program.logged("lines are lost").await;
+    program.logged("stderr was blocked").await;
     let log = program.ended().await;
     let is_whole = |line: &str| line.starts_with('{') && line.ends_with('}');
     assert!(log.lines().all(is_whole), "{log}");

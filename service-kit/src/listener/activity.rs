@@ -1,4 +1,4 @@
-//! What a connection is doing, noted by its task and read by the accept loop without a lock.
+//! The current stage of a connection, written by its task and read by the accept loop without a lock.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// What a connection is doing.
+/// The current stage of a connection.
 #[derive(Debug)]
 pub(super) struct Activity {
     has_served: AtomicBool,
@@ -44,8 +44,8 @@ impl Activity {
         }
     }
 
-    /// Whether an answer of the service is being made or written. What is written while it is not is
-    /// hyper's own refusal of something that is no HTTP.
+    /// Whether an answer of the service is being made or written. Bytes that are written at another
+    /// time are hyper's own refusal of malformed HTTP.
     pub(super) fn is_answering(&self) -> bool {
         matches!(self.stage(), Stage::Busy | Stage::Flushing)
     }
@@ -78,7 +78,7 @@ impl Activity {
 
     /// The service has got a request.
     pub(super) fn begun(&self) {
-        // Its time is not looked at.
+        // A busy connection has no deadline, so its time is not read.
         self.stage.store(BUSY, Ordering::Relaxed);
     }
 
@@ -87,7 +87,7 @@ impl Activity {
         self.enter(Stage::Flushing);
     }
 
-    /// All that there was to write is written.
+    /// Nothing is left to write.
     pub(super) fn flushed(&self) {
         if self.stage() == Stage::Flushing {
             self.has_served.store(true, Ordering::Relaxed);

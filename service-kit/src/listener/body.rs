@@ -26,7 +26,7 @@ pub struct RequestBody<B = Incoming> {
 /// Why a request's body ended early.
 #[derive(Debug, Error)]
 pub enum BodyError {
-    /// The client went away, or what it sent is no HTTP.
+    /// The client closed the connection, or sent malformed chunks.
     #[error("the request's body cannot be read: {0}")]
     Read(#[from] hyper::Error),
     /// The client was slower than [`BodyRate`].

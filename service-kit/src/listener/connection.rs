@@ -35,7 +35,7 @@ pub(super) struct Connection<'a, S> {
 }
 
 /// Serves HTTP/1.1 on one stream of `client` until the stream ends, a limit ends it, or the phase is
-/// closed: what a listener does with each connection, for tests and fuzz targets.
+/// closed. A listener does the same with each connection; this is for tests and fuzz targets.
 pub async fn serve<S: Service>(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send,
     client: SocketAddr,
@@ -107,7 +107,7 @@ impl<S: Service> Connection<'_, S> {
             },
         );
         let connection = http1::Builder::new()
-            // The limits below tell an idle connection from a slow head, which hyper does not.
+            // hyper's timeout cannot distinguish an idle connection from a slow head; `until_end` can.
             .header_read_timeout(None)
             .half_close(protocol.half_close)
             .max_buf_size(limits.head_size)

@@ -1,4 +1,4 @@
-//! Notes on a connection's [`Activity`] what is read and written, and drops hyper's own refusals.
+//! Records reads and writes of a connection in its [`Activity`], and drops hyper's own refusals.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -10,8 +10,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::activity::Activity;
 
-/// A stream whose reads and flushes are noted. What is written while no answer is under way is dropped:
-/// see `unreadable`.
+/// A stream whose reads and flushes are recorded. Bytes that are written while no answer is under way
+/// are dropped: see `unreadable`.
 #[derive(Debug)]
 pub(super) struct Watched<T> {
     pub(super) stream: T,
@@ -77,7 +77,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
     }
 }
 
-/// The body of an answer whose end is noted: hyper drops a body when all of it, or the head of an
+/// The body of an answer whose end is recorded: hyper drops a body when all of it, or the head of an
 /// empty one, is in its write buffer.
 #[derive(Debug)]
 pub(super) struct AnswerBody<B> {

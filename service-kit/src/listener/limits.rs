@@ -29,7 +29,7 @@ pub struct Limits {
     pub idle: Duration,
     /// How long the head of a request may take, from its first byte.
     pub head: Duration,
-    /// Bytes of a request's head, and of what is read at once. hyper takes no less than 8,192.
+    /// Bytes of the read buffer, which bound a request's head. hyper accepts no less than 8,192.
     pub head_size: usize,
     /// The slowest request body.
     pub body: BodyRate,

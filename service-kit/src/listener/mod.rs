@@ -2,7 +2,7 @@
 //!
 //! - [`Limits`]: how many connections, how long, how large, how slow.
 //! - `places`: which connection makes way for a new one (no I/O).
-//! - `activity`: what a connection is doing, noted without a lock.
+//! - `activity`: the current stage of a connection, without a lock.
 //! - [`RequestBody`]: a request's body with a lowest rate.
 //! - `unreadable`: the service's own answer to bytes that are not a request.
 //!
@@ -73,11 +73,11 @@ pub struct Listener<S> {
     pub service: Arc<S>,
     /// Every limit.
     pub limits: Limits,
-    /// What is spoken.
+    /// The protocol.
     pub protocol: Protocol,
 }
 
-/// What is spoken on a connection: HTTP/1.1, perhaps over TLS.
+/// The protocol of a port: HTTP/1.1, perhaps over TLS.
 #[derive(Clone, Debug, Default)]
 pub struct Protocol {
     /// Whether a client that has closed its side of the connection still gets its answer. Otherwise
@@ -163,7 +163,7 @@ impl<S: Service> Listener<S> {
     }
 }
 
-/// What the connections of a listener share.
+/// Shared by the connections of a listener.
 struct Server<S> {
     /// A connection has left.
     left: Notify,
@@ -290,8 +290,8 @@ impl<S: Service> Place<S> {
     }
 }
 
-/// The next connection. Errors of one that is gone already are passed over. For the others (mostly
-/// no file descriptor is left) it waits: trying again at once would only burn the processor.
+/// The next connection. An error of one connection that has gone is ignored. After any other error,
+/// mostly that no file descriptor is left, it waits: trying again at once would use up a core.
 async fn accept(socket: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match socket.accept().await {

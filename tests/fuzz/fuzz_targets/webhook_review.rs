@@ -6,7 +6,6 @@
 use std::convert::Infallible;
 use std::sync::{Arc, LazyLock};
 
-use arc_swap::ArcSwap;
 use axum::body::Body;
 use http_body_util::BodyExt;
 use kube::Client;
@@ -15,8 +14,9 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tower_service::Service;
 use webhook::accounts::Accounts;
-use webhook::metrics::Metrics;
-use webhook::server::admission::{Admission, PATH, router};
+use webhook::admission::Admission;
+use webhook::admission::handler::{PATH, router};
+use webhook::admission::metrics::Metrics;
 
 fuzz_target!(|bytes: &[u8]| {
     let (runtime, router) = &*WEBHOOK;
@@ -69,11 +69,9 @@ static WEBHOOK: LazyLock<(Runtime, axum::Router)> = LazyLock::new(|| {
             } });
             Ok::<_, Infallible>(http::Response::new(Body::from(account.to_string())))
         });
-        Admission {
-            accounts: Arc::new(Accounts::new(Client::new(api, "default"))),
-            config: ArcSwap::from_pointee(fuzz::config(true).into()),
-            metrics: Arc::new(Metrics::new(false)),
-        }
+        let accounts = Arc::new(Accounts::new(Client::new(api, "default")));
+        let metrics = Metrics::register(&mut Default::default(), false);
+        Admission::new(accounts, fuzz::config(true).into(), metrics)
     });
     (runtime, router(Arc::new(admission)))
 });

@@ -1,5 +1,5 @@
-//! One look at the API server for an account that memory cannot answer for: bounded in time and
-//! number, and one for all that ask at once.
+//! Looks an account up at the API server when it is not in memory. Look-ups are bounded in time and
+//! number, and concurrent ones of the same account share one request.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,17 +15,24 @@ use super::store;
 use crate::inject::Account;
 use crate::reason::reason;
 
-/// The API server gave no answer.
+/// Why it is not known whether an account exists.
 #[derive(Clone, Debug, Error)]
-#[error("cannot read service account {account}: {reason}")]
-pub struct LookupError {
-    account: String,
-    reason: String,
+pub enum LookupError {
+    /// The API server answered with an error, or could not be reached.
+    #[error("cannot read service account {account}: {reason}")]
+    Api {
+        /// `namespace/name`.
+        account: String,
+        /// The API server's message, or the client's.
+        reason: String,
+    },
+    /// The API server did not answer within 500 ms.
+    #[error("cannot read service account {account}: no answer within {} ms", TIMEOUT.as_millis())]
+    Timeout {
+        /// `namespace/name`.
+        account: String,
+    },
 }
-
-/// How long a pod's creation may wait for it.
-const TIMEOUT: Duration = Duration::from_millis(500);
-const MAX_AT_ONCE: usize = 20;
 
 pub(super) struct Live {
     client: Client,
@@ -45,16 +52,12 @@ impl Live {
     }
 
     pub(super) async fn get(&self, namespace: &str, name: &str) -> Outcome {
-        let asking = Asking::new(self, store::key(namespace, name));
-        let outcome = asking.cell.get_or_init(|| self.fetch(namespace, name));
+        let guard = LookupGuard::new(self, store::key(namespace, name));
+        let outcome = guard.cell.get_or_init(|| self.fetch(namespace, name));
         outcome.await.clone()
     }
 
     async fn fetch(&self, namespace: &str, name: &str) -> Outcome {
-        let failed = |reason: String| LookupError {
-            account: store::key(namespace, name),
-            reason,
-        };
         let api: Api<Object> = Api::namespaced(self.client.clone(), namespace);
         let lookup = async {
             let _permit = self.permits.acquire().await;
@@ -62,11 +65,13 @@ impl Live {
         };
         match timeout(TIMEOUT, lookup).await {
             Ok(Ok(object)) => Ok(object.map(|object| object.account.unwrap_or_default())),
-            Ok(Err(error)) => Err(failed(reason(&error))),
-            Err(_) => Err(failed(format!(
-                "no answer within {} ms",
-                TIMEOUT.as_millis()
-            ))),
+            Ok(Err(error)) => Err(LookupError::Api {
+                account: store::key(namespace, name),
+                reason: reason(&error),
+            }),
+            Err(_) => Err(LookupError::Timeout {
+                account: store::key(namespace, name),
+            }),
         }
     }
 
@@ -77,38 +82,37 @@ impl Live {
     }
 }
 
-/// One who waits for a look-up, or has left without waiting for its end.
-struct Asking<'a> {
+/// One waiter of a look-up. Waiters may leave before it is answered.
+struct LookupGuard<'a> {
     live: &'a Live,
     key: String,
     cell: Arc<OnceCell<Outcome>>,
 }
 
-impl<'a> Asking<'a> {
+impl<'a> LookupGuard<'a> {
     fn new(live: &'a Live, key: String) -> Self {
         let mut under_way = live.lock();
         let lookup = under_way.entry(key.clone()).or_default();
-        lookup.asking += 1;
+        lookup.waiters += 1;
         let cell = Arc::clone(&lookup.cell);
         drop(under_way);
         Self { live, key, cell }
     }
 }
 
-impl Drop for Asking<'_> {
-    /// What has been answered serves nobody who comes later, and the last one to leave takes what has
-    /// not along.
+impl Drop for LookupGuard<'_> {
+    /// Removes the entry once it is resolved, or when the last waiter is gone.
     fn drop(&mut self) {
         let mut under_way = self.live.lock();
         let Some(lookup) = under_way.get_mut(&self.key) else {
             return;
         };
-        // A later one of the same name is not ours.
+        // A newer look-up of the same account.
         if !Arc::ptr_eq(&lookup.cell, &self.cell) {
             return;
         }
-        lookup.asking -= 1;
-        if lookup.asking == 0 || self.cell.initialized() {
+        lookup.waiters -= 1;
+        if lookup.waiters == 0 || self.cell.initialized() {
             under_way.remove(&self.key);
         }
     }
@@ -117,8 +121,13 @@ impl Drop for Asking<'_> {
 #[derive(Default)]
 struct Lookup {
     cell: Arc<OnceCell<Outcome>>,
-    asking: usize,
+    waiters: usize,
 }
+
+/// How long the creation of a pod may be delayed.
+const TIMEOUT: Duration = Duration::from_millis(500);
+
+const MAX_AT_ONCE: usize = 20;
 
 #[cfg(test)]
 mod tests {
@@ -127,7 +136,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn nothing_is_left_of_those_who_do_not_wait() {
+    async fn forgets_a_lookup_when_its_last_waiter_leaves() {
         let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", silent.local_addr().unwrap());
         let config = kube::Config::new(address.parse().unwrap());

@@ -1,8 +1,8 @@
-//! A service account as far as it is read: its name, its version, and what it says to us. All else is
-//! passed over while its bytes are parsed, and takes no memory.
+//! The fields of a service account that are read: its name, its version, and our annotations and
+//! labels. Every other field is skipped while the bytes are parsed, and takes no memory.
 //!
-//! The API server is asked for whole objects: a service account is hardly more than its metadata, and
-//! to cut them down costs the API server as much as to send them.
+//! The watch requests whole objects, not their metadata alone: a service account has little else, and
+//! cutting it down costs the API server as much as sending it.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -17,10 +17,10 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use crate::inject::Account;
 
-/// What a list or a watch brings.
+/// An object of a list or a watch.
 #[derive(Clone, Debug)]
 pub(super) struct Object {
-    /// `None` when it says nothing to us.
+    /// `None` when it has none of our annotations and labels.
     pub(super) account: Option<Account>,
     metadata: ObjectMeta,
 }
@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_ours_is_passed_over() {
+    fn skips_fields_that_are_not_ours() {
         let object: Object = serde_json::from_value(json!({
             "kind": "ServiceAccount",
             "apiVersion": "v1",

@@ -1,4 +1,4 @@
-//! The annotated service accounts in memory, as small as they get: there may be very many.
+//! The annotated service accounts in memory, packed: there may be very many.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +16,7 @@ pub(super) struct Store {
     is_listed: AtomicBool,
 }
 
-/// A listing under way, which becomes the store's content at once when it is complete.
+/// Accounts by `namespace/name`, of the store or of a list that is not complete yet.
 pub(super) type Map = HashMap<Box<str>, Packed>;
 
 impl Store {
@@ -34,7 +34,7 @@ impl Store {
         put(&mut accounts, namespace, name, account);
     }
 
-    /// A first list begins, perhaps once more.
+    /// The first list begins, or begins again.
     pub(super) fn begin(&self) {
         let mut accounts = self
             .accounts
@@ -43,7 +43,7 @@ impl Store {
         accounts.clear();
     }
 
-    /// Takes one account of the first list.
+    /// Adds an account of the first list.
     pub(super) fn add(&self, namespace: &str, name: &str, account: Option<&Account>) {
         self.growing_since.get_or_init(Instant::now);
         self.set(namespace, name, account);
@@ -66,7 +66,7 @@ impl Store {
             .unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::replace(&mut *accounts, listed);
         drop(accounts);
-        // Reviews need not wait for that.
+        // Outside the lock, so that reviews do not wait.
         drop(before);
     }
 
@@ -94,12 +94,12 @@ pub(super) fn put(map: &mut Map, namespace: &str, name: &str, account: Option<&A
     }
 }
 
-/// Neither part can have a slash.
+/// Unambiguous: neither part can have a slash.
 pub(super) fn key(namespace: &str, name: &str) -> String {
     [namespace, "/", name].concat()
 }
 
-/// An account in one piece of memory: its parts with a separator between them.
+/// An account in one allocation: its parts with a separator between them.
 #[derive(Debug)]
 pub(super) struct Packed(Box<str>);
 
@@ -108,13 +108,13 @@ const LABELLED: &str = "labelled";
 
 impl Packed {
     fn pack(account: &Account) -> Self {
-        // No value that is any good has the separator in it.
+        // No valid value has the separator in it.
         let part = |text: &str| text.replace(SEPARATOR, "\u{fffd}");
         let mut parts = vec![
             part(&account.client_id),
             part(&account.tenant_id),
             (if account.labelled { LABELLED } else { "" }).to_owned(),
-            // Absent is not the same as empty.
+            // Absent and empty are different.
             account
                 .token_expiration
                 .as_deref()
@@ -122,7 +122,7 @@ impl Packed {
                 .unwrap_or_default(),
         ];
         parts.extend(account.unknown.iter().map(|name| part(name)));
-        // Those that say nothing are at the end, mostly.
+        // The last parts are mostly empty.
         Self(parts.join("\0").trim_end_matches(SEPARATOR).into())
     }
 
@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_account_is_the_same_after_packing() {
+    fn packing_an_account_loses_nothing() {
         let full = Account {
             client_id: "client".into(),
             tenant_id: "tenant".into(),

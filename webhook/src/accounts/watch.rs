@@ -1,4 +1,4 @@
-//! Keeps the store as the cluster is.
+//! Keeps the store up to date with the cluster.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use super::Accounts;
 use super::object::Object;
 use super::store::{self, Map};
 
-/// Watches for ever. After an error or a gap it lists anew; meanwhile the old accounts are served.
+/// Watches for ever. After an error or a gap it lists again, and serves the old accounts meanwhile.
 ///
-/// With `lists_as_streams` the API server is asked to send its list as events, which costs both
-/// sides the least (KEP-3157); if it refuses, and otherwise, the list comes in pages.
+/// With `lists_as_streams` it requests the list as a stream of events, which costs both sides least
+/// (KEP-3157). Otherwise, and when the API server refuses, the list comes in pages.
 pub async fn run(client: Client, accounts: Arc<Accounts>, lists_as_streams: bool) {
     let pages = watcher::Config::default().page_size(PAGE);
     if lists_as_streams {
@@ -25,45 +25,41 @@ pub async fn run(client: Client, accounts: Arc<Accounts>, lists_as_streams: bool
     follow(&client, &accounts, pages).await;
 }
 
-/// How many accounts come at a time. A page costs the API server and etcd as much as hundreds of
-/// accounts, and the webhook the memory of all that is in it; reviews wait while it is parsed.
-const PAGE: u32 = 1_000;
-
-/// Ends only when the API server refuses to list as a stream.
+/// Returns only when the API server refuses to list as a stream.
 async fn follow(client: &Client, accounts: &Accounts, config: watcher::Config) {
     let is_stream = config.initial_list_strategy == InitialListStrategy::StreamingList;
     let api: Api<Object> = Api::all(client.clone());
     let mut events = pin!(watcher(api, config).default_backoff());
     let mut listing = Map::new();
-    // Trouble is told once, not at every attempt.
-    let mut is_told = false;
+    // An error is logged once, not at every attempt.
+    let mut is_logged = false;
     while let Some(event) = events.next().await {
         let event = match event {
             Ok(event) => event,
             Err(error) if is_stream && is_refused(&error) => return,
             Err(error) => {
-                accounts.heard_of_trouble();
-                if !is_told {
-                    tracing::warn!("service accounts cannot be watched, trying again: {error}");
+                accounts.watch_failed();
+                if !is_logged {
+                    tracing::warn!(%error, "service accounts cannot be watched, trying again");
                 }
-                is_told = true;
+                is_logged = true;
                 continue;
             }
         };
         if !matches!(event, Event::Init) {
-            accounts.heard();
+            accounts.watch_succeeded();
         }
         let is_beginning = matches!(event, Event::Init | Event::InitApply(_));
-        if is_told && !is_beginning {
+        if is_logged && !is_beginning {
             tracing::info!("service accounts are watched again");
-            is_told = false;
+            is_logged = false;
         }
         apply(event, &mut listing, accounts);
     }
 }
 
-/// Whether the API server does not do this: by its version or feature gates (422), or because its
-/// etcd is too old (500, inside the stream). Rights, load and gaps are no reason.
+/// Whether streaming lists are unsupported: by the API server's version or feature gates (422), or
+/// because its etcd is too old (500, inside the stream). 401, 403, 410 and 429 do not mean that.
 fn is_refused(error: &watcher::Error) -> bool {
     let status = match error {
         watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status,
@@ -73,7 +69,7 @@ fn is_refused(error: &watcher::Error) -> bool {
     !matches!(status.code, 401 | 403 | 410 | 429)
 }
 
-/// The first list serves while it grows, later ones when they are complete.
+/// The first list is used while it arrives. Later ones replace it when they are complete.
 fn apply(event: Event<Object>, listing: &mut Map, accounts: &Accounts) {
     let is_first = !accounts.are_listed();
     match event {
@@ -106,3 +102,7 @@ fn apply(event: Event<Object>, listing: &mut Map, accounts: &Accounts) {
         }
     }
 }
+
+/// Accounts in a page. A page costs the API server and etcd as much as hundreds of accounts, and costs
+/// the webhook the memory of everything in it; reviews wait while it is parsed.
+const PAGE: u32 = 1_000;

@@ -1,6 +1,7 @@
-//! The webhook's certificate authority: made once, kept in the Secret, shared by all replicas. Each
-//! replica issues a certificate for itself and keeps that one's key in memory.
+//! The webhook's certificate authority: created once, stored in the Secret, shared by all replicas.
+//! Each replica issues its own leaf and keeps the leaf's key in memory.
 
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -21,27 +22,27 @@ use super::bundle;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const AUTHORITY_LIFE: Duration = Duration::from_secs(365 * 24 * 3600);
 const LEAF_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
-/// For API servers whose clock is behind.
+/// How far certificates are dated back, for API servers whose clock is behind.
 const BACKDATED: Duration = Duration::from_secs(3600);
 
 /// A certificate authority with its key.
 pub struct Authority {
     certificate: CertificateDer<'static>,
     issuer: Issuer<'static, KeyPair>,
-    /// From when on it is valid, and when to make the next one.
+    /// From when on it is valid, and when to create the next one.
     usable: Range<SystemTime>,
 }
 
 /// A certificate for the webhook's service.
 pub struct Leaf {
-    /// What TLS serves.
+    /// The certificate and its key, for TLS.
     pub certified: CertifiedKey,
     /// From when on it is valid, and when to issue the next one.
     pub usable: Range<SystemTime>,
 }
 
 /// Why there is no usable authority.
-#[derive(Debug, Error)]
+#[derive(Clone, Debug, Error)]
 pub enum AuthorityError {
     /// `ca.crt` is missing or no certificate.
     #[error("ca.crt holds no certificate")]
@@ -49,10 +50,10 @@ pub enum AuthorityError {
     /// `ca.key` is missing or no key.
     #[error("ca.key holds no private key")]
     Key,
-    /// Two different pairs.
+    /// The key belongs to another certificate.
     #[error("ca.key does not belong to the first certificate of ca.crt")]
     Mismatch,
-    /// The cryptographic library refused.
+    /// The certificate library failed.
     #[error("{0}")]
     Rcgen(#[from] rcgen::Error),
     /// The TLS library refused the new certificate.
@@ -61,8 +62,7 @@ pub enum AuthorityError {
 }
 
 impl Authority {
-    /// Makes a new one. Returns it with its key as PEM text, which goes to the Secret and nowhere
-    /// else.
+    /// Creates an authority. Returns it with its key as PEM text, which goes only to the Secret.
     ///
     /// # Errors
     ///
@@ -83,11 +83,12 @@ impl Authority {
         Ok((Self::from_parts(certificate, key)?, key_pem))
     }
 
-    /// Reads `ca.crt` and `ca.key`, ours or the peer's (whose key is `RSA PRIVATE KEY`).
+    /// Reads `ca.crt` and `ca.key`, ours or those of azure-workload-identity, whose key is an
+    /// `RSA PRIVATE KEY`.
     ///
     /// # Errors
     ///
-    /// When they are no matching pair.
+    /// When they are not a matching pair.
     pub fn parse(certificates: &[u8], key: &[u8]) -> Result<Self, AuthorityError> {
         let bundle = bundle::Bundle::parse(certificates);
         let certificate = bundle.first().ok_or(AuthorityError::Certificate)?.clone();
@@ -121,8 +122,8 @@ impl Authority {
         &self.certificate
     }
 
-    /// Whether it is time for the next one: 90 days before its end, or before it begins, where it
-    /// was made by a clock that was ahead.
+    /// Whether it is time for the next one: 90 days before it expires, or before it is valid, when
+    /// the clock that it was created by was ahead.
     pub fn is_due(&self, now: SystemTime) -> bool {
         !self.usable.contains(&now)
     }
@@ -159,6 +160,16 @@ impl Authority {
     }
 }
 
+/// Without the key.
+impl fmt::Debug for Authority {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Authority")
+            .field("usable", &self.usable)
+            .finish_non_exhaustive()
+    }
+}
+
 /// PEM text of a certificate.
 pub fn pem(certificate: &CertificateDer<'_>) -> String {
     const LINE: usize = 64;
@@ -175,7 +186,8 @@ pub fn pem(certificate: &CertificateDer<'_>) -> String {
     text
 }
 
-/// Until two thirds of its life, or 90 days before its end if that is later, as the peer does.
+/// Until two thirds of its life, or 90 days before it expires if that is later, as in
+/// azure-workload-identity.
 fn usable(certificate: &CertificateDer<'_>) -> Option<Range<SystemTime>> {
     let (not_before, not_after) = bundle::lifetime(certificate)?;
     let life = not_after.duration_since(not_before).ok()?;
@@ -184,7 +196,7 @@ fn usable(certificate: &CertificateDer<'_>) -> Option<Range<SystemTime>> {
 }
 
 /// Wraps an RSA key of PKCS #1 (RFC 8017 A.1.2) as PKCS #8 (RFC 5208), the one form that ring
-/// takes.
+/// accepts.
 fn pkcs8_of_rsa(key: &[u8]) -> PrivateKeyDer<'static> {
     // version 0, then AlgorithmIdentifier { rsaEncryption, NULL }
     const HEAD: [u8; 18] = [

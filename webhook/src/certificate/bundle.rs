@@ -6,12 +6,12 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-/// Certificates in order, without repetition.
+/// Certificates in order, each once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bundle(Vec<CertificateDer<'static>>);
 
 impl Bundle {
-    /// The certificates in PEM text. What is none is left out.
+    /// The certificates in PEM text. Everything else in it is ignored.
     pub fn parse(pem: &[u8]) -> Self {
         let mut bundle = Self::default();
         for certificate in CertificateDer::pem_slice_iter(pem).flatten() {
@@ -29,7 +29,7 @@ impl Bundle {
         }
     }
 
-    /// Appends what another bundle has and this one has not.
+    /// Appends the certificates of another bundle that are missing here.
     pub fn merge(&mut self, other: Self) {
         other
             .0
@@ -52,12 +52,12 @@ impl Bundle {
         self.0.len()
     }
 
-    /// Whether there is none.
+    /// Whether there is no certificate.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Drops what has expired, and all behind the first `limit`.
+    /// Drops expired certificates, and all after the first `limit`.
     pub fn retain_valid(&mut self, now: SystemTime, limit: usize) {
         self.0.retain(|certificate| {
             lifetime(certificate).is_some_and(|(_, not_after)| now < not_after)
@@ -76,7 +76,7 @@ impl Bundle {
     }
 }
 
-/// When the certificate begins and ends to be valid.
+/// `notBefore` and `notAfter` of the certificate.
 pub fn lifetime(certificate: &CertificateDer<'_>) -> Option<(SystemTime, SystemTime)> {
     let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
     let validity = parsed.validity();

@@ -1,7 +1,7 @@
-//! A certificate that somebody else puts into files: cert-manager, or an operator.
+//! A certificate in files that cert-manager or an operator renews.
 //!
-//! The contents are compared every few seconds. A mounted Secret is replaced by a link, so the files
-//! themselves never change and cannot be watched.
+//! The contents are compared every five seconds. The files cannot be watched: kubelet updates a
+//! mounted Secret by replacing a symbolic link.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,18 +15,15 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::Serving;
 
-/// How often the files are read.
-const PERIOD: Duration = Duration::from_secs(5);
-
 /// Why the files cannot be used.
 #[derive(Debug, Error)]
 pub enum FilesError {
-    /// One cannot be read.
+    /// A file cannot be read.
     #[error("cannot read {path}: {reason}")]
     Read {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// The system's word.
+        /// The error of the read.
         reason: std::io::Error,
     },
     /// `tls.crt` holds no certificate.
@@ -35,18 +32,18 @@ pub enum FilesError {
     /// `tls.key` holds no private key.
     #[error("tls.key holds no private key")]
     Key,
-    /// The two do not belong together, or are of a kind that TLS cannot use.
+    /// The key belongs to another certificate, or is of a kind that TLS cannot use.
     #[error("tls.crt and tls.key cannot be used: {0}")]
     Pair(#[from] rustls::Error),
 }
 
-/// Reads `tls.crt` and `tls.key` in `directory` for ever, and serves with them. While they are
-/// half-written or do not match, the former pair stays.
+/// Serves with `tls.crt` and `tls.key` of `directory`, for ever. While they are half-written or do not
+/// match, it keeps serving the former pair.
 pub async fn run(directory: PathBuf, serving: Arc<Serving>) {
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut current = None;
-    let mut told = String::new();
+    let mut logged = String::new();
     loop {
         ticks.tick().await;
         let result = read(&directory).and_then(|pair| {
@@ -58,19 +55,19 @@ pub async fn run(directory: PathBuf, serving: Arc<Serving>) {
             }
             Ok(())
         });
-        serving.set_troubled(result.is_err());
+        serving.set_degraded(result.is_err());
         let text = result
             .err()
             .map(|error| error.to_string())
             .unwrap_or_default();
-        if !text.is_empty() && text != told {
+        if !text.is_empty() && text != logged {
             tracing::warn!("serving certificate not replaced: {text}");
         }
-        told = text;
+        logged = text;
     }
 }
 
-/// `tls.crt` and `tls.key` as they are.
+/// The bytes of `tls.crt` and `tls.key`.
 type Pair = [Vec<u8>; 2];
 
 fn read(directory: &Path) -> Result<Pair, FilesError> {
@@ -92,3 +89,6 @@ fn parse([certificates, key]: &Pair) -> Result<CertifiedKey, FilesError> {
     let provider = rustls::crypto::ring::default_provider();
     Ok(CertifiedKey::from_der(chain, key, &provider)?)
 }
+
+/// How often the files are read.
+const PERIOD: Duration = Duration::from_secs(5);

@@ -1,25 +1,31 @@
-//! The certificate that the API server sees: made by the webhook itself ([`own`]), or read from
-//! files that somebody else renews ([`files`]).
+//! The certificate that the API server sees. The webhook issues it itself ([`plan`] decides and
+//! [`keeper`] does it), or reads it from files that cert-manager or an operator renews ([`files`]).
 
 pub mod authority;
 pub mod bundle;
 pub mod files;
-pub mod own;
+pub mod keeper;
+pub mod plan;
+pub mod tls;
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::UNIX_EPOCH;
 
 use arc_swap::ArcSwapOption;
+use prometheus_client::registry::Registry;
+use rustls::pki_types::CertificateDer;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use service_kit::metrics::register_gauge;
 
 /// The certificate in use, replaced while connections are being served.
 #[derive(Default)]
 pub struct Serving {
     certified: ArcSwapOption<CertifiedKey>,
     is_trusted: AtomicBool,
-    is_troubled: AtomicBool,
+    is_degraded: AtomicBool,
 }
 
 impl Serving {
@@ -33,19 +39,47 @@ impl Serving {
         self.is_trusted.store(is_trusted, Ordering::Release);
     }
 
-    /// Notes whether something keeps the certificate from being renewed or trusted.
-    pub fn set_troubled(&self, is_troubled: bool) {
-        self.is_troubled.store(is_troubled, Ordering::Release);
+    /// Notes whether an error keeps the certificate from being renewed or trusted.
+    pub fn set_degraded(&self, is_degraded: bool) {
+        self.is_degraded.store(is_degraded, Ordering::Release);
     }
 
-    /// Whether the operator should look.
-    pub fn is_troubled(&self) -> bool {
-        self.is_troubled.load(Ordering::Acquire)
+    /// Whether an error keeps the certificate from being renewed or trusted.
+    pub fn is_degraded(&self) -> bool {
+        self.is_degraded.load(Ordering::Acquire)
     }
 
     /// Whether there is a certificate that the API server trusts.
     pub fn is_ready(&self) -> bool {
         self.is_trusted.load(Ordering::Acquire) && self.certified.load().is_some()
+    }
+
+    /// Registers the gauges of the certificate.
+    pub fn register(self: &Arc<Self>, registry: &mut Registry) {
+        let serving = Arc::clone(self);
+        register_gauge(
+            registry,
+            "azwi_certificate_trusted",
+            "Whether the authority of the serving certificate is in the webhook configuration",
+            move || Some(i64::from(serving.is_ready())),
+        );
+        let serving = Arc::clone(self);
+        register_gauge(
+            registry,
+            "azwi_certificate_troubled",
+            "Whether an error keeps the serving certificate from being renewed or trusted",
+            move || Some(i64::from(serving.is_degraded())),
+        );
+        let serving = Arc::clone(self);
+        register_gauge(
+            registry,
+            "azwi_certificate_expiry_timestamp_seconds",
+            "When the serving certificate expires",
+            move || {
+                let (_, end) = bundle::lifetime(&CertificateDer::from(serving.leaf()?))?;
+                Some(end.duration_since(UNIX_EPOCH).ok()?.as_secs_f64())
+            },
+        );
     }
 
     /// The certificate in use, DER.

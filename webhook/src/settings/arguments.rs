@@ -11,8 +11,8 @@ use service_kit::settings::Setting;
 use super::values::{
     GoBool, ListenAddress, MaxConnections, MetricsAddress, MetricsBackend, PullPolicy,
 };
+use crate::certificate::tls::MinVersion;
 use crate::inject::{Resources, SeccompProfile};
-use crate::server::tls::MinVersion;
 use crate::version::NativeSidecar;
 
 /// The mutating admission webhook of Azure workload identity for Kubernetes.
@@ -68,7 +68,7 @@ pub(super) struct Arguments {
         default_value = "info"
     )]
     pub(super) log_level: Setting<LogLevel>,
-    /// Connections of API servers that are open at most; more wait in the kernel's queue
+    /// Connections of API servers that are open at most; for one more, the oldest idle one is closed
     #[arg(
         long,
         env = "AZWI_MAX_CONNECTIONS",

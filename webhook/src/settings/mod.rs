@@ -17,8 +17,8 @@ use service_kit::settings::{self, Mistakes};
 
 pub use service_kit::settings::UsageError;
 
+use crate::certificate::tls::MinVersion;
 use crate::inject::{Config, Sidecar};
-use crate::server::tls::MinVersion;
 use crate::version::NativeSidecar;
 use arguments::Arguments;
 use variables::Variables;

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-use crate::server::tls::MinVersion;
+use crate::certificate::tls::MinVersion;
 use crate::version::NativeSidecar;
 
 /// A boolean in the spelling of Go's `strconv.ParseBool`.

@@ -1,4 +1,4 @@
-//! Service accounts from memory, and from the API server when memory cannot tell.
+//! Service accounts from memory, and by look-up at the API server.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ async fn watching_by(cluster: &Cluster, streams: bool) -> Arc<Accounts> {
     accounts
 }
 
-/// Waits for what a watch brings.
+/// Waits until events of a watch have arrived.
 async fn until(condition: impl Fn() -> bool) {
     let waiting = async {
         while !condition() {
@@ -55,7 +55,7 @@ async fn client_id(accounts: &Accounts, name: &str) -> Option<String> {
 }
 
 #[tokio::test]
-async fn accounts_are_listed_in_pages_and_followed() {
+async fn lists_accounts_in_pages_and_follows_them() {
     let cluster = Cluster::start().await;
     for number in 0..2_200 {
         cluster.account(
@@ -85,7 +85,7 @@ async fn accounts_are_listed_in_pages_and_followed() {
 }
 
 #[tokio::test]
-async fn a_list_that_takes_long_serves_while_it_grows() {
+async fn serves_a_slow_list_while_it_grows() {
     let cluster = Cluster::start().await;
     for number in 0..1_100 {
         let name = format!("sa-{number:04}");
@@ -110,7 +110,7 @@ async fn a_list_that_takes_long_serves_while_it_grows() {
 }
 
 #[tokio::test]
-async fn without_a_list_the_webhook_is_not_ready() {
+async fn is_not_ready_without_a_list() {
     let cluster = Cluster::start().await;
     cluster.account("ns", "sa", annotations("1"));
     cluster.forbid(Method::GET, ACCOUNTS);
@@ -123,7 +123,7 @@ async fn without_a_list_the_webhook_is_not_ready() {
 }
 
 #[tokio::test]
-async fn a_list_comes_as_a_stream_where_the_api_server_knows_that() {
+async fn lists_as_a_stream_where_the_api_server_can() {
     let refusals = [
         StatusCode::UNPROCESSABLE_ENTITY,
         StatusCode::INTERNAL_SERVER_ERROR,
@@ -150,7 +150,7 @@ async fn a_list_comes_as_a_stream_where_the_api_server_knows_that() {
 }
 
 #[tokio::test]
-async fn after_a_gap_they_are_listed_again() {
+async fn lists_again_after_a_gap() {
     for streams in [false, true] {
         let cluster = Cluster::start().await;
         cluster.account("ns", "old", annotations("old"));
@@ -167,9 +167,9 @@ async fn after_a_gap_they_are_listed_again() {
 }
 
 #[tokio::test]
-async fn one_look_serves_all_that_ask_at_once() {
+async fn concurrent_reviews_share_one_lookup() {
     let cluster = Cluster::start().await;
-    // As if the watch were behind: it is not running.
+    // The watch does not run, as if it were behind.
     let accounts = Arc::new(Accounts::new(cluster.client()));
     cluster.account("ns", "late", annotations("late"));
     cluster.slow_accounts(true);
@@ -188,7 +188,7 @@ async fn one_look_serves_all_that_ask_at_once() {
 }
 
 #[tokio::test]
-async fn an_account_without_client_id_is_looked_at_once_more() {
+async fn looks_up_an_account_without_client_id_once_more() {
     let cluster = Cluster::start().await;
     cluster.account(
         "ns",
@@ -200,17 +200,17 @@ async fn an_account_without_client_id_is_looked_at_once_more() {
     assert_eq!(client_id(&accounts, "sa").await.unwrap(), "");
     assert_eq!(cluster.requests(GETS), 1);
 
-    // Its own absence is no error, and neither is an API server that does not answer then.
+    // No client id is not an error, and then neither is a failed look-up.
     cluster.forbid(Method::GET, ACCOUNTS);
     let account = find(&accounts, "sa").await.unwrap().unwrap();
     assert_eq!(&*account.tenant_id, "contoso.com");
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_told_from_what_cannot_be_known() {
+async fn distinguishes_missing_from_unknown() {
     let cluster = Cluster::start().await;
     let accounts = watching(&cluster).await;
-    assert!(find(&accounts, "nobody").await.unwrap().is_none());
+    assert!(find(&accounts, "missing").await.unwrap().is_none());
     cluster.account("ns", "plain", json!({}));
     assert!(find(&accounts, "plain").await.unwrap().is_some());
 

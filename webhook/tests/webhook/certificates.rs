@@ -1,4 +1,4 @@
-//! Certificates of the webhook's own making.
+//! Certificates that the webhook issues itself, and certificates from files.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -9,7 +9,7 @@ use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use serde_json::json;
 use webhook::certificate::Serving;
-use webhook::certificate::own::{self, CONFIGURATION, Keeper, SECRET};
+use webhook::certificate::keeper::{self, CONFIGURATION, Keeper, SECRET};
 
 use crate::cluster::{CONFIGURATIONS, Cluster, SECRETS, decoded};
 use crate::http::{self, SERVER_NAME, connect_as_api_server, roots};
@@ -101,10 +101,10 @@ async fn replicas_that_start_at_once_agree() {
 }
 
 #[tokio::test]
-async fn the_bundle_is_healed_and_so_is_the_secret() {
+async fn restores_the_bundle_and_the_secret() {
     let cluster = Cluster::installed().await;
     let serving = Arc::new(Serving::default());
-    tokio::spawn(own::run(
+    tokio::spawn(keeper::run(
         cluster.client(),
         "system".to_owned(),
         Arc::clone(&serving),
@@ -160,13 +160,13 @@ async fn replicas_that_miss_the_secret_at_once_agree_on_the_next() {
     cluster.delete(SECRETS, "system", SECRET);
     for replica in &mut replicas {
         replica.look();
-        let told = replica.keeper.reconcile(now).await.unwrap_err().to_string();
-        assert!(told.contains("is gone"), "{told}");
+        let error = replica.keeper.reconcile(now).await.unwrap_err();
+        assert!(error.to_string().contains("is gone"), "{error}");
         replica.assert_trusted(now);
     }
     assert!(
         cluster.get(SECRETS, "system", SECRET).is_null(),
-        "what is being removed stays removed"
+        "a Secret that is being removed stays removed"
     );
     let now = now + Duration::from_secs(10);
     let runs = replicas
@@ -188,7 +188,7 @@ async fn replicas_that_miss_the_secret_at_once_agree_on_the_next() {
 }
 
 #[tokio::test]
-async fn a_clock_that_jumps_leaves_no_certificate_that_is_not_valid() {
+async fn serves_a_valid_certificate_after_the_clock_jumps() {
     const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
     let cluster = Cluster::installed().await;
     let now = SystemTime::now();
@@ -221,7 +221,7 @@ async fn a_new_authority_is_trusted_before_it_signs() {
                 assert_eq!(
                     replica.serving.leaf(),
                     leaf,
-                    "signed with an authority nobody knows"
+                    "signed by an authority that is not trusted yet"
                 );
             }
             replica.look();
@@ -252,7 +252,7 @@ async fn a_minute_passes_between_a_new_authority_and_its_use() {
 }
 
 #[tokio::test]
-async fn the_old_authority_is_kept_even_when_the_bundle_was_lost() {
+async fn keeps_the_old_authority_when_the_bundle_was_lost() {
     let cluster = Cluster::installed().await;
     let now = SystemTime::now();
     let mut replica = Replica::new(&cluster);
@@ -267,16 +267,16 @@ async fn the_old_authority_is_kept_even_when_the_bundle_was_lost() {
 }
 
 #[tokio::test]
-async fn the_peers_authority_is_taken_over() {
+async fn takes_over_the_authority_of_upstream() {
     let cluster = Cluster::installed().await;
     let encoded = |text: &str| {
         use base64::Engine;
         base64::engine::general_purpose::STANDARD.encode(text)
     };
-    let certificate = include_str!("data/peer-ca.crt");
+    let certificate = include_str!("data/upstream-ca.crt");
     let data = json!({
         "ca.crt": encoded(certificate),
-        "ca.key": encoded(include_str!("data/peer-ca.key")),
+        "ca.key": encoded(include_str!("data/upstream-ca.key")),
         "tls.crt": encoded("theirs"),
     });
     cluster.put(SECRETS, "system", SECRET, json!({ "data": data }));
@@ -294,7 +294,7 @@ async fn the_peers_authority_is_taken_over() {
 }
 
 #[tokio::test]
-async fn a_damaged_secret_is_made_anew() {
+async fn replaces_a_damaged_secret() {
     let cluster = Cluster::installed().await;
     let now = SystemTime::now();
     Replica::new(&cluster).step(now).await;
@@ -311,7 +311,7 @@ async fn a_damaged_secret_is_made_anew() {
 }
 
 #[tokio::test]
-async fn a_forbidden_write_is_told_and_serving_goes_on() {
+async fn reports_a_forbidden_write_and_serves_on() {
     let cluster = Cluster::installed().await;
     cluster.forbid(Method::PATCH, CONFIGURATIONS);
     let mut replica = Replica::new(&cluster);
@@ -327,10 +327,13 @@ async fn a_forbidden_write_is_told_and_serving_goes_on() {
         "{error}"
     );
     assert!(replica.serving.leaf().is_some());
-    assert!(!replica.serving.is_ready(), "nobody trusts it");
+    assert!(
+        !replica.serving.is_ready(),
+        "the API server does not trust it"
+    );
 }
 
-/// A pair of somebody else's making: `tls.crt`, `tls.key`, and the authority behind it.
+/// A pair that is not ours: `tls.crt`, `tls.key`, and the authority that signed it.
 fn pair() -> [String; 3] {
     let names = vec![SERVER_NAME.to_owned()];
     let made = rcgen::generate_simple_self_signed(names).unwrap();
@@ -343,7 +346,7 @@ fn pair() -> [String; 3] {
 }
 
 #[tokio::test]
-async fn files_are_followed_and_a_bad_pair_changes_nothing() {
+async fn follows_files_and_ignores_a_bad_pair() {
     let directory = std::env::temp_dir().join(format!("webhook-files-{}", std::process::id()));
     std::fs::create_dir_all(&directory).unwrap();
     let write = |name: &str, text: &str| std::fs::write(directory.join(name), text).unwrap();
@@ -360,10 +363,10 @@ async fn files_are_followed_and_a_bad_pair_changes_nothing() {
     assert_eq!(
         cluster.requests("GET /apis/"),
         0,
-        "the webhook configuration is not ours"
+        "in this mode the webhook leaves the configuration alone"
     );
 
-    // Half of a new pair, then rubbish: the old one stays.
+    // Half of a new pair, then no key at all: the old one stays.
     let [certificate, key, second] = pair();
     write("tls.crt", &certificate);
     webhook.logged("cannot be used").await;
@@ -388,7 +391,7 @@ async fn files_are_followed_and_a_bad_pair_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_forbidden_write_is_an_event() {
+async fn writes_an_event_about_a_forbidden_write() {
     let cluster = Cluster::installed().await;
     cluster.forbid(Method::PATCH, SECRETS);
     let webhook = Webhook::start(&cluster, &[]).await;

@@ -1,4 +1,5 @@
-//! An API server in memory: what the webhook uses of it, with the same rules about versions.
+//! A fake API server in memory: the requests that the webhook makes, with the same rules about
+//! resource versions.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::convert::Infallible;
@@ -70,7 +71,7 @@ impl Cluster {
         Self { address, shared }
     }
 
-    /// One with the objects of the chart.
+    /// An API server with the objects of the chart.
     pub(crate) async fn installed() -> Self {
         let cluster = Self::start().await;
         cluster.put(SECRETS, "system", "azure-wi-webhook-server-cert", json!({}));
@@ -78,7 +79,7 @@ impl Cluster {
         cluster
     }
 
-    /// As `helm upgrade` may leave it: without a bundle.
+    /// The configuration without a bundle, as `helm upgrade` may leave it.
     pub(crate) fn reset_configuration(&self) {
         self.put(
             CONFIGURATIONS,
@@ -138,7 +139,7 @@ impl Cluster {
         decoded(&configuration["webhooks"][0]["clientConfig"]["caBundle"])
     }
 
-    /// Waits until something is so, at most a minute.
+    /// Waits until `condition` holds, at most a minute.
     pub(crate) async fn until(&self, what: &str, condition: impl Fn() -> bool) {
         let mut versions = self.shared.version.subscribe();
         let waiting = async {
@@ -158,8 +159,8 @@ impl Cluster {
             .insert((method, resource.into()));
     }
 
-    /// As an API server without the feature gate WatchList (422), or one with an old etcd (500,
-    /// which it says inside the stream).
+    /// Refuses lists as streams, as an API server without the feature gate WatchList does (422), or one
+    /// with an old etcd (500, inside the stream).
     pub(crate) fn refuse_streams(&self, status: StatusCode) {
         self.shared.lock().refuses_streams = Some(status);
     }
@@ -269,7 +270,7 @@ impl Shared {
     }
 }
 
-/// What a request is about.
+/// The object or collection of a request's path.
 struct Target {
     resource: String,
     namespace: Option<String>,
@@ -397,7 +398,7 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Re
             let is_applied = parts.headers["content-type"] == "application/apply-patch+yaml";
             let before = shared.lock().by_key.get(&key).cloned();
             let Some(before) = before else {
-                // Server-side apply alone makes what is not there.
+                // Only server-side apply creates a missing object.
                 return if is_applied {
                     let object = serde_json::from_slice(&body).unwrap();
                     json_answer(StatusCode::CREATED, &shared.store(key, object))

@@ -1,4 +1,4 @@
-//! A client that sends what it is told, right or wrong.
+//! A client that can send malformed requests.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

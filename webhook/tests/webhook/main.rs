@@ -1,6 +1,5 @@
-//! The webhook from outside its modules: what it adds to pods, what it answers over TLS, how it
-//! keeps its certificates. The API server here is a small one in memory; the real one is met by the
-//! tests on the node.
+//! Tests of the webhook through its public interface: its patches, its answers over TLS, its
+//! certificates. The API server is a fake in memory; the tests on the node use a real one.
 
 #[cfg(test)]
 mod accounts;

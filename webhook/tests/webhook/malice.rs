@@ -1,4 +1,4 @@
-//! Whoever may annotate service accounts and pods, or send anything to the webhook's port.
+//! Attacks by someone who may annotate service accounts and pods, or reach the webhook's port.
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
@@ -22,7 +22,7 @@ use crate::server::{cluster, labelled, review};
 
 const PREFIX: &str = "azure.workload.identity";
 
-const NOTE: &str = "/metadata/annotations/azure.workload.identity~1injected";
+const MARKER: &str = "/metadata/annotations/azure.workload.identity~1injected";
 
 const HOSTILE: [&str; 5] = [
     "\u{1b}[2J\u{1b}]0;owned\u{7}",
@@ -32,13 +32,13 @@ const HOSTILE: [&str; 5] = [
     "$(AZURE_CLIENT_SECRET)",
 ];
 
-/// Control characters, and one that turns the order of others around.
+/// Control characters, and one that reverses the order of others.
 fn is_odd(c: char) -> bool {
     (c.is_control() && c != '\n') || c == '\u{202e}'
 }
 
 #[tokio::test]
-async fn hostile_annotations_are_no_instructions_to_patch_log_or_terminal() {
+async fn hostile_annotations_change_neither_patch_nor_log_nor_terminal() {
     let cluster = cluster().await;
     let mut pods = Vec::new();
     for (nth, text) in HOSTILE.into_iter().enumerate() {
@@ -78,9 +78,12 @@ async fn hostile_annotations_are_no_instructions_to_patch_log_or_terminal() {
         let answer = webhook.review(&review("v1", pod.clone())).await.json();
         let response = &answer["response"];
         let warnings = response["warnings"].as_array().into_iter().flatten();
-        for told in warnings.chain([&response["status"]["message"]]) {
-            let told = told.as_str().unwrap_or_default();
-            assert!(!told.contains(is_odd) && !told.contains('\n'), "{told:?}");
+        for sentence in warnings.chain([&response["status"]["message"]]) {
+            let sentence = sentence.as_str().unwrap_or_default();
+            assert!(
+                !sentence.contains(is_odd) && !sentence.contains('\n'),
+                "{sentence:?}"
+            );
         }
         let Some(_) = response["patch"].as_str() else {
             assert_eq!(response["allowed"], false, "{pod}");
@@ -88,9 +91,9 @@ async fn hostile_annotations_are_no_instructions_to_patch_log_or_terminal() {
         };
         let patch: Vec<Value> = serde_json::from_str(&decoded(&response["patch"])).unwrap();
         for operation in patch {
-            // Its own note alone is replaced.
-            let is_note = operation["path"] == NOTE;
-            assert!(operation["op"] == "add" || is_note, "law 2: {operation}");
+            // Only its own annotation is replaced.
+            let is_marker = operation["path"] == MARKER;
+            assert!(operation["op"] == "add" || is_marker, "law 2: {operation}");
             assert_ne!(operation["path"], "/spec/serviceAccountName");
             // Kubernetes expands $(NAME) in the values of variables.
             let expanded = operation.to_string().replace("$$", "").contains("$(");
@@ -109,7 +112,7 @@ async fn hostile_annotations_are_no_instructions_to_patch_log_or_terminal() {
     }
 }
 
-/// Whether the pod's own annotations have the text: whoever wrote them wrote its variables, too.
+/// Whether the pod's own annotations have the text. Its author may write any variable anyway.
 fn pod_wrote(pod: &Value, text: &str) -> bool {
     pod["metadata"]["annotations"].to_string().contains(text)
 }
@@ -146,14 +149,14 @@ async fn a_pod_cannot_name_another_identity_by_annotations() {
     let warnings = answer["response"]["warnings"].to_string();
     assert!(
         warnings.contains("client-id"),
-        "it is told that this does nothing: {answer}"
+        "no warning that this does nothing: {answer}"
     );
 }
 
 #[tokio::test]
-async fn a_compressed_review_is_refused_as_it_is() {
+async fn refuses_a_compressed_review_without_unpacking_it() {
     let webhook = Webhook::ready(&cluster().await, &[]).await;
-    // An empty stream, which is all that a bomb needs to be unpacked at all.
+    // An empty gzip stream: to unpack it at all would be the mistake.
     let packed = [
         31, 139, 8, 0, 0, 0, 0, 0, 2, 3, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0,
     ];
@@ -169,7 +172,7 @@ async fn a_compressed_review_is_refused_as_it_is() {
     }
 }
 
-/// Reviews as large as they get, more than its memory has room for, all but their last bytes sent.
+/// 40 reviews of 6 MiB, of which 5 MiB are sent: more than the memory limit allows for.
 #[tokio::test]
 async fn large_reviews_wait_for_their_turn() {
     const MIB: usize = 1024 * 1024;
@@ -186,20 +189,69 @@ async fn large_reviews_wait_for_their_turn() {
     for _ in 0..40 {
         let (mut stream, request) = (webhook.connect().await, Arc::clone(&request));
         sending.spawn(async move {
-            // Until nothing more is read of it.
+            // Ends early when the webhook reads no more.
             let _ = timeout(Duration::from_secs(2), stream.write_all(request.as_bytes())).await;
             stream
         });
     }
     let held = sending.join_all().await;
     assert!(peak(webhook.id()) < before + 40 * MIB as u64);
-    // Usual ones pass by.
+    // Small reviews do not wait.
     let answer = webhook.review(&review("v1", labelled(Value::Null))).await;
     assert_eq!(answer.json()["response"]["allowed"], true);
     drop(held);
 }
 
-/// The most memory of a process that was ever resident, in bytes.
+/// A body of 7 MiB can have more than two million objects. Each would take some 200 bytes.
+#[tokio::test]
+async fn refuses_a_review_of_very_many_objects_before_it_is_parsed() {
+    const MIB: usize = 1024 * 1024;
+    let webhook = Webhook::ready(&cluster().await, &[]).await;
+    let mut pod = labelled(Value::Null);
+    pod["spec"]["containers"] = "many".into();
+    let many = format!("[{}{{}}]", "{},".repeat(6 * MIB / 3));
+    let body = review("v1", pod).to_string().replace("\"many\"", &many);
+    let before = peak(webhook.id());
+    let answer = http::review(&mut webhook.connect().await, body.as_bytes())
+        .await
+        .unwrap();
+    assert_eq!(answer.status, 400);
+    assert!(answer.text().contains("50000 objects"), "{}", answer.text());
+    let grown = peak(webhook.id()) - before;
+    assert!(grown < 32 * MIB as u64, "{grown} bytes more");
+}
+
+/// Small reviews of very many objects, which all wait for the API server.
+#[tokio::test]
+async fn reviews_that_wait_for_the_api_server_share_a_bound_on_memory() {
+    const MIB: usize = 1024 * 1024;
+    let cluster = cluster().await;
+    let webhook = Webhook::ready(&cluster, &[]).await;
+    cluster.slow_accounts(true);
+    let before = peak(webhook.id());
+    let mut asking = JoinSet::new();
+    for nth in 0..100 {
+        let mut pod = labelled(Value::Null);
+        pod["spec"]["serviceAccountName"] = format!("slow-{nth}").into();
+        pod["spec"]["containers"] = "many".into();
+        let many = format!("[{}{{}}]", "{},".repeat(20_000));
+        let body = review("v1", pod).to_string().replace("\"many\"", &many);
+        let mut stream = webhook.connect().await;
+        asking.spawn(async move { http::review(&mut stream, body.as_bytes()).await });
+    }
+    cluster
+        .until_requests("GET /api/v1/namespaces/ns/serviceaccounts/slow-", 1)
+        .await;
+    cluster.slow_accounts(false);
+    for answer in asking.join_all().await {
+        assert_eq!(answer.unwrap().status, 200);
+    }
+    // Unbounded it is more than 250 MiB.
+    let grown = peak(webhook.id()) - before;
+    assert!(grown < 48 * MIB as u64, "{grown} bytes more");
+}
+
+/// The peak of a process's resident memory, in bytes.
 fn peak(process: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -207,21 +259,21 @@ fn peak(process: u32) -> u64 {
     kib.parse::<u64>().unwrap() * 1024
 }
 
-/// Its memory has the key of the certificate authority.
+/// The process has the key of the certificate authority in memory.
 #[tokio::test]
-async fn law_8_no_core_is_dumped_and_nobody_may_look_into_the_process() {
-    const SOMEBODY: u32 = 1501;
+async fn law_8_dumps_no_core_and_lets_no_other_process_read_its_memory() {
+    const OTHER_USER: u32 = 1501;
     let binary = File::open(env!("CARGO_BIN_EXE_webhook")).unwrap();
     let mut command = Command::new(format!("/proc/self/fd/{}", binary.as_raw_fd()));
     let user = if geteuid().is_root() {
-        command.uid(SOMEBODY);
-        SOMEBODY
+        command.uid(OTHER_USER);
+        OTHER_USER
     } else {
         geteuid().as_raw()
     };
     let webhook = Webhook::start_as(command, &cluster().await, &[]).await;
     webhook.until_ready().await;
-    // The kernel gives what it shows of a process to root as soon as it must not be dumped.
+    // The files of a process in /proc belong to root when the process must not be dumped (proc(5)).
     let shown = format!("/proc/{}/maps", webhook.id());
     assert_ne!(std::fs::metadata(shown).unwrap().uid(), user);
 }

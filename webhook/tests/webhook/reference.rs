@@ -9,7 +9,7 @@ use crate::http;
 use crate::process::Webhook;
 
 #[test]
-fn flags_and_variables_are_those_of_help() {
+fn documents_the_flags_and_variables_of_help() {
     let help = Command::new(env!("CARGO_BIN_EXE_webhook"))
         .arg("--help")
         .output()
@@ -22,7 +22,7 @@ fn flags_and_variables_are_those_of_help() {
 }
 
 #[tokio::test]
-async fn metrics_are_those_of_a_scrape() {
+async fn documents_the_metrics_of_a_scrape() {
     let webhook = Webhook::ready(&Cluster::installed().await, &[]).await;
     // Some are there only when something has been counted.
     let review = json!({
@@ -36,7 +36,7 @@ async fn metrics_are_those_of_a_scrape() {
 }
 
 #[tokio::test]
-async fn the_version_in_metrics_is_that_of_the_program() {
+async fn metrics_have_the_version_of_the_program() {
     let webhook = Webhook::ready(&Cluster::installed().await, &[]).await;
     let text = http::get(webhook.metrics, "/metrics").await.unwrap().text();
     let line = format!(

@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use webhook::admission::review::{Review, Verdict};
 use webhook::inject::{self, Account};
-use webhook::review::{Review, Verdict};
 
 use crate::fixture::{account, config, seed};
 
@@ -11,12 +11,12 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2048))]
 
     #[test]
-    fn any_bytes(body in prop::collection::vec(any::<u8>(), 0..256)) {
+    fn answers_or_refuses_any_bytes(body in prop::collection::vec(any::<u8>(), 0..256)) {
         answered(&body)?;
     }
 
     #[test]
-    fn damaged_reviews(
+    fn answers_or_refuses_damaged_reviews(
         damages in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
         cut in any::<prop::sample::Index>(),
         is_cut in any::<bool>(),
@@ -33,7 +33,7 @@ proptest! {
     }
 
     #[test]
-    fn annotations_of_any_kind(
+    fn answers_reviews_with_any_annotations(
         skip in ".*", inject in ".*", port in ".*", expiration in ".*", injected in ".*", map in ".*",
         client_id in ".*", tenant_id in ".*", key in "[ -~\u{0}-\u{1f}]{0,9}",
     ) {

@@ -1,11 +1,12 @@
-//! The program over TLS: reviews, rubbish, and its end.
+//! The program over TLS: reviews, malformed requests, limits, and its end.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::cluster::{ACCOUNTS, Cluster, decoded};
 use crate::fixture::{CLIENT_ID, pod};
@@ -49,7 +50,7 @@ pub(crate) fn labelled(annotations: Value) -> Value {
 }
 
 #[tokio::test]
-async fn reviews_of_both_versions_are_answered() {
+async fn answers_reviews_of_both_versions() {
     let webhook = Webhook::ready(&cluster().await, &[]).await;
     for version in ["v1", "v1beta1"] {
         let annotations = json!({ "azure.workload.identity/inject-proxy-sidecar": "true" });
@@ -86,7 +87,7 @@ async fn reviews_of_both_versions_are_answered() {
         // This API server is 1.34.
         assert!(patch.contains("startupProbe"), "{patch}");
 
-        // Its own result has nothing left to add.
+        // A second run over its own result adds nothing.
         let mut result =
             labelled(json!({ "azure.workload.identity/inject-proxy-sidecar": "true" }));
         let patch: json_patch::Patch = serde_json::from_str(&patch).unwrap();
@@ -105,7 +106,7 @@ async fn reviews_of_both_versions_are_answered() {
 }
 
 #[tokio::test]
-async fn every_pod_in_mode_environment_gets_a_secret_of_its_own() {
+async fn gives_each_pod_in_mode_environment_its_own_secret() {
     let secret = |patch: &str| {
         let (_, behind) = patch
             .split_once("\"IDENTITY_HEADER\",\"value\":\"")
@@ -130,7 +131,7 @@ async fn every_pod_in_mode_environment_gets_a_secret_of_its_own() {
 }
 
 #[tokio::test]
-async fn what_does_not_concern_us_passes() {
+async fn admits_other_requests_unchanged() {
     let webhook = Webhook::ready(&cluster().await, &[]).await;
     let mut unlabelled = labelled(Value::Null);
     unlabelled["metadata"]["labels"] = Value::Null;
@@ -146,7 +147,7 @@ async fn what_does_not_concern_us_passes() {
 }
 
 #[tokio::test]
-async fn a_label_on_the_account_alone_is_hinted_at() {
+async fn warns_about_a_label_on_the_account_alone() {
     let cluster = cluster().await;
     cluster.put(
         ACCOUNTS,
@@ -165,7 +166,7 @@ async fn a_label_on_the_account_alone_is_hinted_at() {
 }
 
 #[tokio::test]
-async fn mistakes_are_refused_with_a_sentence() {
+async fn denies_mistakes_with_a_sentence() {
     let webhook = Webhook::ready(&cluster().await, &[]).await;
     let annotations = json!({ "azure.workload.identity/inject-proxy-sidecar": "maybe" });
     let answer = webhook.review(&review("v1", labelled(annotations))).await;
@@ -181,19 +182,19 @@ async fn mistakes_are_refused_with_a_sentence() {
     );
 
     let mut missing = labelled(Value::Null);
-    missing["spec"]["serviceAccountName"] = "nobody".into();
+    missing["spec"]["serviceAccountName"] = "missing".into();
     let response = &webhook.review(&review("v1", missing)).await.json()["response"];
     assert_eq!(response["status"]["code"], 400);
     let message = response["status"]["message"].as_str().unwrap();
     assert_eq!(
         message,
-        "there is no service account \"nobody\" in namespace \"ns\""
+        "there is no service account \"missing\" in namespace \"ns\""
     );
 }
 
-/// Other text in a name would lead to another object, and into a label of the metrics.
+/// The name is in the path of a request to the API server, and in a label of the metrics.
 #[tokio::test]
-async fn a_name_that_no_object_has_is_no_request_to_the_api_server() {
+async fn an_impossible_name_causes_no_request_to_the_api_server() {
     let cluster = cluster().await;
     let webhook = Webhook::ready(&cluster, &[]).await;
     let before = cluster.requests("GET ");
@@ -222,7 +223,7 @@ async fn a_name_that_no_object_has_is_no_request_to_the_api_server() {
 }
 
 #[tokio::test]
-async fn trouble_with_the_api_server_is_no_mistake_of_the_users() {
+async fn an_error_of_the_api_server_is_a_503() {
     let cluster = cluster().await;
     let webhook = Webhook::ready(&cluster, &[]).await;
     cluster.forbid(hyper::Method::GET, ACCOUNTS);
@@ -232,7 +233,7 @@ async fn trouble_with_the_api_server_is_no_mistake_of_the_users() {
     assert_eq!(response["allowed"], false);
     assert_eq!(response["status"]["code"], 503);
     assert_eq!(response["status"]["reason"], "ServiceUnavailable");
-    // What is in memory is served as before.
+    // Accounts in memory are served as before.
     let response = &webhook
         .review(&review("v1", labelled(Value::Null)))
         .await
@@ -241,7 +242,7 @@ async fn trouble_with_the_api_server_is_no_mistake_of_the_users() {
 }
 
 #[tokio::test]
-async fn rubbish_is_answered_and_the_next_review_too() {
+async fn refuses_malformed_reviews_and_answers_the_next_one() {
     let webhook = Webhook::ready(&cluster().await, &[]).await;
     let json = "Content-Type: application/json";
     let post = |header: &str| format!("POST /mutate-v1-pod HTTP/1.1\r\n{header}");
@@ -311,7 +312,7 @@ async fn rubbish_is_answered_and_the_next_review_too() {
 }
 
 #[tokio::test]
-async fn what_is_no_request_is_answered_or_closed() {
+async fn refuses_or_closes_malformed_http() {
     let webhook = Webhook::ready(&cluster().await, &[]).await;
     let post = "POST /mutate-v1-pod HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
     let chunk = format!("{:x}\r\n{}\r\n", 1024 * 1024, " ".repeat(1024 * 1024));
@@ -336,7 +337,7 @@ async fn what_is_no_request_is_answered_or_closed() {
         ),
         (
             format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(70_000)).into_bytes(),
-            "414",
+            "431",
         ),
         (
             format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(500_000)).into_bytes(),
@@ -365,7 +366,7 @@ async fn what_is_no_request_is_answered_or_closed() {
 }
 
 #[tokio::test]
-async fn clients_that_keep_silent_are_left() {
+async fn closes_connections_of_silent_clients() {
     let webhook = Webhook::ready(&cluster().await, &[]).await;
     let handshake = async {
         let mut stream = TcpStream::connect(webhook.admission).await.unwrap();
@@ -385,11 +386,11 @@ async fn clients_that_keep_silent_are_left() {
     let both = futures_util::future::join(handshake, body);
     tokio::time::timeout(MINUTE, both)
         .await
-        .expect("they are waited for");
+        .expect("they are still open after a minute");
 }
 
 #[tokio::test]
-async fn only_http_1_and_tls_1_3_are_spoken() {
+async fn speaks_only_http_1_and_tls_1_3() {
     let webhook = Webhook::ready(&cluster().await, &[]).await;
     let bundle = webhook.cluster.bundle();
     let tls13 = &rustls::version::TLS13;
@@ -424,38 +425,71 @@ async fn only_http_1_and_tls_1_3_are_spoken() {
 }
 
 #[tokio::test]
-async fn connections_beyond_the_limit_wait_for_one_to_end() {
+async fn an_idle_connection_makes_way_when_there_are_as_many_as_allowed() {
     let webhook = Webhook::ready(&cluster().await, &["--max-connections=1"]).await;
-    let mut first = webhook.connect().await;
     let body = review("v1", labelled(Value::Null)).to_string();
-    http::review(&mut first, body.as_bytes()).await.unwrap();
-
-    let bundle = webhook.cluster.bundle();
-    let address = webhook.admission;
-    let second = tokio::spawn(async move {
-        let mut stream = http::connect_as_api_server(address, &bundle).await.unwrap();
-        http::review(&mut stream, body.as_bytes())
-            .await
-            .unwrap()
-            .status
-    });
-    // The first one is served while the second one waits.
-    let body = review("v1", labelled(Value::Null)).to_string();
-    assert_eq!(
-        http::review(&mut first, body.as_bytes())
-            .await
-            .unwrap()
-            .status,
-        200
-    );
-    assert!(!second.is_finished());
-    first.shutdown().await.unwrap();
-    drop(first);
-    assert_eq!(second.await.unwrap(), 200);
+    let mut idle = webhook.connect().await;
+    http::review(&mut idle, body.as_bytes()).await.unwrap();
+    let answer = webhook.review(&review("v1", labelled(Value::Null))).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(idle.read(&mut [0; 1]).await.unwrap_or(0), 0);
 }
 
 #[tokio::test]
-async fn on_sigterm_it_serves_on_and_asks_clients_to_leave() {
+async fn a_connection_with_a_request_under_way_makes_no_way() {
+    let cluster = cluster().await;
+    let webhook = Webhook::ready(&cluster, &["--max-connections=1"]).await;
+    let mut busy = webhook.connect().await;
+    cluster.slow_accounts(true);
+    let mut pod = labelled(Value::Null);
+    pod["spec"]["serviceAccountName"] = "slow".into();
+    let body = review("v1", pod).to_string();
+    let asking = tokio::spawn(async move { http::review(&mut busy, body.as_bytes()).await });
+    cluster
+        .until_requests("GET /api/v1/namespaces/ns/serviceaccounts/slow", 1)
+        .await;
+    let refused = http::connect_as_api_server(webhook.admission, &cluster.bundle()).await;
+    assert!(refused.is_err(), "one address has as many as it may");
+    assert_eq!(asking.await.unwrap().unwrap().status, 200);
+}
+
+/// 1,100 is more than the admission port has places for, and 40 more than the health port.
+#[tokio::test]
+async fn serves_api_servers_and_probes_under_a_flood_of_silent_connections() {
+    let second = Duration::from_secs(1);
+    let webhook = Webhook::ready(&cluster().await, &[]).await;
+    let bundle = webhook.cluster.bundle();
+    for addresses in [1, 50] {
+        let mut held = Vec::new();
+        for (address, count) in [(webhook.health, 40), (webhook.admission, 1_100)] {
+            for nth in 0..count {
+                held.push(silent(address, u8::try_from(nth % addresses).unwrap()).await);
+            }
+        }
+        let probe = tokio::time::timeout(second, http::get(webhook.health, "/healthz")).await;
+        assert_eq!(probe.expect("no answer in time").unwrap().status, 200);
+        let reviewing = async {
+            let mut stream = http::connect_as_api_server(webhook.admission, &bundle)
+                .await
+                .unwrap();
+            let body = review("v1", labelled(Value::Null)).to_string();
+            http::review(&mut stream, body.as_bytes()).await.unwrap()
+        };
+        let answer = tokio::time::timeout(second, reviewing).await;
+        assert_eq!(answer.expect("no answer in time").status, 200);
+        drop(held);
+    }
+}
+
+/// A connection from 127.0.1.`last` in which nothing is sent.
+async fn silent(address: SocketAddr, last: u8) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 1, last], 0).into()).unwrap();
+    socket.connect(address).await.unwrap()
+}
+
+#[tokio::test]
+async fn serves_after_sigterm_and_asks_clients_to_leave() {
     let mut webhook = Webhook::ready(&cluster().await, &[]).await;
     let body = review("v1", labelled(Value::Null)).to_string();
     let mut open = webhook.connect().await;
@@ -467,7 +501,7 @@ async fn on_sigterm_it_serves_on_and_asks_clients_to_leave() {
     );
 
     webhook.signal(Signal::SIGTERM);
-    webhook.logged("asked to end").await;
+    webhook.logged("received SIGTERM").await;
     let answer = http::get(webhook.health, "/readyz").await.unwrap();
     assert_eq!(answer.status, 503);
     assert!(answer.text().contains("ending"), "{}", answer.text());
@@ -488,7 +522,7 @@ async fn on_sigterm_it_serves_on_and_asks_clients_to_leave() {
 }
 
 #[tokio::test]
-async fn the_metrics_tell_of_reviews_and_certificate() {
+async fn metrics_report_reviews_and_certificate() {
     let webhook = Webhook::ready(&cluster().await, &[]).await;
     let mut dry = review("v1", labelled(Value::Null));
     let answer = webhook.review(&dry).await.json();
@@ -512,7 +546,7 @@ async fn the_metrics_tell_of_reviews_and_certificate() {
 }
 
 #[tokio::test]
-async fn without_an_api_server_it_is_alive_and_not_ready() {
+async fn is_alive_but_not_ready_without_an_api_server() {
     let cluster = Cluster::start().await;
     let mut webhook = Webhook::start(&cluster, &["--native-sidecar=on"]).await;
     webhook
@@ -529,10 +563,9 @@ async fn without_an_api_server_it_is_alive_and_not_ready() {
         "{}",
         answer.text()
     );
-    // Nothing was served, so nothing is waited for but the usual time.
     webhook.signal(Signal::SIGTERM);
     webhook.signal(Signal::SIGINT);
-    webhook.logged("asked").await;
+    webhook.logged("received SIG").await;
     tokio::time::timeout(Duration::from_secs(60), webhook.ended())
         .await
         .unwrap();

@@ -58,8 +58,8 @@ async fn replicas_that_start_together_agree_on_an_authority() {
 async fn takes_over_upstreams_authority() {
     let _alone = alone().await;
     stop().await;
-    let certificate = include_str!("../../../../webhook/tests/webhook/data/peer-ca.crt");
-    let key = include_str!("../../../../webhook/tests/webhook/data/peer-ca.key");
+    let certificate = include_str!("../../../../webhook/tests/webhook/data/upstream-ca.crt");
+    let key = include_str!("../../../../webhook/tests/webhook/data/upstream-ca.key");
     store(&[
         ("ca.crt", certificate),
         ("ca.key", key),

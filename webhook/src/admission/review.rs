@@ -1,4 +1,4 @@
-//! AdmissionReview, versions v1 and v1beta1: its bytes to a request, an answer to its bytes.
+//! AdmissionReview, versions v1 and v1beta1: reads the request and writes the answer.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use crate::inject::{Injection, Pod, Text};
 
-/// A request of the API server's, borrowed from its body.
+/// A request of the API server, borrowed from its body.
 #[derive(Debug)]
 pub struct Review<'a> {
     api_version: Text<'a>,
@@ -21,26 +21,23 @@ impl<'a> Review<'a> {
     /// # Errors
     ///
     /// When it is no AdmissionReview of a known version.
-    pub fn parse(body: &'a [u8]) -> Result<Self, Malformed> {
-        if body.iter().filter(|it| **it == b'{').count() > MAX_OBJECTS {
-            return Err(Malformed::Objects);
-        }
+    pub fn parse(body: &'a [u8]) -> Result<Self, ReviewError> {
         let Envelope {
             api_version,
             kind,
             request,
         } = serde_json::from_str(std::str::from_utf8(body)?)?;
         if kind.as_str() != "AdmissionReview" {
-            return Err(Malformed::Kind(kind.as_str().chars().take(63).collect()));
+            return Err(ReviewError::Kind(kind.as_str().chars().take(63).collect()));
         }
         if !API_VERSIONS.contains(&api_version.as_str()) {
-            return Err(Malformed::Version(
+            return Err(ReviewError::Version(
                 api_version.as_str().chars().take(63).collect(),
             ));
         }
-        let request = request.ok_or(Malformed::NoRequest)?;
+        let request = request.ok_or(ReviewError::NoRequest)?;
         if request.uid.as_str().is_empty() {
-            return Err(Malformed::NoUid);
+            return Err(ReviewError::NoUid);
         }
         Ok(Self {
             api_version,
@@ -53,7 +50,7 @@ impl<'a> Review<'a> {
         self.request.namespace.as_str()
     }
 
-    /// Whether nothing will come of the request.
+    /// Whether the request will not be carried out.
     pub fn is_dry_run(&self) -> bool {
         self.request.dry_run == Some(true)
     }
@@ -72,7 +69,7 @@ impl<'a> Review<'a> {
     ///
     /// # Errors
     ///
-    /// None that is known of: what is written has no map with odd keys.
+    /// Never in practice: every map key is a string.
     pub fn answer(&self, verdict: &Verdict<'_>) -> Result<Vec<u8>, serde_json::Error> {
         let mut patch = None;
         let mut response = Response {
@@ -115,7 +112,7 @@ impl<'a> Review<'a> {
         let mut text = Vec::with_capacity(length);
         serde_json::to_writer(&mut text, &answer)?;
         let Some(patch) = patch else { return Ok(text) };
-        // The patch is the larger part of the answer: it goes there at once, as the last field.
+        // The patch is most of the answer. Encoding it in place, as the last field, saves a copy.
         const END: &str = "}}";
         text.truncate(text.len() - END.len());
         text.extend_from_slice(br#","patch":""#);
@@ -126,32 +123,48 @@ impl<'a> Review<'a> {
     }
 }
 
-/// What becomes of the object.
+/// How many JSON objects a body has at most, which bounds the memory of the parsed review.
+///
+/// An object of two bytes, `{}`, becomes a container of some 150: a body of 7 MiB could take hundreds
+/// of MiB. Counting braces bounds every list of a pod at once, before any of it is parsed.
+///
+/// # Errors
+///
+/// When there are more than 50,000.
+pub fn objects(body: &[u8]) -> Result<usize, ReviewError> {
+    let objects = body.iter().filter(|it| **it == b'{').count();
+    if objects > MAX_OBJECTS {
+        return Err(ReviewError::Objects);
+    }
+    Ok(objects)
+}
+
+/// The answer to a review.
 #[derive(Debug)]
 pub enum Verdict<'a> {
-    /// It passes as it is: it asks for nothing.
+    /// The pod passes unchanged.
     Admitted {
-        /// What the user may have forgotten.
+        /// Sentences for the user, shown by kubectl.
         warnings: Vec<String>,
     },
-    /// It passes with additions.
+    /// The pod passes with additions.
     Injected(Injection<'a>),
-    /// It is refused.
+    /// The pod is refused.
     Refused {
-        /// The HTTP status of the API server's answer: 4xx for a mistake of the user's, 5xx for
-        /// trouble in the cluster.
+        /// The HTTP status that the API server answers with: 4xx for a mistake of the user, 5xx for
+        /// an error in the cluster.
         code: u16,
-        /// The machine-readable reason that goes with the code.
+        /// The `reason` of a Kubernetes Status that belongs to the code.
         reason: &'static str,
-        /// What the user reads.
+        /// A sentence for the user.
         message: String,
     },
 }
 
-/// Why a body is no review.
+/// Why a body is not accepted as a review.
 #[derive(Debug, Error)]
-pub enum Malformed {
-    /// What is made of a short text may be large.
+pub enum ReviewError {
+    /// More objects than the parser is given memory for.
     #[error("the AdmissionReview has more than {MAX_OBJECTS} objects in it")]
     Objects,
     /// Not JSON, or not of the right shape.
@@ -160,24 +173,24 @@ pub enum Malformed {
     /// Not UTF-8, as JSON is (RFC 8259 section 8.1).
     #[error("the body is no AdmissionReview: {0}")]
     Text(#[from] std::str::Utf8Error),
-    /// Another object.
+    /// Another kind of object.
     #[error("the body is no AdmissionReview: its kind is {0:?}")]
     Kind(String),
-    /// A review of an answer, perhaps.
+    /// No `request`: perhaps it is an answer.
     #[error("the AdmissionReview has no request")]
     NoRequest,
-    /// The answer could not be matched.
+    /// No `uid`: the API server could not match the answer.
     #[error("the AdmissionReview's request has no uid")]
     NoUid,
-    /// A version that is not known.
+    /// An unknown `apiVersion`.
     #[error("AdmissionReview has apiVersion {0:?}: only admission.k8s.io/v1 and v1beta1 are known")]
     Version(String),
 }
 
-/// The pods that can be stored have fewer.
-const MAX_OBJECTS: usize = 50_000;
+/// Any pod that etcd can store (1.5 MiB) has fewer.
+pub(super) const MAX_OBJECTS: usize = 50_000;
 
-/// Room for an answer without its patch.
+/// Bytes of an answer without its patch, rounded up.
 const ENVELOPE_LENGTH: usize = 1024;
 
 const API_VERSIONS: [&str; 2] = ["admission.k8s.io/v1", "admission.k8s.io/v1beta1"];

@@ -1,20 +1,20 @@
-//! The TLS side of the admission listener.
+//! TLS of the admission port.
 
 use std::sync::Arc;
 
 use rustls::ServerConfig;
 use rustls::server::ResolvesServerCert;
 
-/// The oldest TLS version that is spoken.
+/// The oldest TLS version that is accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MinVersion {
     /// TLS 1.2 and 1.3.
     Tls12,
-    /// TLS 1.3 alone.
+    /// Only TLS 1.3.
     Tls13,
 }
 
-/// The configuration. HTTP/1.1 is offered alone: API servers speak nothing else to webhooks.
+/// The server configuration. It offers only HTTP/1.1, which is all that API servers speak to webhooks.
 ///
 /// # Errors
 ///
@@ -33,7 +33,7 @@ pub fn config(
         .with_no_client_auth()
         .with_cert_resolver(certificates);
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    // A burst of pods opens many connections: tickets spare most of them the signature.
+    // A burst of pods opens many connections: with tickets most of them need no signature.
     config.ticketer = rustls::crypto::ring::Ticketer::new()?;
     Ok(Arc::new(config))
 }
