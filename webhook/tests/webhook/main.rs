@@ -3,6 +3,8 @@
 //! tests on the node.
 
 #[cfg(test)]
+mod accepted_values;
+#[cfg(test)]
 mod accounts;
 #[cfg(test)]
 mod certificates;
