@@ -1,6 +1,6 @@
 //! Annotations on pods and service accounts.
 
-/// What every annotation and label of the product starts with.
+/// The prefix of every annotation and label of the product.
 pub const PREFIX: &str = "azure.workload.identity/";
 
 /// On the service account: the client id (a GUID) of the application or managed identity.
@@ -20,29 +20,29 @@ pub const SKIP_CONTAINERS: &str = "azure.workload.identity/skip-containers";
 /// On the pod: `"true"` injects proxy-init and the proxy, `"false"` does not.
 pub const INJECT_PROXY_SIDECAR: &str = "azure.workload.identity/inject-proxy-sidecar";
 
-/// On the pod, beside [`INJECT_PROXY_SIDECAR`]: `redirect` or `environment`, how applications find
-/// the proxy. Not known to the peer.
+/// On the pod, beside [`INJECT_PROXY_SIDECAR`]: `redirect` or `environment`, how applications reach the
+/// proxy. Upstream does not know it.
 pub const PROXY_MODE: &str = "azure.workload.identity/proxy-mode";
 
 /// On the pod: the proxy's port.
 pub const PROXY_SIDECAR_PORT: &str = "azure.workload.identity/proxy-sidecar-port";
 
-/// On the pod, written by the webhook: the identity that it injected, so that a later call can tell
-/// it from the user's own. Not known to the peer.
+/// On the pod, written by the webhook: the identity that it injected. A later call can thereby
+/// distinguish it from the user's own. Upstream does not know it.
 pub const INJECTED: &str = "azure.workload.identity/injected";
 
 /// On the pod: client ids by object id or resource id, as `ID=CLIENT_ID` split by `;` or `,`, for
-/// applications that ask the proxy for an identity by such an id. Not known to the peer.
+/// applications that select an identity by such an id. Upstream does not know it.
 pub const IDENTITY_MAP: &str = "azure.workload.identity/identity-map";
 
-/// On the pod: the CPU limit of the injected containers, such as `100m`. Not known to the peer.
+/// On the pod: the CPU limit of the injected containers, such as `100m`. Upstream does not know it.
 pub const PROXY_CPU_LIMIT: &str = "azure.workload.identity/proxy-cpu-limit";
 
-/// On the pod: the CPU request of the injected containers. Not known to the peer.
+/// On the pod: the CPU request of the injected containers. Upstream does not know it.
 pub const PROXY_CPU_REQUEST: &str = "azure.workload.identity/proxy-cpu-request";
 
-/// On the pod: the memory limit of the injected containers, such as `64Mi`. Not known to the peer.
+/// On the pod: the memory limit of the injected containers, such as `64Mi`. Upstream does not know it.
 pub const PROXY_MEMORY_LIMIT: &str = "azure.workload.identity/proxy-memory-limit";
 
-/// On the pod: the memory request of the injected containers. Not known to the peer.
+/// On the pod: the memory request of the injected containers. Upstream does not know it.
 pub const PROXY_MEMORY_REQUEST: &str = "azure.workload.identity/proxy-memory-request";

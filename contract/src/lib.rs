@@ -1,7 +1,8 @@
-//! What the webhook, proxy-init and the proxy agree on: names that users write and read, and the
-//! few values that must be the same on both sides of a container boundary.
+//! What the webhook, proxy-init and the proxy agree on: names that users write and read, and the types
+//! of [values](value) that one program writes and another reads.
 //!
-//! Names and values are those of Azure/azure-workload-identity 1.6 unless a comment says otherwise.
+//! Names and values are those of Azure/azure-workload-identity 1.6, "upstream" in comments, unless a
+//! comment says otherwise. The crate has no runtime and no I/O, so that proxy-init stays small.
 
 pub mod annotation;
 pub mod app_service;

@@ -1,4 +1,4 @@
-//! The Azure Instance Metadata Service (IMDS) and the port that stands in for it.
+//! The Azure Instance Metadata Service (IMDS) and the proxy's port.
 
 use std::net::Ipv4Addr;
 
@@ -8,5 +8,5 @@ pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 /// The port of IMDS.
 pub const PORT: u16 = 80;
 
-/// The port that the proxy listens on unless it is told another.
+/// The proxy's port unless an annotation or a flag sets another.
 pub const DEFAULT_PROXY_PORT: u16 = 8000;

@@ -1,6 +1,6 @@
-//! What Kubernetes puts into the variables of ports by itself.
+//! Variables that Kubernetes sets for the Services of a namespace.
 
-/// Whether `value` is the address of a Service and no setting of ours.
+/// Whether `value` is the address of a Service, and not a port from a setting.
 ///
 /// Where a pod has `enableServiceLinks`, which is the default, a Service called `metadata` sets
 /// `METADATA_PORT=tcp://10.0.0.5:80` in all containers of its namespace. The scheme is the protocol

@@ -1,7 +1,7 @@
-//! Texts of strangers, on their way to logs and terminals.
+//! Untrusted text in logs and terminals.
 
-/// Whether a character does more to a terminal than to show: a control character (C0, DEL, C1), or
-/// one that turns the order of others around (UAX #9).
+/// Whether a character controls a terminal: a control character (C0, DEL, C1), or one that changes the
+/// direction of text (UAX #9).
 pub fn moves(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -12,7 +12,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_moves_a_terminal_is_known() {
+    fn knows_control_and_direction_characters() {
         assert!(
             "\0\n\r\t\u{1b}\u{7f}\u{9b}\u{200f}\u{202e}\u{2066}"
                 .chars()

@@ -1,6 +1,6 @@
 //! Environment variables that one side sets and another reads.
 
-/// The client id that a token is asked for unless the request names another.
+/// The client id for requests that select no identity.
 pub const CLIENT_ID: &str = "AZURE_CLIENT_ID";
 /// The tenant of the identity.
 pub const TENANT_ID: &str = "AZURE_TENANT_ID";
@@ -10,28 +10,28 @@ pub const FEDERATED_TOKEN_FILE: &str = "AZURE_FEDERATED_TOKEN_FILE";
 pub const AUTHORITY_HOST: &str = "AZURE_AUTHORITY_HOST";
 
 /// Certificates (PEM) that the proxy trusts besides the built-in roots: an inspecting egress
-/// proxy's, or a private cloud's. Not known to the peer.
+/// proxy's, or a private cloud's. Upstream does not know it.
 pub const CA_DATA: &str = "AZWI_CA_DATA";
 
-/// Client ids by object id or resource id, as `ID=CLIENT_ID` split by `;` or `,`: what the proxy
-/// gives tokens of when a request names an identity by such an id. Not known to the peer.
+/// Client ids by object id or resource id, as `ID=CLIENT_ID` split by `;` or `,`, for requests that
+/// select an identity by such an id. Upstream does not know it.
 pub const IDENTITY_MAP: &str = "AZWI_IDENTITY_MAP";
 
 /// The secret that requests to the proxy's App Service endpoint must carry; without it there is no
-/// such endpoint. Not known to the peer.
+/// such endpoint. Upstream does not know it.
 pub const IDENTITY_HEADER: &str = "AZWI_IDENTITY_HEADER";
 
-/// Whether the proxy answers as IMDS does: `on`, or `off` where others than the pod reach its port.
-/// Not known to the peer.
+/// Whether the proxy answers as IMDS does: `on`, or `off` where other pods reach its port.
+/// Upstream does not know it.
 pub const IMDS: &str = "AZWI_IMDS";
 
-/// What the proxy relays to the real IMDS: `allow`, `deny` or path prefixes. Not known to the peer.
+/// What the proxy relays to the real IMDS: `allow`, `deny` or path prefixes. Upstream does not know it.
 pub const RELAY: &str = "AZWI_RELAY";
 
-/// What SIGTERM does to the proxy: `linger` or, for a native sidecar, `now`. Not known to the peer.
+/// What SIGTERM does to the proxy: `linger` or, for a native sidecar, `now`. Upstream does not know it.
 pub const SHUTDOWN: &str = "AZWI_SHUTDOWN";
 
-/// The port for the proxy's metrics, `0` for none. Not known to the peer.
+/// The port for the proxy's metrics, `0` for none. Upstream does not know it.
 pub const METRICS_PORT: &str = "AZWI_METRICS_PORT";
 
 /// Identity bindings: the token proxy's address.

@@ -1,4 +1,5 @@
-//! Whether this process has NET_ADMIN: tells a missing capability from a security module's no.
+//! Whether this process has NET_ADMIN. This distinguishes a missing capability from a refusal by a
+//! security module.
 
 /// Whether the capability is in this process's effective set. `false` when that cannot be read.
 #[must_use]
@@ -21,7 +22,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_effective_set_counts() {
+    fn reads_the_effective_set() {
         let status = |effective: &str| {
             format!("Name:\tx\nCapPrm:\t000001ffffffffff\nCapEff:\t{effective}\nCapBnd:\t0\n")
         };

@@ -6,7 +6,7 @@ use service_kit::settings::ConfigurationError;
 
 use crate::failure;
 
-/// What to do.
+/// What the command line asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Command {
     /// Print this text.
@@ -18,6 +18,7 @@ pub enum Command {
 /// Reads the arguments behind the program's name.
 ///
 /// # Errors
+///
 /// Any argument but `--version` and `--help`.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, ConfigurationError> {
     let mut arguments =
@@ -67,12 +68,12 @@ mod tests {
     }
 
     #[test]
-    fn no_argument_redirects() {
+    fn redirects_without_arguments() {
         assert_eq!(parsed(&[]), Ok(Command::Redirect));
     }
 
     #[test]
-    fn version_and_help_in_both_spellings() {
+    fn prints_version_and_help_in_both_spellings() {
         for argument in ["--version", "-version"] {
             let expected = format!("proxy-init {}", contract::VERSION);
             assert_eq!(parsed(&[argument]), Ok(Command::Print(expected)));
@@ -89,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn another_argument_is_a_mistake() {
+    fn rejects_other_arguments() {
         let mistake = parsed(&["--proxy-port=8000"]).unwrap_err().to_string();
         assert!(mistake.contains("--proxy-port=8000"), "{mistake}");
     }

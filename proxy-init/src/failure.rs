@@ -1,4 +1,4 @@
-//! Why the pod does not start: a sentence for the operator and an exit code for each reason.
+//! The reasons why the pod does not start, each with a sentence for the operator and an exit code.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -40,7 +40,7 @@ pub enum Failure {
     #[error("wrong configuration: {}", .0.mistakes().join("; "))]
     Configuration(#[from] ConfigurationError),
 
-    /// Not the process's own rights, but a filter around it.
+    /// A filter around the process refuses, not the kernel for lack of a capability.
     #[error(
         "the container may not program the pod's network although the capability NET_ADMIN is not \
          what is missing ({0}): a seccomp profile, SELinux, AppArmor or the container runtime's \
@@ -49,15 +49,15 @@ pub enum Failure {
     )]
     Forbidden(NetlinkError),
 
-    /// The fallback failed.
+    /// iptables, the fallback, failed.
     #[error(
         "{lacking}; the image's iptables, tried instead, failed too ({error}); iptables-legacy \
          needs the capability NET_RAW besides NET_ADMIN"
     )]
     Iptables {
-        /// Why it was tried.
+        /// Why iptables was tried.
         lacking: Box<Self>,
-        /// What it said.
+        /// What iptables printed.
         error: IptablesError,
     },
 
@@ -68,7 +68,7 @@ pub enum Failure {
     )]
     NoCapability,
 
-    /// Part of nf_tables.
+    /// The kernel lacks a part of nf_tables.
     #[error(
         "the kernel's nf_tables lacks a part that redirects: load the module {module} on the node \
          (modprobe {module})"
@@ -78,14 +78,14 @@ pub enum Failure {
         module: &'static str,
     },
 
-    /// No nf_tables at all.
+    /// The kernel lacks nf_tables.
     #[error(
         "the kernel has no nf_tables ({0}): load the modules nf_tables, nft_chain_nat, nft_nat and \
          nft_redir on the node, or add iptables to this image"
     )]
     NoNfTables(NetlinkError),
 
-    /// No route.
+    /// The pod has no route to IMDS.
     #[error("no route to {address}, and it cannot be put on the interface lo: {cause}")]
     NoRoute {
         /// The address of IMDS.
@@ -94,7 +94,7 @@ pub enum Failure {
         cause: String,
     },
 
-    /// Read back, the rules differ.
+    /// The kernel lists other rules than were written.
     #[error(
         "the kernel lists other rules than were written to table ip {}: look at `nft list ruleset` \
          in the pod's network for another program that changes it",
@@ -102,7 +102,7 @@ pub enum Failure {
     )]
     OtherRules,
 
-    /// Another program on the proxy's port.
+    /// Another program has the proxy's port.
     #[error(
         "{proxy} is taken by {}, not by the proxy (user {proxy_uid}): give one of them another \
          port, the proxy's with the annotation {}",
@@ -110,19 +110,19 @@ pub enum Failure {
         contract::annotation::PROXY_SIDECAR_PORT
     )]
     PortTaken {
-        /// Where the proxy would listen.
+        /// The address of the proxy.
         proxy: SocketAddrV4,
         /// The user that may listen there.
         proxy_uid: u32,
-        /// The user that does.
+        /// The user that listens there, if it is known.
         owner: Option<u32>,
     },
 
-    /// Any other refusal.
+    /// The kernel refused the rules for another reason.
     #[error("the redirect cannot be written: {0}")]
     Refused(NetlinkError),
 
-    /// The proof failed.
+    /// A connection to IMDS did not arrive at the proxy.
     #[error(
         "a connection to {} does not arrive at {}: {error}. Other rules of the pod's network come \
          first (see `nft list ruleset`), or its network plugin handles the address itself. The pod \
@@ -130,15 +130,15 @@ pub enum Failure {
         .config.metadata, .config.proxy()
     )]
     Unproved {
-        /// What should have been redirected.
+        /// The configuration of the redirect.
         config: Config,
-        /// What was seen instead.
+        /// What happened instead.
         error: ProofError,
     },
 }
 
 impl Failure {
-    /// What the lack of a proof means.
+    /// The failure for a proof that failed.
     pub(crate) fn unproved(config: &Config, error: ProofError) -> Self {
         match error {
             ProofError::PortTaken(owner) => Self::PortTaken {

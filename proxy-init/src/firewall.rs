@@ -1,4 +1,4 @@
-//! Writes the rules: with nf_tables, or with the image's iptables where the kernel has not got it.
+//! Writes the rules: with nf_tables, or with the image's iptables if the kernel lacks it.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use crate::iptables;
 use crate::netlink::nftables::{self, Batch, Part};
 use crate::netlink::{NetlinkError, Socket};
 
-/// What holds the rules.
+/// The firewall that holds the rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Firewall {
     /// The table `ip azure-workload-identity`.
@@ -30,9 +30,10 @@ impl fmt::Display for Firewall {
     }
 }
 
-/// Replaces our rules in this network namespace, touching nobody else's.
+/// Replaces our rules in this network namespace and changes no others.
 ///
 /// # Errors
+///
 /// The rules are not in force.
 pub fn write(config: &Config) -> Result<Firewall, Failure> {
     match write_nftables(config) {
@@ -66,7 +67,7 @@ fn write_nftables(config: &Config) -> Result<(), Failure> {
         created
     }
     .map_err(|(error, part)| failure(error, part))?;
-    // The kernel ignores attributes that it does not know: what it lists is what it does.
+    // The kernel ignores attributes that it does not know, so only what it lists is in force.
     let listed = Socket::open(SockProtocol::NetlinkNetFilter)
         .and_then(|socket| socket.list(&nftables::list_rules()))
         .map_err(|error| failure(error, Part::Batch))?;
@@ -77,15 +78,15 @@ fn write_nftables(config: &Config) -> Result<(), Failure> {
 }
 
 impl Batch {
-    /// Sends the batch over a socket of its own: the kernel answers every message of a batch that
-    /// it refuses, and those answers must not be taken for another batch's.
+    /// Sends the batch over a socket of its own. The kernel answers every message of a batch that it
+    /// refuses, and those answers must not be mistaken for another batch's.
     fn send(&self) -> Result<(), (NetlinkError, Part)> {
         Socket::open(SockProtocol::NetlinkNetFilter)
             .and_then(|socket| socket.request(&self.bytes, self.parts.len()))
             .map_err(|error| (error, self.part(error)))
     }
 
-    /// What the kernel refused.
+    /// The part that the kernel refused.
     fn part(&self, error: NetlinkError) -> Part {
         let NetlinkError::Refused { sequence, .. } = error else {
             return Part::Batch;
@@ -97,7 +98,7 @@ impl Batch {
     }
 }
 
-/// What a refusal of nf_tables means.
+/// The failure for an error of nf_tables.
 fn failure(error: NetlinkError, part: Part) -> Failure {
     use Errno::{EACCES, EAFNOSUPPORT, ENOENT, ENOSYS, EOPNOTSUPP, EPERM, EPROTONOSUPPORT};
     match error {
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn the_refused_message_tells_what_the_kernel_has_not_got() {
+    fn the_refused_message_names_the_missing_module() {
         for (sequence, module) in [
             (4, "nft_chain_nat"),
             (5, "nft_chain_nat"),
@@ -161,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_that_is_refused_is_not_a_missing_capability() {
+    fn a_refused_socket_is_not_a_missing_capability() {
         for errno in [Errno::EPERM, Errno::EACCES, Errno::ENOSYS] {
             assert_eq!(failure(NetlinkError::Open(errno), Part::Batch).code(), 15);
         }
@@ -172,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_thought_of_is_a_failure_too() {
+    fn an_unexpected_error_is_a_failure() {
         for error in [
             NetlinkError::Malformed,
             NetlinkError::Receive(Errno::EAGAIN),

@@ -1,32 +1,33 @@
-//! The same rules with the image's iptables, where the kernel has no nf_tables. Our image has
-//! none; an image that a user builds on it may.
+//! The same rules with iptables, if the kernel lacks nf_tables. Our image has no iptables; an image
+//! that a user builds on it may have it.
 
 use std::io::{self, Write};
 use std::process::{Command, Stdio};
 
 use crate::config::Config;
 
-/// What is tried, in this order. The plain name is what a distribution prefers.
+/// The programs to try, in this order. `iptables` is the one that the distribution prefers.
 const FLAVOURS: [&str; 3] = ["iptables-legacy", "iptables-nft", "iptables"];
 
-/// Each hook and our chain in it.
+/// Each hook and our chain for it.
 const CHAINS: [(&str, &str); 2] = [("OUTPUT", "AZWI_OUTPUT"), ("PREROUTING", "AZWI_PREROUTING")];
 
-/// Why the rules are not in force.
+/// The rules are not in force.
 #[derive(Debug, thiserror::Error)]
 pub enum IptablesError {
     /// The image has no iptables.
     #[error("the image has no iptables")]
     Absent,
-    /// Each flavour that the image has, and what it said.
+    /// The message of each flavour that the image has.
     #[error("{}", .0.join("; "))]
     Failed(Vec<String>),
 }
 
-/// Writes the rules with the first flavour that can, and tells which.
+/// Writes the rules with the first flavour that succeeds, and returns its name.
 ///
 /// # Errors
-/// None can, or there is none.
+///
+/// No flavour succeeds, or the image has none.
 pub fn write(config: &Config) -> Result<&'static str, IptablesError> {
     let mut failures = Vec::new();
     for flavour in FLAVOURS {
@@ -43,11 +44,12 @@ pub fn write(config: &Config) -> Result<&'static str, IptablesError> {
     })
 }
 
-/// One transaction of this flavour of iptables: our chains emptied and filled, our jumps first in the
-/// hooks, whatever was there before.
+/// One transaction of this flavour of iptables: empties and fills our chains, and makes our jumps the
+/// first rules of the hooks.
 ///
 /// # Errors
-/// `NotFound` when the image has not got it, else what it said.
+///
+/// `NotFound` if the image lacks it, else its message.
 pub fn restore(flavour: &str, config: &Config) -> io::Result<()> {
     let mut present = Vec::new();
     for (hook, chain) in CHAINS {
@@ -63,7 +65,7 @@ pub fn restore(flavour: &str, config: &Config) -> io::Result<()> {
         .stderr(Stdio::piped())
         .spawn()?;
     if let Some(mut input) = child.stdin.take() {
-        // When it ends before it has read all, what it said counts.
+        // If it ends before it has read everything, its own message is reported.
         let _ = input.write_all(transaction(config, &present).as_bytes());
     }
     let output = child.wait_with_output()?;
@@ -78,8 +80,8 @@ pub fn restore(flavour: &str, config: &Config) -> io::Result<()> {
     )))
 }
 
-/// The lock is against others who write this namespace's rules; in an init container nobody does,
-/// and its default file is on a root that is mostly read-only.
+/// The lock protects against other programs that write this namespace's rules. In an init container there
+/// are none, and the lock's default file is on a root file system that is mostly read-only.
 fn command(program: &str) -> Command {
     let mut command = Command::new(program);
     command
@@ -89,7 +91,7 @@ fn command(program: &str) -> Command {
     command
 }
 
-/// What `iptables-restore --noflush` reads. `present` tells which of [`CHAINS`] has our jump.
+/// The input of `iptables-restore --noflush`. `present` says for each of [`CHAINS`] whether the hook has our jump.
 fn transaction(config: &Config, present: &[bool]) -> String {
     let (address, port) = (config.metadata.ip(), config.metadata.port());
     let mut lines = vec!["*nat".to_owned()];
@@ -102,7 +104,7 @@ fn transaction(config: &Config, present: &[bool]) -> String {
         }
         lines.push(format!("-I {hook} 1 -j {chain}"));
     }
-    // What the two rules are for: see `nftables`.
+    // `nftables` explains the two rules.
     if config.relays {
         lines.push(format!(
             "-A AZWI_OUTPUT -d {address}/32 -p tcp --dport {port} -m owner --uid-owner {uid} \
@@ -125,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn jumps_are_moved_to_the_front_and_never_doubled() {
+    fn moves_jumps_to_the_front_and_never_doubles_them() {
         let config = Config::from_environment(|_| None).unwrap();
         let fresh = transaction(&config, &[false, false]);
         assert_eq!(

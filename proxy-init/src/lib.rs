@@ -1,11 +1,13 @@
 //! Redirects a pod's connections to the Azure Instance Metadata Service (IMDS) to the proxy, and
-//! does not end well before it has seen that they arrive there.
+//! succeeds only after a connection has arrived there.
 //!
-//! A pod in which this failed must not start: its token requests would go to the node's identity.
-//! So every doubt is a failure, and every failure has its own exit code ([`failure::TABLE`]).
+//! If the redirect fails the pod must not start: its token requests would reach the node's identity.
+//! Every doubt is therefore a failure, and every failure has its own exit code ([`failure::TABLE`]).
 //!
-//! The rules are in [`netlink::nftables`] and the proof is in [`proof`]; these, [`config`], [`netlink::wire`] and
-//! [`socket_table`] hold the decisions, [`netlink`], [`route`] and [`iptables`] talk to the kernel.
+//! The flow is [`redirect`]: [`firewall`] writes the rules, [`route`] ensures a route to IMDS, and
+//! [`proof`] makes a connection. The rules themselves are plain bytes ([`netlink::nftables`]).
+//!
+//! "Upstream" in this crate is Azure/azure-workload-identity.
 
 pub mod capability;
 pub mod command;
@@ -34,22 +36,22 @@ pub use crate::failure::Failure;
 /// A redirect that was set up and proved.
 #[derive(Debug)]
 pub struct Done {
-    /// What was redirected, where to.
+    /// The configuration of the redirect.
     pub config: Config,
-    /// Whose rules redirect.
+    /// The firewall that holds the rules.
     pub firewall: Firewall,
     /// How the pod reaches the address.
     pub route: Route,
-    /// What the proof saw.
+    /// How the redirect was proved.
     pub proof: Proof,
-    /// How long all of it took.
+    /// The time from the start to the proof.
     pub took: Duration,
 }
 
-/// Sets up the redirect in this network namespace, in place of an earlier one of ours, and proves
-/// it.
+/// Sets up the redirect in this network namespace, instead of an earlier one of ours, and proves it.
 ///
 /// # Errors
+///
 /// Anything that leaves a doubt whether connections to IMDS go to the proxy.
 pub fn redirect(config: &Config) -> Result<Done, Failure> {
     let start = Instant::now();

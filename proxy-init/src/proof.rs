@@ -1,15 +1,15 @@
 //! The proof: a connection to IMDS arrives at the proxy's port.
 //!
-//! Before the proxy runs its port is free. We listen there, connect to IMDS as an application
-//! would, and compare a random token in each direction.
+//! Before the proxy runs, its port is free. proxy-init listens there, connects to IMDS as an
+//! application would, and compares a random token in each direction.
 //!
-//! When this container is started again in a living pod, the proxy already holds the port. Then
-//! the kernel's table of sockets has to show that our connection to IMDS ended in a socket on the
-//! proxy's port, and that the port belongs to the proxy's user.
+//! When this container runs again in a running pod, the proxy has the port. Then the kernel's table of
+//! sockets must show that the connection to IMDS ended in a socket on the proxy's port, and that the
+//! proxy's user owns the port.
 //!
-//! That the proxy's own connections are exempt cannot be tried: becoming another user takes a
-//! capability that this container does not have. Instead the rules are read back from the kernel
-//! (`firewall`). If that ever failed, the proxy would not reach IMDS; no token would leak.
+//! The exemption of the proxy's own connections cannot be tried: changing the user needs a capability
+//! that this container lacks. Instead `firewall` reads the rules back from the kernel. Without the
+//! exemption the proxy would not reach IMDS; no token would leak.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -24,10 +24,10 @@ use nix::sys::time::{TimeVal, TimeValLike};
 use crate::config::Config;
 use crate::socket_table;
 
-/// How long the proof may take: ample on a node that is busy starting many pods.
+/// The timeout of the proof: enough on a node that starts many pods at once.
 pub const DEADLINE: Duration = Duration::from_secs(10);
 
-/// What was seen.
+/// How the redirect was proved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proof {
     /// A connection ended at the proxy, which was already listening.
@@ -45,28 +45,28 @@ impl fmt::Display for Proof {
     }
 }
 
-/// Why the redirect is not proved.
+/// The redirect is not proved.
 #[derive(Debug, thiserror::Error)]
 pub enum ProofError {
-    /// The connection was not redirected, or nobody could be reached.
+    /// The connection to IMDS failed, so it was not redirected.
     #[error("connecting failed: {0}")]
     Connect(io::Error),
-    /// Somebody else answered.
+    /// Another program answered.
     #[error("the connection went elsewhere: it did not arrive at the proxy's port")]
     Elsewhere,
-    /// The random token did not come through.
-    #[error("the token did not come through: {0}")]
+    /// The random token did not arrive.
+    #[error("the token did not arrive: {0}")]
     Exchange(io::Error),
-    /// Listening failed.
+    /// The proxy's port cannot be opened.
     #[error("cannot listen on the proxy's port: {0}")]
     Listen(io::Error),
-    /// Another user than the proxy's listens there, or a socket that is not IPv4 (`None`).
+    /// Another user than the proxy's has the port; `None` if its socket is not IPv4.
     #[error("the proxy's port is taken")]
     PortTaken(Option<u32>),
-    /// There is no randomness.
+    /// The kernel gave no random numbers.
     #[error("no random numbers: {0}")]
     Random(getrandom::Error),
-    /// The table of sockets.
+    /// The table of sockets cannot be read.
     #[error("cannot read the table of sockets in /proc: {0}")]
     Table(io::Error),
 }
@@ -74,7 +74,8 @@ pub enum ProofError {
 /// Proves that a connection to `config.metadata` arrives at `config.proxy()`.
 ///
 /// # Errors
-/// The connection does not arrive there within [`DEADLINE`], or the port is someone else's.
+///
+/// The connection does not arrive there within [`DEADLINE`], or another program has the port.
 pub fn prove(config: &Config) -> Result<Proof, ProofError> {
     let deadline = Deadline(Instant::now() + DEADLINE);
     match TcpListener::bind(config.proxy()) {
@@ -98,7 +99,7 @@ fn by_token(
     deadline.expect(&mut server, &question)?;
     server.write_all(&answer).map_err(ProofError::Exchange)?;
     deadline.expect(&mut client, &answer)?;
-    // Whoever closes first keeps its port a while (TIME_WAIT): not the side that the proxy needs.
+    // The side that closes first keeps its port for a while (TIME_WAIT). That must not be the proxy's port.
     drop(client);
     drop(server);
     Ok(())
@@ -143,8 +144,7 @@ impl Deadline {
         TcpStream::connect_timeout(&metadata.into(), remaining).map_err(ProofError::Connect)
     }
 
-    /// The other end of `client`. Connections of others, who must try again later anyway, are
-    /// closed.
+    /// The other end of `client`. Closes connections of other programs, which came too early.
     fn accept_from(
         self,
         listener: &TcpListener,
@@ -185,7 +185,7 @@ impl Deadline {
     }
 }
 
-/// The time is up (which the caller's loop sees), or a connection went away while it waited.
+/// The timeout has passed, which ends the caller's loop, or a connection was closed while it waited.
 fn is_passing(error: &io::Error) -> bool {
     matches!(
         error.kind(),

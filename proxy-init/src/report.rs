@@ -1,4 +1,4 @@
-//! Tells the outcome: on standard error, and on failure in the container's termination message,
+//! Reports the outcome on standard error, and a failure in the container's termination message too,
 //! which `kubectl describe pod` shows.
 
 use std::fs::OpenOptions;
@@ -11,7 +11,7 @@ use crate::{Done, Failure};
 /// The kubelet's default `terminationMessagePath`.
 pub const TERMINATION_LOG: &str = "/dev/termination-log";
 
-/// Tells what was set up.
+/// Reports what was set up.
 #[must_use]
 pub fn success(done: &Done) -> ExitCode {
     let message = format!(
@@ -27,7 +27,7 @@ pub fn success(done: &Done) -> ExitCode {
         firewall = done.firewall,
         proof = done.proof,
         route = match done.route {
-            Route::Loopback => ", the address put on lo for want of a route",
+            Route::Loopback => ", with the address put on lo because there was no route",
             Route::Present => "",
         },
         took = done.took,
@@ -36,12 +36,12 @@ pub fn success(done: &Done) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Tells why the pod does not start.
+/// Reports why the pod does not start.
 #[must_use]
 pub fn failure(failure: &Failure) -> ExitCode {
     let message = format!("proxy-init: {failure} (exit code {})", failure.code());
     eprintln!("{message}");
-    // Outside Kubernetes there is no such file, and none is made.
+    // Outside Kubernetes there is no such file, and none is created.
     if let Ok(mut log) = OpenOptions::new().write(true).open(TERMINATION_LOG) {
         let _ = log.write_all(message.as_bytes());
     }

@@ -1,12 +1,12 @@
-//! A route to IMDS. A pod with IPv6 alone has none, and without a route the kernel refuses a
-//! connection before the redirect sees it: there the address is put on `lo`
-//! (`169.254.169.254/32`). The proxy's user, whom the redirect exempts, then finds the pod's own port
-//! 80 there, and the proxy refuses to relay to it.
+//! A route to IMDS. Without one the kernel refuses a connection before the redirect sees it, and a pod
+//! with IPv6 alone has none. There the address is added to `lo` (`169.254.169.254/32`). The proxy,
+//! which the redirect exempts, would then reach the pod's own port 80: it refuses to relay there.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 
 use nix::errno::Errno;
+use nix::libc;
 use nix::sys::socket::SockProtocol;
 
 use crate::failure::Failure;
@@ -16,16 +16,17 @@ use crate::netlink::{NetlinkError, Socket};
 /// How the pod reaches the address of IMDS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// By an address that was put on `lo`.
+    /// By an address that was added to `lo`.
     Loopback,
-    /// By a route that was there.
+    /// By a route that existed before.
     Present,
 }
 
 /// Makes sure that a connection to `metadata` finds a route.
 ///
 /// # Errors
-/// There is none, and the address cannot be put on `lo`.
+///
+/// There is none, and the address cannot be added to `lo`.
 pub fn ensure(metadata: SocketAddrV4) -> Result<Route, Failure> {
     if look_up(metadata).is_ok() {
         return Ok(Route::Present);
@@ -83,10 +84,10 @@ fn new_address(address: Ipv4Addr) -> Vec<u8> {
     )
 }
 
-const NEW_ADDRESS: u16 = 20;
-const FAMILY_IPV4: u8 = 2;
-const SCOPE_HOST: u8 = 254;
+const NEW_ADDRESS: u16 = libc::RTM_NEWADDR;
+const FAMILY_IPV4: u8 = libc::AF_INET as u8;
+const SCOPE_HOST: u8 = libc::RT_SCOPE_HOST;
 /// `lo` is interface 1 in every network namespace.
 const LOOPBACK: u32 = 1;
-const ADDRESS_PEER: u16 = 1;
-const ADDRESS_LOCAL: u16 = 2;
+const ADDRESS_PEER: u16 = libc::IFA_ADDRESS;
+const ADDRESS_LOCAL: u16 = libc::IFA_LOCAL;

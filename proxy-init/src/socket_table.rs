@@ -1,4 +1,4 @@
-//! The kernel's table of the pod's TCP sockets over IPv4: who listens, who is connected.
+//! The kernel's table of the pod's TCP sockets over IPv4: listening ones and connections.
 //!
 //! Layout: `proc_pid_net(5)`, `/proc/net/tcp`.
 
@@ -11,13 +11,14 @@ pub const PATH: &str = "/proc/self/net/tcp";
 /// Reads the table.
 ///
 /// # Errors
+///
 /// There is no `/proc`.
 pub fn read() -> io::Result<String> {
     std::fs::read_to_string(PATH)
 }
 
-/// The user whose socket accepts connections to `address`, be it bound to the address itself or to
-/// all addresses.
+/// The user whose socket accepts connections to `address`, whether it is bound to that address or to all
+/// addresses.
 #[must_use]
 pub fn listener(table: &str, address: SocketAddrV4) -> Option<u32> {
     rows(table)
@@ -107,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_real_connection_is_found() {
+    fn finds_a_real_connection() {
         let server = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = v4(&server.local_addr().unwrap().to_string());
         let client = TcpStream::connect(address).unwrap();
@@ -125,12 +126,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_read(table in "(\\PC|\n)*") {
+        fn reads_any_text(table in "(\\PC|\n)*") {
             let _ = listener(&table, v4("127.0.0.1:8000"));
         }
 
         #[test]
-        fn any_row_is_read(line in "[0-9]: ([0-9A-F]{8}:[0-9A-F]{4} ){2}[0-9A-F]{1,3}( \\PC{0,5}){9}") {
+        fn reads_any_row(line in "[0-9]: ([0-9A-F]{8}:[0-9A-F]{4} ){2}[0-9A-F]{1,3}( \\PC{0,5}){9}") {
             let _ = listener(&line, v4("127.0.0.1:8000"));
         }
     }

@@ -17,42 +17,44 @@
 //! ```
 //!
 //! **Priority.** The first NAT chain that binds a connection decides, and no later one sees it.
-//! Meshes redirect with iptables at -100, so -101 puts us first: the application's request comes to
-//! the proxy and not to the mesh.
+//! Meshes redirect with iptables at -100. At -101 the application's request goes to the proxy and not to
+//! the mesh.
 //!
-//! **The proxy's own connections** get a destination that they already have. That looks idle, but
-//! it binds the connection: if it were only let through, a mesh would redirect it to its own proxy,
-//! whose connection to IMDS comes back to us, and round and round.
+//! **The proxy's own connections** get the destination that they already have. This binds the
+//! connection, so that no mesh redirects it. A mesh would send it through its own proxy, whose
+//! connection to IMDS is redirected to ours again, without end.
 //!
-//! A proxy that relays nothing needs no such rule, and its user gets none.
+//! There is no such rule if the proxy relays nothing.
 //!
-//! **Prerouting** is for connections that a network namespace inside the pod makes (Docker in
-//! Docker): they are forwarded and never pass the output hook. The redirect sends them to the
-//! pod's own address, where nothing answers, since the proxy listens on 127.0.0.1 alone. Without
-//! it they would reach the node's identity.
+//! **Prerouting** is for connections from a network namespace inside the pod (Docker in Docker). They
+//! are forwarded and do not pass the output hook. The redirect sends them to the pod's own address,
+//! where nothing answers, because the proxy listens on 127.0.0.1 alone. Without this rule they would
+//! reach the node's identity.
 //!
 //! Layout: `linux/netfilter/nf_tables.h`.
 
 use super::wire::{
     ACK, APPEND, CREATE, DUMP, EXCLUSIVE, REQUEST, attribute, message, nested, number, string,
 };
+use nix::libc;
+
 use crate::config::Config;
 
-/// The table's name, family `ip`. Nobody else's table is touched.
+/// The table's name, family `ip`. No other table is changed.
 pub const TABLE: &str = "azure-workload-identity";
 
-/// One before `NF_IP_PRI_NAT_DST`, where iptables redirects.
-const PRIORITY: i32 = -101;
+/// Before iptables, which redirects at `NF_IP_PRI_NAT_DST`.
+const PRIORITY: i32 = libc::NF_IP_PRI_NAT_DST - 1;
 
 const CHAINS: [Chain; 2] = [
     Chain {
         name: "output",
-        hook: 3, // NF_INET_LOCAL_OUT
+        hook: libc::NF_INET_LOCAL_OUT as u32,
         rules: &[Rule::Exempt, Rule::Redirect],
     },
     Chain {
         name: "prerouting",
-        hook: 0, // NF_INET_PRE_ROUTING
+        hook: libc::NF_INET_PRE_ROUTING as u32,
         rules: &[Rule::Redirect],
     },
 ];
@@ -69,8 +71,8 @@ enum Rule {
     Redirect,
 }
 
-/// What a message of the batch is for. The kernel answers each on its own, so a refusal tells what
-/// it has not got.
+/// The subject of a message in the batch. The kernel answers each message, so a refusal shows which part
+/// it does not support.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     /// The batch as a whole: nf_tables itself.
@@ -85,27 +87,27 @@ pub enum Part {
     Table,
 }
 
-/// Messages that the kernel takes as one transaction.
+/// Messages that the kernel applies as one transaction.
 #[derive(Debug)]
 pub struct Batch {
     /// The bytes to send.
     pub bytes: Vec<u8>,
-    /// What was asked to be acknowledged; the message at position `n` has the number `n + 1`.
+    /// The messages that the kernel acknowledges. The one at position `n` has the number `n + 1`.
     pub parts: Vec<Part>,
 }
 
 impl Batch {
-    /// The transaction for a network without our table. Refused with `EEXIST` where it is.
+    /// The transaction for a network without our table. The kernel refuses it with `EEXIST` if there is
+    /// one.
     ///
-    /// It does what [`Batch::replacing`] does, but the kernel takes some 10 ms to forget a table,
-    /// even one that was never in force.
+    /// [`Batch::replacing`] has the same result, but the kernel takes some 10 ms to delete a table.
     #[must_use]
     pub fn creating(config: &Config) -> Self {
         Self::new(config, &[(NEW_TABLE, CREATE | EXCLUSIVE)])
     }
 
-    /// The transaction that leaves exactly the rule set of this module, whatever the table held:
-    /// it makes the table, so that it is there, deletes it, and makes it anew.
+    /// The transaction that leaves exactly the rule set of this module, whatever the table held. It
+    /// creates the table, so that there is one, deletes it, and creates it again.
     #[must_use]
     pub fn replacing(config: &Config) -> Self {
         Self::new(
@@ -170,7 +172,7 @@ pub fn list_rules() -> Vec<u8> {
     )
 }
 
-/// Whether the rules that the kernel lists (the bodies of its messages) are others than those that
+/// Whether the rules that the kernel lists (the bodies of its messages) differ from those that
 /// [`Batch::replacing`] writes for `config`.
 #[must_use]
 pub fn differs(listed: &[Vec<u8>], config: &Config) -> bool {
@@ -333,17 +335,18 @@ fn family_header(family: u8, resource: u16) -> [u8; FAMILY_HEADER] {
 }
 
 const FAMILY_HEADER: usize = 4;
-const FAMILY_IPV4: u8 = 2;
+const FAMILY_IPV4: u8 = libc::NFPROTO_IPV4 as u8;
 
-const BATCH_BEGIN: u16 = 0x10;
-const BATCH_END: u16 = 0x11;
-const NF_TABLES: u16 = 10 << 8;
-const NEW_TABLE: u16 = 0;
-const DELETE_TABLE: u16 = 2;
-const NEW_CHAIN: u16 = 3;
-const NEW_RULE: u16 = 6;
-const GET_RULE: u16 = 7;
+const BATCH_BEGIN: u16 = libc::NFNL_MSG_BATCH_BEGIN as u16;
+const BATCH_END: u16 = libc::NFNL_MSG_BATCH_END as u16;
+const NF_TABLES: u16 = (libc::NFNL_SUBSYS_NFTABLES as u16) << 8;
+const NEW_TABLE: u16 = libc::NFT_MSG_NEWTABLE as u16;
+const DELETE_TABLE: u16 = libc::NFT_MSG_DELTABLE as u16;
+const NEW_CHAIN: u16 = libc::NFT_MSG_NEWCHAIN as u16;
+const NEW_RULE: u16 = libc::NFT_MSG_NEWRULE as u16;
+const GET_RULE: u16 = libc::NFT_MSG_GETRULE as u16;
 
+// The kinds of attributes, which libc does not have: `NFTA_…` in linux/netfilter/nf_tables.h.
 const TABLE_NAME: u16 = 1;
 const CHAIN_TABLE: u16 = 1;
 const CHAIN_NAME: u16 = 3;
@@ -379,16 +382,16 @@ const NAT_PORT_MAX: u16 = 6;
 const REDIRECT_PORT_MIN: u16 = 1;
 const REDIRECT_PORT_MAX: u16 = 2;
 
-const ACCEPT: u32 = 1;
-const DESTINATION: u32 = 1;
-const EQUAL: u32 = 0;
-const META_PROTOCOL: u32 = 16;
-const META_USER: u32 = 10;
-const NETWORK_HEADER: u32 = 1;
-const TRANSPORT_HEADER: u32 = 2;
-const REGISTER_1: u32 = 1;
-const REGISTER_2: u32 = 2;
-const TCP: u8 = 6;
+const ACCEPT: u32 = libc::NF_ACCEPT as u32;
+const DESTINATION: u32 = libc::NFT_NAT_DNAT as u32;
+const EQUAL: u32 = libc::NFT_CMP_EQ as u32;
+const META_PROTOCOL: u32 = libc::NFT_META_L4PROTO as u32;
+const META_USER: u32 = libc::NFT_META_SKUID as u32;
+const NETWORK_HEADER: u32 = libc::NFT_PAYLOAD_NETWORK_HEADER as u32;
+const TRANSPORT_HEADER: u32 = libc::NFT_PAYLOAD_TRANSPORT_HEADER as u32;
+const REGISTER_1: u32 = libc::NFT_REG_1 as u32;
+const REGISTER_2: u32 = libc::NFT_REG_2 as u32;
+const TCP: u8 = libc::IPPROTO_TCP as u8;
 
 #[cfg(test)]
 mod tests {
@@ -411,12 +414,12 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_is_what_is_listed() {
+    fn accepts_the_rules_that_it_writes() {
         assert!(!differs(&listed(&config()), &config()));
     }
 
     #[test]
-    fn any_other_list_differs() {
+    fn detects_any_other_list() {
         let changed = |change: fn(&mut Config)| {
             let mut config = config();
             change(&mut config);

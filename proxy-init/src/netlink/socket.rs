@@ -12,25 +12,25 @@ use nix::sys::time::{TimeVal, TimeValLike};
 
 use super::wire;
 
-/// The kernel answers within the system call that asks; this bounds a kernel that does not.
+/// A timeout for a kernel that does not answer. It normally answers within the system call.
 const ANSWER_SECONDS: i64 = 10;
 
 /// The largest answer that the kernel sends at once.
 const ANSWER_BYTES: usize = 32 * 1024;
 
-/// How often a list is asked for again when it changed while it was read.
+/// How often a list is requested when it changes while it is read.
 const DUMP_ATTEMPTS: usize = 10;
 
-/// An answer that is not what was asked for.
+/// The kernel did not do what was requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NetlinkError {
     /// The kernel's answer cannot be read.
     #[error("the kernel's answer over netlink cannot be read")]
     Malformed,
-    /// No socket of this kind.
+    /// The kernel opens no socket of this kind.
     #[error("cannot open a netlink socket: {0}")]
     Open(Errno),
-    /// No answer.
+    /// The kernel did not answer.
     #[error("no answer over netlink: {0}")]
     Receive(Errno),
     /// The kernel refused the message with this number.
@@ -41,7 +41,7 @@ pub enum NetlinkError {
         /// The reason.
         errno: Errno,
     },
-    /// The request did not go out.
+    /// The request was not sent.
     #[error("cannot send over netlink: {0}")]
     Send(Errno),
 }
@@ -54,7 +54,8 @@ impl Socket {
     /// Opens a socket for `protocol`.
     ///
     /// # Errors
-    /// The kernel has not got the protocol, or a seccomp filter refuses it.
+    ///
+    /// The kernel lacks the protocol, or a seccomp filter refuses it.
     pub fn open(protocol: SockProtocol) -> Result<Self, NetlinkError> {
         let socket = socket(
             AddressFamily::Netlink,
@@ -72,6 +73,7 @@ impl Socket {
     /// each is acknowledged.
     ///
     /// # Errors
+    ///
     /// The first refusal.
     pub fn request(&self, bytes: &[u8], count: usize) -> Result<(), NetlinkError> {
         self.send(bytes)?;
@@ -93,10 +95,11 @@ impl Socket {
         Ok(())
     }
 
-    /// Sends a request for a list and gives the bodies of its items.
+    /// Sends a request for a list and returns the bodies of its items.
     ///
     /// # Errors
-    /// A refusal, or a list that never holds still.
+    ///
+    /// A refusal, or a list that changed in every attempt.
     pub fn list(&self, bytes: &[u8]) -> Result<Vec<Vec<u8>>, NetlinkError> {
         for _ in 0..DUMP_ATTEMPTS {
             self.send(bytes)?;

@@ -3,30 +3,32 @@
 //! Layout: `linux/netlink.h`. Headers are in the machine's byte order; messages and attributes are
 //! padded to four bytes.
 
+use nix::libc;
+
 /// `NLM_F_REQUEST`
-pub const REQUEST: u16 = 0x1;
+pub const REQUEST: u16 = libc::NLM_F_REQUEST as u16;
 /// `NLM_F_ACK`
-pub const ACK: u16 = 0x4;
+pub const ACK: u16 = libc::NLM_F_ACK as u16;
 /// `NLM_F_DUMP`
-pub const DUMP: u16 = 0x300;
+pub const DUMP: u16 = libc::NLM_F_DUMP as u16;
 /// `NLM_F_DUMP_INTR`: the list changed while it was read.
-pub const DUMP_INTERRUPTED: u16 = 0x10;
+pub const DUMP_INTERRUPTED: u16 = libc::NLM_F_DUMP_INTR as u16;
 /// `NLM_F_CREATE`
-pub const CREATE: u16 = 0x400;
+pub const CREATE: u16 = libc::NLM_F_CREATE as u16;
 /// `NLM_F_EXCL`
-pub const EXCLUSIVE: u16 = 0x200;
+pub const EXCLUSIVE: u16 = libc::NLM_F_EXCL as u16;
 /// `NLM_F_APPEND`
-pub const APPEND: u16 = 0x800;
+pub const APPEND: u16 = libc::NLM_F_APPEND as u16;
 
 /// `NLMSG_ERROR`: an error, or with number 0 an acknowledgement.
-pub const ERROR: u16 = 2;
+pub const ERROR: u16 = libc::NLMSG_ERROR as u16;
 /// `NLMSG_DONE`: the end of a dump.
-pub const DONE: u16 = 3;
+pub const DONE: u16 = libc::NLMSG_DONE as u16;
 
 const MESSAGE_HEADER: usize = 16;
 const ATTRIBUTE_HEADER: usize = 4;
-/// `NLA_TYPE_MASK`: the kind without the nested and byte-order flags.
-const KIND_MASK: u16 = 0x3fff;
+/// The kind without the nested and byte-order flags.
+const KIND_MASK: u16 = libc::NLA_TYPE_MASK as u16;
 
 /// A message that was received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +39,7 @@ pub struct Message<'a> {
     pub flags: u16,
     /// `nlmsg_seq`
     pub sequence: u32,
-    /// What follows the header.
+    /// The bytes behind the header.
     pub body: &'a [u8],
 }
 
@@ -76,7 +78,7 @@ pub fn attribute(kind: u16, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// An attribute that holds a number in network byte order, as nf_tables wants it.
+/// An attribute that holds a number in network byte order, as nf_tables expects it.
 #[must_use]
 pub fn number(kind: u16, value: u32) -> Vec<u8> {
     attribute(kind, &value.to_be_bytes())
@@ -90,7 +92,7 @@ pub fn string(kind: u16, text: &str) -> Vec<u8> {
 
 /// An attribute that holds attributes.
 ///
-/// Without `NLA_F_NESTED`, as nf_tables itself writes them: what it reads back is the same bytes.
+/// Without `NLA_F_NESTED`, as nf_tables itself writes them, so that the rules can be compared as bytes.
 #[must_use]
 pub fn nested(kind: u16, attributes: &[Vec<u8>]) -> Vec<u8> {
     attribute(kind, &attributes.concat())
@@ -128,9 +130,9 @@ pub fn attributes(mut bytes: &[u8]) -> Option<Vec<(u16, &[u8])>> {
     Some(attributes)
 }
 
-/// Whether `found` has all attributes of `wanted`, in their order, with their values.
+/// Whether `found` has all attributes of `wanted`, in the same order and with the same values.
 ///
-/// Attributes that a newer kernel adds do not matter, on any level.
+/// Attributes that a newer kernel adds are ignored, on any level.
 #[must_use]
 pub fn contains(found: &[u8], wanted: &[u8]) -> bool {
     if found == wanted {
@@ -157,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_attribute_is_padded_and_its_length_is_not() {
+    fn pads_an_attribute_but_not_its_length() {
         assert_eq!(
             string(7, "ab"),
             [&7_u16.to_ne_bytes()[..], &7_u16.to_ne_bytes(), b"ab\0\0"].concat()
@@ -166,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_gives_its_number() {
+    fn an_error_has_a_number() {
         let bytes = message(ERROR, 0, 3, &(-1_i32).to_ne_bytes());
         let read = messages(&bytes).unwrap();
         assert_eq!(read[0].error_number(), Some(1));
@@ -175,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_datagram_is_refused() {
+    fn rejects_a_truncated_datagram() {
         let bytes = message(1, 0, 1, b"body");
         for length in 1..bytes.len() {
             assert_eq!(messages(&bytes[..length]), None, "{length}");
@@ -184,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn attributes_that_a_kernel_adds_do_not_matter() {
+    fn ignores_attributes_that_a_kernel_adds() {
         let wanted = nested(1, &[number(1, 5), string(2, "x")]);
         let added = nested(
             1,
@@ -195,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn another_value_or_order_matters() {
+    fn detects_another_value_or_order() {
         let wanted = nested(1, &[number(1, 5), number(2, 6)]);
         for other in [
             nested(1, &[number(1, 5), number(2, 7)]),
@@ -210,14 +212,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_read_or_refused(bytes: Vec<u8>, other: Vec<u8>) {
+        fn reads_or_rejects_any_bytes(bytes: Vec<u8>, other: Vec<u8>) {
             let _ = messages(&bytes);
             let _ = attributes(&bytes);
             let _ = contains(&bytes, &other);
         }
 
         #[test]
-        fn what_was_written_is_read(kind: u16, flags: u16, sequence: u32, body: Vec<u8>) {
+        fn reads_what_it_writes(kind: u16, flags: u16, sequence: u32, body: Vec<u8>) {
             let bytes = message(kind, flags, sequence, &body);
             let expected = Message { kind, flags, sequence, body: &body };
             prop_assert_eq!(messages(&bytes), Some(vec![expected]));

@@ -1,4 +1,4 @@
-//! The batch's bytes: golden, and read by a decoder that is not ours.
+//! The batch's bytes: compared with a golden file, and read by another project's decoder.
 
 use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
 use netlink_packet_netfilter::nftables::{
@@ -21,7 +21,7 @@ fn config() -> Config {
 
 #[test]
 #[cfg(target_endian = "little")]
-fn the_bytes_are_golden() {
+fn the_batch_is_golden() {
     let batch = Batch::replacing(&config());
     let found = messages(&batch.bytes)
         .map(|message| message.iter().map(|byte| format!("{byte:02x}")).collect())
@@ -35,7 +35,7 @@ fn the_bytes_are_golden() {
 }
 
 #[test]
-fn another_decoder_reads_what_was_meant() {
+fn another_decoder_reads_the_batch() {
     let expected = [
         "1 begin",
         "1029 NewTable [Name(\"azure-workload-identity\")]",
@@ -94,7 +94,7 @@ fn without_a_table_it_is_made_and_must_not_be_there() {
     assert_eq!([CREATE, PLAIN, APPEND], [1029, 5, 3077]);
 }
 
-/// Every message in words, a line each; a rule's expressions on lines of their own.
+/// The messages as text, one a line, with each expression of a rule on its own line.
 fn words(batch: &[u8]) -> Vec<String> {
     messages(batch)
         .flat_map(|bytes| {

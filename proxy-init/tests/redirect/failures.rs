@@ -1,4 +1,4 @@
-//! Every failure that can be provoked: its exit code, its sentence, and that the pod does not start.
+//! Every failure that a test can cause, with its exit code and its sentence.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -12,7 +12,7 @@ use seccompiler::{
 use crate::world::{Greeter, Network, in_pod, on_own_thread, outcome, run, run_with_input, text};
 
 #[test]
-fn a_redirect_that_does_not_work_is_seen() {
+fn detects_a_redirect_that_does_not_work() {
     in_pod(Network::V4, |pod| {
         // Binds the connection before our chain comes, as any other program's rule might.
         run_with_input(
@@ -31,7 +31,7 @@ fn a_redirect_that_does_not_work_is_seen() {
 }
 
 #[test]
-fn a_refused_connection_is_no_proof() {
+fn does_not_take_a_refused_connection_for_a_proof() {
     in_pod(Network::V4, |pod| {
         run_with_input(
             "nft -f -",
@@ -48,7 +48,7 @@ fn a_refused_connection_is_no_proof() {
 }
 
 #[test]
-fn in_a_living_pod_a_redirect_that_does_not_work_is_seen() {
+fn detects_a_redirect_that_does_not_work_in_a_running_pod() {
     in_pod(Network::V4, |pod| {
         run_with_input(
             "nft -f -",
@@ -65,7 +65,7 @@ fn in_a_living_pod_a_redirect_that_does_not_work_is_seen() {
 }
 
 #[test]
-fn a_port_that_another_program_has_is_named_with_its_user() {
+fn names_a_taken_port_with_its_user() {
     for address in ["127.0.0.1:8000", "0.0.0.0:8000"] {
         in_pod(Network::V4, |pod| {
             let _other = Greeter::start_as(1000, address, "other");
@@ -80,7 +80,7 @@ fn a_port_that_another_program_has_is_named_with_its_user() {
 }
 
 #[test]
-fn without_the_capability() {
+fn fails_without_the_capability() {
     in_pod(Network::V4, |pod| {
         let (code, said) = outcome(&mut pod.proxy_init_with("-all"));
         assert_eq!(code, 10, "{said}");
@@ -90,7 +90,7 @@ fn without_the_capability() {
 }
 
 #[test]
-fn a_filter_that_refuses_netlink_is_not_taken_for_a_capability() {
+fn distinguishes_a_seccomp_filter_from_a_missing_capability() {
     in_pod(Network::V4, |pod| {
         let (code, said) = refusing_netlink(libc::NETLINK_NETFILTER, libc::EPERM, || {
             outcome(&mut pod.proxy_init())
@@ -101,7 +101,7 @@ fn a_filter_that_refuses_netlink_is_not_taken_for_a_capability() {
 }
 
 #[test]
-fn without_nf_tables_and_without_iptables() {
+fn fails_without_nf_tables_and_iptables() {
     in_pod(Network::V4, |pod| {
         let (code, said) = refusing_netlink(libc::NETLINK_NETFILTER, libc::EPROTONOSUPPORT, || {
             outcome(pod.proxy_init().env("PATH", "/usr/bin"))
@@ -112,7 +112,7 @@ fn without_nf_tables_and_without_iptables() {
 }
 
 #[test]
-fn without_a_route_that_can_be_made() {
+fn fails_without_a_route() {
     in_pod(Network::V6, |pod| {
         let (code, said) = refusing_netlink(libc::NETLINK_ROUTE, libc::EPERM, || {
             outcome(&mut pod.proxy_init())
@@ -123,7 +123,7 @@ fn without_a_route_that_can_be_made() {
 }
 
 #[test]
-fn every_mistake_in_one_run() {
+fn reports_every_mistake_at_once() {
     in_pod(Network::V4, |pod| {
         let (code, said) = outcome(
             pod.proxy_init()
@@ -141,7 +141,7 @@ fn every_mistake_in_one_run() {
 }
 
 #[test]
-fn the_proxys_user_cannot_prove_its_own_redirect() {
+fn does_not_run_as_the_proxys_user() {
     in_pod(Network::V4, |pod| {
         let (code, said) = outcome(pod.proxy_init().env("PROXY_UID", "0"));
         assert_eq!(code, 64, "{said}");
@@ -157,7 +157,7 @@ fn the_proxys_user_cannot_prove_its_own_redirect() {
 }
 
 #[test]
-fn kubernetes_gets_the_sentence_from_a_read_only_root() {
+fn writes_the_termination_message_on_a_read_only_root() {
     in_pod(Network::V4, |_pod| {
         let script = "mount -t tmpfs none /dev && : > /dev/termination-log \
              && mount -o remount,bind,ro / && \"$@\"; code=$?; cat /dev/termination-log; exit $code";

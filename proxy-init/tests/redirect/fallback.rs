@@ -1,4 +1,4 @@
-//! Without nf_tables, with the image's iptables.
+//! The image's iptables instead of nf_tables.
 
 use nix::libc;
 use proxy_init::config::Config;
@@ -8,7 +8,7 @@ use crate::failures::refusing_netlink;
 use crate::world::{Greeter, Network, Pod, in_pod, outcome, run};
 
 #[test]
-fn a_kernel_without_nf_tables_is_served_by_legacy_iptables() {
+fn uses_legacy_iptables_without_nf_tables() {
     in_pod(Network::V4, |pod| {
         for attempt in 0..3 {
             let (code, said) =
@@ -27,7 +27,7 @@ fn a_kernel_without_nf_tables_is_served_by_legacy_iptables() {
 }
 
 #[test]
-fn the_nft_flavour_writes_the_same() {
+fn writes_the_same_rules_with_the_nft_flavour() {
     in_pod(Network::V4, |pod| {
         let config = Config::from_environment(|_| None).unwrap();
         for _ in 0..3 {
@@ -39,7 +39,7 @@ fn the_nft_flavour_writes_the_same() {
 }
 
 #[test]
-fn its_rules_come_before_a_meshs() {
+fn puts_its_rules_before_a_meshs() {
     for iptables in ["iptables-legacy", "iptables-nft"] {
         in_pod(Network::V4, |pod| {
             let config = Config::from_environment(|_| None).unwrap();
@@ -55,10 +55,10 @@ fn its_rules_come_before_a_meshs() {
 }
 
 #[test]
-fn iptables_that_fails_is_a_failure() {
+fn fails_if_iptables_fails() {
     in_pod(Network::V4, |pod| {
         let (code, said) = refusing_netlink(libc::NETLINK_NETFILTER, libc::EPROTONOSUPPORT, || {
-            // It has no right to change anything.
+            // It has no capability, so it can change nothing.
             outcome(&mut pod.proxy_init_with("-all"))
         });
         assert_eq!(code, 18, "{said}");

@@ -1,5 +1,4 @@
-//! The redirect: its bytes, and in real network namespaces what the binary does when it is run as
-//! an init container is.
+//! The redirect: its bytes, and the binary in real network namespaces, run as an init container is.
 //!
 //! Needs root, and the Debian packages iproute2, iptables, nftables and procps.
 

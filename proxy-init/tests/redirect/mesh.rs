@@ -1,8 +1,8 @@
-//! Beside a service mesh, whose init container or network plugin redirects everything.
+//! proxy-init beside a service mesh, whose init container or network plugin redirects everything.
 
 use crate::world::{Greeter, Network, in_pod, outcome, run, run_with_input};
 
-/// What Istio's init container writes for outbound traffic (its proxy is user 1337).
+/// The rules of Istio's init container for outbound traffic (its proxy is user 1337).
 const ISTIO: &str = "\
 *nat
 :ISTIO_OUTPUT - [0:0]
@@ -17,7 +17,7 @@ const ISTIO: &str = "\
 COMMIT
 ";
 
-/// What Linkerd's init container writes for outbound traffic (its proxy is user 2102).
+/// The rules of Linkerd's init container for outbound traffic (its proxy is user 2102).
 const LINKERD: &str = "\
 *nat
 :PROXY_INIT_OUTPUT - [0:0]
@@ -29,22 +29,22 @@ COMMIT
 ";
 
 #[test]
-fn istio_with_nft() {
+fn works_beside_istio_with_nft() {
     beside("iptables-nft", ISTIO, "127.0.0.1:15001", 1337);
 }
 
 #[test]
-fn istio_with_legacy() {
+fn works_beside_istio_with_legacy() {
     beside("iptables-legacy", ISTIO, "127.0.0.1:15001", 1337);
 }
 
 #[test]
-fn linkerd_with_nft() {
+fn works_beside_linkerd_with_nft() {
     beside("iptables-nft", LINKERD, "127.0.0.1:4140", 2102);
 }
 
 #[test]
-fn linkerd_with_legacy() {
+fn works_beside_linkerd_with_legacy() {
     beside("iptables-legacy", LINKERD, "127.0.0.1:4140", 2102);
 }
 

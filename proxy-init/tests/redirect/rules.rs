@@ -1,4 +1,4 @@
-//! What the rules do, and that running it again changes nothing.
+//! The effect of the rules, and of a second run.
 
 use std::process::Stdio;
 use std::thread;
@@ -23,7 +23,7 @@ table ip azure-workload-identity {
 }";
 
 #[test]
-fn everyone_but_the_proxy_is_redirected() {
+fn redirects_every_user_but_the_proxys() {
     in_pod(Network::V4, |pod| {
         assert_eq!(pod.ask_imds(1000), "node", "before");
 
@@ -55,9 +55,9 @@ fn everyone_but_the_proxy_is_redirected() {
 }
 
 #[test]
-fn a_proxy_that_relays_nothing_is_no_way_around() {
+fn exempts_no_user_if_the_proxy_relays_nothing() {
     in_pod(Network::V4, |pod| {
-        // In place of rules with the exemption.
+        // Replaces rules with the exemption.
         assert_eq!(outcome(&mut pod.proxy_init()).0, 0);
         let (code, said) = outcome(pod.proxy_init().env("AZWI_RELAY", "deny"));
         assert_eq!(code, 0, "{said}");
@@ -76,7 +76,7 @@ fn a_proxy_that_relays_nothing_is_no_way_around() {
 }
 
 #[test]
-fn while_no_proxy_listens_nobody_is_answered() {
+fn refuses_connections_while_no_proxy_listens() {
     in_pod(Network::V4, |pod| {
         assert_eq!(outcome(&mut pod.proxy_init()).0, 0);
         let answer = pod.ask_imds(1000);
@@ -86,7 +86,7 @@ fn while_no_proxy_listens_nobody_is_answered() {
 }
 
 #[test]
-fn the_environment_counts() {
+fn reads_its_configuration_from_the_environment() {
     in_pod(Network::V4, |pod| {
         let (code, said) = outcome(
             pod.proxy_init()
@@ -107,7 +107,7 @@ fn the_environment_counts() {
 }
 
 #[test]
-fn with_ipv6_alone_the_address_is_put_on_lo() {
+fn puts_the_address_on_lo_in_a_pod_with_ipv6_alone() {
     in_pod(Network::V6, |pod| {
         let (code, said) = outcome(&mut pod.proxy_init());
         assert_eq!(code, 0, "{said}");
@@ -127,7 +127,7 @@ fn with_ipv6_alone_the_address_is_put_on_lo() {
 }
 
 #[test]
-fn with_users_of_its_own_the_pod_is_the_same() {
+fn works_in_a_pod_with_its_own_user_namespace() {
     in_pod_with_own_users(|pod| {
         let (code, said) = outcome(&mut pod.proxy_init());
         assert_eq!(code, 0, "{said}");
@@ -138,7 +138,7 @@ fn with_users_of_its_own_the_pod_is_the_same() {
 }
 
 #[test]
-fn what_a_network_inside_the_pod_sends_never_reaches_the_node() {
+fn keeps_a_network_inside_the_pod_from_the_node() {
     in_pod(Network::V4, |pod| {
         run("sysctl -q -w net.ipv4.ip_forward=1");
         run_with_input(
@@ -161,7 +161,7 @@ fn what_a_network_inside_the_pod_sends_never_reaches_the_node() {
 }
 
 #[test]
-fn ten_times_leave_one_rule_set_and_others_alone() {
+fn leaves_one_rule_set_after_ten_runs() {
     let others = "\
 table inet filter {
 	chain output {
@@ -188,7 +188,7 @@ table ip nat {
 }
 
 #[test]
-fn an_older_or_damaged_table_of_ours_is_replaced() {
+fn replaces_an_older_or_damaged_table() {
     in_pod(Network::V4, |pod| {
         run_with_input(
             "nft -f -",
@@ -209,7 +209,7 @@ fn an_older_or_damaged_table_of_ours_is_replaced() {
 }
 
 #[test]
-fn killed_at_any_point_it_leaves_all_rules_or_none() {
+fn leaves_all_rules_or_none_when_it_is_killed() {
     in_pod(Network::V4, |pod| {
         for delay in 0..150 {
             let mut child = pod.proxy_init().stderr(Stdio::null()).spawn().unwrap();
@@ -229,7 +229,7 @@ fn killed_at_any_point_it_leaves_all_rules_or_none() {
 }
 
 #[test]
-fn in_a_living_pod_the_running_proxy_is_the_proof() {
+fn accepts_a_running_proxy_as_proof() {
     in_pod(Network::V4, |pod| {
         assert_eq!(outcome(&mut pod.proxy_init()).0, 0);
         let _proxy = Greeter::start_as(1501, "127.0.0.1:8000", "proxy");
@@ -245,7 +245,7 @@ fn in_a_living_pod_the_running_proxy_is_the_proof() {
 }
 
 #[test]
-fn the_port_is_free_for_any_proxy_afterwards() {
+fn leaves_the_port_free_for_the_proxy() {
     in_pod(Network::V4, |pod: &Pod| {
         assert_eq!(outcome(&mut pod.proxy_init()).0, 0);
         // A proxy that does not set SO_REUSEADDR, as the standard library and Go do.
@@ -262,7 +262,7 @@ fn the_port_is_free_for_any_proxy_afterwards() {
 }
 
 #[test]
-fn on_a_busy_node_it_does_not_fail() {
+fn succeeds_on_a_busy_node() {
     thread::scope(|scope| {
         let pods: Vec<_> = (0..8)
             .map(|_| {

@@ -1,5 +1,5 @@
-//! A pod's network beside its node's, in network namespaces of their own: no traffic leaves them,
-//! and they end with the test.
+//! A pod's network and its node's, each in a network namespace. No traffic leaves them, and they end with
+//! the test.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
@@ -16,7 +16,7 @@ use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::socket::{Shutdown, shutdown};
 use nix::unistd::{Uid, gettid, setfsuid};
 
-/// What the pod reaches its node by.
+/// The network between the pod and its node.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Network {
     /// IPv4 with a default route.
@@ -27,9 +27,9 @@ pub(crate) enum Network {
 
 /// A pod whose node answers `node` at 169.254.169.254:80.
 pub(crate) struct Pod {
-    /// What the node's IMDS was asked.
+    /// The node's IMDS, which counts its connections.
     pub(crate) imds: Greeter,
-    /// The pod's user namespace, when it has one of its own.
+    /// The pod's user namespace, if it has one.
     user_namespace: Option<u32>,
     node: Option<(thread::JoinHandle<()>, mpsc::Sender<()>)>,
 }
@@ -112,7 +112,7 @@ impl Pod {
         self.proxy_init_with("-all,+net_admin")
     }
 
-    /// `proxy-init` with these capabilities, in the words of `setpriv`.
+    /// `proxy-init` with these capabilities, as `setpriv` writes them.
     pub(crate) fn proxy_init_with(&self, capabilities: &str) -> Command {
         let bounding = format!("--bounding-set={capabilities}");
         let mut command = self.command("setpriv");
@@ -122,7 +122,7 @@ impl Pod {
         command
     }
 
-    /// What answers a process of user `uid` at `address`.
+    /// The answer to a process of user `uid` at `address`.
     pub(crate) fn ask(&self, uid: u32, address: &str) -> String {
         let script =
             format!("exec 3<>/dev/tcp/{address} && read -r -t 60 answer <&3 && echo \"$answer\"");
@@ -138,13 +138,13 @@ impl Pod {
         }
     }
 
-    /// What answers an application.
+    /// The answer to an application.
     pub(crate) fn ask_imds(&self, uid: u32) -> String {
         self.ask(uid, "169.254.169.254/80")
     }
 
-    /// What answers a process in a network of its own inside the pod, as Docker in Docker makes;
-    /// `number` tells such networks apart.
+    /// The answer to a process in a network inside the pod, as Docker in Docker makes. `number` identifies
+    /// the network.
     pub(crate) fn ask_imds_from_inside(&self, number: u8, uid: u32) -> String {
         let (tell_ready, ready) = mpsc::channel();
         let (tell_linked, linked) = mpsc::channel();
@@ -230,7 +230,7 @@ impl Greeter {
         greeter
     }
 
-    /// How many connections came.
+    /// The number of connections so far.
     pub(crate) fn asked(&self) -> usize {
         self.asked.load(Ordering::SeqCst)
     }
@@ -242,7 +242,7 @@ impl Drop for Greeter {
     }
 }
 
-/// A process that holds a user namespace, and a network namespace that belongs to it.
+/// A process with a user namespace, and a network namespace that belongs to it.
 struct Holder(Child);
 
 impl Holder {
@@ -276,7 +276,7 @@ impl Drop for Holder {
     }
 }
 
-/// Runs a program of the network's administrator and gives what it prints.
+/// Runs a program as the network's administrator and returns its output.
 pub(crate) fn run(line: &str) -> String {
     run_with_input(line, "")
 }
@@ -310,7 +310,7 @@ pub(crate) fn output(command: &mut Command) -> Output {
         .unwrap_or_else(|error| explain(&command.get_program().to_string_lossy(), &error))
 }
 
-/// Runs `test` on a thread of its own, since a thread cannot go back to another network.
+/// Runs `test` on a new thread, because a thread cannot return to another network.
 pub(crate) fn on_own_thread<T: Send>(test: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| match scope.spawn(test).join() {
         Ok(value) => value,
@@ -323,7 +323,7 @@ pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).trim_end().to_owned()
 }
 
-/// The exit code and what went to standard error.
+/// The exit code and the standard error.
 pub(crate) fn outcome(command: &mut Command) -> (i32, String) {
     let output = output(command);
     (output.status.code().unwrap_or(-1), text(&output.stderr))

@@ -2,6 +2,8 @@
 //! certificates. The API server is a fake in memory; the tests on the node use a real one.
 
 #[cfg(test)]
+mod accepted_values;
+#[cfg(test)]
 mod accounts;
 #[cfg(test)]
 mod certificates;
