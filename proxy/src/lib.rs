@@ -39,6 +39,7 @@
 
 pub mod api;
 pub mod app;
+pub mod cli;
 pub mod config;
 pub mod entra;
 pub mod identity;
@@ -52,17 +53,15 @@ mod watchdog;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use config::{Command, Config, Shutdown, UsageError};
+use cli::Command;
+use config::{Config, Shutdown};
 use service_kit::shutdown::Signals;
 use tracing::{error, info};
 
 /// Runs the command of `args` and returns the exit code.
 pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
-    match Command::parse(args) {
-        Ok(Command::Probe {
-            port,
-            patience: limit,
-        }) => match probe::probe(port, limit) {
+    match Command::parse(args, |name| std::env::var_os(name)) {
+        Ok(Command::Probe { port, timeout }) => match probe::probe(port, timeout) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("{error}");
@@ -70,14 +69,7 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
             }
         },
         Ok(Command::Serve(config)) => serve(*config),
-        Err(UsageError::Flags(error)) if !error.use_stderr() => {
-            let _ = error.print();
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::from(contract::EXIT_USAGE)
-        }
+        Err(error) => error.report(),
     }
 }
 

@@ -8,8 +8,10 @@
 //!   `tls` adds TLS to it.
 //! - `shutdown`: signals, and the phases serving, draining and closed.
 //! - `readiness`: what `/readyz` waits for, as handles that components hold.
+//! - `arguments`: flags and variables by clap, for [`settings`].
 //! - `metrics`: the answer to a scrape, and gauges that are read at the moment of the scrape.
 
+pub mod flags;
 #[cfg(feature = "listener")]
 pub mod listener;
 #[cfg(feature = "logging")]
@@ -18,5 +20,6 @@ pub mod logging;
 pub mod metrics;
 #[cfg(feature = "readiness")]
 pub mod readiness;
+pub mod settings;
 #[cfg(feature = "shutdown")]
 pub mod shutdown;
