@@ -1,6 +1,6 @@
-# Each target installs what it lacks. `make` alone lists them.
+# Each target installs the tools that are missing. `make` alone lists the targets.
 
-.PHONY: help build images manifest configuration sbom supply-chain reproducible vendor notices demo test e2e delivery lint fuzz load soak bench cluster clean
+.PHONY: help check test verify build images manifest configuration sbom supply-chain reproducible vendor notices demo e2e delivery chart lint fuzz load soak bench cluster clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -8,62 +8,71 @@ help: ## Show this list
 demo: ## Show the main job on a real Kubernetes node: an old application reads its secret
 	@tests/demo/run
 
-test: ## Pass every test: lints, unit tests, and the product on a real Kubernetes node
-	@tests/run
+check: ## Before a commit, some 3 minutes: format, lints, documents, dependencies, unit tests
+	@tests/check
 
-build: ## Leave static binaries in dist/
+test: ## Before a merge, some 15 minutes: check, and the product on a real Kubernetes node
+	@tests/test
+
+verify: ## Before a release, two hours: all SDKs and faults, arm64, reproducible builds, fuzzing, soak
+	@tests/verify
+
+build: ## Build static binaries in dist/
 	@deploy/build/binaries
 
-images: ## Leave both images as OCI archives in dist/
+images: ## Build the images as OCI archives in dist/
 	@deploy/build/images
 
 manifest: ## Render the chart into deploy/manifest.yaml
 	@deploy/build/manifest
 
-configuration: ## Write docs/configuration.md anew, from the programs and the chart
+configuration: ## Update docs/chart.md and docs/flags-and-metrics.md from the chart and the programs
 	@UPDATE_DOCS=1 tests/configuration
 	@UPDATE_DOCS=1 cargo test --quiet --locked -p webhook -p proxy -p proxy-init are_those_of_
 
-sbom: ## Leave a bill of materials of each binary in dist/
+sbom: ## Write a bill of materials of each binary to dist/
 	@deploy/build/sbom
 
-supply-chain: ## Write docs/supply-chain.md anew: counts what is compiled in
+supply-chain: ## Update docs/supply-chain.md: the crates that are compiled in, and their size
 	@UPDATE_DOCS=1 tests/supply-chain
 
-reproducible: ## Make the images and every binary once more, elsewhere, and compare
+reproducible: ## Build the images and every binary a second time elsewhere, and compare
 	@deploy/build/images
 	@tests/images/reproducible webhook proxy proxy-init
 
-vendor: ## Put the sources of all crates into vendor/, to build without network
+vendor: ## Copy the sources of all crates to vendor/, to build without network
 	@deploy/build/vendor
 
-notices: ## Leave the licences of what is compiled in, in dist/
+notices: ## Write the licences of all compiled-in crates to dist/
 	@deploy/build/notices
 
-lint: ## Check format, lints and dependencies
+lint: ## Check format, lints and the API documentation
 	@tests/lint
 
-e2e: ## Run the end-to-end tests alone; ARGS="name" picks some
+chart: ## Check the chart; UPDATE_GOLDEN=1 accepts what it renders
+	@tests/chart/run
+
+e2e: ## Run the end-to-end tests of `make test`; ARGS="name" picks some of all, ARGS=--all runs all
 	@tests/e2e/run $(ARGS)
 
 delivery: ## Run the tests that install, change and remove the product; ARGS="name" picks some
 	@tests/delivery/run $(ARGS)
 
-fuzz: ## Look for inputs that break a rule, 10 s a target; ARGS="60 path" is one target for a minute
+fuzz: ## Run every fuzz target for 10 s; ARGS="60 path" runs one target for a minute
 	@tests/fuzz/run $(ARGS)
 
-load: ## Put load on a real Kubernetes node and print figures
+load: ## Measure the product under load on a real Kubernetes node
 	@tests/endurance/load
 
-soak: ## Half an hour of short lives, rotations and faults on a real Kubernetes node; ARGS="5" is five minutes
+soak: ## Run the product for half an hour with short-lived tokens, rotations and faults; ARGS="5" is five minutes
 	@tests/endurance/soak $(ARGS)
 
-bench: ## Measure the binaries beside bare servers of the same bytes; ARGS="proxy" or "webhook"
+bench: ## Compare the binaries with bare servers of the same answers; ARGS="proxy" or "webhook"
 	@tests/bench/run $(ARGS)
 
 cluster: ## Open a shell in a test cluster with the product installed
 	@tests/e2e/shell
 
-clean: ## Remove what was built here; the cache of tools stays
+clean: ## Remove what was built in this checkout; the cache of tools stays
 	cargo clean
 	rm -rf dist

@@ -1,4 +1,4 @@
-# How the scripts speak, and where things are. Sourced from the checkout's root.
+# Output and paths of the scripts. Sourced from the checkout's root.
 
 set -euo pipefail
 
@@ -11,17 +11,17 @@ else
     bold='' dim='' green='' red='' plain=''
 fi
 
-# step TEXT: what happens next.
+# step TEXT: prints a heading.
 step() {
     printf '\n%s▸ %s%s\n' "$bold" "$*" "$plain"
 }
 
-# note TEXT: what a reader should know about it.
+# note TEXT: prints a detail.
 note() {
     printf '%s  %s%s\n' "$dim" "$*" "$plain"
 }
 
-# provide PROGRAM PACKAGE: installs what the machine lacks.
+# provide PROGRAM PACKAGE: installs the Debian package unless the program is there.
 provide() {
     command -v "$1" >/dev/null && return
     note "installing $2" >&2

@@ -10,7 +10,8 @@
 //! | module | subject |
 //! |---|---|
 //! | [`app`] | makes the components, opens the ports, serves until a signal |
-//! | [`config`] | flags and environment variables |
+//! | [`cli`] | flags and environment variables |
+//! | [`config`] | the settings of the components, checked |
 //! | [`api`] | routes, statuses and bodies: [`api::imds`], [`api::app_service`], [`api::readiness`] |
 //! | [`entra`] | the exchange of a service account token for an Entra token |
 //! | [`relay`] | other requests, passed on to the real IMDS |

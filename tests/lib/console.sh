@@ -1,15 +1,31 @@
-# What the test scripts share. Sourced from the checkout's root.
+# Shared by the test scripts. Sourced from the checkout's root.
 
 source deploy/build/console.sh
 
 export SDK_DIRECTORY="$cache/sdk"
 
-# What is on the test node. run_cluster makes the last one: registry.example.com/curl:v1.
+# The images on the test node. `run_cluster` makes the last one: registry.example.com/curl:v1.
 images=(dist/{webhook,proxy,proxy-init,curl}.tar)
 
-# run_cluster COMMAND…: runs a command on the test node.
+# build_cluster: builds the programs that `run_cluster` needs. `test_programs` builds them too.
+build_cluster() {
+    cargo build --quiet --locked -p cluster -p azure-emulator
+}
+
+# run_cluster COMMAND…: runs a command on a test node, which has no network but its own.
 run_cluster() {
-    cargo build --quiet -p cluster -p azure-emulator
     tests/lib/curl-image dist/curl.tar
     "$target/debug/cluster" run "${images[@]/#/--image=}" -- "$@"
+}
+
+# test_programs PACKAGE: builds all tests and sets `programs` to those of a package, in the order of their names.
+test_programs() {
+    local listed
+    listed=$(tests/lib/run-tests --list "$1")
+    mapfile -t programs <<<"$listed"
+}
+
+# test_program PACKAGE NAME: builds all tests and prints the path of one.
+test_program() {
+    tests/lib/run-tests --list "$1" | grep "/$2-[0-9a-f]*$"
 }

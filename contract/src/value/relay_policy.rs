@@ -30,7 +30,7 @@ pub struct RelayPolicyError(String);
 impl RelayPolicy {
     /// Whether the policy lets a path through. The caller has refused the node's identity before.
     #[must_use]
-    pub fn lets_through(&self, path: &str) -> bool {
+    pub fn allows(&self, path: &str) -> bool {
         match self {
             Self::Allow => true,
             Self::Deny => false,
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_list_lets_through_what_is_under_it() {
+    fn a_list_allows_the_paths_under_it() {
         let policy: RelayPolicy = "/metadata/instance, /metadata/scheduledevents/"
             .parse()
             .unwrap();
@@ -91,7 +91,7 @@ mod tests {
             "/metadata/%69nstance/x",
             "/metadata/scheduledevents",
         ] {
-            assert!(policy.lets_through(path), "{path}");
+            assert!(policy.allows(path), "{path}");
         }
         for path in [
             "/",
@@ -99,7 +99,7 @@ mod tests {
             "/metadata/instances",
             "/metadata/attested/document",
         ] {
-            assert!(!policy.lets_through(path), "{path}");
+            assert!(!policy.allows(path), "{path}");
         }
     }
 

@@ -130,7 +130,7 @@ impl Relay {
         if self.in_flight.contains(client) {
             return Err(self.came_back());
         }
-        if !self.policy.lets_through(request.uri().path()) {
+        if !self.policy.allows(request.uri().path()) {
             return Err(RelayError::NotAllowed);
         }
         self.send(request)
