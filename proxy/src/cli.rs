@@ -200,11 +200,10 @@ Exit codes:
 impl Args {
     fn probe_command(self, mistakes: &mut Mistakes) -> Option<Command> {
         let port = mistakes.read("--proxy-port", self.proxy_port);
-        let timeout = mistakes.read("--probe-timeout", self.probe_timeout);
+        let advice = format!("it must be a number of seconds from 0 to {MAX_PROBE_TIMEOUT}");
+        let timeout = mistakes.read_with_advice("--probe-timeout", self.probe_timeout, &advice);
         if timeout.is_some_and(|seconds| seconds > MAX_PROBE_TIMEOUT) {
-            mistakes.add(format!(
-                "--probe-timeout: it must be a number of seconds from 0 to {MAX_PROBE_TIMEOUT}"
-            ));
+            mistakes.add(format!("--probe-timeout: {advice}"));
         }
         Some(Command::Probe {
             port: port?.get(),
