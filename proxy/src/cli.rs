@@ -27,14 +27,14 @@ use crate::{api, entra, relay};
 /// What the program was started for.
 #[derive(Debug)]
 pub enum Command {
-    /// Ask a running sidecar whether it is ready.
+    /// Check whether a running proxy is ready.
     Probe {
-        /// The sidecar's port.
+        /// The proxy's port.
         port: u16,
-        /// How long to keep asking.
+        /// How long to repeat the check.
         timeout: Duration,
     },
-    /// Be the sidecar.
+    /// Serve.
     Serve(Box<Config>),
 }
 
@@ -200,11 +200,10 @@ Exit codes:
 impl Args {
     fn probe_command(self, mistakes: &mut Mistakes) -> Option<Command> {
         let port = mistakes.read("--proxy-port", self.proxy_port);
-        let timeout = mistakes.read("--probe-timeout", self.probe_timeout);
+        let advice = format!("it must be a number of seconds from 0 to {MAX_PROBE_TIMEOUT}");
+        let timeout = mistakes.read_with_advice("--probe-timeout", self.probe_timeout, &advice);
         if timeout.is_some_and(|seconds| seconds > MAX_PROBE_TIMEOUT) {
-            mistakes.add(format!(
-                "--probe-timeout: it must be a number of seconds from 0 to {MAX_PROBE_TIMEOUT}"
-            ));
+            mistakes.add(format!("--probe-timeout: {advice}"));
         }
         Some(Command::Probe {
             port: port?.get(),

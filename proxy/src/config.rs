@@ -1,26 +1,26 @@
-//! The settings of the proxy, checked. [`crate::cli`] reads them; each component owns its part.
+//! The proxy's configuration: that of each component, and of the process.
 
 use contract::log::{LogFormat, LogLevel};
 pub use contract::value::Shutdown;
 
 use crate::{api, entra, relay};
 
-/// The settings of the proxy.
+/// The proxy's configuration, checked.
 #[derive(Debug)]
 pub struct Config {
-    /// Which endpoints there are, and the pod's identities.
+    /// The API: what is answered.
     pub api: api::Config,
-    /// The exchange with Entra.
+    /// The client of Entra: where tokens come from.
     pub entra: entra::Config,
-    /// The format of log lines.
+    /// How log lines look.
     pub log_format: LogFormat,
-    /// The least important log lines that are written.
+    /// Which log lines there are.
     pub log_level: LogLevel,
-    /// The port for `/metrics`, on all addresses; without it there are no metrics.
+    /// The port for `/metrics`, on all addresses; none without.
     pub metrics_port: Option<u16>,
-    /// The port to listen on, on 127.0.0.1; 0 for any.
+    /// The port for applications, on 127.0.0.1; 0 for any.
     pub port: u16,
-    /// What is relayed, and to which address.
+    /// The relay to IMDS.
     pub relay: relay::Config,
     /// What SIGTERM does.
     pub shutdown: Shutdown,

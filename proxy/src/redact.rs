@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::api::imds::is_guid;
+use contract::value::is_guid;
 
 /// Shows the first four characters of an identifier.
 pub(crate) fn short(id: &str) -> impl fmt::Display + '_ {

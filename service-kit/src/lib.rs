@@ -9,6 +9,7 @@
 //!   `tls` adds TLS to it.
 //! - `shutdown`: signals, and the phases serving, draining and closed.
 //! - `readiness`: the conditions of `/readyz`, looked up or held by components as guards.
+//! - `arguments`: flags and variables by clap, for [`settings`].
 //! - `metrics`: the answer to a scrape, and gauges that are read at the moment of the scrape.
 
 pub mod flags;

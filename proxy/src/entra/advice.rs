@@ -1,8 +1,8 @@
-//! What to do about an error of Entra, in one sentence.
+//! How to fix an error of Entra, in one sentence (law 7).
 
 use super::assertion::Presented;
 
-/// What the error was about.
+/// The request that failed.
 pub(super) struct Context<'a> {
     pub(super) client_id: &'a str,
     pub(super) tenant_id: &'a str,
@@ -69,7 +69,7 @@ fn advice(code: u32, context: &Context<'_>) -> Option<String> {
                    the token file."
             .to_owned(),
         50027 => "see what is in the file that AZURE_FEDERATED_TOKEN_FILE names: kubelet writes \
-                  whole tokens, and writes them anew."
+                  whole tokens, and replaces them."
             .to_owned(),
         700027 | 50013 | 900384 | 5002723 => format!(
             "publish the key that signs the cluster's service account tokens at \
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_credential_comes_with_the_command_that_makes_it() {
+    fn a_missing_credential_comes_with_the_command_that_creates_it() {
         for code in [70021, 700211, 700212, 700213] {
             let text = explained(code);
             assert!(

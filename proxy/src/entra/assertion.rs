@@ -12,7 +12,7 @@ use thiserror::Error;
 /// A service account token. Secret.
 pub struct Assertion(String);
 
-/// What a service account token says of itself, which a federated credential has to match.
+/// The claims of a service account token that a federated credential has to match.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
 pub struct Presented {
     /// `iss`.
@@ -39,7 +39,7 @@ pub enum AssertionError {
         /// The reason.
         source: io::Error,
     },
-    /// The file holds something else.
+    /// The file holds no JSON Web Token.
     #[error("the service account token {path} is not a JSON Web Token")]
     NoToken {
         /// The file.
@@ -48,9 +48,10 @@ pub enum AssertionError {
 }
 
 impl Assertion {
-    /// Reads the token. It is read for each exchange: kubelet replaces it at any time.
+    /// Reads the token. It is read for each exchange, because kubelet replaces the file at any time.
     ///
     /// # Errors
+    ///
     /// The file cannot be read, or holds no JSON Web Token.
     pub fn read(path: &Path) -> Result<Self, AssertionError> {
         let text = std::fs::read_to_string(path).map_err(|source| AssertionError::Unreadable {
@@ -62,7 +63,7 @@ impl Assertion {
         })
     }
 
-    /// A file's text without the space around it, if it has the three parts of a JSON Web Token.
+    /// The trimmed text of a file, if it has the three parts of a JSON Web Token.
     pub fn parse(text: &str) -> Option<Self> {
         let token = text.trim();
         (token.split('.').count() == 3).then(|| Self(token.to_owned()))
@@ -73,8 +74,8 @@ impl Assertion {
         &self.0
     }
 
-    /// An answer without the token. Whoever gave it may have repeated what it was sent, and parts of
-    /// an answer are logged and told to the application.
+    /// An answer without the token. A server may repeat the request in its answer, and parts of the
+    /// answer are logged and sent to the application.
     pub(super) fn absent_from(&self, answer: &[u8]) -> Vec<u8> {
         let answer = String::from_utf8_lossy(answer);
         answer
@@ -82,7 +83,7 @@ impl Assertion {
             .into_bytes()
     }
 
-    /// The claims that Entra compares, or nothing where they cannot be read.
+    /// The claims that Entra compares, or empty ones where they cannot be read.
     pub fn presented(&self) -> Presented {
         let payload = self.0.split('.').nth(1).unwrap_or_default();
         let payload = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('='));
@@ -109,13 +110,13 @@ impl Presented {
     }
 }
 
-/// `aud` is one text or a list (RFC 7519, 4.1.3).
+/// `aud`: one text or a list (RFC 7519, 4.1.3).
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(untagged)]
 pub enum Audience {
-    /// A text.
+    /// One audience.
     One(String),
-    /// A list.
+    /// A list of audiences.
     Several(Vec<String>),
 }
 
@@ -134,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn the_claims_that_entra_compares_are_read() {
+    fn reads_the_claims_that_entra_compares() {
         let payload =
             r#"{"iss":"https://issuer/","sub":"system:serviceaccount:a:b","aud":["x"],"exp":1}"#;
         let presented = assertion(payload).presented();
@@ -145,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_tokens_present_nothing() {
+    fn a_malformed_token_presents_nothing() {
         assert_eq!(assertion("[]").presented(), Presented::default());
         assert_eq!(
             Assertion("a.!.c".to_owned()).presented(),
@@ -154,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_shows_nothing() {
+    fn law_8_debug_does_not_show_the_token() {
         assert_eq!(
             format!("{:?}", Assertion("secret".to_owned())),
             "Assertion(REDACTED)"

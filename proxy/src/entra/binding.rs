@@ -9,7 +9,7 @@ use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use thiserror::Error;
 
-use super::resolver::Few;
+use super::resolver::LimitedResolver;
 use super::roots::{Roots, RootsError};
 
 /// The token proxy to use, checked.
@@ -53,7 +53,7 @@ pub(super) enum Authority {
 #[derive(Clone, Debug)]
 pub(super) struct ServerName {
     pub(super) name: String,
-    addresses: Few,
+    addresses: LimitedResolver,
     host: String,
     port: u16,
 }
@@ -119,7 +119,7 @@ impl ServerName {
         let host = url.host_str().unwrap_or_default();
         Ok(Self {
             name,
-            addresses: Few::default(),
+            addresses: LimitedResolver::default(),
             host: host.trim_matches(['[', ']']).to_owned(),
             port: url.port_or_known_default().unwrap_or(443),
         })

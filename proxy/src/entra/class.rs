@@ -1,27 +1,28 @@
-//! What an answer of Entra means for the next attempt.
+//! Classes of Entra's errors: what each means for the next attempt.
 
 use std::time::Duration;
 
 use crate::token::FailureKind;
 
-/// Classes of errors, after Entra's documented codes and what users measured.
+/// Classes of errors, by Entra's documented codes and by measurements of users.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// The assertion was not accepted: kubelet may have replaced it in this moment.
+    /// Entra did not accept the assertion. kubelet may just have replaced it.
     Assertion,
-    /// Somebody has to change something.
+    /// Every attempt fails until the configuration changes.
     Permanent,
-    /// No matching federated credential. A new one takes a while to spread, and correct ones are
-    /// missed now and then (azwi#977, keda#8152: 2 %), so it is worth asking again.
+    /// Entra finds no matching federated credential. A new one takes a while to propagate, and existing
+    /// ones are missed now and then (azwi#977; keda#8152: 2 %), so it is worth another attempt.
     Propagation,
-    /// Too many requests.
+    /// Entra limits the rate of requests.
     Throttled,
-    /// Gone in a moment, perhaps.
+    /// The next attempt may succeed.
     Transient,
 }
 
 impl Class {
-    /// The class of an error answer. The status goes first: Microsoft warns that codes change.
+    /// The class of an error answer. The status is compared first, because Microsoft warns that codes
+    /// change.
     pub(super) fn of(status: u16, error: &str, code: Option<u32>) -> Self {
         match (status, code) {
             (429, _) | (_, Some(LOOP | 90055)) => Self::Throttled,
@@ -30,14 +31,14 @@ impl Class {
             (_, Some(90036 | 90092 | 50086)) => Self::Permanent,
             (_, Some(90061 | 90033 | 90006 | 90012 | 90024 | 90090 | 90091 | 50033 | 70012))
             | (408 | 500..=599, _) => Self::Transient,
-            // A success that was no token: something between here and Entra answered.
+            // A success without a token: something between the proxy and Entra answered.
             (200..=299, _) => Self::Transient,
             _ if error == "temporarily_unavailable" => Self::Transient,
             _ => Self::Permanent,
         }
     }
 
-    /// How the application is told (IMDS R8).
+    /// The kind of failure for the token store.
     pub(super) fn kind(self) -> FailureKind {
         match self {
             Self::Assertion | Self::Permanent | Self::Propagation => FailureKind::Permanent,
@@ -47,12 +48,12 @@ impl Class {
     }
 }
 
-/// How long Entra wants to be left alone: as it says, and at least a minute when it takes us for a
-/// client in a loop (AADSTS50196).
-pub(super) fn retry_after(told: Option<Duration>, code: Option<u32>) -> Option<Duration> {
+/// The pause that Entra asks for: its `Retry-After`, and at least a minute when it reports a client in a
+/// loop (AADSTS50196).
+pub(super) fn retry_after(header: Option<Duration>, code: Option<u32>) -> Option<Duration> {
     match code {
-        Some(LOOP) => Some(told.unwrap_or_default().max(LOOP_PAUSE)),
-        _ => told,
+        Some(LOOP) => Some(header.unwrap_or_default().max(LOOP_PAUSE)),
+        _ => header,
     }
 }
 
@@ -64,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_have_their_classes() {
+    fn classifies_codes_and_statuses() {
         for (status, code, class) in [
             (400, 70021, Class::Propagation),
             (401, 700211, Class::Propagation),
@@ -97,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loop_is_left_alone_for_a_minute() {
+    fn a_loop_pauses_for_a_minute() {
         let secs = |seconds| Some(Duration::from_secs(seconds));
         assert_eq!(retry_after(None, Some(50196)), secs(60));
         assert_eq!(retry_after(secs(5), Some(50196)), secs(60));

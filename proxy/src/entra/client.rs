@@ -1,4 +1,4 @@
-//! The exchange itself.
+//! The exchange: one request, its retries and its log lines.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -18,7 +18,7 @@ use super::class::Class;
 use super::egress::Egress;
 use super::metrics::Exchanges;
 use super::reply::{self, Rejection};
-use super::resolver::Few;
+use super::resolver::LimitedResolver;
 use super::retry;
 use super::retry_after::retry_after;
 use super::roots::{Roots, RootsError};
@@ -26,7 +26,8 @@ use super::settings::Settings;
 use crate::redact::{guids, short};
 use crate::token::{Exchange, Failure, FailureKind, Granted, Key};
 
-/// Entra's token endpoint, or the token proxy that stands before it. Connections are kept.
+/// A client of Entra's token endpoint, or of the token proxy of an identity binding. It keeps its
+/// connections open.
 #[derive(Debug)]
 pub struct Client {
     http: Http,
@@ -49,13 +50,13 @@ pub struct Config {
     pub settings: Settings,
 }
 
-/// Why no client can be made.
+/// Why the client cannot be made.
 #[derive(Debug, Error)]
 pub enum ClientError {
     /// The HTTP library refuses its settings.
-    #[error("the HTTP client cannot be set up: {0}")]
+    #[error("cannot set up the HTTP client: {0}")]
     Http(#[from] reqwest::Error),
-    /// The certificates are of no use.
+    /// The certificates cannot be used.
     #[error(transparent)]
     Roots(#[from] RootsError),
 }
@@ -112,8 +113,8 @@ impl Client {
         })
     }
 
-    /// Opens a connection and leaves it in the pool, so that the first exchange costs one round
-    /// trip. Whatever is answered is good enough: the request asks for nothing.
+    /// Opens a connection and leaves it in the pool, so that the first exchange costs one round trip.
+    /// Any answer will do.
     pub async fn warm_up(&self) {
         let mut url = self.url.clone();
         url.set_path("/");
@@ -126,10 +127,10 @@ impl Client {
             Ok(Err(error)) => {
                 warn!(
                     error = chain(&error),
-                    "no connection to the authority yet: going on without"
+                    "no connection to the authority yet; starting without one"
                 );
             }
-            Err(_) => warn!("no connection to the authority yet: going on without"),
+            Err(_) => warn!("no connection to the authority yet; starting without one"),
         }
     }
 
@@ -274,12 +275,12 @@ fn builder(roots: Roots) -> Result<reqwest::ClientBuilder, ClientError> {
     Ok(reqwest::Client::builder()
         .tls_backend_preconfigured(roots.client_config()?)
         .http1_only()
-        // reqwest passes over what it cannot read in the environment.
+        // reqwest ignores invalid proxies in the environment. `Egress` reports them.
         .no_proxy()
         .redirect(redirect::Policy::none())
         .referer(false)
         .connect_timeout(CONNECT)
-        .dns_resolver(Arc::new(Few::default()))
+        .dns_resolver(Arc::new(LimitedResolver::default()))
         .tcp_keepalive(KEEP_ALIVE)
         .pool_idle_timeout(POOL_IDLE)
         .pool_max_idle_per_host(POOL_SIZE))
@@ -294,7 +295,7 @@ fn outside(egress: Option<&Egress>, roots: Roots) -> Result<reqwest::Client, Cli
     Ok(builder.build()?)
 }
 
-/// A client of something in the cluster, where no egress proxy stands between.
+/// A client of a server in the cluster, which is reached without the egress proxy.
 fn in_cluster(
     server_name: Option<ServerName>,
     roots: Roots,
@@ -307,7 +308,8 @@ fn in_cluster(
 }
 
 /// The five documented parameters of a client credentials request with a federated credential.
-/// What stands before the last slash of the scope is the resource, so nothing is trimmed of it.
+/// Entra takes the text before the scope's last slash as the resource, so a slash at the resource's end
+/// stays.
 fn form(key: &Key, assertion: &Assertion) -> String {
     const DEFAULT: &str = "/.default";
     let resource = &key.resource;
@@ -328,7 +330,7 @@ fn form(key: &Key, assertion: &Assertion) -> String {
         .finish()
 }
 
-/// The body, as far as Entra's answers go.
+/// The body, or nothing if it is larger than any answer of Entra.
 async fn body(mut response: reqwest::Response) -> Result<Vec<u8>, reqwest::Error> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
@@ -363,7 +365,7 @@ fn unreachable_authority(description: String) -> Box<Rejection> {
     })
 }
 
-/// An error and what it came from, in one line.
+/// An error and its sources in one line, with advice about certificates.
 fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut line = error.to_string();
     let mut source = error.source();
@@ -381,17 +383,17 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     line
 }
 
-/// What to do about a certificate, by a part of rustls's message.
+/// Advice about a certificate, by a part of rustls's message.
 const CERTIFICATE_ADVICE: [(&str, &str); 4] = [
     (
         "UnknownIssuer",
-        " (the certificate comes from an authority that is not trusted here: give its certificate \
-         to the webhook, or set SSL_CERT_FILE or AZWI_CA_DATA)",
+        " (the certificate's authority is not trusted here: give its certificate to the webhook, or \
+         set SSL_CERT_FILE or AZWI_CA_DATA)",
     ),
     (
         "certificate expired",
-        " (compare the node's clock with the real time; if it is right, whoever answers in Entra's \
-         place has to renew the certificate)",
+        " (compare the node's clock with the real time; if it is right, the server's certificate has \
+         to be renewed)",
     ),
     (
         "certificate not valid yet",
@@ -403,14 +405,15 @@ const CERTIFICATE_ADVICE: [(&str, &str); 4] = [
     ),
 ];
 
-/// Less than an attempt may take, and enough for two addresses in turn.
+/// Shorter than an attempt, and enough for two addresses in turn.
 const CONNECT: Duration = Duration::from_secs(4);
-/// Azure's load balancers forget a connection after four idle minutes.
+/// Azure's load balancers drop a connection after four idle minutes.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
 const POOL_IDLE: Duration = Duration::from_secs(180);
 const POOL_SIZE: usize = 4;
-/// Readiness does not wait longer for Entra.
+/// Readiness waits at most this long for Entra.
 const WARM_UP: Duration = Duration::from_millis(1_500);
+/// Bytes.
 const LARGEST_ANSWER: usize = 256 * 1024;
 
 #[cfg(test)]
@@ -432,7 +435,7 @@ mod tests {
     }
 
     #[test]
-    fn the_scope_keeps_the_resources_slash() {
+    fn the_scope_keeps_the_slash_of_the_resource() {
         for (resource, wanted) in [
             (
                 "https://vault.azure.net",

@@ -1,4 +1,7 @@
-//! Microsoft Entra ID: a service account token goes in, an access token comes out.
+//! The client of Microsoft Entra ID: exchanges a service account token for an access token.
+//!
+//! `client` sends, `reply` reads the answer, `class` says what an error means, `retry` when to try again,
+//! and `advice` how to fix it (law 7).
 
 mod advice;
 mod assertion;

@@ -1,4 +1,4 @@
-//! Entra's answers.
+//! Entra's answers: a token, or an error.
 
 use std::time::Duration;
 
@@ -13,15 +13,15 @@ use crate::token::Granted;
 pub struct Rejection {
     /// The HTTP status, or 0 if there was no answer.
     pub status: u16,
-    /// What it means for the next attempt.
+    /// The class of the error.
     pub class: Class,
     /// The OAuth error code.
     pub error: String,
-    /// Entra's text, or ours where the answer was not Entra's.
+    /// Entra's text, or the proxy's own where the answer is not Entra's.
     pub description: String,
     /// The number in `AADSTSnnn`.
     pub code: Option<u32>,
-    /// How long to leave Entra alone, if it says so.
+    /// The pause that Entra asks for.
     pub retry_after: Option<Duration>,
     /// Entra's `trace_id`.
     pub trace_id: Option<String>,
@@ -29,10 +29,11 @@ pub struct Rejection {
     pub correlation_id: Option<String>,
 }
 
-/// Reads an answer. `retry_after` is how long it asks to be left alone, if it does.
+/// Reads an answer. `retry_after` is its header of that name.
 ///
 /// # Errors
-/// It is not a token.
+///
+/// The answer is not a token.
 pub fn parse(
     status: u16,
     retry_after: Option<Duration>,
@@ -47,14 +48,14 @@ pub fn parse(
     Err(Box::new(rejection(status, retry_after, body)))
 }
 
-fn rejection(status: u16, told: Option<Duration>, body: &[u8]) -> Rejection {
+fn rejection(status: u16, retry_after: Option<Duration>, body: &[u8]) -> Rejection {
     let body = match serde_json::from_slice::<ErrorBody>(body) {
         Ok(body) => body,
-        // The text of a stranger's answer is not passed on: it may repeat what was sent.
-        Err(_) => ErrorBody::stranger(status),
+        // A body that is not Entra's is not passed on: it may repeat the request.
+        Err(_) => ErrorBody::foreign(status),
     };
     let code = body.code();
-    let retry_after = class::retry_after(told, code);
+    let retry_after = class::retry_after(retry_after, code);
     let id = |id: &str| printable(id, LONGEST_ID).replace(['\r', '\n'], " ");
     Rejection {
         status,
@@ -68,8 +69,8 @@ fn rejection(status: u16, told: Option<Duration>, body: &[u8]) -> Rejection {
     }
 }
 
-/// The text as far as it is printable, at most so many characters of it. It reaches terminals by the
-/// log and by the application's own; whoever answers in Entra's place must not write to them.
+/// The text without control characters, cut to `longest` characters. It reaches terminals through logs,
+/// and an untrusted server may have sent it.
 fn printable(text: &str, longest: usize) -> String {
     let shown = |c: char| match c {
         '\r' | '\n' => c,
@@ -102,7 +103,7 @@ impl Success {
     }
 }
 
-/// Seconds, as a number or in quotes: both are seen.
+/// Seconds, as a number or a string: authorities send both.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Seconds {
@@ -132,7 +133,7 @@ struct ErrorBody {
 }
 
 impl ErrorBody {
-    fn stranger(status: u16) -> Self {
+    fn foreign(status: u16) -> Self {
         let description = match status {
             429 => "Entra answered 429 Too Many Requests".to_owned(),
             300..=399 => format!(
@@ -182,7 +183,7 @@ const LONGEST_DESCRIPTION: usize = 2_000;
 /// Characters of an error code or a GUID, generously.
 const LONGEST_ID: usize = 100;
 
-/// A year, in seconds. No token lives longer, and sums of times stay in range.
+/// A year, in seconds. Bounds the sums of times; no token lives longer.
 const LONGEST_LIFE: u64 = 366 * 24 * 3600;
 
 #[cfg(test)]
@@ -191,7 +192,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_token_is_read_with_numbers_or_texts() {
+    fn reads_a_token_with_numbers_or_strings() {
         for body in [
             r#"{"token_type":"Bearer","expires_in":3599,"ext_expires_in":3600,"refresh_in":1800,"access_token":"t"}"#,
             r#"{"access_token":"t","expires_in":"3599","ext_expires_in":"3600","refresh_in":"1800"}"#,
@@ -205,14 +206,14 @@ mod tests {
     }
 
     #[test]
-    fn ext_expires_in_and_refresh_in_may_lack() {
+    fn ext_expires_in_and_refresh_in_are_optional() {
         let granted = parse(200, None, br#"{"access_token":"t","expires_in":60}"#).unwrap();
         assert_eq!(granted.ext_expires_in.as_secs(), 60);
         assert_eq!(granted.refresh_in, None);
     }
 
     #[test]
-    fn an_error_is_read_with_its_code_and_ids() {
+    fn reads_an_error_with_its_code_and_ids() {
         let body = r#"{"error":"invalid_client","error_description":"AADSTS700213: No matching\r\nTrace ID: x","error_codes":[700213],"timestamp":"2026-01-01 00:00:00Z","trace_id":"t-1","correlation_id":"c-1"}"#;
         let rejection = parse(401, None, body.as_bytes()).unwrap_err();
         assert_eq!(rejection.error, "invalid_client");
@@ -227,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn codes_are_found_however_they_are_written() {
+    fn finds_the_code_in_every_format() {
         for body in [
             r#"{"error":"e","error_codes":"70021"}"#,
             r#"{"error":"e","error_codes":["70021"]}"#,
@@ -245,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn what_moves_a_terminal_is_not_passed_on() {
+    fn replaces_control_characters() {
         let body = r#"{"error":"e\u001b[2J","error_description":"a\r\nb\u001b\u0007\u009b\u202e\u2066\u0000é","trace_id":"\u001b","correlation_id":"\n"}"#;
         let rejection = parse(400, None, body.as_bytes()).unwrap_err();
         assert_eq!(rejection.error, "e\u{fffd}[2J");
@@ -262,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_strangers_answer_is_not_repeated() {
+    fn does_not_repeat_a_body_that_is_not_entras() {
         let page = b"<html>client_assertion=secret</html>";
         for status in [200, 302, 403, 407, 429, 502] {
             let rejection = parse(status, Some(Duration::from_secs(7)), page).unwrap_err();
@@ -277,12 +278,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_answer_is_too_odd(status in 100_u16..600, body in "\\PC{0,80}") {
+        fn never_panics(status in 100_u16..600, body in "\\PC{0,80}") {
             let _ = parse(status, None, body.as_bytes());
         }
 
         #[test]
-        fn no_number_is_too_great(seconds in any::<u64>()) {
+        fn bounds_the_lifetime(seconds in any::<u64>()) {
             let body = format!(r#"{{"access_token":"t","expires_in":{seconds}}}"#);
             prop_assert!(parse(200, None, body.as_bytes()).unwrap().expires_in.as_secs() <= LONGEST_LIFE);
         }

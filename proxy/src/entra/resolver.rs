@@ -1,4 +1,4 @@
-//! Addresses of a name, a few at a time.
+//! A resolver that returns a limited number of a name's addresses, in rotation.
 
 use std::io;
 use std::net::SocketAddr;
@@ -7,41 +7,41 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-/// Gives few of a name's addresses, and others the next time.
+/// Returns at most [`LIMIT`] addresses of each family, and the next ones at the next look-up.
 ///
-/// hyper-util divides the time for a connection by the number of addresses of a family
-/// (`ConnectingTcpRemote::new`). `login.microsoftonline.com` has eight: with all of them none would
-/// get long enough for an authority that is far away.
+/// hyper-util divides the connect timeout by the number of addresses of a family
+/// (`ConnectingTcpRemote::new`). `login.microsoftonline.com` has eight, which leaves too little time for
+/// each when the authority is far away.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Few {
+pub(super) struct LimitedResolver {
     turn: Arc<AtomicUsize>,
 }
 
-impl Few {
+impl LimitedResolver {
     /// Looks up `host`, and gives each address `port`.
     ///
     /// # Errors
-    /// There is no such name, or nobody to ask.
+    ///
+    /// The name does not exist, or no name server answers.
     pub(super) async fn look_up(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         let found: Vec<_> = tokio::net::lookup_host((host, port)).await?.collect();
-        Ok(few(&found, self.turn.fetch_add(1, Ordering::Relaxed)))
+        Ok(limited(&found, self.turn.fetch_add(1, Ordering::Relaxed)))
     }
 }
 
-impl Resolve for Few {
+impl Resolve for LimitedResolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let few = self.clone();
+        let resolver = self.clone();
         Box::pin(async move {
-            // 0 stands for the port in the URL, or that of its scheme.
-            let found = few.look_up(name.as_str(), 0).await?;
+            // Port 0 means the port of the URL.
+            let found = resolver.look_up(name.as_str(), 0).await?;
             Ok(Box::new(found.into_iter()) as Addrs)
         })
     }
 }
 
-/// Those of `found` whose `turn` it is, of each family. The family that the system prefers stays the
-/// first.
-fn few(found: &[SocketAddr], turn: usize) -> Vec<SocketAddr> {
+/// The addresses of each family whose `turn` it is. The family that the system prefers comes first.
+fn limited(found: &[SocketAddr], turn: usize) -> Vec<SocketAddr> {
     let prefers_v6 = found.first().is_some_and(SocketAddr::is_ipv6);
     let (preferred, other): (Vec<_>, Vec<_>) = found
         .iter()
@@ -49,16 +49,16 @@ fn few(found: &[SocketAddr], turn: usize) -> Vec<SocketAddr> {
     [preferred, other]
         .iter()
         .flat_map(|family: &Vec<SocketAddr>| {
-            let start = turn.wrapping_mul(FEW).checked_rem(family.len());
+            let start = turn.wrapping_mul(LIMIT).checked_rem(family.len());
             let from_there = family.iter().cycle().skip(start.unwrap_or_default());
-            from_there.take(family.len().min(FEW))
+            from_there.take(family.len().min(LIMIT))
         })
         .copied()
         .collect()
 }
 
-/// How many of a family are tried within one connection's time.
-const FEW: usize = 2;
+/// Addresses of a family that are tried within one connect timeout.
+const LIMIT: usize = 2;
 
 #[cfg(test)]
 mod tests {
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn of_many_addresses_others_are_given_each_time() {
+    fn returns_the_next_addresses_at_each_look_up() {
         let found = addresses(&["10.0.0.1", "10.0.0.2", "10.0.0.3"]);
         for (turn, wanted) in [
             (0, ["10.0.0.1", "10.0.0.2"]),
@@ -78,23 +78,23 @@ mod tests {
             (2, ["10.0.0.2", "10.0.0.3"]),
             (3, ["10.0.0.1", "10.0.0.2"]),
         ] {
-            assert_eq!(few(&found, turn), addresses(&wanted), "{turn}");
+            assert_eq!(limited(&found, turn), addresses(&wanted), "{turn}");
         }
     }
 
     #[test]
-    fn each_family_gives_some_and_the_preferred_one_goes_first() {
+    fn returns_both_families_and_the_preferred_one_first() {
         let found = addresses(&["fd00::1", "10.0.0.1", "fd00::2", "fd00::3", "10.0.0.2"]);
         let wanted = addresses(&["fd00::1", "fd00::2", "10.0.0.1", "10.0.0.2"]);
-        assert_eq!(few(&found, 0), wanted);
+        assert_eq!(limited(&found, 0), wanted);
     }
 
     #[test]
-    fn one_address_is_given_always_and_none_never() {
+    fn always_returns_a_single_address() {
         let found = addresses(&["10.0.0.1"]);
         for turn in [0, 1, usize::MAX] {
-            assert_eq!(few(&found, turn), found);
-            assert_eq!(few(&[], turn), []);
+            assert_eq!(limited(&found, turn), found);
+            assert_eq!(limited(&[], turn), []);
         }
     }
 }

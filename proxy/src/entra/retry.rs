@@ -1,4 +1,4 @@
-//! When a failed attempt is repeated within one exchange.
+//! When a failed attempt is retried within one exchange.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ pub(super) const BUDGET: Duration = Duration::from_secs(8);
 pub(super) const ATTEMPT: Duration = Duration::from_secs(5);
 
 /// The pause before the next attempt, or `None` to give up. `attempts` counts those made; `jitter`
-/// goes from 0 to 1; `left` is what is left of the budget.
+/// goes from 0 to 1; `left` is the rest of the budget.
 pub(super) fn pause(
     class: Class,
     attempts: usize,
@@ -24,7 +24,7 @@ pub(super) fn pause(
         .mul_f64(0.8 + jitter / 2.0);
     let pause = match class {
         Class::Permanent => return None,
-        // The file is read again for the next attempt; a third would read the same.
+        // The next attempt reads the file again; a third would read the same token.
         Class::Assertion => return (attempts == 1).then_some(Duration::ZERO),
         Class::Propagation => backoff,
         Class::Throttled | Class::Transient => retry_after.unwrap_or(backoff),
@@ -38,7 +38,7 @@ const PAUSES: [Duration; 3] = [
     Duration::from_secs(2),
 ];
 
-/// A longer pause is not waited out: the application is told to come back.
+/// For a longer pause the application gets the failure, with `Retry-After`.
 const LONGEST_PAUSE: Duration = Duration::from_millis(2_600);
 
 #[cfg(test)]
@@ -48,7 +48,7 @@ mod tests {
     const LEFT: Duration = BUDGET;
 
     #[test]
-    fn transient_failures_are_tried_four_times() {
+    fn tries_transient_failures_four_times() {
         for class in [Class::Transient, Class::Propagation, Class::Throttled] {
             let pauses: Vec<_> = (1..=4)
                 .map(|attempts| pause(class, attempts, None, 0.4, LEFT))
@@ -63,12 +63,12 @@ mod tests {
     }
 
     #[test]
-    fn permanent_failures_are_not_repeated() {
+    fn does_not_retry_permanent_failures() {
         assert_eq!(pause(Class::Permanent, 1, None, 0.0, LEFT), None);
     }
 
     #[test]
-    fn an_assertion_is_read_again_once_and_at_once() {
+    fn retries_with_a_new_assertion_once_and_at_once() {
         assert_eq!(
             pause(Class::Assertion, 1, None, 0.0, LEFT),
             Some(Duration::ZERO)
@@ -77,15 +77,15 @@ mod tests {
     }
 
     #[test]
-    fn a_short_retry_after_is_waited_out_and_a_long_one_is_not() {
-        let told = |seconds| Some(Duration::from_secs(seconds));
-        assert_eq!(pause(Class::Throttled, 1, told(1), 0.0, LEFT), told(1));
-        assert_eq!(pause(Class::Throttled, 1, told(60), 0.0, LEFT), None);
-        assert_eq!(pause(Class::Transient, 1, told(60), 0.0, LEFT), None);
+    fn waits_for_a_short_retry_after_only() {
+        let secs = |seconds| Some(Duration::from_secs(seconds));
+        assert_eq!(pause(Class::Throttled, 1, secs(1), 0.0, LEFT), secs(1));
+        assert_eq!(pause(Class::Throttled, 1, secs(60), 0.0, LEFT), None);
+        assert_eq!(pause(Class::Transient, 1, secs(60), 0.0, LEFT), None);
     }
 
     #[test]
-    fn the_budget_is_kept() {
+    fn keeps_the_budget() {
         let left = Duration::from_millis(200);
         assert_eq!(pause(Class::Transient, 1, None, 0.4, left), None);
     }

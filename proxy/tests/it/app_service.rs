@@ -31,7 +31,7 @@ async fn ask_at(sidecar: &Sidecar, target: &str, header: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn version_2019_has_seconds() {
+async fn version_2019_writes_the_expiry_in_seconds() {
     let (entra, sidecar) = sidecar(&[]).await;
     let answer = ask(&sidecar, &format!("{V2019}&{VAULT}"), "X-IDENTITY-HEADER").await;
     let on: u64 = answer.text("expires_on").parse().unwrap();
@@ -53,7 +53,7 @@ async fn version_2019_has_seconds() {
 }
 
 #[tokio::test]
-async fn version_2017_has_a_date_and_names_of_its_own() {
+async fn version_2017_writes_a_date_and_reads_its_own_parameter_names() {
     let (entra, sidecar) = sidecar(&[]).await;
     let query = format!("{VAULT}&{V2017}&clientid={OTHER_CLIENT}");
     let answer = ask(&sidecar, &query, "Secret").await;
@@ -72,7 +72,7 @@ async fn version_2017_has_a_date_and_names_of_its_own() {
 }
 
 #[tokio::test]
-async fn without_the_secret_nothing_is_had() {
+async fn refuses_app_service_requests_without_the_secret() {
     let (entra, sidecar) = sidecar(&[]).await;
     for header in [
         String::new(),
@@ -108,7 +108,7 @@ async fn errors_carry_entras_text_for_every_sdk() {
 }
 
 #[tokio::test]
-async fn there_is_no_such_endpoint_unless_a_secret_is_set() {
+async fn has_no_app_service_endpoint_without_a_secret() {
     let entra = Entra::start("localhost").await;
     let sidecar = Sidecar::start(&entra, &["--relay=deny"]).await;
     let answer = ask(&sidecar, &format!("{V2019}&{VAULT}"), "Secret").await;
@@ -117,7 +117,7 @@ async fn there_is_no_such_endpoint_unless_a_secret_is_set() {
 
 /// On the node's network others reach the port: what asks for no secret is off there.
 #[tokio::test]
-async fn with_imds_off_the_endpoint_with_a_secret_is_the_only_one() {
+async fn answers_only_app_service_requests_with_imds_off() {
     let (entra, sidecar) = sidecar(&["--imds=off"]).await;
     for target in [
         &format!("/metadata/identity/oauth2/token?{VAULT}"),
@@ -134,7 +134,7 @@ async fn with_imds_off_the_endpoint_with_a_secret_is_the_only_one() {
 }
 
 #[tokio::test]
-async fn the_secret_is_in_no_message() {
+async fn law_8_debug_does_not_show_the_app_service_secret() {
     let entra = Entra::start("localhost").await;
     let file = TokenFile::new();
     let config = config(&entra, &file, &[&format!("--identity-header={SECRET}")]);

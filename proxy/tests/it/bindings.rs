@@ -19,7 +19,7 @@ async fn token_proxy() -> (Entra, String) {
 }
 
 #[tokio::test]
-async fn the_token_proxy_is_asked_under_its_name_with_entras_path() {
+async fn sends_the_exchange_to_the_token_proxy_under_its_name_with_entras_path() {
     let (proxy, address) = token_proxy().await;
     let ca = format!("--kubernetes-ca-data={}", proxy.ca);
     // The built-in authorities do not count here, nor do those of the configuration.
@@ -33,7 +33,7 @@ async fn the_token_proxy_is_asked_under_its_name_with_entras_path() {
 }
 
 #[tokio::test]
-async fn its_authority_is_not_entras() {
+async fn trusts_only_the_token_proxys_own_authority() {
     let (proxy, address) = token_proxy().await;
     let wrong = format!(
         "--kubernetes-ca-data={}",
@@ -45,7 +45,7 @@ async fn its_authority_is_not_entras() {
 }
 
 #[tokio::test]
-async fn the_authoritys_file_may_change() {
+async fn reads_the_authoritys_file_again_when_it_changes() {
     let (proxy, address) = token_proxy().await;
     let ca_file = TokenFile::new();
     std::fs::write(&ca_file.0, certificate("x").1).unwrap();
@@ -78,7 +78,7 @@ async fn the_authoritys_file_may_change() {
 }
 
 #[tokio::test]
-async fn the_emulated_token_proxy_of_aks_gives_the_bound_identitys_token() {
+async fn gets_the_bound_identitys_token_from_the_emulated_token_proxy_of_aks() {
     let azure = Azure::start(Options {
         token_proxy_address: Some(([127, 0, 0, 1], 0).into()),
         names: vec!["binding.aks.example".to_owned()],

@@ -183,7 +183,7 @@ async fn a_hanging_key_delays_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_in_use_is_replaced_before_its_end_and_nobody_waits() {
+async fn law_5_replaces_a_token_in_use_before_it_expires_without_a_wait() {
     let bench = Bench::kept_fresh();
     bench.get(A).await.unwrap();
     let day = Instant::now() + 24 * HOUR;
@@ -198,7 +198,7 @@ async fn a_token_in_use_is_replaced_before_its_end_and_nobody_waits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_that_nobody_uses_is_forgotten() {
+async fn forgets_a_token_that_is_not_used() {
     let bench = Bench::kept_fresh();
     bench.get(A).await.unwrap();
     sleep(5 * HOUR).await;
@@ -207,7 +207,7 @@ async fn a_token_that_nobody_uses_is_forgotten() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn law_5_applications_see_nothing_of_an_outage_while_the_token_lives() {
+async fn law_5_serves_a_valid_token_while_entra_is_down() {
     let bench = Bench::kept_fresh();
     bench.answer(|_| Step::Grant(24 * HOUR));
     bench.get(A).await.unwrap();
@@ -230,7 +230,7 @@ async fn law_5_applications_see_nothing_of_an_outage_while_the_token_lives() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outage_past_the_tokens_end_is_told_and_ends_at_once() {
+async fn reports_an_outage_after_the_token_expired_and_recovers_at_once() {
     let bench = Bench::kept_fresh();
     bench.get(A).await.unwrap();
     bench.answer(|_| Step::Fail(FailureKind::Transient));
@@ -242,7 +242,7 @@ async fn an_outage_past_the_tokens_end_is_told_and_ends_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn r9_a_token_in_its_last_minutes_is_replaced_before_it_is_handed_out() {
+async fn r9_replaces_a_token_in_its_last_minutes_before_it_is_served() {
     let bench = Bench::new();
     bench.get(A).await.unwrap();
     sleep(HOUR - 9 * MINUTE).await;
@@ -253,7 +253,7 @@ async fn r9_a_token_in_its_last_minutes_is_replaced_before_it_is_handed_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn r9_unless_that_takes_too_long() {
+async fn r9_serves_the_old_token_when_its_replacement_takes_too_long() {
     let bench = Bench::new();
     bench.get(A).await.unwrap();
     bench.answer(|_| Step::Hang);
@@ -264,7 +264,7 @@ async fn r9_unless_that_takes_too_long() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_keys_gate_does_not_close_anothers() {
+async fn a_failure_for_one_key_does_not_delay_another() {
     let bench = Bench::new();
     bench.answer(move |resource| {
         if resource == A {
@@ -285,7 +285,7 @@ async fn one_keys_gate_does_not_close_anothers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_permanent_failure_is_remembered_for_seconds_not_minutes() {
+async fn repeats_a_permanent_failure_for_seconds_not_minutes() {
     let bench = Bench::new();
     bench.answer(|_| Step::Fail(FailureKind::Permanent));
     for _ in 0..20 {
@@ -308,7 +308,7 @@ async fn an_exchange_goes_on_when_the_client_leaves() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_cache_is_bounded_and_the_oldest_goes_first() {
+async fn the_store_is_bounded_and_drops_the_oldest_key() {
     let bench = Bench::new();
     bench.get(A).await.unwrap();
     for nth in 0..1_200 {
@@ -320,7 +320,7 @@ async fn the_cache_is_bounded_and_the_oldest_goes_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_machine_that_slept_asks_again() {
+async fn exchanges_again_after_a_suspend() {
     let bench = Bench::kept_fresh();
     bench.get(A).await.unwrap();
     *bench.clock.slept.lock().unwrap() += 2 * HOUR;
@@ -333,7 +333,7 @@ async fn a_machine_that_slept_asks_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_clock_that_was_set_does_no_harm() {
+async fn tolerates_a_clock_that_is_set() {
     let bench = Bench::kept_fresh();
     bench.get(A).await.unwrap();
     *bench.clock.wall.lock().unwrap() -= 24 * HOUR;
@@ -349,7 +349,7 @@ async fn a_clock_that_was_set_does_no_harm() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_without_life_is_a_failure() {
+async fn a_token_that_is_granted_expired_is_a_failure() {
     let bench = Bench::new();
     bench.answer(|_| Step::Grant(Duration::ZERO));
     assert_eq!(bench.get(A).await.unwrap_err().kind, FailureKind::Transient);

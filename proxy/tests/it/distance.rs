@@ -48,7 +48,7 @@ fn drop_packets(entra: &Entra, packets: &str) {
 
 /// The kernel sends a lost first packet again after a second, so each handshake takes that long.
 #[test]
-fn an_entra_with_many_addresses_may_be_far_away() {
+fn reaches_a_distant_entra_with_many_addresses() {
     in_network(Network::Loopback, async || {
         resolve(NAME, &EIGHT);
         let (entra, authority) = entra().await;
@@ -62,7 +62,7 @@ fn an_entra_with_many_addresses_may_be_far_away() {
 }
 
 #[test]
-fn an_address_that_leads_nowhere_is_passed_over() {
+fn skips_an_unreachable_address() {
     in_network(Network::Loopback, async || {
         resolve(NAME, &EIGHT[..2]);
         let (entra, authority) = entra().await;
@@ -74,7 +74,7 @@ fn an_address_that_leads_nowhere_is_passed_over() {
 }
 
 #[test]
-fn of_many_addresses_half_may_lead_nowhere() {
+fn reaches_entra_when_half_of_its_addresses_are_unreachable() {
     in_network(Network::Loopback, async || {
         resolve(NAME, &EIGHT);
         let (entra, authority) = entra().await;

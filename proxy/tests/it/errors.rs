@@ -21,7 +21,7 @@ fn assert_golden(name: &str, found: &str) {
 }
 
 #[tokio::test]
-async fn r8_d5_permanent_errors_are_400_and_not_repeated() {
+async fn r8_d5_answers_permanent_errors_with_400_and_does_not_retry_them() {
     for (status, error, code) in [
         (400, "unauthorized_client", 700016),
         (400, "invalid_request", 90002),
@@ -51,7 +51,7 @@ async fn r8_d5_permanent_errors_are_400_and_not_repeated() {
 }
 
 #[tokio::test]
-async fn law_7_a_missing_credential_comes_ready_to_paste() {
+async fn law_7_reports_a_missing_credential_with_a_command_to_paste() {
     let (entra, sidecar) = failing(aadsts(401, "invalid_client", 700213)).await;
     let answer = sidecar.token(VAULT).await;
     assert_golden("error-700213", &answer.golden());
@@ -63,7 +63,7 @@ async fn law_7_a_missing_credential_comes_ready_to_paste() {
 }
 
 #[tokio::test]
-async fn an_unknown_client_fails_at_once_with_entras_words() {
+async fn reports_an_unknown_client_at_once_with_entras_text() {
     let entra = Entra::start("localhost").await;
     entra.answer(|_, asked| match &*asked.form["client_id"] {
         OTHER_CLIENT => aadsts(400, "unauthorized_client", 700016),
@@ -84,7 +84,7 @@ async fn an_unknown_client_fails_at_once_with_entras_words() {
 }
 
 #[tokio::test]
-async fn r8_throttling_is_429_with_entras_retry_after() {
+async fn r8_answers_throttling_with_429_and_entras_retry_after() {
     let (entra, sidecar) = failing(answer(429, Some("60"), "Too Many Requests")).await;
     let refused = sidecar.token(VAULT).await;
     assert_eq!(refused.status, 429);
@@ -103,7 +103,7 @@ async fn r8_throttling_is_429_with_entras_retry_after() {
 }
 
 #[tokio::test]
-async fn r8_a_retry_after_may_be_a_date() {
+async fn r8_reads_a_date_in_retry_after() {
     // Far ahead: what is asked for is honoured for an hour at most.
     let date = "Fri, 06 Nov 2093 08:49:37 GMT";
     for status in [429, 503] {
@@ -121,7 +121,7 @@ async fn r8_a_retry_after_may_be_a_date() {
 }
 
 #[tokio::test]
-async fn r8_a_client_in_a_loop_is_held_for_a_minute() {
+async fn r8_pauses_for_a_minute_when_entra_sees_a_loop() {
     let (_entra, sidecar) = failing(aadsts(400, "invalid_request", 50196)).await;
     let refused = sidecar.token(VAULT).await;
     assert_golden("error-50196", &refused.golden());
@@ -132,7 +132,7 @@ async fn r8_a_client_in_a_loop_is_held_for_a_minute() {
 }
 
 #[tokio::test]
-async fn r8_what_is_not_entras_fault_or_the_users_is_503() {
+async fn r8_answers_transient_errors_with_503() {
     for (name, reply) in [
         ("500", answer(500, None, "<html>secret</html>")),
         ("502", answer(502, Some("120"), "")),
@@ -150,7 +150,7 @@ async fn r8_what_is_not_entras_fault_or_the_users_is_503() {
 }
 
 #[tokio::test]
-async fn redirects_are_not_followed() {
+async fn does_not_follow_redirects() {
     let (entra, sidecar) = failing(answer(302, None, "")).await;
     let refused = sidecar.token(VAULT).await;
     assert_golden("error-redirect", &refused.golden());
@@ -158,7 +158,7 @@ async fn redirects_are_not_followed() {
 }
 
 #[tokio::test]
-async fn an_entra_that_hangs_is_given_up_within_the_budget() {
+async fn gives_up_on_a_hanging_entra_within_the_budget() {
     let (entra, sidecar) = failing(Reply::Hang).await;
     let answer = sidecar.token(VAULT).await;
     assert_golden("error-hang", &answer.golden());

@@ -12,7 +12,7 @@ use crate::sidecar::{CLIENT, Sidecar, TENANT, TokenFile, assertion, config};
 const VAULT: &str = "resource=https://vault.azure.net";
 
 #[tokio::test]
-async fn the_request_is_the_documented_one() {
+async fn sends_the_documented_request() {
     let entra = Entra::start("localhost").await;
     let sidecar = Sidecar::start(&entra, &[]).await;
     sidecar.token(VAULT).await;
@@ -39,7 +39,7 @@ async fn the_request_is_the_documented_one() {
 }
 
 #[tokio::test]
-async fn d11_the_connection_stands_before_the_first_request_and_stays() {
+async fn d11_connects_to_entra_before_the_first_request_and_stays_connected() {
     let entra = Entra::start("localhost").await;
     let sidecar = Sidecar::start(&entra, &[]).await;
     assert_eq!(entra.connections.load(Ordering::SeqCst), 1);
@@ -54,7 +54,7 @@ async fn d11_the_connection_stands_before_the_first_request_and_stays() {
 }
 
 #[tokio::test]
-async fn readiness_does_not_wait_for_an_entra_that_is_away() {
+async fn is_ready_without_entra() {
     let entra = Entra::start("localhost").await;
     // Nothing listens on the discard port, and it is not reachable from outside.
     let sidecar = Sidecar::start(&entra, &["--authority-host=https://127.0.0.1:9/"]).await;
@@ -152,7 +152,7 @@ async fn the_token_file_is_read_for_each_exchange() {
 }
 
 #[tokio::test]
-async fn an_expired_assertion_is_read_again_and_tried_once_more() {
+async fn reads_an_expired_assertion_again_and_retries_once() {
     let entra = Entra::start("localhost").await;
     let sidecar = Sidecar::start(&entra, &[]).await;
     let file = TokenFile(sidecar.token_file.0.clone());
@@ -172,7 +172,7 @@ async fn an_expired_assertion_is_read_again_and_tried_once_more() {
 }
 
 #[tokio::test]
-async fn a_missing_credential_is_looked_for_again() {
+async fn retries_a_missing_credential() {
     for code in [70021, 700211, 700213] {
         let entra = Entra::start("localhost").await;
         let sidecar = Sidecar::start(&entra, &[]).await;
@@ -186,7 +186,7 @@ async fn a_missing_credential_is_looked_for_again() {
 }
 
 #[tokio::test]
-async fn transient_failures_are_tried_again() {
+async fn retries_transient_failures() {
     for failure in [
         aadsts(503, "temporarily_unavailable", 90033),
         answer(500, None, "<html>"),
@@ -209,7 +209,7 @@ async fn transient_failures_are_tried_again() {
 }
 
 #[tokio::test]
-async fn a_private_authority_is_trusted_by_file_and_by_directory() {
+async fn trusts_a_private_authority_by_file_and_by_directory() {
     let entra = Entra::start("localhost").await;
     let directory = std::env::temp_dir().join(format!("proxy-test-{}", Uuid::new_v4()));
     std::fs::create_dir(&directory).unwrap();
@@ -234,7 +234,7 @@ async fn a_private_authority_is_trusted_by_file_and_by_directory() {
 }
 
 #[tokio::test]
-async fn a_token_file_that_goes_missing_is_named() {
+async fn names_a_token_file_that_goes_missing() {
     let entra = Entra::start("localhost").await;
     let sidecar = Sidecar::start(&entra, &[]).await;
     std::fs::remove_file(&sidecar.token_file.0).unwrap();
@@ -253,7 +253,7 @@ async fn a_token_file_that_goes_missing_is_named() {
 }
 
 #[tokio::test]
-async fn metrics_tell_what_happened() {
+async fn metrics_count_requests_and_exchanges() {
     let entra = Entra::start("localhost").await;
     entra.answer(|nth, _| match nth {
         0 => aadsts(401, "invalid_client", 700024),

@@ -196,7 +196,7 @@ fn retry_afters() -> Vec<Case> {
 }
 
 #[tokio::test]
-async fn every_trouble_of_entras_is_told_and_passes_and_a_token_in_memory_is_served() {
+async fn reports_every_error_of_entra_recovers_and_serves_the_token_in_memory() {
     let world = World::start().await;
     world.sidecar.token(&format!("resource={STEADY}")).await;
     let cases: Vec<_> = troubles().into_iter().chain(retry_afters()).collect();
@@ -263,7 +263,7 @@ async fn every_trouble_of_entras_is_told_and_passes_and_a_token_in_memory_is_ser
 }
 
 #[tokio::test]
-async fn an_entra_that_refuses_connections_is_told_and_found_again() {
+async fn reports_refused_connections_and_reconnects() {
     let world = World::start().await;
     let control = &world.azure.control;
     world.sidecar.token(&format!("resource={STEADY}")).await;
@@ -282,7 +282,7 @@ async fn an_entra_that_refuses_connections_is_told_and_found_again() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_is_not_entras_is_told_with_what_to_do() {
+async fn reports_an_untrusted_certificate_with_advice() {
     for (name, days, says) in [
         ("localhost", -30..-1, "clock"),
         ("localhost", 1..30, "clock"),
@@ -309,7 +309,7 @@ async fn a_certificate_that_is_not_entras_is_told_with_what_to_do() {
 }
 
 #[tokio::test]
-async fn an_entra_whose_clock_is_elsewhere_is_told_as_a_matter_of_clocks() {
+async fn reports_a_certificate_outside_its_validity_as_a_clock_error() {
     let world = World::start().await;
     for clock_skew_seconds in [2 * 3600, -2 * 3600] {
         let rule = Rule {
@@ -334,7 +334,7 @@ async fn an_entra_whose_clock_is_elsewhere_is_told_as_a_matter_of_clocks() {
 }
 
 #[tokio::test]
-async fn the_log_has_a_line_for_each_failed_attempt_and_for_the_end_of_it() {
+async fn logs_each_failed_attempt_and_the_recovery() {
     let entra = Entra::start("localhost").await;
     entra.answer(|nth, _| match nth {
         0 => aadsts(503, "temporarily_unavailable", 90033),
@@ -352,7 +352,7 @@ async fn the_log_has_a_line_for_each_failed_attempt_and_for_the_end_of_it() {
 
 /// A container's log is a pipe. Who reads it may be away, or its disk full.
 #[tokio::test]
-async fn a_log_that_nobody_reads_delays_no_answer() {
+async fn a_blocked_log_delays_no_answer() {
     let entra = Entra::start("localhost").await;
     let mut program = Program::start(&entra, &["--log-level=all"], &[]).await;
     for _ in 0..1_000 {

@@ -20,7 +20,7 @@ async fn sidecar() -> (Entra, Sidecar) {
 }
 
 #[tokio::test]
-async fn idle_connections_make_room_for_new_ones() {
+async fn closes_idle_connections_for_new_ones() {
     let (_entra, sidecar) = sidecar().await;
     let mut idle = Vec::new();
     // More than there is room for, and each gets its answer.
@@ -39,7 +39,7 @@ async fn idle_connections_make_room_for_new_ones() {
 }
 
 #[tokio::test]
-async fn heads_that_never_end_make_room_too() {
+async fn closes_connections_with_unfinished_heads_for_new_ones() {
     let (_entra, sidecar) = sidecar().await;
     let mut slow = Vec::new();
     for _ in 0..600 {
@@ -51,7 +51,7 @@ async fn heads_that_never_end_make_room_too() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_read_holds_nobody_up() {
+async fn a_client_that_does_not_read_delays_no_other() {
     let (entra, sidecar) = sidecar().await;
     entra.answer(|_, _| crate::entra::token(&"x".repeat(3_000), 3600));
     let mut deaf = TcpStream::connect(sidecar.address).await.unwrap();
@@ -64,7 +64,7 @@ async fn a_client_that_does_not_read_holds_nobody_up() {
 }
 
 #[tokio::test]
-async fn requests_under_way_are_answered_when_it_ends() {
+async fn answers_requests_under_way_before_it_ends() {
     let (entra, mut sidecar) = sidecar().await;
     entra.delay(Duration::from_millis(300));
     let mut idle = TcpStream::connect(sidecar.address).await.unwrap();

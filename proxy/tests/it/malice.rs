@@ -323,7 +323,7 @@ async fn speak(address: SocketAddr, request: String) -> String {
 
 /// SSRF: the application is made to ask, without a say in the headers, or by way of a proxy.
 #[tokio::test]
-async fn a_request_that_somebody_else_had_sent_gets_no_token() {
+async fn a_forged_request_gets_no_token() {
     let entra = Entra::start("localhost").await;
     let wire = Wire::start().await;
     let sidecar = wire.sidecar(&entra).await;
@@ -476,7 +476,7 @@ async fn nothing_is_injected_into_a_request_to_entra() {
 }
 
 #[tokio::test]
-async fn a_compressed_answer_is_not_unpacked_and_an_endless_one_not_kept() {
+async fn does_not_decompress_answers_and_bounds_their_size() {
     // {"access_token":"granted","expires_in":3600}
     const GZIP: &[u8] = &[
         31, 139, 8, 0, 0, 0, 0, 0, 2, 3, 171, 86, 74, 76, 78, 78, 45, 46, 142, 47, 201, 207, 78,
@@ -504,7 +504,7 @@ async fn a_compressed_answer_is_not_unpacked_and_an_endless_one_not_kept() {
 }
 
 #[tokio::test]
-async fn a_hostile_entra_writes_nothing_to_logs_terminals_and_metrics_but_its_words() {
+async fn a_hostile_entra_writes_no_control_characters_to_logs_and_metrics() {
     const FORGED: &str = "2026-01-01T00:00:00Z ERROR the node is on fire";
     let sent = assertion("first");
     let text = format!(
@@ -570,7 +570,7 @@ async fn a_hostile_resource_is_one_label_in_the_metrics() {
 }
 
 #[tokio::test]
-async fn a_crash_leaves_no_core_and_nobody_reads_the_environment() {
+async fn law_8_a_crash_leaves_no_core_and_other_users_cannot_read_the_environment() {
     let binary = std::fs::File::open(BINARY).unwrap();
     let entra = Entra::start("localhost").await;
     // As much of a core as there is.

@@ -58,7 +58,7 @@ async fn ten_thousand_connections_leave_nothing_behind() {
 }
 
 #[tokio::test]
-async fn law_8_no_core_is_dumped_and_nobody_may_look_into_the_process() {
+async fn law_8_other_users_cannot_read_the_process() {
     // The kernel gives what it shows of a process to root as soon as it must not be dumped. To tell
     // that from a process of root, the program runs as somebody else; it is started by its open file,
     // since its directory may be closed to others.

@@ -182,7 +182,7 @@ fn text(bytes: &[u8]) -> &str {
 }
 
 #[tokio::test]
-async fn wrong_configuration_lists_every_mistake_and_exits_64() {
+async fn lists_every_mistake_of_the_configuration_and_exits_64() {
     let output = run(program(BINARY)
         .args(["-proxy-port=0", "-log-level=loud"])
         .env("AZWI_RELAY", "x"))
@@ -210,7 +210,7 @@ async fn wrong_configuration_lists_every_mistake_and_exits_64() {
 }
 
 #[tokio::test]
-async fn help_and_version_are_printed() {
+async fn prints_help_and_version() {
     let version = run(program(BINARY).arg("-version")).await;
     assert_eq!(
         (version.status.code(), text(&version.stdout)),
@@ -229,7 +229,7 @@ async fn help_and_version_are_printed() {
 }
 
 #[tokio::test]
-async fn variables_alone_are_enough() {
+async fn starts_with_variables_alone() {
     let entra = Entra::start("localhost").await;
     let token_file = TokenFile::new();
     let port = free_port().await.to_string();
@@ -255,7 +255,7 @@ async fn variables_alone_are_enough() {
 }
 
 #[tokio::test]
-async fn a_missing_token_file_is_named_and_exits_66() {
+async fn names_a_missing_token_file_and_exits_66() {
     let entra = Entra::start("localhost").await;
     let file = TokenFile::new();
     let flags = flags(&entra, &file, &["--federated-token-file=/nowhere/token"]);
@@ -269,7 +269,7 @@ async fn a_missing_token_file_is_named_and_exits_66() {
 }
 
 #[tokio::test]
-async fn a_taken_port_is_named_and_exits_69() {
+async fn names_a_taken_port_and_exits_69() {
     let entra = Entra::start("localhost").await;
     let file = TokenFile::new();
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -285,7 +285,7 @@ async fn a_taken_port_is_named_and_exits_69() {
 /// One file descriptor besides the three that are open is enough to load the program, and too few to
 /// wait with.
 #[tokio::test]
-async fn a_runtime_that_cannot_be_made_is_told_and_exits_70() {
+async fn reports_a_runtime_that_cannot_start_and_exits_70() {
     let entra = Entra::start("localhost").await;
     let file = TokenFile::new();
     let mut limited = program("/bin/sh");
@@ -297,7 +297,7 @@ async fn a_runtime_that_cannot_be_made_is_told_and_exits_70() {
 }
 
 #[tokio::test]
-async fn a_probe_that_would_outlast_the_clock_is_a_mistake() {
+async fn refuses_a_probe_timeout_out_of_range() {
     let mut probe = program(BINARY);
     probe.args(["--probe", &format!("--proxy-port={}", free_port().await)]);
     for seconds in ["18446744073709551615", "86401", "-1"] {
@@ -333,7 +333,7 @@ async fn a_probe_waits_for_a_proxy_that_starts_late() {
 }
 
 #[tokio::test]
-async fn a_probe_tells_a_proxy_that_hangs() {
+async fn a_probe_reports_a_hanging_proxy() {
     // The kernel accepts for a process that does nothing.
     let hung = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = format!("--proxy-port={}", hung.local_addr().unwrap().port());
@@ -342,7 +342,7 @@ async fn a_probe_tells_a_proxy_that_hangs() {
 }
 
 #[tokio::test]
-async fn the_messages_of_the_migration_guide_appear() {
+async fn logs_the_messages_of_the_migration_guide() {
     let entra = Entra::start("localhost").await;
     let mut program = Program::start(&entra, &[], &[]).await;
     program
@@ -415,7 +415,7 @@ async fn sigterm_ends_a_native_sidecar() {
 }
 
 #[tokio::test]
-async fn otherwise_it_serves_on_until_the_second_signal() {
+async fn a_plain_container_serves_until_the_second_signal() {
     let entra = Entra::start("localhost").await;
     let mut program = Program::start(&entra, &[], &[]).await;
     program.signal(Signal::SIGTERM);
@@ -454,7 +454,7 @@ async fn egress(target: SocketAddr) -> (SocketAddr, UnboundedReceiver<String>) {
 }
 
 #[tokio::test]
-async fn an_egress_proxy_may_be_written_as_go_takes_it() {
+async fn reads_an_egress_proxy_as_go_does() {
     let entra = Entra::start("localhost").await;
     let (egress, mut asking) = egress(entra.address).await;
     let value = format!("user:p%40ss@{egress}/");
@@ -474,7 +474,7 @@ async fn an_egress_proxy_may_be_written_as_go_takes_it() {
 }
 
 #[tokio::test]
-async fn a_mistaken_egress_proxy_is_named_and_exits_64() {
+async fn names_an_invalid_egress_proxy_and_exits_64() {
     let entra = Entra::start("localhost").await;
     let file = TokenFile::new();
     for value in [
@@ -488,14 +488,14 @@ async fn a_mistaken_egress_proxy_is_named_and_exits_64() {
             let output = run(program.env(variable, value)).await;
             assert_eq!(output.status.code(), Some(64), "{output:?}");
             let said = text(&output.stderr);
-            assert!(said.contains(&format!("- {variable} ")), "{said}");
+            assert!(said.contains(&format!("- {variable}: ")), "{said}");
             assert!(!said.contains("hidden"), "{said}");
         }
     }
 }
 
 #[tokio::test]
-async fn identity_bindings_have_no_egress_proxy_and_its_mistakes_do_not_matter() {
+async fn identity_bindings_ignore_the_egress_proxy() {
     let entra = Entra::start("localhost").await;
     let token_proxy = format!("https://localhost:{}", entra.address.port());
     let variables = [
@@ -507,7 +507,7 @@ async fn identity_bindings_have_no_egress_proxy_and_its_mistakes_do_not_matter()
 }
 
 #[tokio::test]
-async fn egress_proxies_are_used_for_entra_and_never_for_imds() {
+async fn uses_the_egress_proxy_for_entra_and_never_for_imds() {
     let entra = Entra::start("localhost").await;
     let imds = Imds::start("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi").await;
     let [ip, port] = imds.flags();

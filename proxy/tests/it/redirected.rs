@@ -40,7 +40,7 @@ async fn ask(head: &str) -> Answer {
 /// A pod that runs the proxy as a user who is not exempt: `runAsUser: 1000`, and containers that are
 /// written by hand.
 #[test]
-fn a_request_that_comes_back_is_refused_and_costs_nobody_else() {
+fn refuses_a_relayed_request_that_comes_back() {
     in_network(Network::V4, async || {
         let entra = Entra::start("localhost").await;
         let metrics_port = free_port().await;
@@ -74,7 +74,7 @@ fn a_request_that_comes_back_is_refused_and_costs_nobody_else() {
 /// In a pod with IPv6 alone the address of IMDS is on `lo`, and whoever the redirect exempts finds
 /// the pod's own port 80 behind it.
 #[test]
-fn where_the_address_is_the_pods_own_nothing_is_relayed() {
+fn does_not_relay_to_the_pods_own_address() {
     in_network(Network::Loopback, async || {
         let entra = Entra::start("localhost").await;
         let uid = contract::container::PROXY_UID;

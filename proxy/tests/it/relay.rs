@@ -25,7 +25,7 @@ async fn relayed(answer: &'static str, more: &[&str]) -> (Imds, Sidecar) {
 }
 
 #[tokio::test]
-async fn r14_r15_a_request_goes_on_as_it_came() {
+async fn r14_r15_relays_a_request_unchanged() {
     let (imds, sidecar) = relayed(OK, &[]).await;
     let target = "/metadata/instance/compute/../x%2Fy;z?api-version=2021-02-01&a=%20b&&format=text";
     let lines = "Metadata: true\r\nUser-Agent: app\r\nX-Forwarded-For: 10.0.0.1\r\n\
@@ -58,7 +58,7 @@ async fn r14_r15_a_request_goes_on_as_it_came() {
 }
 
 #[tokio::test]
-async fn r14_methods_and_bodies_go_through() {
+async fn r14_relays_methods_and_bodies() {
     let (imds, sidecar) = relayed(OK, &[]).await;
     let post = "POST /metadata/scheduledevents?api-version=2020-07-01 HTTP/1.1\r\nHost: x\r\n\
                 Metadata: true\r\nContent-Length: 9\r\nConnection: close\r\n\r\n{\"a\":\"b\"}";
@@ -80,7 +80,7 @@ async fn r14_methods_and_bodies_go_through() {
 }
 
 #[tokio::test]
-async fn r15_answers_are_not_touched() {
+async fn r15_relays_answers_unchanged() {
     let redirect = "HTTP/1.1 302 Found\r\nLocation: http://elsewhere.example/\r\n\
                     Content-Encoding: gzip\r\nContent-Length: 3\r\n\r\n\x1f\x0b\x08";
     let (_imds, sidecar) = relayed(redirect, &[]).await;
@@ -135,7 +135,7 @@ async fn law_1_d9_nothing_of_the_nodes_identity_is_relayed() {
 }
 
 #[tokio::test]
-async fn the_policy_denies_or_lists() {
+async fn the_relay_policy_denies_or_allows_a_list() {
     let (imds, sidecar) = relayed(OK, &["--relay=deny"]).await;
     for path in ["/metadata/instance", "/"] {
         let answer = sidecar.get(path, "").await;
@@ -155,7 +155,7 @@ async fn the_policy_denies_or_lists() {
 }
 
 #[tokio::test]
-async fn r15_d10_a_dead_imds_is_told_as_json() {
+async fn r15_d10_reports_an_unreachable_imds_as_json() {
     let entra = Entra::start("localhost").await;
     let refused = Sidecar::start(&entra, &[]).await;
     // A listener that accepts nothing: with its queue full, the kernel lets connections hang.
@@ -182,7 +182,7 @@ async fn r15_d10_a_dead_imds_is_told_as_json() {
 }
 
 #[tokio::test]
-async fn bodies_stream_both_ways() {
+async fn streams_bodies_both_ways() {
     let entra = Entra::start("localhost").await;
     let imds = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = format!("--metadata-port={}", imds.local_addr().unwrap().port());

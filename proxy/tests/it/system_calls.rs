@@ -19,7 +19,7 @@ const REQUEST: &str = "GET /metadata/identity/oauth2/token?resource=a HTTP/1.1\r
 
 /// A cached token, on a connection that is open already.
 #[tokio::test]
-async fn a_cached_token_is_received_sent_and_waited_for() {
+async fn a_cached_token_costs_one_receive_one_send_and_one_wait() {
     let entra = Entra::start("localhost").await;
     let trace = Trace::new();
     let program = Program::start_as(trace.command(), &entra, &[], &[]).await;
@@ -40,7 +40,7 @@ async fn a_cached_token_is_received_sent_and_waited_for() {
 }
 
 #[tokio::test]
-async fn all_that_it_ever_does_is_in_the_seccomp_profile() {
+async fn makes_only_the_system_calls_of_the_seccomp_profile() {
     let entra = Entra::start("localhost").await;
     let imds = Imds::start("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi").await;
     entra.answer(|nth, _| match nth {
@@ -71,7 +71,7 @@ async fn all_that_it_ever_does_is_in_the_seccomp_profile() {
 }
 
 #[tokio::test]
-async fn it_reads_its_token_and_the_resolvers_files_and_writes_none() {
+async fn reads_only_its_token_and_the_resolvers_files_and_writes_none() {
     const READ: [&str; 5] = [
         "/etc/host.conf",
         "/etc/hosts",

@@ -16,7 +16,7 @@ use crate::sidecar::{AUDIENCE, SUBJECT, Sidecar, TokenFile, assertion, config};
 const VAULT: &str = "resource=https://vault.azure.net";
 
 #[tokio::test]
-async fn a_file_without_a_whole_token_is_named_and_nothing_is_sent() {
+async fn names_a_file_without_a_whole_token_and_sends_nothing() {
     let whole = assertion("first");
     let cut = &whole[..whole.rfind('.').unwrap()];
     for (content, says) in [
@@ -44,7 +44,7 @@ async fn a_file_without_a_whole_token_is_named_and_nothing_is_sent() {
 }
 
 #[tokio::test]
-async fn a_token_cut_short_is_read_again_and_then_told() {
+async fn reads_a_truncated_token_again_and_then_reports_it() {
     let world = World::start().await;
     let whole = signed(SUBJECT, AUDIENCE);
     // What is left of the signature is base64 of no length: 1 in 16 of others could be decoded.
@@ -62,7 +62,7 @@ async fn a_token_cut_short_is_read_again_and_then_told() {
 }
 
 #[tokio::test]
-async fn a_token_of_another_audience_is_told_with_the_one_it_has() {
+async fn reports_the_audience_of_a_token_with_another_one() {
     let world = World::start().await;
     let cluster = "https://kubernetes.default.svc";
     fs::write(&world.sidecar.token_file.0, signed(SUBJECT, cluster)).unwrap();
@@ -76,7 +76,7 @@ async fn a_token_of_another_audience_is_told_with_the_one_it_has() {
 
 /// kubelet's own way: a new directory, and one rename of the link that leads to it.
 #[tokio::test]
-async fn a_token_that_is_replaced_while_it_is_read_is_the_old_or_the_new_one() {
+async fn reads_a_token_that_is_replaced_as_the_old_or_the_new_one() {
     let directory = std::env::temp_dir().join(format!("proxy-test-{}", Uuid::new_v4()));
     fs::create_dir(&directory).unwrap();
     // Longer than a page: a torn read would show.

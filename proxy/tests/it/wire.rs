@@ -78,7 +78,7 @@ async fn r1_the_endpoint_answers_in_its_accepted_spellings() {
 }
 
 #[tokio::test]
-async fn r2_d1_every_probe_is_answered_here() {
+async fn r2_d1_answers_every_availability_probe() {
     let (entra, sidecar) = sidecar().await;
     // The requests by which clients ask whether there is an IMDS, from the first to the newest.
     for (client, query, lines) in [
@@ -160,7 +160,7 @@ async fn r3_no_resource_is_refused_at_once() {
 }
 
 #[tokio::test]
-async fn r4_r6_d2_d7_the_answer_is_that_of_imds() {
+async fn r4_r6_d2_d7_answers_as_imds_does() {
     let (_entra, sidecar) = sidecar().await;
     let answer = sidecar
         .token(&format!("api-version=2018-02-01&{VAULT}"))
@@ -172,7 +172,7 @@ async fn r4_r6_d2_d7_the_answer_is_that_of_imds() {
 }
 
 #[tokio::test]
-async fn r5_d14_the_resource_comes_back_as_it_was_spelled() {
+async fn r5_d14_returns_the_resource_as_it_was_spelled() {
     let (entra, sidecar) = sidecar().await;
     for (query, golden) in [
         ("resource=https://vault.azure.net", "token"),
@@ -204,7 +204,7 @@ async fn r5_d14_the_resource_comes_back_as_it_was_spelled() {
 }
 
 #[tokio::test]
-async fn r6_d3_no_token_is_too_long_for_a_content_length() {
+async fn r6_d3_sends_a_content_length_with_tokens_of_any_length() {
     let (entra, sidecar) = sidecar().await;
     for length in [1_500, 3_000, 20_000, 100_000] {
         entra.answer(move |_, _| token(&"x".repeat(length), 3600));
@@ -219,7 +219,7 @@ async fn r6_d3_no_token_is_too_long_for_a_content_length() {
 }
 
 #[tokio::test]
-async fn r6_connections_stay_open_unless_told_otherwise() {
+async fn r6_keeps_connections_open_unless_asked_to_close() {
     let (_entra, sidecar) = sidecar().await;
     let mut stream = TcpStream::connect(sidecar.address).await.unwrap();
     let request = format!("GET {TOKEN}?{VAULT} HTTP/1.1\r\nHost: x\r\nMetadata: true\r\n\r\n");
@@ -332,7 +332,7 @@ async fn r10_d6_each_selector_gives_its_own_identity_or_none() {
 }
 
 #[tokio::test]
-async fn r7_refusals_without_a_look_at_entra() {
+async fn r7_refuses_invalid_requests_without_an_exchange() {
     let entra = Entra::start("localhost").await;
     let sidecar = Sidecar::start(&entra, &["--client-id=", "--relay=/metadata/instance"]).await;
     assert_golden("no-client-id", &sidecar.token(VAULT).await);
@@ -349,7 +349,7 @@ async fn r7_refusals_without_a_look_at_entra() {
 }
 
 #[tokio::test]
-async fn r10_az_login_identity_finds_its_way() {
+async fn r10_az_login_identity_works() {
     // azure-cli up to 2.73 tries the id of `-u` as client id, and goes on only at a 400 with this
     // very reason phrase.
     let (_entra, sidecar) = sidecar().await;
@@ -365,7 +365,7 @@ async fn r10_az_login_identity_finds_its_way() {
 }
 
 #[tokio::test]
-async fn r11_r12_what_is_unknown_is_ignored() {
+async fn r11_r12_ignores_unknown_parameters_and_headers() {
     let (_entra, sidecar) = sidecar().await;
     for query in [
         VAULT.to_owned(),
@@ -419,7 +419,7 @@ async fn r13_d12_forwarded_requests_are_refused() {
 }
 
 #[tokio::test]
-async fn r14_the_nodes_identity_is_not_here() {
+async fn r14_refuses_paths_of_the_nodes_identity() {
     let (_entra, sidecar) = sidecar().await;
     for path in [
         "/metadata/identity",
@@ -444,7 +444,7 @@ async fn r14_the_nodes_identity_is_not_here() {
 }
 
 #[tokio::test]
-async fn r16_a_connection_without_a_request_is_no_matter() {
+async fn r16_accepts_connections_without_a_request() {
     let (_entra, sidecar) = sidecar().await;
     for _ in 0..100 {
         drop(TcpStream::connect(sidecar.address).await.unwrap());
@@ -453,13 +453,13 @@ async fn r16_a_connection_without_a_request_is_no_matter() {
 }
 
 #[tokio::test]
-async fn d13_it_listens_on_127_0_0_1_alone() {
+async fn d13_listens_on_127_0_0_1_alone() {
     let (_entra, sidecar) = sidecar().await;
     assert_eq!(sidecar.address.ip().to_string(), "127.0.0.1");
 }
 
 #[tokio::test]
-async fn d15_no_path_is_redirected() {
+async fn d15_redirects_no_path() {
     let (_entra, sidecar) = sidecar().await;
     for path in [
         "//metadata/identity/oauth2/token",
@@ -505,7 +505,7 @@ async fn a_half_closed_connection_gets_its_answer() {
 }
 
 #[tokio::test]
-async fn r7_what_is_not_http_is_refused_with_json() {
+async fn r7_answers_malformed_http_with_json() {
     let (_entra, sidecar) = sidecar().await;
     for request in [
         "GET\r\n\r\n",
@@ -531,7 +531,7 @@ async fn r7_what_is_not_http_is_refused_with_json() {
 
 /// Also after answers of IMDS, of which the empty one looks as a refusal of our own would.
 #[tokio::test]
-async fn r7_what_follows_an_answer_of_imds_is_refused_with_json() {
+async fn r7_answers_malformed_http_after_an_answer_of_imds_with_json() {
     const EMPTY: &str = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
     const CHUNKED: &str =
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n";
@@ -558,7 +558,7 @@ async fn r7_what_follows_an_answer_of_imds_is_refused_with_json() {
 }
 
 #[tokio::test]
-async fn r7_a_head_that_is_too_large_is_refused_with_json() {
+async fn r7_answers_a_head_that_is_too_large_with_json() {
     let (_entra, sidecar) = sidecar().await;
     let long_query = format!("GET {TOKEN}?{VAULT}&x={} HTTP/1.1\r\n", "y".repeat(20_000));
     let long_header = format!(
