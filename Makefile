@@ -26,7 +26,7 @@ images: ## Build the images as OCI archives in dist/
 manifest: ## Render the chart into deploy/manifest.yaml
 	@deploy/build/manifest
 
-configuration: ## Update docs/configuration.md from the programs and the chart
+configuration: ## Update docs/chart.md and docs/flags-and-metrics.md from the chart and the programs
 	@UPDATE_DOCS=1 tests/configuration
 	@UPDATE_DOCS=1 cargo test --quiet --locked -p webhook -p proxy -p proxy-init are_those_of_
 

@@ -172,17 +172,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_readme_lists_every_code_once() {
-        let readme = include_str!("../README.md");
+    fn the_page_of_messages_lists_every_code_once() {
+        let page = include_str!("../../docs/messages.md");
+        let (_, section) = page.split_once("\n## proxy-init\n").unwrap();
+        let (section, _) = section.split_once("\n## ").unwrap();
         for (code, meaning) in TABLE {
             assert_eq!(
-                readme.matches(&format!("\n| {code} | {meaning}")).count(),
+                section.matches(&format!("</a>{code} | {meaning}")).count(),
                 1,
                 "{code}: {meaning}"
             );
         }
         assert_eq!(
-            readme.matches("\n| ").count(),
+            section.matches("\n| ").count(),
             TABLE.len() + 1,
             "and a heading"
         );

@@ -1,4 +1,4 @@
-//! proxy-init's part of `docs/configuration.md`.
+//! proxy-init's part of `docs/flags-and-metrics.md`.
 
 use std::process::Command;
 

@@ -1,60 +1,62 @@
-//! The one place where everything is put together.
+//! The proxy, put together: [`build`] makes the components and opens the ports, [`Bound::run`] serves.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
+use service_kit::listener::{BodyRate, Limits, Listener, Protocol, Service};
+use service_kit::shutdown::{Control, Phase};
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tracing::info;
 
+use crate::api::{Api, Store};
 use crate::config::Config;
 use crate::entra::{Client, ClientError};
-use crate::metrics::{Exchanges, Metrics};
+use crate::metrics::{self, Scrapes};
 use crate::relay::Relay;
-use crate::server::serve;
-use crate::service::{Keys, Readiness, Scrapes, Sidecar};
-use crate::token::{SystemClock, Tokens};
+use crate::token::SystemClock;
 
-/// The sidecar with its ports open.
+/// The proxy with its ports open.
 #[derive(Debug)]
 pub struct Bound {
-    /// Where applications are answered.
+    /// The address for applications.
     pub address: SocketAddr,
-    /// Where metrics are.
+    /// The address of `/metrics`.
     pub metrics_address: Option<SocketAddr>,
+    api: Arc<Api<Arc<Client>>>,
     client: Arc<Client>,
     listener: TcpListener,
-    metrics: Arc<Metrics>,
+    metrics: Arc<Scrapes>,
     metrics_listener: Option<TcpListener>,
-    sidecar: Arc<Sidecar<Arc<Client>, SystemClock>>,
+    tokens: Store<Arc<Client>>,
 }
 
-/// Why the sidecar does not start.
+/// Why the proxy does not start.
 #[derive(Debug, Error)]
 pub enum StartError {
-    /// No client for Entra.
+    /// The client for Entra cannot be made.
     #[error(transparent)]
     Client(#[from] ClientError),
-    /// A port is taken.
-    #[error("port {port} cannot be listened on: {source}. Choose another with {flag}")]
+    /// A port cannot be opened.
+    #[error("cannot listen on port {port}: {source}. Choose another port with {flag}")]
     Port {
-        /// The flag that sets it.
+        /// The flag that sets the port.
         flag: &'static str,
         /// The port.
         port: u16,
         /// The reason.
         source: io::Error,
     },
-    /// There is no service account token.
+    /// The service account token cannot be opened.
     #[error(
         "the service account token {path} cannot be read ({source}): AZURE_FEDERATED_TOKEN_FILE \
          names it, and the webhook mounts it in pods with the label azure.workload.identity/use: \
          \"true\""
     )]
     TokenFile {
-        /// Where it should be.
+        /// The path of the file.
         path: String,
         /// The reason.
         source: io::Error,
@@ -72,95 +74,94 @@ impl StartError {
     }
 }
 
-/// Checks what can be checked and opens the ports. Nothing is answered yet.
+/// Makes the components and opens the ports. No request is answered yet.
 ///
 /// # Errors
-/// The token file is missing or a port is taken.
-pub async fn bind(config: Config) -> Result<Bound, StartError> {
-    let token_file = config.entra.token_file().to_owned();
+///
+/// The token file is missing, a port is taken, or the client for Entra cannot be made.
+pub async fn build(config: Config) -> Result<Bound, StartError> {
+    let token_file = config.entra.settings.token_file().to_owned();
     std::fs::File::open(&token_file).map_err(|source| StartError::TokenFile {
         path: token_file.display().to_string(),
         source,
     })?;
-    let loopback = [SocketAddr::from((Ipv4Addr::LOCALHOST, config.port))];
-    let listener = listen("--proxy-port", config.port, &loopback).await?;
+    let listener = listen_locally(config.port).await?;
     let metrics_listener = match config.metrics_port {
         None => None,
-        Some(port) => {
-            // A pod may have one family of addresses or both.
-            let any = [
-                SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)),
-                SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)),
-            ];
-            Some(listen("--metrics-port", port, &any).await?)
-        }
+        Some(port) => Some(listen_everywhere(port).await?),
     };
-    let exchanges = Exchanges::default();
-    let client = Client::new(
-        config.entra,
-        config.binding,
-        config.egress.as_ref(),
-        config.roots,
-        exchanges.clone(),
-    )?;
-    let client = Arc::new(client);
-    let tokens = Tokens::new(Arc::clone(&client), SystemClock);
-    let metrics = Arc::new(Metrics::new(&exchanges, tokens.clone()));
-    let sidecar = Sidecar {
-        app_service: config.app_service,
-        imds: config.imds_is_on,
-        keys: Keys::new(config.identities),
-        metrics: Arc::clone(&metrics),
-        readiness: Readiness::new(token_file),
-        relay: Relay::new(config.imds, config.relay),
-        tokens,
-    };
+
+    let mut registry = metrics::registry();
+    let client = Arc::new(Client::new(config.entra, &mut registry)?);
+    let tokens = Store::new(Arc::clone(&client), SystemClock);
+    tokens.register(&mut registry);
+    let relay = Relay::new(config.relay);
+    let api = Api::new(config.api, token_file, relay, tokens.clone(), &mut registry);
     Ok(Bound {
-        address: address(&listener, config.port)?,
+        address: address("--proxy-port", &listener)?,
         metrics_address: metrics_listener
             .as_ref()
-            .map(|listener| address(listener, 0))
+            .map(|listener| address("--metrics-port", listener))
             .transpose()?,
+        api: Arc::new(api),
         client,
         listener,
-        metrics,
+        metrics: Arc::new(Scrapes(registry)),
         metrics_listener,
-        sidecar: Arc::new(sidecar),
+        tokens,
     })
 }
 
 impl Bound {
-    /// Answers until `stop` is ready, then lets requests under way end and returns.
+    /// Serves until `stop` is ready, then lets requests under way end and returns.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         info!(address = %self.address, version = contract::VERSION, "starting the proxy server");
-        let (stopping, stopped) = watch::channel(false);
-        let until_stopped = || {
-            let mut stopped = stopped.clone();
-            async move {
-                // An error means that the sender is gone: time to stop as well.
-                let _ = stopped.wait_for(|stopped| *stopped).await;
-            }
-        };
+        let control = Control::default();
         let scrapes = async {
-            if let Some(listener) = self.metrics_listener {
-                serve(listener, Arc::new(Scrapes(self.metrics)), until_stopped()).await;
+            if let Some(socket) = self.metrics_listener {
+                let listener = listener(socket, self.metrics);
+                listener.run(control.shutdown()).await;
             }
         };
-        let requests = serve(self.listener, Arc::clone(&self.sidecar), until_stopped());
+        let requests = listener(self.listener, Arc::clone(&self.api)).run(control.shutdown());
         let upkeep = async {
             self.client.warm_up().await;
-            self.sidecar.readiness.started();
-            self.sidecar.tokens.keep_fresh().await;
+            self.api.readiness().set_started();
+            self.tokens.keep_fresh().await;
         };
         let stop = async {
             stop.await;
-            stopping.send_replace(true);
+            control.enter(Phase::Closed);
         };
         tokio::select! {
             _ = async { tokio::join!(requests, scrapes, stop) } => {}
             () = upkeep => {}
         }
     }
+}
+
+fn listener<S: Service>(socket: TcpListener, service: Arc<S>) -> Listener<S> {
+    Listener {
+        socket,
+        service,
+        limits: LIMITS,
+        protocol: PROTOCOL,
+    }
+}
+
+/// For applications, which are all in the pod.
+async fn listen_locally(port: u16) -> Result<TcpListener, StartError> {
+    let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    listen("--proxy-port", port, &[loopback]).await
+}
+
+/// For Prometheus. A pod may have IPv4, IPv6 or both.
+async fn listen_everywhere(port: u16) -> Result<TcpListener, StartError> {
+    let any = [
+        SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)),
+        SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)),
+    ];
+    listen("--metrics-port", port, &any).await
 }
 
 async fn listen(
@@ -173,9 +174,32 @@ async fn listen(
         .map_err(|source| StartError::Port { flag, port, source })
 }
 
-fn address(listener: &TcpListener, port: u16) -> Result<SocketAddr, StartError> {
-    let flag = "--proxy-port";
-    listener
-        .local_addr()
-        .map_err(|source| StartError::Port { flag, port, source })
+fn address(flag: &'static str, listener: &TcpListener) -> Result<SocketAddr, StartError> {
+    listener.local_addr().map_err(|source| StartError::Port {
+        flag,
+        port: 0,
+        source,
+    })
 }
+
+/// The limits of both ports.
+pub const LIMITS: Limits = Limits {
+    // Below the usual limit of 1,024 file descriptors, which connections to Entra and IMDS need too.
+    connections: 480,
+    // All clients have the pod's own address.
+    connections_per_address: None,
+    unanswered_first: false,
+    idle: Duration::from_secs(30),
+    head_size: 8 * 1024,
+    // Bodies are relayed to IMDS, which takes small ones.
+    body: BodyRate {
+        grace: Duration::from_secs(30),
+        bytes_per_second: 1024,
+    },
+    // There is one replica.
+    age: None,
+    ..Limits::DEFAULT
+};
+
+/// HTTP/1.1 without TLS. Some clients close their side of the connection after the request.
+pub const PROTOCOL: Protocol = Protocol::plain(true);

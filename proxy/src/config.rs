@@ -1,5 +1,6 @@
 //! Flags and environment variables. Every mistake is found before one is reported.
 
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
@@ -12,14 +13,13 @@ use contract::app_service::MIN_SECRET_LENGTH;
 use contract::log::{LogFormat, LogLevel};
 use contract::service_link::is_service_link;
 use contract::{metadata, variable};
-use hashbrown::HashMap;
 use thiserror::Error;
 
-use crate::app_service::Secret;
+use crate::api::app_service::Secret;
+use crate::api::imds::is_guid;
 use crate::entra::{Binding, Egress, Roots, Settings};
-use crate::imds::is_guid;
-use crate::relay::Policy;
-use crate::service::Identities;
+use crate::identity::Identities;
+use crate::{api, entra, relay};
 
 /// What the program was started for.
 #[derive(Debug)]
@@ -38,20 +38,10 @@ pub enum Command {
 /// The sidecar's configuration, checked.
 #[derive(Debug)]
 pub struct Config {
-    /// The secret of App Service's endpoint; there is none without.
-    pub app_service: Option<Secret>,
-    /// Identity bindings, if they are used.
-    pub binding: Option<Binding>,
-    /// The egress proxy before Entra, if there is one.
-    pub egress: Option<Egress>,
-    /// The tenant, its authority and the token file.
-    pub entra: Settings,
-    /// Whose tokens are given.
-    pub identities: Identities,
-    /// The address of the real IMDS.
-    pub imds: SocketAddr,
-    /// Whether IMDS is answered for, and relayed to.
-    pub imds_is_on: bool,
+    /// What is answered.
+    pub api: api::Config,
+    /// Where tokens come from.
+    pub entra: entra::Config,
     /// How log lines look.
     pub log_format: LogFormat,
     /// Which log lines there are.
@@ -60,10 +50,8 @@ pub struct Config {
     pub metrics_port: Option<u16>,
     /// The port to listen on, on 127.0.0.1; 0 for any.
     pub port: u16,
-    /// Which paths are relayed to IMDS.
-    pub relay: Policy,
-    /// Whom Entra's certificate may come from.
-    pub roots: Roots,
+    /// What is relayed, and where to.
+    pub relay: relay::Config,
     /// What SIGTERM does.
     pub shutdown: Shutdown,
 }
@@ -315,19 +303,25 @@ impl Args {
             mistakes.add(format!("--proxy-port and --metrics-port are both {port}"));
         }
         Some(Config {
-            app_service,
-            binding: binding?,
-            egress: egress?,
-            entra: entra?,
-            identities: Identities { default, by_id },
-            imds: SocketAddr::new(imds_ip?, imds_port?),
-            imds_is_on: imds_is_on?,
+            api: api::Config {
+                app_service,
+                identities: Identities { default, by_id },
+                imds: imds_is_on?,
+            },
+            entra: entra::Config {
+                binding: binding?,
+                egress: egress?,
+                roots,
+                settings: entra?,
+            },
             log_format: log_format?,
             log_level: log_level?,
             metrics_port: Some(metrics_port).filter(|port| *port != 0),
             port,
-            relay: relay?,
-            roots,
+            relay: relay::Config {
+                imds: SocketAddr::new(imds_ip?, imds_port?),
+                policy: relay?,
+            },
             shutdown: shutdown?,
         })
     }
@@ -502,6 +496,7 @@ const MAX_PATIENCE: u64 = 24 * 3600;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::relay::Policy;
 
     const GUID: &str = "91be0000-1111-2222-3333-444455556666";
 
@@ -533,11 +528,11 @@ mod tests {
     fn nothing_but_what_the_webhook_sets_is_needed() {
         let config = config(&[]);
         assert_eq!(config.port, 8000);
-        assert_eq!(config.imds, "169.254.169.254:80".parse().unwrap());
-        assert_eq!(config.relay, Policy::Allow);
+        assert_eq!(config.relay.imds, "169.254.169.254:80".parse().unwrap());
+        assert_eq!(config.relay.policy, Policy::Allow);
         assert_eq!(config.shutdown, Shutdown::Linger);
         assert_eq!(
-            (config.metrics_port, config.identities.default),
+            (config.metrics_port, config.api.identities.default),
             (None, None)
         );
     }
@@ -620,7 +615,7 @@ mod tests {
     fn the_identity_map_holds_object_and_resource_ids() {
         let id = "/subscriptions/s/resourceGroups/RG/providers/x/userAssignedIdentities/Name";
         let config = config(&["--identity-map", &format!("{id}={GUID}; AB={GUID},\n")]);
-        let by_id = config.identities.by_id;
+        let by_id = config.api.identities.by_id;
         assert_eq!(
             by_id.get(&id.to_ascii_lowercase()).map(String::as_str),
             Some(GUID)
@@ -642,8 +637,8 @@ mod tests {
             "{told}"
         );
         let secret = format!("--identity-header={}", "x".repeat(MIN_SECRET_LENGTH));
-        assert!(!config(&[&secret, "--imds=off"]).imds_is_on);
-        assert!(config(&["--identity-header="]).app_service.is_none());
+        assert!(!config(&[&secret, "--imds=off"]).api.imds);
+        assert!(config(&["--identity-header="]).api.app_service.is_none());
     }
 
     #[test]
@@ -661,7 +656,7 @@ mod tests {
             let [metadata, metrics, proxy] =
                 ["metadata", "metrics", "proxy"].map(|name| format!("--{name}-port={link}"));
             let config = config(&[&metadata, &metrics, &proxy]);
-            assert_eq!(config.imds.port(), 80, "{link}");
+            assert_eq!(config.relay.imds.port(), 80, "{link}");
             assert_eq!(config.metrics_port, None, "{link}");
             assert_eq!(config.port, 8000, "{link}");
             let probe = parse(&["--probe", &proxy]);

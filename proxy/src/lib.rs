@@ -1,35 +1,68 @@
-//! The sidecar: answers as the Azure Instance Metadata Service (IMDS) does, with Microsoft Entra
-//! Workload ID tokens.
+//! The proxy: a sidecar that answers as the Azure Instance Metadata Service (IMDS) does, with Microsoft
+//! Entra Workload ID tokens.
 //!
-//! `imds` and `app_service` are the wire contracts and `token` the cache; none does network I/O.
-//! `entra` gets tokens, `relay` passes the rest on, `service` joins them, `server` holds
-//! connections, and `app` puts everything together.
+//! A drop-in for the proxy of Azure/azure-workload-identity, called "upstream" in this crate.
+//!
+//! # Map
+//!
+//! Each module knows only those below it.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`app`] | makes the components, opens the ports, serves until a signal |
+//! | [`config`] | flags and environment variables |
+//! | [`api`] | routes, statuses and bodies: [`api::imds`], [`api::app_service`], [`api::readiness`] |
+//! | [`entra`] | the exchange of a service account token for an Entra token |
+//! | [`relay`] | other requests, passed on to the real IMDS |
+//! | [`token`] | tokens in memory: when to serve, replace or wait |
+//! | [`identity`] | which client id a request stands for |
+//!
+//! Connections, signals and the log are in `service-kit`. `metrics` answers scrapes, [`probe`] is the client of `/readyz` for kubelet.
+//!
+//! # A token request
+//!
+//! The listener of `service-kit` reads the request, `api` decides by path and headers and finds the key of the query
+//! (identity and resource), and `token` has the token in memory, with the rendered body beside it.
+//! Without a token in memory, one exchange through `entra` serves all requests that wait for the key.
+//!
+//! # Where each promise is kept
+//!
+//! | promise | where |
+//! |---|---|
+//! | the node's identity is never relayed (law 1, R14, D9) | `api::imds::place`, called before `relay` |
+//! | IMDS to the byte, JSON with a Content-Length (law 3, R1 to R16) | `api::imds`; for bytes that are not a request, `api::Api::refuse` |
+//! | a token in memory costs no exchange, no rendering and no log line (law 4) | `token::Tokens::peek`, `api::View` |
+//! | a valid token is served until it expires, one exchange for each key (law 5, R9) | `token` |
+//! | an error says how to fix it (law 7) | `entra::advice` |
+//! | no secret in a log line, metric, error or `Debug` (law 8) | `token::AccessToken`, `entra::Assertion`, `redact` |
+//! | statuses that SDKs understand (R8) | `api::error` |
 
+pub mod api;
 pub mod app;
-pub mod app_service;
 pub mod config;
 pub mod entra;
-pub mod imds;
+pub mod identity;
 pub mod metrics;
 pub mod probe;
-pub mod redact;
+mod redact;
 pub mod relay;
-pub mod server;
-pub mod service;
-mod signals;
 pub mod token;
-pub mod watchdog;
+mod watchdog;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
-use config::{Command, Config, UsageError};
-use tracing::error;
+use config::{Command, Config, Shutdown, UsageError};
+use service_kit::shutdown::Signals;
+use tracing::{error, info};
 
-/// Does what the command line asks for.
+/// Runs the command of `args` and returns the exit code.
 pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
     match Command::parse(args) {
-        Ok(Command::Probe { port, patience }) => match probe::probe(port, patience) {
+        Ok(Command::Probe {
+            port,
+            patience: limit,
+        }) => match probe::probe(port, limit) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("{error}");
@@ -54,9 +87,9 @@ fn serve(config: Config) -> ExitCode {
         config.log_format,
         env!("CARGO_CRATE_NAME"),
     );
-    // A core dump would hold tokens.
+    // Law 8: a core dump would contain tokens.
     if let Err(error) = nix::sys::prctl::set_dumpable(false) {
-        error!(%error, "core dumps cannot be turned off");
+        error!(%error, "cannot turn off core dumps");
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -65,7 +98,7 @@ fn serve(config: Config) -> ExitCode {
     match runtime {
         Ok(runtime) => runtime.block_on(serve_until_signalled(config)),
         Err(error) => {
-            error!(%error, "the runtime cannot be started");
+            error!(%error, "cannot start the runtime");
             ExitCode::from(EXIT_SOFTWARE)
         }
     }
@@ -73,41 +106,54 @@ fn serve(config: Config) -> ExitCode {
 
 async fn serve_until_signalled(config: Config) -> ExitCode {
     let shutdown = config.shutdown;
-    let mut signals = match signals::Signals::take() {
+    let signals = match Signals::take() {
         Ok(signals) => signals,
         Err(error) => {
-            error!(%error, "signals cannot be handled");
+            error!(%error, "cannot install signal handlers");
             return ExitCode::from(EXIT_SOFTWARE);
         }
     };
-    let watched = watchdog::start(PATIENCE, || {
+    let watched = watchdog::start(WATCHDOG_INTERVAL, || {
         error!(
-            "nothing has run for {} s: ending, to be started anew",
-            3 * PATIENCE.as_secs()
+            "the runtime hung for {} s; exiting so that kubelet restarts the container",
+            3 * WATCHDOG_INTERVAL.as_secs()
         );
         std::process::exit(EXIT_SOFTWARE.into());
     });
     if let Err(error) = watched {
-        error!(%error, "no thread can be started");
+        error!(%error, "cannot start the watchdog thread");
         return ExitCode::from(EXIT_SOFTWARE);
     }
-    match app::bind(config).await {
+    match app::build(config).await {
         Ok(bound) => {
-            bound.run(signals.end(shutdown)).await;
+            bound.run(end(signals, shutdown)).await;
             ExitCode::SUCCESS
         }
         Err(error) => {
-            error!("{error}");
+            error!(%error, "cannot start");
             ExitCode::from(error.exit_code())
         }
     }
 }
 
-/// An internal failure (`EX_SOFTWARE` of sysexits.h).
+/// Returns when it is time to end: at the first signal or, when lingering, at the second.
+async fn end(mut signals: Signals, shutdown: Shutdown) {
+    let mut signal = signals.next().await;
+    if shutdown == Shutdown::Linger {
+        info!(
+            signal,
+            "serving until the grace period ends or a second signal comes"
+        );
+        signal = signals.next().await;
+    }
+    info!(signal, "ending");
+}
+
+/// `EX_SOFTWARE` of sysexits.h: an internal error.
 const EXIT_SOFTWARE: u8 = 70;
 
-/// How often the runtime must run something. A third of what it may hang.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// A third of the time that the runtime may hang.
+const WATCHDOG_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Threads for name resolution, which blocks. One name is resolved, once in a while.
+/// Threads for name resolution, which blocks. One name is resolved at a time, rarely.
 const DNS_THREADS: usize = 2;

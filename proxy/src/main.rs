@@ -1,4 +1,4 @@
-//! The sidecar. See the library of this crate.
+//! The proxy: see the library of this crate.
 
 use std::process::ExitCode;
 

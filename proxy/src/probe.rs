@@ -1,4 +1,4 @@
-//! `--probe`: asks a running sidecar whether it is ready, for kubelet.
+//! `--probe`: checks for kubelet whether the proxy on this pod is ready.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -7,37 +7,37 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
-/// Why the sidecar is not ready.
+/// Why the probe failed.
 #[derive(Debug, Error)]
 pub enum ProbeError {
-    /// It cannot be reached, or does not answer.
+    /// The proxy cannot be reached, or does not answer.
     #[error("the proxy at {address} does not answer: {source}")]
     Silent {
-        /// Where it was looked for.
+        /// The address that was probed.
         address: SocketAddr,
-        /// What came instead of an answer.
+        /// The reason.
         source: io::Error,
     },
-    /// It answered something else than 200.
+    /// The proxy answered with another status than 200.
     #[error("the proxy at {address} is not ready: {answer}")]
     NotReady {
-        /// Where it is.
+        /// The address that was probed.
         address: SocketAddr,
-        /// Its answer.
+        /// The last line of the answer: the reason.
         answer: String,
     },
 }
 
-/// Asks `/readyz` on 127.0.0.1 until the answer is 200. Refused connections and other answers are
-/// tried again until `patience` is over.
+/// Requests `/readyz` on 127.0.0.1 until the answer is 200, at most for `limit`.
 ///
 /// # Errors
-/// What the last try brought.
-pub fn probe(port: u16, patience: Duration) -> Result<(), ProbeError> {
+///
+/// The error of the last attempt.
+pub fn probe(port: u16, limit: Duration) -> Result<(), ProbeError> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let deadline = Instant::now() + patience;
+    let deadline = Instant::now() + limit;
     loop {
-        let error = match ask(address) {
+        let error = match request(address) {
             Ok(()) => return Ok(()),
             Err(error) => error,
         };
@@ -48,7 +48,7 @@ pub fn probe(port: u16, patience: Duration) -> Result<(), ProbeError> {
     }
 }
 
-fn ask(address: SocketAddr) -> Result<(), ProbeError> {
+fn request(address: SocketAddr) -> Result<(), ProbeError> {
     let answer = exchange(address).map_err(|source| ProbeError::Silent { address, source })?;
     if answer.starts_with("HTTP/1.1 200 ") {
         return Ok(());
@@ -58,16 +58,19 @@ fn ask(address: SocketAddr) -> Result<(), ProbeError> {
 }
 
 fn exchange(address: SocketAddr) -> io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
     stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
     let mut answer = String::new();
     stream.take(MAX_ANSWER).read_to_string(&mut answer)?;
     Ok(answer)
 }
 
+/// Between two attempts.
 const PAUSE: Duration = Duration::from_millis(50);
-/// A proxy that hangs still accepts connections: the kernel does that.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// Of each step of one request. A proxy that hangs does not answer, though the kernel accepts the
+/// connection.
+const TIMEOUT: Duration = Duration::from_secs(2);
+/// Bytes.
 const MAX_ANSWER: u64 = 4096;

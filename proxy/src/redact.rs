@@ -1,11 +1,11 @@
-//! Identifiers in logs: enough of them to tell two apart.
+//! Identifiers in logs, shortened (law 8): enough of each to tell two apart.
 
 use std::fmt;
 
-use crate::imds::is_guid;
+use crate::api::imds::is_guid;
 
 /// Shows the first four characters of an identifier.
-pub fn short(id: &str) -> impl fmt::Display + '_ {
+pub(crate) fn short(id: &str) -> impl fmt::Display + '_ {
     fmt::from_fn(move |formatter| {
         let head = id.char_indices().nth(4).and_then(|(end, _)| id.get(..end));
         let head = head.unwrap_or(id);
@@ -14,7 +14,7 @@ pub fn short(id: &str) -> impl fmt::Display + '_ {
 }
 
 /// Shows a text with every GUID in it shortened.
-pub fn guids(text: &str) -> impl fmt::Display + '_ {
+pub(crate) fn guids(text: &str) -> impl fmt::Display + '_ {
     fmt::from_fn(move |formatter| {
         let mut rest = text;
         while let Some((before, guid, after)) = next_guid(rest) {
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn identifiers_are_shortened() {
+    fn shortens_identifiers() {
         assert_eq!(short("91be1234-0000").to_string(), "91be####");
         assert_eq!(short("é").to_string(), "é####");
         assert_eq!(

@@ -1,20 +1,21 @@
-//! Ends a program that hangs, so that kubelet starts it anew. A probe of kubelet's would see a hung
-//! runtime too, but costs a process in every pod each time, and fails on a node that is merely slow.
+//! Ends a program whose runtime hangs, so that kubelet restarts it. A liveness probe would notice too,
+//! but costs a process in every pod for each check, and fails on a node that is only slow.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Starts to watch the runtime that this is called in. `hung` is called once, from another thread,
-/// when the runtime has run nothing for three times `patience`.
+/// Starts to watch the current runtime. `hung` is called once, from another thread, when the runtime
+/// has run nothing for three times `interval`.
 ///
-/// Neither beats nor checks go on while the process is stopped or the machine sleeps, so that does
-/// not count.
+/// While the process is stopped or the machine sleeps, neither heartbeats nor checks go on, so that
+/// time does not count.
 ///
 /// # Errors
-/// When no thread can be started.
-pub fn start(patience: Duration, hung: impl FnOnce() + Send + 'static) -> io::Result<()> {
+///
+/// No thread can be started.
+pub(crate) fn start(interval: Duration, hung: impl FnOnce() + Send + 'static) -> io::Result<()> {
     let beats = Arc::new(AtomicU64::new(0));
     let heart = Arc::downgrade(&beats);
     std::thread::Builder::new()
@@ -22,25 +23,25 @@ pub fn start(patience: Duration, hung: impl FnOnce() + Send + 'static) -> io::Re
         .stack_size(STACK)
         .spawn(move || {
             let mut watch = Watch::default();
-            // The heart ends with its runtime.
+            // The heartbeat ends with its runtime.
             while let Some(beats) = heart.upgrade() {
                 if watch.is_hung(beats.load(Ordering::Relaxed)) {
                     return hung();
                 }
                 drop(beats);
-                std::thread::sleep(patience);
+                std::thread::sleep(interval);
             }
         })?;
     tokio::spawn(async move {
         loop {
             beats.fetch_add(1, Ordering::Relaxed);
-            tokio::time::sleep(patience / 2).await;
+            tokio::time::sleep(interval / 2).await;
         }
     });
     Ok(())
 }
 
-/// What was seen of the beats so far.
+/// The last count of heartbeats, and how many checks in a row saw it.
 #[derive(Debug, Default)]
 struct Watch {
     beats: u64,
@@ -48,7 +49,7 @@ struct Watch {
 }
 
 impl Watch {
-    /// Whether the beats have not changed for three looks.
+    /// Whether three checks in a row saw the same count.
     fn is_hung(&mut self, beats: u64) -> bool {
         self.unchanged = if beats == self.beats {
             self.unchanged + 1
@@ -60,7 +61,7 @@ impl Watch {
     }
 }
 
-/// Enough for a look, a sleep and a log line.
+/// Bytes: enough to check, sleep and write a log line.
 const STACK: usize = 64 * 1024;
 
 #[cfg(test)]
@@ -69,15 +70,15 @@ mod tests {
     use std::sync::mpsc;
 
     #[test]
-    fn three_looks_without_a_beat_are_too_many() {
+    fn three_checks_without_a_heartbeat_mean_a_hang() {
         let mut watch = Watch::default();
-        let looks = [1, 1, 1, 2, 2, 2, 2, 2];
-        let seen = looks.map(|beats| watch.is_hung(beats));
+        let counts = [1, 1, 1, 2, 2, 2, 2, 2];
+        let seen = counts.map(|beats| watch.is_hung(beats));
         assert_eq!(seen, [false, false, false, false, false, false, true, true]);
     }
 
     #[test]
-    fn a_hung_runtime_is_noticed() {
+    fn notices_a_hung_runtime() {
         let (noticed, notice) = mpsc::channel();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
@@ -86,7 +87,7 @@ mod tests {
         runtime.block_on(async {
             start(Duration::from_millis(20), move || noticed.send(()).unwrap()).unwrap();
             tokio::task::yield_now().await;
-            // The runtime's only thread does nothing else until that.
+            // Blocks the runtime's only thread.
             notice.recv_timeout(Duration::from_secs(60)).unwrap();
         });
     }

@@ -1,5 +1,22 @@
 //! What a long-running program needs besides its own subject. It knows nothing of pods, tokens or
 //! Entra; values that two programs exchange are in `contract`.
+//!
+//! Each module is a feature, so that a binary compiles only what it uses:
+//!
+//! - `logging`: log lines on standard error that never block the program.
+//! - `listener`: one accept loop for HTTP/1.1 with every limit in one value, [`listener::Limits`].
+//!   `tls` adds TLS to it.
+//! - `shutdown`: signals, and the phases serving, draining and closed.
+//! - `readiness`: what `/readyz` waits for, as handles that components hold.
+//! - `metrics`: the answer to a scrape, and gauges that are read at the moment of the scrape.
 
+#[cfg(feature = "listener")]
+pub mod listener;
 #[cfg(feature = "logging")]
 pub mod logging;
+#[cfg(feature = "metrics")]
+pub mod metrics;
+#[cfg(feature = "readiness")]
+pub mod readiness;
+#[cfg(feature = "shutdown")]
+pub mod shutdown;

@@ -1,7 +1,8 @@
-"""Asks IMDS for tokens without pause from its first instant on, and tells what it saw.
+"""Requests tokens from IMDS without a pause from its start on, and counts the answers.
 
-hammer.py MARK [COUNT]: so many requests, else until /signal/stop exists. Each change of what happens
-is a line; the last line is JSON: how often each thing happened. MARK is in every request.
+hammer.py MARK [COUNT]: sends COUNT requests, or runs until /signal/stop exists. Each request contains
+MARK. Prints a line when the answer differs from the previous one, and at the end the counts by answer
+as JSON.
 """
 
 import json
@@ -20,7 +21,7 @@ REQUEST = (
 
 
 def ask():
-    """What one request came to: whose token it got, or why none."""
+    """The outcome of one request: the client id in the token, or the error."""
     try:
         with socket.create_connection(("169.254.169.254", 80), timeout=1) as connection:
             connection.sendall(REQUEST)
@@ -37,11 +38,11 @@ def ask():
 count = int(sys.argv[2]) if len(sys.argv) > 2 else None
 seen, last = Counter(), None
 while count is None and not Path("/signal/stop").exists() or count and sum(seen.values()) < count:
-    came = ask()
-    seen[came] += 1
-    if came != last:
-        print(came, flush=True)
-        last = came
+    outcome = ask()
+    seen[outcome] += 1
+    if outcome != last:
+        print(outcome, flush=True)
+        last = outcome
     time.sleep(0.005)
 print(json.dumps(seen), flush=True)
 if count is None:

@@ -1,7 +1,7 @@
-"""Has an SDK's client ask for tokens again and again, each time as a new process, and tells what it got.
+"""Starts an SDK's client again and again for one token each, until /signal/stop exists.
 
-Each change of what happens is a line; the last line is JSON: how often each thing happened. It ends
-when /signal/stop exists.
+Prints a line when the outcome differs from the previous one, and at the end the counts by outcome as
+JSON.
 """
 
 import json
@@ -16,7 +16,7 @@ PAUSE_SECONDS = 20
 
 
 def ask():
-    """What one process came to: whose token it got, or why none."""
+    """The outcome of one process: the client id in its token, or its error."""
     done = subprocess.run(
         ["/bin/sh", "-c", "/client/client 2>/tmp/errors"],
         input="managed https://vault.azure.net\n",
@@ -35,11 +35,11 @@ def ask():
 
 seen, last = Counter(), None
 while not Path("/signal/stop").exists():
-    came = ask()
-    seen[came] += 1
-    if came != last:
-        print(came, flush=True)
-        last = came
+    outcome = ask()
+    seen[outcome] += 1
+    if outcome != last:
+        print(outcome, flush=True)
+        last = outcome
     for _ in range(PAUSE_SECONDS):
         if not Path("/signal/stop").exists():
             time.sleep(1)

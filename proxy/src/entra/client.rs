@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use prometheus_client::registry::Registry;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderValue};
 use reqwest::{Url, redirect};
 use thiserror::Error;
@@ -15,13 +16,13 @@ use super::assertion::{Assertion, Presented};
 use super::binding::{Authority, Binding, FromFile, ServerName};
 use super::class::Class;
 use super::egress::Egress;
+use super::metrics::Exchanges;
 use super::reply::{self, Rejection};
 use super::resolver::Few;
 use super::retry;
 use super::retry_after::retry_after;
 use super::roots::{Roots, RootsError};
 use super::settings::Settings;
-use crate::metrics::Exchanges;
 use crate::redact::{guids, short};
 use crate::token::{Exchange, Failure, FailureKind, Granted, Key};
 
@@ -33,6 +34,19 @@ pub struct Client {
     metrics: Exchanges,
     settings: Settings,
     url: Url,
+}
+
+/// The settings of the client.
+#[derive(Debug)]
+pub struct Config {
+    /// Identity bindings, if they are used: every request then goes to their token proxy.
+    pub binding: Option<Binding>,
+    /// The egress proxy before Entra, if there is one.
+    pub egress: Option<Egress>,
+    /// The authorities that Entra's certificate may come from.
+    pub roots: Roots,
+    /// The tenant, its authority and the token file.
+    pub settings: Settings,
 }
 
 /// Why no client can be made.
@@ -57,22 +71,23 @@ enum Http {
 }
 
 impl Client {
-    /// A client of Entra that trusts `roots` and goes by `egress`. With a `binding` everything goes to
-    /// its token proxy, which has roots of its own and is reached without.
+    /// A client of Entra, or of the token proxy of an identity binding, which is reached without the
+    /// egress proxy and has its own certificate authority. Registers its metrics.
     ///
     /// # Errors
+    ///
     /// The HTTP library refuses the settings.
-    pub fn new(
-        settings: Settings,
-        binding: Option<Binding>,
-        egress: Option<&Egress>,
-        roots: Roots,
-        metrics: Exchanges,
-    ) -> Result<Self, ClientError> {
+    pub fn new(config: Config, registry: &mut Registry) -> Result<Self, ClientError> {
+        let Config {
+            binding,
+            egress,
+            roots,
+            settings,
+        } = config;
         let mut url = settings.endpoint.clone();
         let mut host = None;
         let http = match binding {
-            None => Http::Fixed(outside(egress, roots)?),
+            None => Http::Fixed(outside(egress.as_ref(), roots)?),
             Some(binding) => {
                 host = authority_of(&url);
                 url = binding.instead_of(&url);
@@ -91,7 +106,7 @@ impl Client {
         Ok(Self {
             http,
             host,
-            metrics,
+            metrics: Exchanges::register(registry),
             settings,
             url,
         })

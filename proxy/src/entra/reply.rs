@@ -91,7 +91,7 @@ impl Success {
     fn granted(self) -> Option<Granted> {
         let expires_in = self.expires_in.duration()?;
         Some(Granted {
-            access_token: self.access_token,
+            access_token: self.access_token.into(),
             expires_in,
             ext_expires_in: self
                 .ext_expires_in
@@ -197,7 +197,7 @@ mod tests {
             r#"{"access_token":"t","expires_in":"3599","ext_expires_in":"3600","refresh_in":"1800"}"#,
         ] {
             let granted = parse(200, None, body.as_bytes()).unwrap();
-            assert_eq!(granted.access_token, "t");
+            assert_eq!(granted.access_token.reveal(), "t");
             assert_eq!(granted.expires_in.as_secs(), 3599);
             assert_eq!(granted.ext_expires_in.as_secs(), 3600);
             assert_eq!(granted.refresh_in.unwrap().as_secs(), 1800);

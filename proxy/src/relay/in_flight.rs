@@ -1,16 +1,15 @@
-//! The sockets on which requests are on their way to IMDS. What comes from one of them to the proxy
-//! is its own request, which was redirected: the redirect keeps the address of the sender.
+//! The local addresses of requests that are on their way to IMDS. A request that reaches the proxy from
+//! one of them is the relay's own, redirected: the redirect keeps the sender's address.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use hashbrown::HashSet;
-
-/// The addresses of those sockets.
+/// The addresses of all requests under way.
 #[derive(Clone, Debug, Default)]
 pub(super) struct InFlight(Arc<Mutex<HashSet<SocketAddr>>>);
 
-/// Keeps one address among them until it is dropped.
+/// Keeps one address in the set until it is dropped.
 #[derive(Debug)]
 pub(super) struct Flight {
     all: InFlight,
@@ -18,7 +17,7 @@ pub(super) struct Flight {
 }
 
 impl InFlight {
-    /// Adds a connected socket. Nothing may have been sent on it yet.
+    /// Adds the address of a connected socket, before anything is sent on it.
     pub(super) fn begin(&self, local: SocketAddr) -> Flight {
         self.addresses().insert(local);
         Flight {
@@ -27,8 +26,8 @@ impl InFlight {
         }
     }
 
-    /// Whether `peer` is one of them.
-    pub(super) fn holds(&self, peer: SocketAddr) -> bool {
+    /// Whether `peer` is in the set.
+    pub(super) fn contains(&self, peer: SocketAddr) -> bool {
         self.addresses().contains(&peer)
     }
 
@@ -48,12 +47,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_known_as_long_as_its_socket() {
+    fn holds_an_address_until_its_guard_is_dropped() {
         let in_flight = InFlight::default();
         let [one, other] = ["10.0.0.1:4000", "10.0.0.1:4001"].map(|it| it.parse().unwrap());
         let flight = in_flight.begin(one);
-        assert!(in_flight.holds(one) && !in_flight.holds(other));
+        assert!(in_flight.contains(one) && !in_flight.contains(other));
         drop(flight);
-        assert!(!in_flight.holds(one));
+        assert!(!in_flight.contains(one));
     }
 }

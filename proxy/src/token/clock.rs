@@ -1,4 +1,4 @@
-//! Time: what applications read off their clock, and what has really passed.
+//! The wall clock that applications read, and the boot clock that measures elapsed time.
 
 use std::time::Duration;
 
@@ -7,13 +7,13 @@ use nix::time::{ClockId, clock_gettime};
 /// One reading of both clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Now {
-    /// Since the machine started, time asleep included. Never steps.
+    /// Time since the machine started, including suspend. Never steps.
     pub boot: Duration,
-    /// Since 1970. Steps whenever somebody sets the clock.
+    /// Time since 1970. Steps when the clock is set.
     pub wall: Duration,
 }
 
-/// Where readings come from.
+/// A source of readings.
 pub trait Clock: Send + Sync + 'static {
     /// Reads both clocks.
     fn now(&self) -> Now;
@@ -33,6 +33,6 @@ impl Clock for SystemClock {
 }
 
 fn read(clock: ClockId) -> Duration {
-    // Every Linux that containers run on has both clocks.
+    // Every Linux that runs containers has both clocks.
     clock_gettime(clock).map_or(Duration::ZERO, Duration::from)
 }

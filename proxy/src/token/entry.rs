@@ -1,99 +1,88 @@
-//! One key of the cache: its token, its failures, and the exchange under way.
+//! One key of the store: its token, its last failure, and the exchange under way.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::sync::watch;
 
 use super::clock::Now;
-use super::granted::{Failure, Granted};
+use super::exchange::{Failure, Granted};
 use super::issued::Issued;
 use super::refresh::{Gate, Pauses};
-use super::store::Key;
+use super::value::{Key, Token};
 
-/// The state of one key. Its lock is never held while anything is waited for.
+/// The state of one key. Its lock is never held across an await.
 #[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) key: Key,
-    state: Mutex<State>,
+pub(super) struct Entry<V> {
+    pub(super) key: Arc<Key>,
+    state: Mutex<State<V>>,
 }
 
-/// The result of an exchange, for all who wait for it.
-pub(super) type Landing = Option<Result<(), Arc<Failure>>>;
+/// The outcome of an exchange for everyone who waits for it; `None` while it is under way.
+pub(super) type Outcome = Option<Result<(), Arc<Failure>>>;
 
-/// What to do for a request.
+/// How to answer a request.
 #[derive(Debug)]
-pub(super) enum Plan {
-    /// Ask Entra and wait for it.
+pub(super) enum Plan<V> {
+    /// Start an exchange and wait for it.
     Exchange,
-    /// Ask Entra, wait a moment, and serve what is there then.
+    /// Start an exchange, wait for a bounded time, and serve the token that is there then.
     Replace,
-    /// The last failure stands for now.
+    /// Repeat the last failure.
     Refuse(Failure),
-    /// Serve this.
+    /// Serve this token.
     Serve {
-        body: Bytes,
-        /// Ask Entra meanwhile.
+        token: Arc<Token<V>>,
+        /// Start an exchange in the background.
         refresh: bool,
-        /// The token should have been replaced, and that failed.
+        /// The token is due to be replaced, and the last attempt failed.
         stale: bool,
     },
 }
 
-/// What to do for a key that nobody asks for just now.
+/// How to keep a key up to date between requests.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Upkeep {
-    /// Forget it.
+    /// Forget the key.
     Drop,
-    /// Replace its token.
+    /// Replace the token.
     Refresh,
     /// Look again after this long.
     Wait(Duration),
 }
 
-#[derive(Debug, Default)]
-struct State {
+#[derive(Debug)]
+struct State<V> {
     /// When the last attempt failed, by the boot clock.
     failed_at: Duration,
     failure: Option<Arc<Failure>>,
-    flight: Option<watch::Receiver<Landing>>,
+    under_way: Option<watch::Receiver<Outcome>>,
     gate: Gate,
+    /// By the boot clock.
     last_used: Duration,
     pauses: Pauses,
-    token: Option<Issued>,
-    /// Whether the token was handed out since it came.
+    token: Option<Issued<V>>,
+    /// Whether the token was handed out since it was granted.
     used: bool,
 }
 
-impl Entry {
-    pub(super) fn new(key: Key, now: Now) -> Self {
-        let state = State {
-            last_used: now.boot,
-            ..State::default()
-        };
-        Self {
-            key,
-            state: Mutex::new(state),
-        }
-    }
-
-    /// The answer, if it needs no thought: the token is there and not due to be replaced.
-    pub(super) fn fresh(&self, now: Now) -> Option<Bytes> {
+impl<V: Default> Entry<V> {
+    /// The token, if it is in memory and not due to be replaced.
+    pub(super) fn fresh(&self, now: Now) -> Option<Arc<Token<V>>> {
         let mut state = self.lock();
         let due = state.token.as_ref()?.until_refresh(now).is_zero();
         if due { None } else { state.hand_out(now) }
     }
 
-    /// The answer, if there is a valid token.
-    pub(super) fn valid(&self, now: Now) -> Option<Bytes> {
+    /// The token, if it is valid.
+    pub(super) fn valid(&self, now: Now) -> Option<Arc<Token<V>>> {
         self.lock().hand_out(now)
     }
 
-    pub(super) fn plan(&self, now: Now) -> Plan {
+    pub(super) fn plan(&self, now: Now) -> Plan<V> {
         let mut state = self.lock();
         let closed_for = state.closed_for(now);
-        let idle = state.flight.is_none() && closed_for.is_zero();
+        let idle = state.under_way.is_none() && closed_for.is_zero();
         let nearly_over = state
             .token
             .as_ref()
@@ -107,25 +96,44 @@ impl Entry {
         if nearly_over && waitable && state.is_valid(now) {
             return Plan::Replace;
         }
-        if let Some(body) = state.hand_out(now) {
+        if let Some(token) = state.hand_out(now) {
             let refresh = due && idle;
             return Plan::Serve {
-                body,
+                token,
                 refresh,
                 stale,
             };
         }
         match &state.failure {
-            Some(failure) if !closed_for.is_zero() && state.flight.is_none() => {
-                Plan::Refuse(failure.closed_for(closed_for))
+            Some(failure) if !closed_for.is_zero() && state.under_way.is_none() => {
+                Plan::Refuse(failure.again_after(closed_for))
             }
             _ => Plan::Exchange,
+        }
+    }
+}
+
+impl<V> Entry<V> {
+    pub(super) fn new(key: Arc<Key>, now: Now) -> Self {
+        let state = State {
+            failed_at: Duration::ZERO,
+            failure: None,
+            under_way: None,
+            gate: Gate::default(),
+            last_used: now.boot,
+            pauses: Pauses::default(),
+            token: None,
+            used: false,
+        };
+        Self {
+            key,
+            state: Mutex::new(state),
         }
     }
 
     pub(super) fn upkeep(&self, now: Now) -> Upkeep {
         let state = self.lock();
-        if state.flight.is_some() {
+        if state.under_way.is_some() {
             return Upkeep::Wait(FAR);
         }
         let closed_for = state.closed_for(now);
@@ -142,32 +150,32 @@ impl Entry {
         }
     }
 
-    /// The exchange under way, and the sender to start one with if there is none.
-    pub(super) fn join(&self) -> (watch::Receiver<Landing>, Option<watch::Sender<Landing>>) {
+    /// The exchange under way. If there is none, a new one, with the sender of its outcome.
+    pub(super) fn join(&self) -> (watch::Receiver<Outcome>, Option<watch::Sender<Outcome>>) {
         let mut state = self.lock();
-        if let Some(flight) = &state.flight {
-            return (flight.clone(), None);
+        if let Some(under_way) = &state.under_way {
+            return (under_way.clone(), None);
         }
         let (sender, receiver) = watch::channel(None);
-        state.flight = Some(receiver.clone());
+        state.under_way = Some(receiver.clone());
         (receiver, Some(sender))
     }
 
-    /// Records what an exchange brought.
-    pub(super) fn land(
+    /// Records the outcome of an exchange.
+    pub(super) fn finish(
         &self,
         outcome: Result<Granted, Failure>,
         now: Now,
         jitter: f64,
     ) -> Result<(), Arc<Failure>> {
         let mut state = self.lock();
-        state.flight = None;
+        state.under_way = None;
         match outcome {
             Ok(granted) => {
                 state.gate.succeeded();
                 state.pauses = Pauses::default();
                 state.failure = None;
-                state.token = Some(Issued::new(&self.key, &granted, now, jitter));
+                state.token = Some(Issued::new(Arc::clone(&self.key), granted, now, jitter));
                 state.used = false;
                 Ok(())
             }
@@ -181,22 +189,32 @@ impl Entry {
         }
     }
 
+    /// By the boot clock.
     pub(super) fn last_used(&self) -> Duration {
         self.lock().last_used
     }
 
-    /// What is left of the token's life, if there is a token.
+    /// The rest of the token's life, if there is a token.
     pub(super) fn left(&self, now: Now) -> Option<Duration> {
         self.lock().token.as_ref().map(|token| token.left(now))
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, State<V>> {
         // Each change leaves the state whole, so a panic elsewhere does not matter here.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl<V: Default> State<V> {
+    fn hand_out(&mut self, now: Now) -> Option<Arc<Token<V>>> {
+        let token = self.token.as_mut().filter(|token| token.is_valid(now))?;
+        self.used = true;
+        self.last_used = now.boot;
+        Some(token.token(now))
+    }
+}
+
+impl<V> State<V> {
     /// How long no attempt is made yet.
     fn closed_for(&self, now: Now) -> Duration {
         let pause = if self.is_valid(now) {
@@ -210,18 +228,11 @@ impl State {
     fn is_valid(&self, now: Now) -> bool {
         self.token.as_ref().is_some_and(|token| token.is_valid(now))
     }
-
-    fn hand_out(&mut self, now: Now) -> Option<Bytes> {
-        let token = self.token.as_mut().filter(|token| token.is_valid(now))?;
-        self.used = true;
-        self.last_used = now.boot;
-        Some(token.body(now))
-    }
 }
 
 impl Failure {
-    /// The same failure, to be told `wait` before the next attempt.
-    fn closed_for(&self, wait: Duration) -> Self {
+    /// The same failure, `wait` before the next attempt.
+    fn again_after(&self, wait: Duration) -> Self {
         let mut failure = self.clone();
         if let Some(retry_after) = &mut failure.retry_after {
             *retry_after = wait;
@@ -230,4 +241,5 @@ impl Failure {
     }
 }
 
+/// Until the exchange under way ends, which is reported.
 const FAR: Duration = Duration::from_secs(3600);

@@ -1,62 +1,77 @@
-//! A token in memory: how much of it is left, and the answer that hands it out.
+//! One granted token: how much of its life is left, and its value at each moment.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use super::clock::Now;
-use super::granted::Granted;
+use super::exchange::Granted;
 use super::refresh::{nearly_over, refresh_after};
-use super::store::Key;
+use super::value::{AccessToken, Key, Token};
 
-/// A granted token with the parts of its answer, ready to be joined.
-pub(super) struct Issued {
+/// A granted token with the times that decide about it.
+pub(super) struct Issued<V> {
+    key: Arc<Key>,
+    access_token: AccessToken,
+    ext_expires_in: Duration,
     granted_at: Now,
     lifetime: Duration,
-    /// Left of the life when it is time to replace the token.
+    /// The rest of the life at which the token is due to be replaced.
     refresh_left: Duration,
-    /// The answer up to `expires_in`, the secret included.
-    head: Vec<u8>,
-    /// The answer between `expires_on` and `not_before`.
-    middle: String,
-    /// The answer from behind `not_before`.
-    tail: Vec<u8>,
-    rendered: Option<Rendered>,
+    /// The value that was handed out last.
+    current: Option<Arc<Token<V>>>,
 }
 
-struct Rendered {
-    body: Bytes,
-    expires_in: u64,
-    expires_on: u64,
-}
-
-impl Issued {
-    pub(super) fn new(key: &Key, granted: &Granted, granted_at: Now, jitter: f64) -> Self {
-        let lifetime = granted.expires_in;
-        let mut head = br#"{"access_token":"#.to_vec();
-        push_json(&mut head, &granted.access_token);
-        head.extend_from_slice(br#","client_id":"#);
-        push_json(&mut head, &key.client_id);
-        head.extend_from_slice(br#","expires_in":""#);
-        let ext_expires_in = granted.ext_expires_in.as_secs();
-        let middle = format!(r#"","ext_expires_in":"{ext_expires_in}","not_before":""#);
-        let mut tail = br#"","resource":"#.to_vec();
-        push_json(&mut tail, &key.resource);
-        tail.extend_from_slice(br#","token_type":"Bearer"}"#);
-        Self {
-            granted_at,
-            lifetime,
-            refresh_left: lifetime - refresh_after(lifetime, granted.refresh_in, jitter),
-            head,
-            middle,
-            tail,
-            rendered: None,
+impl<V: Default> Issued<V> {
+    /// The value to hand out. The same one as before while its numbers stay the same, so at most one
+    /// is made in a second.
+    pub(super) fn token(&mut self, now: Now) -> Arc<Token<V>> {
+        let left = self.left(now);
+        let expires_in = left.as_secs();
+        let expires_on = self.expires_on(now, left);
+        match &self.current {
+            Some(token) if token.expires_in == expires_in && token.expires_on == expires_on => {
+                Arc::clone(token)
+            }
+            _ => {
+                let token = Arc::new(self.value(expires_in, expires_on));
+                self.current = Some(Arc::clone(&token));
+                token
+            }
         }
     }
 
-    /// What is left of the life. Both clocks count: a machine that slept or was paused, and a wall
-    /// clock that was set, may shorten what is left but never lengthen it.
+    fn value(&self, expires_in: u64, expires_on: u64) -> Token<V> {
+        Token {
+            key: Arc::clone(&self.key),
+            access_token: self.access_token.clone(),
+            expires_in,
+            expires_on,
+            ext_expires_in: self.ext_expires_in.as_secs(),
+            // Entra dates a token five minutes back, and IMDS passes that on.
+            not_before: expires_on.saturating_sub(self.lifetime.as_secs() + 300),
+            view: V::default(),
+        }
+    }
+}
+
+impl<V> Issued<V> {
+    /// `jitter` goes from 0 to 1: see [`refresh_after`].
+    pub(super) fn new(key: Arc<Key>, granted: Granted, granted_at: Now, jitter: f64) -> Self {
+        let lifetime = granted.expires_in;
+        Self {
+            key,
+            access_token: granted.access_token,
+            ext_expires_in: granted.ext_expires_in,
+            granted_at,
+            lifetime,
+            refresh_left: lifetime - refresh_after(lifetime, granted.refresh_in, jitter),
+            current: None,
+        }
+    }
+
+    /// The rest of the token's life. Both clocks count: a machine that slept, and a wall clock that was
+    /// set, may shorten the rest but never lengthen it.
     pub(super) fn left(&self, now: Now) -> Duration {
         let by =
             |granted_at: Duration, now: Duration| (granted_at + self.lifetime).saturating_sub(now);
@@ -68,7 +83,7 @@ impl Issued {
         self.left(now) >= Duration::from_secs(1)
     }
 
-    /// How long until it is time to replace it.
+    /// How long until it is due to be replaced.
     pub(super) fn until_refresh(&self, now: Now) -> Duration {
         self.left(now).saturating_sub(self.refresh_left)
     }
@@ -78,32 +93,8 @@ impl Issued {
         self.left(now) < nearly_over(self.lifetime)
     }
 
-    /// The body of the answer (IMDS R4): keys in order, all values strings. Rendered at most once
-    /// a second.
-    pub(super) fn body(&mut self, now: Now) -> Bytes {
-        let left = self.left(now);
-        let expires_in = left.as_secs();
-        let expires_on = self.expires_on(now, left);
-        match &self.rendered {
-            Some(rendered)
-                if rendered.expires_in == expires_in && rendered.expires_on == expires_on =>
-            {
-                rendered.body.clone()
-            }
-            _ => {
-                let body = self.render(expires_in, expires_on);
-                self.rendered = Some(Rendered {
-                    body: body.clone(),
-                    expires_in,
-                    expires_on,
-                });
-                body
-            }
-        }
-    }
-
-    /// The end of the life by the wall clock, which is the clock that applications compare it to.
-    /// The same in every answer, unless the clock was set back meanwhile.
+    /// The end of the life by the wall clock, which applications compare it with. The same in every
+    /// answer, unless the clock was set back in between.
     fn expires_on(&self, now: Now, left: Duration) -> u64 {
         let planned = self.granted_at.wall + self.lifetime;
         let seen = now.wall + left;
@@ -114,25 +105,9 @@ impl Issued {
         };
         expires_on.as_secs()
     }
-
-    fn render(&self, expires_in: u64, expires_on: u64) -> Bytes {
-        // Entra dates a token five minutes back, and IMDS passes that on.
-        let not_before = expires_on.saturating_sub(self.lifetime.as_secs() + 300);
-        let numbers = format!(r#"{expires_in}","expires_on":"{expires_on}"#);
-        let not_before = not_before.to_string();
-        [
-            self.head.as_slice(),
-            numbers.as_bytes(),
-            self.middle.as_bytes(),
-            not_before.as_bytes(),
-            &self.tail,
-        ]
-        .concat()
-        .into()
-    }
 }
 
-impl fmt::Debug for Issued {
+impl<V> fmt::Debug for Issued<V> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Issued")
@@ -142,12 +117,7 @@ impl fmt::Debug for Issued {
     }
 }
 
-fn push_json(buffer: &mut Vec<u8>, text: &str) {
-    // A string always serialises into memory.
-    let _ = serde_json::to_writer(buffer, text);
-}
-
-/// How far the wall clock may be slewed before `expires_on` follows it.
+/// How far the wall clock may drift from the boot clock before `expires_on` follows it.
 const TOLERANCE: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
@@ -159,18 +129,18 @@ mod tests {
         wall: Duration::from_secs(1_605_152_324),
     };
 
-    fn issued(lifetime: u64) -> Issued {
+    fn issued(lifetime: u64) -> Issued<()> {
         let key = Key {
             client_id: "da95e381-d7ab-4fdc-8047-2457909c723b".into(),
             resource: "https://management.azure.com/".into(),
         };
         let granted = Granted {
-            access_token: "eyJ0eXAi\"OiJKV".to_owned(),
+            access_token: "eyJ0eXAiOiJKV".to_owned().into(),
             expires_in: Duration::from_secs(lifetime),
             ext_expires_in: Duration::from_secs(86_399),
             refresh_in: None,
         };
-        Issued::new(&key, &granted, START, 0.0)
+        Issued::new(Arc::new(key), granted, START, 0.0)
     }
 
     fn later(boot: i64, wall: i64) -> Now {
@@ -182,20 +152,30 @@ mod tests {
         }
     }
 
-    fn numbers(issued: &mut Issued, now: Now) -> (u64, u64) {
-        let body: serde_json::Value = serde_json::from_slice(&issued.body(now)).unwrap();
-        let number = |name: &str| body[name].as_str().unwrap().parse().unwrap();
-        (number("expires_in"), number("expires_on"))
+    fn numbers(issued: &mut Issued<()>, now: Now) -> (u64, u64) {
+        let token = issued.token(now);
+        (token.expires_in, token.expires_on)
     }
 
     #[test]
-    fn r4_the_body_is_that_of_imds() {
-        let wanted = r#"{"access_token":"eyJ0eXAi\"OiJKV","client_id":"da95e381-d7ab-4fdc-8047-2457909c723b","expires_in":"86386","expires_on":"1605238723","ext_expires_in":"86399","not_before":"1605152024","resource":"https://management.azure.com/","token_type":"Bearer"}"#;
-        assert_eq!(issued(86_399).body(later(13, 13)), wanted);
+    fn r4_the_value_has_every_number_of_the_answer() {
+        let token = issued(86_399).token(later(13, 13));
+        assert_eq!(token.expires_in, 86_386);
+        assert_eq!(token.expires_on, 1_605_238_723);
+        assert_eq!(token.ext_expires_in, 86_399);
+        assert_eq!(token.not_before, 1_605_152_024);
     }
 
     #[test]
-    fn only_expires_in_moves() {
+    fn hands_out_the_same_value_within_a_second() {
+        let mut issued = issued(3600);
+        let first = issued.token(START);
+        assert!(Arc::ptr_eq(&first, &issued.token(START)));
+        assert!(!Arc::ptr_eq(&first, &issued.token(later(1, 1))));
+    }
+
+    #[test]
+    fn only_expires_in_changes_with_time() {
         let mut issued = issued(3600);
         let end = START.wall.as_secs() + 3600;
         for passed in [0, 1, 2, 600, 3599] {
@@ -205,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_set_back_does_not_lengthen_the_life() {
+    fn a_clock_set_back_does_not_lengthen_the_life() {
         let mut issued = issued(3600);
         let now = later(600, 600 - 86_400);
         assert_eq!(numbers(&mut issued, now), (3000, now.wall.as_secs() + 3000));
@@ -224,12 +204,12 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_that_slept_has_older_tokens() {
+    fn suspend_counts_as_age() {
         assert!(!issued(3600).is_valid(later(4000, 60)));
     }
 
     #[test]
-    fn r9_no_answer_says_0_seconds() {
+    fn r9_a_token_with_less_than_a_second_left_is_not_valid() {
         let issued = issued(3600);
         assert!(issued.is_valid(later(3599, 3599)));
         assert!(!issued.is_valid(later(3600, 3599)));

@@ -1,15 +1,15 @@
-//! When a token is replaced, and how failures slow that down.
+//! When a token is replaced, and how long the pauses after failures are.
 
 use std::time::Duration;
 
-use super::granted::FailureKind;
+use super::exchange::FailureKind;
 
 /// How long after its grant a token is replaced in the background: at `refresh_in` if Entra gave
-/// one, else at half of a life of two hours or more, else eleven minutes before the end, so that
-/// nobody is handed one of the last ten minutes (IMDS R9).
+/// one, else at half of a lifetime of two hours or more, else eleven minutes before the end, because
+/// no token is to be handed out in its last ten minutes (IMDS R9).
 ///
 /// `jitter` from 0 to 1 brings it forward by up to five minutes or a tenth of the delay, so that
-/// the pods of a deployment do not all ask at once.
+/// the pods of a deployment do not all start an exchange at once.
 pub(super) fn refresh_after(
     lifetime: Duration,
     refresh_in: Option<Duration>,
@@ -23,25 +23,25 @@ pub(super) fn refresh_after(
     delay - (delay / 10).min(MAX_JITTER).mul_f64(jitter.clamp(0.0, 1.0))
 }
 
-/// With less than this left, a token is handed out only when no fresh one can be had at once
-/// (IMDS R9). Short-lived tokens keep most of their life.
+/// With less than this left, a token is handed out only when no fresh one comes in time (IMDS R9).
+/// At most a quarter of the lifetime, so that short-lived tokens can be used.
 pub(super) fn nearly_over(lifetime: Duration) -> Duration {
     NEARLY_OVER.min(lifetime / 4)
 }
 
-/// Keeps one key's attempts apart after failures. Another key's failures do not count.
+/// Spaces the attempts for one key after failures. Failures of other keys do not count.
 #[derive(Debug, Default)]
 pub(super) struct Gate {
     failures: u32,
 }
 
 impl Gate {
-    /// Records a success: the next attempt may be made at any time.
+    /// Records a success: the next attempt may start at any time.
     pub(super) fn succeeded(&mut self) {
         self.failures = 0;
     }
 
-    /// Records a failure and returns how long no attempt is made.
+    /// Records a failure and returns the pauses before the next attempt.
     pub(super) fn failed(
         &mut self,
         kind: FailureKind,
@@ -65,12 +65,12 @@ impl Gate {
     }
 }
 
-/// How long no attempt is made after a failure. What Entra asks for is honoured, up to an hour.
+/// The pauses after a failure. Entra's `Retry-After` is honoured, up to an hour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Pauses {
-    /// While a valid token is there to be served: doubles from 5 s to 60 s.
+    /// While a valid token can be served: doubles from 5 s to 60 s.
     pub(super) with_token: Duration,
-    /// While there is none: a moment, in which the failure is the answer.
+    /// While there is no valid token: 1 to 5 s, in which requests get the last failure.
     pub(super) without_token: Duration,
 }
 
@@ -91,7 +91,7 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(3600);
 
     #[test]
-    fn a_token_is_replaced_at_refresh_in_or_half_or_before_its_last_ten_minutes() {
+    fn replaces_a_token_at_refresh_in_or_half_time_or_before_the_last_ten_minutes() {
         let secs = Duration::from_secs;
         assert_eq!(refresh_after(HOUR, Some(secs(1800)), 0.0), secs(1800));
         assert_eq!(refresh_after(24 * HOUR, None, 0.0), 12 * HOUR);
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn jitter_only_brings_it_forward() {
+    fn jitter_only_brings_the_refresh_forward() {
         assert_eq!(refresh_after(24 * HOUR, None, 1.0), 12 * HOUR - MAX_JITTER);
         assert_eq!(
             refresh_after(Duration::from_secs(200), None, 1.0),
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn r9_refresh_comes_before_the_last_ten_minutes() {
+    fn r9_refreshes_before_the_last_ten_minutes() {
         for lifetime in [60, 600, 1200, 3599, 7199, 86_399].map(Duration::from_secs) {
             let left = lifetime - refresh_after(lifetime, None, 0.0);
             assert!(left > nearly_over(lifetime), "{lifetime:?}");
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn pauses_double_from_5_s_to_a_minute_while_a_token_is_served() {
+    fn pauses_double_from_5_s_to_60_s_while_a_token_is_served() {
         let mut gate = Gate::default();
         let mut pause = |kind| gate.failed(kind, None, 0.0).with_token.as_secs();
         let pauses: Vec<_> = (0..6).map(|_| pause(FailureKind::Transient)).collect();
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_without_a_token_are_remembered_for_seconds() {
+    fn repeats_a_failure_for_seconds_while_there_is_no_token() {
         let mut gate = Gate::default();
         let kinds = [FailureKind::Permanent, FailureKind::Transient];
         for kind in kinds.into_iter().chain([FailureKind::Throttled]) {
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_is_honoured_up_to_an_hour() {
+    fn honours_retry_after_up_to_an_hour() {
         let pauses = |seconds| {
             let retry_after = Some(Duration::from_secs(seconds));
             let pauses = Gate::default().failed(FailureKind::Throttled, retry_after, 0.0);

@@ -1,44 +1,25 @@
-//! The tokens in memory, each asked for once and replaced before it ends.
+//! The tokens in memory: one exchange for each key at a time, replaced before they expire.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
-use bytes::Bytes;
-use hashbrown::HashMap;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 use tracing::{debug, info};
 
 use super::clock::{Clock, SystemClock};
-use super::entry::{Entry, Landing, Plan, Upkeep};
-use super::granted::{Failure, Granted};
+use super::entry::{Entry, Outcome, Plan, Upkeep};
+use super::exchange::{Exchange, Failure};
+use super::value::{Key, Token};
 use crate::redact::short;
 
-/// Whose token for what. The resource is kept as it was spelled: Entra's audience, and what
-/// clients look tokens up by, differ with a slash.
-#[derive(Clone, Debug, Hash, PartialEq, Eq)]
-pub struct Key {
-    /// The client id.
-    pub client_id: Box<str>,
-    /// The resource.
-    pub resource: Box<str>,
-}
-
-/// Gets tokens from where they are made.
-pub trait Exchange: Send + Sync + 'static {
-    /// Gets one token. It ends by itself within a bounded time.
-    ///
-    /// # Errors
-    /// The reason why there is none.
-    fn exchange(&self, key: &Key) -> impl Future<Output = Result<Granted, Failure>> + Send;
-}
-
-/// A body to answer with, and where it came from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Served {
-    /// The body of the answer.
-    pub body: Bytes,
-    /// Where the token came from.
+/// A token, and where it came from.
+#[derive(Clone, Debug)]
+pub struct Served<V> {
+    /// The token.
+    pub token: Arc<Token<V>>,
+    /// Where it came from.
     pub source: Source,
 }
 
@@ -53,22 +34,96 @@ pub enum Source {
     Stale,
 }
 
-/// The cache. Clones share it.
+/// The store in front of an [`Exchange`]. Clones share it. `V` is the slot in each [`Token`].
 #[derive(Debug)]
-pub struct Tokens<E, C = SystemClock> {
-    inner: Arc<Inner<E, C>>,
+pub struct Tokens<E, V = (), C = SystemClock> {
+    inner: Arc<Inner<E, V, C>>,
 }
 
 #[derive(Debug)]
-struct Inner<E, C> {
+struct Inner<E, V, C> {
     changed: Notify,
     clock: C,
-    entries: RwLock<HashMap<Key, Arc<Entry>>>,
+    entries: RwLock<HashMap<Arc<Key>, Arc<Entry<V>>>>,
     exchange: E,
 }
 
-impl<E: Exchange, C: Clock> Tokens<E, C> {
-    /// An empty cache in front of `exchange`.
+impl<E, V, C> Tokens<E, V, C>
+where
+    E: Exchange,
+    V: Default + Send + Sync + 'static,
+    C: Clock,
+{
+    /// The token, if it is in memory and not due to be replaced. This is the hot path.
+    pub fn peek(&self, key: &Key) -> Option<Arc<Token<V>>> {
+        let entries = self.inner.read();
+        entries.get(key)?.fresh(self.inner.clock.now())
+    }
+
+    /// The token, from memory or from Entra.
+    ///
+    /// A key has one exchange under way at most, which goes on when the callers that wait for it leave.
+    /// A valid token is served until it expires, whatever Entra does.
+    ///
+    /// # Errors
+    ///
+    /// There is no valid token, and Entra gives none, or gave none a moment ago.
+    pub async fn get(&self, key: &Arc<Key>) -> Result<Served<V>, Failure> {
+        let entry = self.entry(key);
+        let source = match entry.plan(self.inner.clock.now()) {
+            Plan::Serve {
+                token,
+                refresh,
+                stale,
+            } => {
+                if refresh {
+                    self.start(&entry, Reason::Refresh);
+                }
+                let source = if stale { Source::Stale } else { Source::Memory };
+                return Ok(Served { token, source });
+            }
+            Plan::Refuse(failure) => return Err(failure),
+            Plan::Exchange => {
+                self.exchanged(&entry).await?;
+                Source::Entra
+            }
+            Plan::Replace => match timeout(REPLACE_WAIT, self.exchanged(&entry)).await {
+                Ok(Ok(())) => Source::Entra,
+                Ok(Err(_)) | Err(_) => Source::Stale,
+            },
+        };
+        match entry.valid(self.inner.clock.now()) {
+            Some(token) => Ok(Served { token, source }),
+            None => Err(Failure::transient(
+                "Entra granted a token that has already expired: compare the node's clock with the \
+                 real time",
+            )),
+        }
+    }
+
+    async fn exchanged(&self, entry: &Arc<Entry<V>>) -> Result<(), Failure> {
+        let mut under_way = self.start(entry, Reason::Request);
+        let outcome = match under_way.wait_for(Option::is_some).await {
+            Ok(outcome) => (*outcome).clone(),
+            Err(_) => None,
+        };
+        match outcome {
+            Some(Ok(())) => Ok(()),
+            Some(Err(failure)) => Err((*failure).clone()),
+            None => Err(Failure::transient(
+                "the exchange was given up because the proxy is ending",
+            )),
+        }
+    }
+}
+
+impl<E, V, C> Tokens<E, V, C>
+where
+    E: Exchange,
+    V: Send + Sync + 'static,
+    C: Clock,
+{
+    /// An empty store in front of `exchange`.
     pub fn new(exchange: E, clock: C) -> Self {
         let inner = Inner {
             changed: Notify::new(),
@@ -81,94 +136,31 @@ impl<E: Exchange, C: Clock> Tokens<E, C> {
         }
     }
 
-    /// The hot path: the answer for a token that is in memory and not due to be replaced.
-    pub fn peek(&self, key: &Key) -> Option<Bytes> {
-        let entries = self
-            .inner
-            .entries
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        entries.get(key)?.fresh(self.inner.clock.now())
-    }
-
-    /// The answer, from memory or from Entra.
-    ///
-    /// However many ask at once, one exchange is made for a key, and it goes on when they leave. A
-    /// valid token is served until it ends, whatever Entra does.
-    ///
-    /// # Errors
-    /// There is no valid token and Entra gives none, or gave none a moment ago.
-    pub async fn get(&self, key: &Key) -> Result<Served, Failure> {
-        let entry = self.entry(key);
-        match entry.plan(self.inner.clock.now()) {
-            Plan::Serve {
-                body,
-                refresh,
-                stale,
-            } => {
-                if refresh {
-                    self.start(&entry, Reason::Refresh);
-                }
-                let source = if stale { Source::Stale } else { Source::Memory };
-                Ok(Served { body, source })
-            }
-            Plan::Refuse(failure) => Err(failure),
-            Plan::Exchange => {
-                self.landed(&entry).await?;
-                let source = Source::Entra;
-                let body = entry
-                    .valid(self.inner.clock.now())
-                    .ok_or_else(short_lived)?;
-                Ok(Served { body, source })
-            }
-            Plan::Replace => {
-                let landed = timeout(REPLACE_WAIT, self.landed(&entry)).await;
-                let source = match landed {
-                    Ok(Ok(())) => Source::Entra,
-                    Ok(Err(_)) | Err(_) => Source::Stale,
-                };
-                let body = entry
-                    .valid(self.inner.clock.now())
-                    .ok_or_else(short_lived)?;
-                Ok(Served { body, source })
-            }
-        }
-    }
-
-    /// Replaces tokens that are in use before they end, and forgets those that are not. Never
-    /// returns.
+    /// Replaces tokens that are in use before they expire, and forgets the others. Never returns.
     pub async fn keep_fresh(&self) {
         loop {
             let changed = self.inner.changed.notified();
             let pause = self.upkeep();
-            // A timeout is the usual case: the time to look again has come.
+            // Most often it times out: the time of the next look has come.
             let _ = timeout(pause, changed).await;
         }
     }
 
-    /// Each token's key and what is left of its life.
-    pub fn lifetimes(&self) -> Vec<(Key, Duration)> {
+    /// Each token's key and the rest of its life.
+    pub fn lifetimes(&self) -> Vec<(Arc<Key>, Duration)> {
         let now = self.inner.clock.now();
-        let entries = self
-            .inner
-            .entries
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
+        let entries = self.inner.read();
         entries
             .values()
-            .filter_map(|entry| Some((entry.key.clone(), entry.left(now)?)))
+            .filter_map(|entry| Some((Arc::clone(&entry.key), entry.left(now)?)))
             .collect()
     }
 
     fn upkeep(&self) -> Duration {
         let now = self.inner.clock.now();
-        let mut pause = LONGEST_PAUSE;
+        let mut pause = MAX_UPKEEP_PAUSE;
         let mut due = Vec::new();
-        let mut entries = self
-            .inner
-            .entries
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut entries = self.inner.write();
         entries.retain(|_, entry| {
             match entry.upkeep(now) {
                 Upkeep::Drop => return false,
@@ -184,47 +176,30 @@ impl<E: Exchange, C: Clock> Tokens<E, C> {
         pause
     }
 
-    /// The key's entry, made if it is new. The cache is bounded: the key that was not used for the
-    /// longest time makes room.
-    fn entry(&self, key: &Key) -> Arc<Entry> {
-        let mut entries = self
-            .inner
-            .entries
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+    /// The key's entry, made if it is new. When the store is full, the key that was not used for the
+    /// longest time is removed.
+    fn entry(&self, key: &Arc<Key>) -> Arc<Entry<V>> {
+        let mut entries = self.inner.write();
         if let Some(entry) = entries.get(key) {
             return Arc::clone(entry);
         }
         if entries.len() >= MAX_KEYS {
             let oldest = entries.values().min_by_key(|entry| entry.last_used());
-            if let Some(oldest) = oldest.map(|entry| entry.key.clone()) {
+            if let Some(oldest) = oldest.map(|entry| Arc::clone(&entry.key)) {
                 entries.remove(&oldest);
             }
         }
-        let entry = Arc::new(Entry::new(key.clone(), self.inner.clock.now()));
-        entries.insert(key.clone(), Arc::clone(&entry));
+        let entry = Arc::new(Entry::new(Arc::clone(key), self.inner.clock.now()));
+        entries.insert(Arc::clone(key), Arc::clone(&entry));
         entry
     }
 
-    async fn landed(&self, entry: &Arc<Entry>) -> Result<(), Failure> {
-        let mut flight = self.start(entry, Reason::Request);
-        let landing = match flight.wait_for(Option::is_some).await {
-            Ok(landing) => (*landing).clone(),
-            Err(_) => None,
-        };
-        match landing {
-            Some(Ok(())) => Ok(()),
-            Some(Err(failure)) => Err((*failure).clone()),
-            None => Err(Failure::transient(
-                "the exchange was given up: the proxy is ending",
-            )),
-        }
-    }
-
     /// Starts an exchange for the key unless one is under way.
-    fn start(&self, entry: &Arc<Entry>, reason: Reason) -> tokio::sync::watch::Receiver<Landing> {
-        let (flight, sender) = entry.join();
-        let Some(sender) = sender else { return flight };
+    fn start(&self, entry: &Arc<Entry<V>>, reason: Reason) -> watch::Receiver<Outcome> {
+        let (under_way, sender) = entry.join();
+        let Some(sender) = sender else {
+            return under_way;
+        };
         let client_id = short(&entry.key.client_id);
         match reason {
             Reason::Request => {
@@ -237,15 +212,15 @@ impl<E: Exchange, C: Clock> Tokens<E, C> {
         let (inner, entry) = (Arc::clone(&self.inner), Arc::clone(entry));
         tokio::spawn(async move {
             let outcome = inner.exchange.exchange(&entry.key).await;
-            let landing = entry.land(outcome, inner.clock.now(), fastrand::f64());
+            let outcome = entry.finish(outcome, inner.clock.now(), fastrand::f64());
             inner.changed.notify_one();
-            sender.send_replace(Some(landing));
+            sender.send_replace(Some(outcome));
         });
-        flight
+        under_way
     }
 }
 
-impl<E, C> Clone for Tokens<E, C> {
+impl<E, V, C> Clone for Tokens<E, V, C> {
     fn clone(&self) -> Self {
         Self {
             inner: Arc::clone(&self.inner),
@@ -253,28 +228,29 @@ impl<E, C> Clone for Tokens<E, C> {
     }
 }
 
-impl<E: Exchange> Exchange for Arc<E> {
-    fn exchange(&self, key: &Key) -> impl Future<Output = Result<Granted, Failure>> + Send {
-        E::exchange(self, key)
+impl<E, V, C> Inner<E, V, C> {
+    fn read(&self) -> RwLockReadGuard<'_, HashMap<Arc<Key>, Arc<Entry<V>>>> {
+        self.entries.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, HashMap<Arc<Key>, Arc<Entry<V>>>> {
+        self.entries.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+/// Why an exchange is started.
 #[derive(Clone, Copy)]
 enum Reason {
     Refresh,
     Request,
 }
 
-fn short_lived() -> Failure {
-    Failure::transient("Entra granted a token that has no life left: is the node's clock right?")
-}
-
-/// How many keys are kept. An application has a handful.
+/// How many keys are kept. An application uses a handful.
 const MAX_KEYS: usize = 1_000;
 
-/// How long a request waits for a fresh token when the one at hand is nearly over. Some clients
+/// How long a request waits for a fresh token when the one in memory is nearly over. Some clients
 /// give their first request one second.
 const REPLACE_WAIT: Duration = Duration::from_millis(700);
 
-/// Timers stand still while a machine sleeps, so the clocks are looked at this often.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// Timers stand still while a machine is suspended, so the clocks are read at least this often.
+const MAX_UPKEEP_PAUSE: Duration = Duration::from_secs(60);

@@ -47,7 +47,7 @@ impl Exchange for Scripted {
                 Step::Fail(kind) => Err(failure(kind, None)),
                 Step::Throttle(wait) => Err(failure(FailureKind::Throttled, Some(wait))),
                 Step::Grant(expires_in) => Ok(Granted {
-                    access_token: format!("token-{nth}"),
+                    access_token: format!("token-{nth}").into(),
                     expires_in,
                     ext_expires_in: expires_in,
                     refresh_in: None,
@@ -79,7 +79,7 @@ impl Clock for HandClock {
 struct Bench {
     clock: HandClock,
     exchange: Scripted,
-    tokens: Tokens<Scripted, HandClock>,
+    tokens: Tokens<Scripted, (), HandClock>,
 }
 
 impl Bench {
@@ -119,11 +119,7 @@ impl Bench {
 
     async fn get(&self, resource: &str) -> Result<(String, Source), Failure> {
         let served = self.tokens.get(&key(resource)).await?;
-        let body: serde_json::Value = serde_json::from_slice(&served.body).unwrap();
-        Ok((
-            body["access_token"].as_str().unwrap().to_owned(),
-            served.source,
-        ))
+        Ok((served.token.access_token.reveal().to_owned(), served.source))
     }
 
     fn is_fresh(&self, resource: &str) -> bool {
@@ -131,11 +127,11 @@ impl Bench {
     }
 }
 
-fn key(resource: &str) -> Key {
-    Key {
+fn key(resource: &str) -> Arc<Key> {
+    Arc::new(Key {
         client_id: "c".into(),
         resource: resource.into(),
-    }
+    })
 }
 
 /// Runs `future` and tells how long it took.
@@ -150,15 +146,19 @@ async fn a_thousand_first_calls_make_one_exchange() {
     let bench = Bench::new();
     let calls = (0..1000).map(|_| {
         let tokens = bench.tokens.clone();
-        tokio::spawn(async move { tokens.get(&key(A)).await.unwrap().body })
+        tokio::spawn(async move { tokens.get(&key(A)).await.unwrap().token })
     });
-    let mut bodies = Vec::new();
+    let mut served = Vec::new();
     for call in calls.collect::<Vec<_>>() {
-        bodies.push(call.await.unwrap());
+        served.push(call.await.unwrap());
     }
     assert_eq!(bench.calls(), 1);
-    assert_eq!(bodies.len(), 1000);
-    assert!(bodies.windows(2).all(|pair| pair[0] == pair[1]));
+    assert_eq!(served.len(), 1000);
+    assert!(
+        served
+            .windows(2)
+            .all(|pair| Arc::ptr_eq(&pair[0], &pair[1]))
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,13 +1,12 @@
-//! The proxy's part of `docs/configuration.md`, and its values of labels and exit codes in
-//! `docs/proxy.md`.
+//! The proxy's part of `docs/flags-and-metrics.md`, and its exit codes in `docs/messages.md`.
 
 use crate::entra::Entra;
 use crate::process::{BINARY, program, run};
 use crate::raw::exchange;
 use crate::sidecar::{Sidecar, TokenFile, config};
 
-fn page() -> String {
-    let path = format!("{}/../docs/proxy.md", env!("CARGO_MANIFEST_DIR"));
+fn page(name: &str) -> String {
+    let path = format!("{}/../docs/{name}", env!("CARGO_MANIFEST_DIR"));
     std::fs::read_to_string(path).unwrap()
 }
 
@@ -18,11 +17,11 @@ async fn flags_variables_and_exit_codes_are_those_of_help() {
     document::hold("proxy flags", &document::help::flags(&help, |_| None)).unwrap();
     let variables = document::help::variables(&help, "Variables without a flag:");
     document::hold("proxy variables", &variables).unwrap();
-    let page = page().replace("`--probe`", "--probe");
+    let page = page("messages.md");
     let (_, codes) = help.split_once("Exit codes:\n").unwrap();
     for line in codes.lines() {
         let (code, meaning) = line.trim().split_once(' ').unwrap();
-        let row = format!("| `{code}` | {} |", meaning.trim());
+        let row = format!("<a id=\"proxy-{code}\"></a>`{code}` | {} |", meaning.trim());
         assert!(page.contains(&row), "{row}");
     }
 }
@@ -41,7 +40,7 @@ async fn metrics_are_those_of_a_scrape() {
     document::hold("proxy metrics", &document::scrape::metrics(&scraped)).unwrap();
     let version = format!("version=\"{}\"", env!("CARGO_PKG_VERSION"));
     assert!(scraped.contains(&version), "{scraped}");
-    let page = page();
+    let page = page("flags-and-metrics.md");
     for outcome in scraped.split("outcome=\"").skip(1) {
         let outcome = outcome.split('"').next().unwrap();
         assert!(page.contains(&format!("`{outcome}`")), "{outcome}");

@@ -277,7 +277,7 @@ async fn a_taken_port_is_named_and_exits_69() {
     let output = run(program(BINARY).args(flags(&entra, &file, &[&port]))).await;
     assert_eq!(output.status.code(), Some(69));
     assert!(
-        text(&output.stderr).contains("Choose another with --proxy-port"),
+        text(&output.stderr).contains("Choose another port with --proxy-port"),
         "{output:?}"
     );
 }
@@ -293,7 +293,7 @@ async fn a_runtime_that_cannot_be_made_is_told_and_exits_70() {
     let output = run(limited.args(flags(&entra, &file, &[]))).await;
     assert_eq!(output.status.code(), Some(70), "{output:?}");
     let said = text(&output.stderr);
-    assert!(said.contains("the runtime cannot be started"), "{said}");
+    assert!(said.contains("cannot start the runtime"), "{said}");
 }
 
 #[tokio::test]
@@ -419,7 +419,7 @@ async fn otherwise_it_serves_on_until_the_second_signal() {
     let entra = Entra::start("localhost").await;
     let mut program = Program::start(&entra, &[], &[]).await;
     program.signal(Signal::SIGTERM);
-    program.logged("serving on until").await;
+    program.logged("serving until the grace period").await;
     assert_eq!(program.token("a").await.status, 200);
     program.signal(Signal::SIGTERM);
     let status = timeout(DEADLINE, program.child.wait())

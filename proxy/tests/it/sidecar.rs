@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use proxy::app::bind;
+use proxy::app::build;
 use proxy::config::{Command, Config};
 use tokio::sync::oneshot;
 
@@ -47,7 +47,7 @@ impl Sidecar {
     }
 
     pub(crate) async fn start_with(config: Config, token_file: TokenFile) -> Self {
-        let bound = bind(config).await.unwrap();
+        let bound = build(config).await.unwrap();
         let (address, metrics_address) = (bound.address, bound.metrics_address);
         let (stop, stopped) = oneshot::channel();
         let ended = tokio::spawn(bound.run(async move {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use proxy::imds::is_guid;
+use proxy::api::imds::is_guid;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;

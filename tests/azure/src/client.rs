@@ -17,7 +17,7 @@ use crate::rule::{Rule, RuleState};
 /// Why a control request failed.
 #[derive(Debug, Error)]
 pub enum ControlError {
-    /// The emulator cannot be reached, or its answer is not what it should be.
+    /// The emulator cannot be reached, or its answer is malformed.
     #[error("cannot talk to the Azure emulator: {0}")]
     Transport(#[from] reqwest::Error),
     /// The emulator refuses.
@@ -27,7 +27,7 @@ pub enum ControlError {
         path: String,
         /// The status of the answer.
         status: u16,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
 }
@@ -48,7 +48,7 @@ impl Control {
             rustls::crypto::ring::default_provider().into(),
         )
         .with_safe_default_protocol_versions();
-        // The API is plain HTTP; the HTTP library wants a TLS configuration all the same.
+        // The API is plain HTTP, but the HTTP library needs a TLS configuration.
         let mut http = reqwest::Client::builder().no_proxy();
         if let Ok(config) = config {
             let config = config
@@ -62,7 +62,7 @@ impl Control {
         })
     }
 
-    /// Fails unless everything listens.
+    /// Checks that every service listens.
     pub async fn ready(&self) -> Result<()> {
         self.done(self.request(Method::GET, "/readyz")).await
     }
@@ -73,7 +73,7 @@ impl Control {
         Ok(response.text().await?)
     }
 
-    /// Forgets everything registered, every rule, request and counter.
+    /// Removes all registered objects, rules, requests and counters.
     pub async fn reset(&self) -> Result<()> {
         self.done(self.request(Method::POST, "/reset")).await
     }
@@ -115,7 +115,7 @@ impl Control {
         self.post("/issuers", issuer).await
     }
 
-    /// Registers a resource that tokens may be asked for.
+    /// Registers a resource that tokens can be requested for.
     pub async fn add_resource(&self, resource: &Resource) -> Result<()> {
         self.post("/resources", resource).await
     }
@@ -140,7 +140,7 @@ impl Control {
         self.wait_for_requests(service, 0).await
     }
 
-    /// The requests, once there are so many. The emulator gives up after five minutes.
+    /// Waits for this number of requests, at most five minutes, and returns them.
     pub async fn wait_for_requests(
         &self,
         service: Option<Service>,
@@ -155,7 +155,7 @@ impl Control {
         self.read(request).await
     }
 
-    /// Forgets requests and counters.
+    /// Removes requests and counters.
     pub async fn forget_requests(&self) -> Result<()> {
         self.done(self.request(Method::DELETE, "/requests")).await
     }
@@ -171,7 +171,7 @@ impl Control {
         Ok(self.read::<RuleId>(request).await?.id)
     }
 
-    /// The rules and how often each matched.
+    /// The rules, with the count of matches of each.
     pub async fn rules(&self) -> Result<Vec<RuleState>> {
         self.read(self.request(Method::GET, "/rules")).await
     }
@@ -187,8 +187,8 @@ impl Control {
         self.done(self.request(Method::DELETE, "/rules")).await
     }
 
-    /// Closes a socket, so that connections are refused, or opens it again. Closing ends the
-    /// connections that it has.
+    /// Closes a socket, so that connections are refused, or opens it again. Closing ends open
+    /// connections.
     pub async fn set_listening(&self, socket: Socket, listening: bool) -> Result<()> {
         let name = match socket {
             Socket::Azure => "azure",

@@ -1,4 +1,4 @@
-//! The time, and the spellings of it in Azure's answers.
+//! The time, and its formats in Azure's answers.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_spelled_as_azure_does() {
+    fn formats_times_as_azure_does() {
         assert_eq!(timestamp(0), "1970-01-01 00:00:00Z");
         assert_eq!(timestamp(1_709_210_096), "2024-02-29 12:34:56Z");
         assert_eq!(precise(4_102_444_799), "2099-12-31T23:59:59.0000000Z");

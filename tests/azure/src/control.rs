@@ -21,7 +21,7 @@ use crate::state::State;
 
 type Emulator = Shared<Arc<State>>;
 
-/// How long a request for records may wait for them.
+/// The longest wait of `GET /requests`.
 const MAX_WAIT: Duration = Duration::from_secs(300);
 
 /// The routes.
@@ -55,7 +55,7 @@ pub(crate) fn router(state: Arc<State>) -> Router {
         .with_state(state)
 }
 
-/// A refused control request: what is wrong, as text.
+/// A refused control request, with the reason as text.
 struct Refused(StatusCode, String);
 
 impl IntoResponse for Refused {
@@ -155,7 +155,7 @@ async fn set_secret(
     Ok(lock(&state.registry).set_secret(&vault, &name, secret.value)?)
 }
 
-/// Which requests to give, and whether to wait for so many.
+/// Selects requests, and says how many to wait for.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wanted {
@@ -207,7 +207,7 @@ async fn add_rule(
     Ok(Json(RuleId { id }))
 }
 
-/// What is prescribed must be possible in HTTP.
+/// Checks that a rule's answer is valid HTTP.
 fn check(rule: &Rule) -> Result<(), String> {
     let Some(respond) = &rule.respond else {
         return Ok(());
@@ -243,7 +243,7 @@ pub(crate) struct Listening {
     pub(crate) listening: bool,
 }
 
-/// Closes or opens a socket, and answers when that is done.
+/// Closes or opens a socket, and answers when it is done.
 async fn set_socket(
     Shared(state): Emulator,
     Path(socket): Path<Socket>,

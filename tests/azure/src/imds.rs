@@ -1,6 +1,6 @@
-//! The IMDS of the node. Its tokens are the node's own: whoever holds one in a pod has escaped.
-//! The rules are those of the original: `Metadata: true`, no `X-Forwarded-For`, every value of a
-//! token answer a string.
+//! The IMDS of the node. Its tokens are the node's own: a pod that gets one has escaped. It has the
+//! original's rules: `Metadata: true` is required, `X-Forwarded-For` is refused, and every value of a
+//! token answer is a string.
 
 use bytes::Bytes;
 use http::{Method, Response, StatusCode};
@@ -40,7 +40,7 @@ const VERSIONS: [&str; 7] = [
     "2023-07-01",
 ];
 
-/// The answer to a request with `X-Forwarded-For`, which is how IMDS knows forwarded requests.
+/// The answer to a request with `X-Forwarded-For`: IMDS refuses forwarded requests.
 const FORWARDED: &str = "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n\
     <Error xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" \
     xmlns:xsd=\"http://www.w3.org/2001/XMLSchema\">\n    \
@@ -48,7 +48,7 @@ const FORWARDED: &str = "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n\
     <Message>The value provided for one of the HTTP headers was not in the correct format.</Message>\n    \
     <Details>Header contains 'X-Forwarded-For' are not supported.</Details>\n</Error>";
 
-/// What a request is about.
+/// The details of a request, for the log and the rules.
 pub(crate) fn describe(request: &Request) -> Details {
     Details {
         client_id: request.query("client_id"),
@@ -193,7 +193,7 @@ fn token(state: &State, request: &Request, orders: Orders) -> Response<Bytes> {
     }))
 }
 
-/// The description of the virtual machine, or a part of it. A leaf is given as text alone.
+/// The description of the virtual machine, or a part of it. A leaf needs `format=text`.
 fn instance(request: &Request, path: &[&str]) -> Response<Bytes> {
     versioned(request, || {
         let document = json!({
@@ -245,7 +245,7 @@ fn instance(request: &Request, path: &[&str]) -> Response<Bytes> {
     })
 }
 
-/// Events that await the virtual machine. Starting one early is a POST.
+/// The scheduled events of the virtual machine. A POST starts one early.
 fn scheduled_events(request: &Request) -> Response<Bytes> {
     if request.method != Method::POST {
         return with_metadata(request, || {
@@ -281,7 +281,7 @@ fn versioned(request: &Request, answer: impl FnOnce() -> Response<Bytes>) -> Res
     }
 }
 
-/// Versions are dates, and the original takes each that it ever had.
+/// Versions are dates; the original accepts each that it ever had.
 fn is_date(version: &str) -> bool {
     version.len() == 10
         && version

@@ -1,5 +1,5 @@
-//! JSON web tokens signed with RS256 (RFC 7515, RFC 7518 section 3.3), the only kind that Entra
-//! takes from an issuer and the only kind that it gives out.
+//! JSON web tokens signed with RS256 (RFC 7515, RFC 7518 section 3.3), the only kind that Entra accepts
+//! and issues.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -33,7 +33,7 @@ pub struct SigningKey {
 }
 
 impl SigningKey {
-    /// Makes a key. It takes up to some seconds, since it looks for two large primes.
+    /// Makes a key. Finding two large primes can take some seconds.
     pub fn generate() -> Result<Self, JwtError> {
         let generated = |error: &dyn std::fmt::Display| JwtError::Generate(error.to_string());
         let private = rsa::RsaPrivateKey::new(&mut rsa::rand_core::OsRng, 2048)
@@ -98,7 +98,7 @@ impl SigningKey {
 pub struct PublicKey {
     /// The kind of key: `RSA`.
     pub kty: String,
-    /// The name that a token's header refers to.
+    /// The key id, to which a token's header refers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kid: Option<String>,
     /// The algorithm: `RS256`.
@@ -144,7 +144,7 @@ impl KeySet {
     }
 }
 
-/// A parsed token. Nothing about it is verified yet.
+/// A parsed token that is not verified.
 pub struct Jwt<'a> {
     /// The header, an object.
     pub header: Value,
@@ -208,7 +208,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_verified_by_its_own_key_alone() {
+    fn only_its_own_key_verifies_a_token() {
         let key = SigningKey::generate().unwrap();
         let other = SigningKey::generate().unwrap();
         let text = key
@@ -235,7 +235,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_text_breaks_the_parser(text in "[A-Za-z0-9_.=-]{0,80}") {
+        fn the_parser_accepts_any_text_without_a_panic(text in "[A-Za-z0-9_.=-]{0,80}") {
             let _ = Jwt::parse(&text);
         }
 
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn other_texts_are_no_tokens() {
+    fn refuses_other_text() {
         for text in ["", "a", "a.b", "a.b.c", "e30.e30", "W10.e30.", "e30.e30.!"] {
             assert!(Jwt::parse(text).is_err(), "{text:?}");
         }

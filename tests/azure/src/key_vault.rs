@@ -55,7 +55,7 @@ enum Refusal {
     NoPath(String),
 }
 
-/// What a request is about.
+/// The details of a request, for the log and the rules.
 pub(crate) fn describe(request: &Request) -> Details {
     let claims = request
         .bearer()
@@ -74,7 +74,7 @@ pub(crate) fn describe(request: &Request) -> Details {
 pub(crate) fn answer(state: &State, request: &Request, orders: Orders) -> Response<Bytes> {
     let name = request.host.split('.').next().unwrap_or_default();
     let Some(place) = Place::find(state, name, &request.host) else {
-        // The original has no such host in the DNS.
+        // With the original, DNS would have no such host.
         return json(
             StatusCode::NOT_FOUND,
             &error("VaultNotFound", "There is no vault of this name."),
@@ -107,10 +107,10 @@ pub(crate) fn answer(state: &State, request: &Request, orders: Orders) -> Respon
     response
 }
 
-/// A vault, and where its cloud's tokens come from.
+/// A vault, with the audience and authority of its cloud.
 struct Place {
     vault: Vault,
-    /// The audience that it takes. The spelling with a slash at its end is refused.
+    /// The audience that it accepts. The same with a trailing slash is refused.
     audience: String,
     /// The login service of its tenant.
     authority: String,
@@ -183,7 +183,7 @@ fn read(place: &Place, key: &SigningKey, request: &Request, now: i64) -> Result<
     }))
 }
 
-/// Who asks.
+/// The identity in the request's token.
 struct Caller {
     appid: String,
     oid: String,
@@ -251,7 +251,7 @@ fn refused(refusal: &Refusal, place: &Place) -> Response<Bytes> {
     }
     let mut response = json(status, &body);
     if status == StatusCode::UNAUTHORIZED {
-        // Clients of Key Vault take the tenant and the resource from here.
+        // SDKs read the tenant and the resource from this challenge.
         let challenge = format!(
             "Bearer authorization=\"https://{}/{}\", resource=\"{}\"",
             place.authority, place.vault.tenant, place.audience

@@ -1,5 +1,5 @@
-//! The published keys of issuers, fetched as Entra does: on demand, kept, and again when a token
-//! names a key that is not among them.
+//! The published keys of issuers. As Entra does, fetches them on demand, caches them, and fetches them
+//! again when a token names an unknown key.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -14,7 +14,7 @@ use crate::jwt::{KeySet, PublicKey};
 use crate::lock;
 use crate::model::Issuer;
 
-/// How long Entra waits for an issuer.
+/// The timeout of a request to an issuer.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why an issuer's keys are not known.
@@ -37,7 +37,7 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
-    /// The issuer's key with this name; none: the issuer has no such key.
+    /// The issuer's key with this id; `None` when the issuer has no such key.
     pub(crate) async fn find(
         &self,
         issuer: &Issuer,
@@ -56,7 +56,7 @@ impl Keys {
         Ok(keys.find(kid).cloned())
     }
 
-    /// Forgets what was fetched.
+    /// Removes the cached keys.
     pub(crate) fn clear(&self) {
         lock(&self.fetched).clear();
     }

@@ -1,6 +1,6 @@
-//! Emulators of what the product meets in Azure: Entra's token endpoint, the IMDS of a node, Key
-//! Vault, and the token proxy of AKS identity bindings. They check what the originals check and
-//! fail as they fail, so that a client that pleases them pleases Azure.
+//! Emulators of the parts of Azure that the product uses: Entra's token endpoint, the IMDS of a node,
+//! Key Vault, and the token proxy of AKS identity bindings. They check what the originals check and fail
+//! as the originals fail, so that a client that works with them works with Azure.
 //!
 //! [`Azure::start`] starts them in the process of a test, [`Control`] steers them there or in the
 //! program `azure-emulator`.
@@ -26,7 +26,6 @@ mod state;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-pub use certificate::CertificateError;
 pub use client::{Control, ControlError};
 pub use entra::{AUDIENCE, BINDING_AUDIENCE, TOKEN_PROXY_BASE};
 pub use imds::{NODE_CLIENT_ID, NODE_NAME};
@@ -38,7 +37,7 @@ pub use model::{
 pub use rule::{ConnectionFault, Respond, Rule, RuleState, TokenChange};
 pub use server::{Azure, Options, StartError};
 
-/// Locks; a panic elsewhere while locked leaves nothing half done here.
+/// Locks. A panic elsewhere while locked leaves the values consistent, so poisoning is ignored.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -50,7 +50,7 @@ impl Log {
         sequence
     }
 
-    /// Notes the answer to a request. A reset meanwhile has forgotten it.
+    /// Records the answer to a request, unless a reset removed it meanwhile.
     pub(crate) fn answered(&self, sequence: u64, status: u16, aadsts: Option<u32>) {
         let mut content = lock(&self.content);
         if let Some(record) = content
@@ -86,7 +86,7 @@ impl Log {
             .collect()
     }
 
-    /// As [`Self::records`], once there are so many.
+    /// Waits until there are `count` records, and returns them.
     pub(crate) async fn wait(&self, service: Option<Service>, count: usize) -> Vec<Record> {
         let mut changed = self.changed.subscribe();
         loop {

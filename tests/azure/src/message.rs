@@ -72,7 +72,7 @@ impl Request {
     }
 }
 
-/// What a request is about, for the log and the rules.
+/// The details of a request, for the log and the rules.
 #[derive(Debug, Default)]
 pub(crate) struct Details {
     pub(crate) tenant: Option<String>,
@@ -81,7 +81,7 @@ pub(crate) struct Details {
     pub(crate) claims: Option<Value>,
 }
 
-/// How a service is to answer.
+/// The settings for one answer.
 #[derive(Clone, Copy)]
 pub(crate) struct Orders {
     /// Entra's key.

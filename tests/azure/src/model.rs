@@ -1,4 +1,4 @@
-//! What the emulator is told and what it tells: the JSON of the control API.
+//! The JSON types of the control API.
 
 use std::collections::BTreeMap;
 
@@ -36,7 +36,7 @@ fn public_cloud() -> String {
     "login.microsoftonline.com".to_owned()
 }
 
-/// What an identity is.
+/// The kind of an identity.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
@@ -61,10 +61,10 @@ pub struct Application {
     /// Its name.
     #[serde(default)]
     pub name: String,
-    /// What it is.
+    /// Its kind.
     #[serde(default)]
     pub kind: Kind,
-    /// Whose tokens it trusts. Entra takes at most 20.
+    /// The credentials that it trusts. Entra allows 20 at most.
     #[serde(default)]
     pub federated_credentials: Vec<FederatedCredential>,
 }
@@ -122,11 +122,11 @@ pub struct Issuer {
     pub ca_file: Option<String>,
 }
 
-/// A service that tokens are asked for.
+/// A service that tokens can be requested for.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Resource {
-    /// Its identifiers, without a trailing slash: a token may be asked for either spelling.
+    /// Its identifiers, without a trailing slash: tokens can be requested for either spelling.
     pub identifiers: Vec<String>,
 }
 
@@ -136,7 +136,7 @@ pub struct Resource {
 pub struct Vault {
     /// Its name.
     pub name: String,
-    /// The tenant whose tokens it takes.
+    /// The tenant whose tokens it accepts.
     pub tenant: String,
     /// The client or object ids that may read its secrets.
     #[serde(default)]
@@ -172,16 +172,16 @@ pub enum Socket {
     TokenProxy,
 }
 
-/// A request that the emulator got. It holds no token and no assertion.
+/// A request to the emulator. It contains no token and no assertion.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Record {
     /// Its number, from 1.
     pub sequence: u64,
-    /// When it came, in seconds since 1970.
+    /// The time of its arrival, in seconds since 1970.
     pub time: i64,
-    /// Who got it.
+    /// The service that got it.
     pub service: Service,
-    /// The number of the connection it came on. Requests on one connection have the same.
+    /// The number of its connection; requests on one connection have the same.
     pub connection: u64,
     /// The method.
     pub method: String,
@@ -194,16 +194,16 @@ pub struct Record {
     /// The tenant in the path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant: Option<String>,
-    /// The client asked for.
+    /// The requested client id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_id: Option<String>,
-    /// The scope asked for.
+    /// The requested scope.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<String>,
     /// The claims of the assertion, or of the token of a request to Key Vault.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claims: Option<Value>,
-    /// The status answered; absent while the answer is due and when there is none.
+    /// The status of the answer; absent before the answer, and when there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
     /// The code of Entra's error.
@@ -211,15 +211,15 @@ pub struct Record {
     pub aadsts: Option<u32>,
 }
 
-/// Numbers since the start or the last reset.
+/// Counts since the start or the last reset.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
 pub struct Counters {
     /// Connections accepted, by socket.
     pub connections: BTreeMap<Socket, u64>,
     /// Requests, by service.
     pub requests: BTreeMap<Service, u64>,
-    /// Tokens that Entra and the token proxy gave out.
+    /// Tokens issued by Entra and the token proxy.
     pub tokens: u64,
-    /// Tokens of the node's identity that IMDS gave out.
+    /// Tokens of the node's identity issued by IMDS.
     pub node_tokens: u64,
 }

@@ -1,4 +1,4 @@
-//! What is registered in the emulated Azure, and the look-ups in it.
+//! The objects registered in the emulated Azure, and their look-ups.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::model::{Application, FederatedCredential, Issuer, Resource, Tenant, V
 /// The most federated identity credentials that an application may have.
 const MAX_CREDENTIALS: usize = 20;
 
-/// Hosts of one cloud's login service that stand for each other.
+/// The equivalent hosts of each cloud's login service.
 const CLOUDS: [&[&str]; 4] = [
     &[
         "login.microsoftonline.com",
@@ -34,7 +34,7 @@ pub(crate) enum RegistryError {
     NoVault(String),
     #[error("{client_id} has no federated credential {name:?}")]
     NoCredential { client_id: String, name: String },
-    #[error("{0} would have more than 20 federated credentials, which Entra does not take")]
+    #[error("{0} would have more than 20 federated credentials, Entra's limit")]
     TooManyCredentials(String),
     #[error("{client_id} has a federated credential {name:?} already")]
     SameCredential { client_id: String, name: String },
@@ -42,7 +42,7 @@ pub(crate) enum RegistryError {
     NoKeys(String),
 }
 
-/// What is registered. Ids are looked up without regard to case, as GUIDs are.
+/// The registered objects. Ids are compared case-insensitively, as GUIDs are.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Registry {
     tenants: BTreeMap<String, Tenant>,
@@ -210,8 +210,8 @@ impl Registry {
         self.resources.push(resource);
     }
 
-    /// Whether a token can be asked for this resource. One trailing slash makes no difference here,
-    /// though it does to the audience of the token.
+    /// Whether tokens can be requested for this resource. One trailing slash makes no difference here,
+    /// but it does in the token's audience.
     pub(crate) fn knows_resource(&self, resource: &str) -> bool {
         let bare = resource.strip_suffix('/').unwrap_or(resource);
         self.resources
@@ -227,8 +227,8 @@ impl Registry {
     }
 }
 
-/// Whether two hosts are login services of the same cloud. A host of no cloud, such as an address
-/// of this machine, serves every tenant.
+/// Whether two hosts are login services of the same cloud. A host that belongs to no cloud, such as an
+/// address of this machine, serves every tenant.
 pub(crate) fn same_cloud(host: &str, other: &str) -> bool {
     let cloud = |host: &str| CLOUDS.iter().position(|hosts| hosts.contains(&host));
     match (cloud(host), cloud(other)) {
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn clouds_are_told_apart() {
+    fn distinguishes_clouds() {
         assert!(same_cloud("sts.windows.net", "login.microsoftonline.com"));
         assert!(!same_cloud(
             "login.microsoftonline.us",

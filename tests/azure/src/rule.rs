@@ -1,4 +1,4 @@
-//! Rules: faults and other departures from the originals' usual answers, chosen while running.
+//! Rules: faults and other changes of the usual answers, set while the emulator runs.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::Service;
 
-/// What to do with some requests. Absent selectors match everything. Each matching rule adds its
+/// Changes the answers to some requests. Absent selectors match everything. Each matching rule adds its
 /// delay; the first with an answer or a connection fault decides the answer.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -23,12 +23,12 @@ pub struct Rule {
     /// The scope, as sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scope: Option<String>,
-    /// How the path begins.
+    /// The beginning of the path.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
-    /// How many matching requests to leave alone first.
+    /// The number of matching requests to skip first.
     pub skip: u64,
-    /// How many matching requests to apply to after those; absent: all.
+    /// The number of matching requests to apply to after those; absent for all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub times: Option<u64>,
 
@@ -40,10 +40,10 @@ pub struct Rule {
     /// An answer in place of the original's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub respond: Option<Respond>,
-    /// What to do to the connection.
+    /// The fault of the connection.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connection: Option<ConnectionFault>,
-    /// How the tokens given out differ.
+    /// The changes of issued tokens.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<TokenChange>,
 }
@@ -60,31 +60,31 @@ pub struct Respond {
     /// The body.
     #[serde(default)]
     pub body: String,
-    /// Bytes of filling after the body.
+    /// The number of spaces after the body.
     #[serde(default)]
     pub padding_bytes: usize,
 }
 
-/// What happens to the connection of a request.
+/// A fault of a request's connection.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ConnectionFault {
-    /// It is reset (RST) in place of an answer.
+    /// Resets it (RST) in place of an answer.
     Reset,
-    /// It is reset after the headers and half of the body.
+    /// Resets it after the headers and half of the body.
     ResetMidBody,
-    /// It stays open without an answer.
+    /// Keeps it open without an answer.
     Hang,
 }
 
-/// How tokens differ from the usual ones.
+/// Changes of issued tokens.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TokenChange {
     /// `expires_in`, in seconds; zero and less gives an expired token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lifetime_seconds: Option<i64>,
-    /// `refresh_in`, in seconds; absent: none is sent.
+    /// `refresh_in`, in seconds; absent for none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refresh_in: Option<i64>,
     /// Characters added to the token.
@@ -96,7 +96,7 @@ pub struct TokenChange {
 }
 
 impl TokenChange {
-    /// Both changes; where both say something, this one's.
+    /// Both changes; this one wins where both have a value.
     fn or(self, other: Self) -> Self {
         Self {
             lifetime_seconds: self.lifetime_seconds.or(other.lifetime_seconds),
@@ -107,7 +107,7 @@ impl TokenChange {
     }
 }
 
-/// What a rule looks at in a request.
+/// The parts of a request that rules select by.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Subject<'a> {
     pub(crate) service: Service,
@@ -117,7 +117,7 @@ pub(crate) struct Subject<'a> {
     pub(crate) scope: Option<&'a str>,
 }
 
-/// What the rules say about one request.
+/// The combined effect of the rules on one request.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Verdict {
     pub(crate) delay_ms: u64,
@@ -133,12 +133,12 @@ pub(crate) enum Answer {
     Respond(Respond),
 }
 
-/// A rule with its number and how often it matched.
+/// A rule with its number and its count of matches.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct RuleState {
     /// Its number, for removing it.
     pub id: u64,
-    /// How many requests matched its selectors.
+    /// The number of requests that matched its selectors.
     pub matched: u64,
     /// The rule.
     pub rule: Rule,
@@ -163,7 +163,7 @@ impl Rules {
         self.last_id
     }
 
-    /// Removes a rule; false: there was none of this number.
+    /// Removes a rule. Returns false when no rule has this number.
     pub(crate) fn remove(&mut self, id: u64) -> bool {
         let before = self.rules.len();
         self.rules.retain(|state| state.id != id);
@@ -178,7 +178,7 @@ impl Rules {
         &self.rules
     }
 
-    /// Counts the request and says what is to be done with it.
+    /// Counts the request and returns the combined effect of the rules.
     pub(crate) fn judge(&mut self, subject: Subject<'_>) -> Verdict {
         let mut verdict = Verdict::default();
         for state in &mut self.rules {
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_applies_after_skip_and_so_often() {
+    fn a_rule_applies_after_skip_and_then_times() {
         let mut rules = Rules::default();
         rules.add(Rule {
             aadsts: Some(700213),
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_applies_to_what_it_selects() {
+    fn a_rule_applies_to_the_selected_requests() {
         let mut rules = Rules::default();
         rules.add(Rule {
             client_id: Some("A".to_owned()),

@@ -1,4 +1,4 @@
-//! One request on its way: read, logged, judged by the rules, answered by its service.
+//! Serves one request: reads and logs it, applies the rules, and passes it to its service.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -29,7 +29,7 @@ const VAULT_SUFFIXES: [&str; 3] = [
     ".vault.azure.cn",
 ];
 
-/// Answers a request, or breaks its connection off as a rule says.
+/// Answers a request, or breaks its connection when a rule says so.
 pub(crate) async fn serve(
     state: Arc<State>,
     socket: Socket,

@@ -5,12 +5,13 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use testkit::certificate::CertificateError;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-use crate::certificate::{CertificateError, Certificates};
+use crate::certificate::Certificates;
 use crate::client::{Control, ControlError};
 use crate::control::router;
 use crate::entra::TOKEN_PROXY_BASE;
@@ -21,11 +22,11 @@ use crate::state::{State, signing_key};
 /// Where the emulators listen. The default is free ports of 127.0.0.1.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// HTTPS: Entra and Key Vault, told apart by the host.
+    /// HTTPS: Entra and Key Vault, distinguished by the host.
     pub address: SocketAddr,
     /// HTTP: the node's IMDS.
     pub imds_address: SocketAddr,
-    /// HTTPS: the token proxy of AKS identity bindings; none: it does not run.
+    /// HTTPS: the token proxy of AKS identity bindings; `None` for no token proxy.
     pub token_proxy_address: Option<SocketAddr>,
     /// HTTP: the control API.
     pub control_address: SocketAddr,
@@ -49,7 +50,7 @@ impl Default for Options {
 /// Why the emulators do not start.
 #[derive(Debug, Error)]
 pub enum StartError {
-    /// No certificate.
+    /// The certificate cannot be made.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
     /// An address cannot be listened on.
@@ -60,7 +61,7 @@ pub enum StartError {
         /// The system's reason.
         source: io::Error,
     },
-    /// No control client.
+    /// The control client cannot be made.
     #[error(transparent)]
     Control(#[from] ControlError),
 }
@@ -110,7 +111,7 @@ impl Azure {
 
         let state = Arc::new(State::new(certificates.ca_pem.clone(), switches));
         let mut tasks = JoinSet::new();
-        // It takes some seconds; the first token that is due before then waits for it.
+        // Making the key takes some seconds. A token request before that waits for it.
         tasks.spawn(async { signing_key().await.map(drop).map_err(io::Error::other) });
         for listener in listeners {
             tasks.spawn(listener.run(Arc::clone(&state)));

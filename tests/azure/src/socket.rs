@@ -23,7 +23,7 @@ use crate::model::Socket;
 use crate::serve::serve;
 use crate::state::State;
 
-/// What is wanted of a socket and what it is.
+/// The wanted and the current state of a socket.
 pub(crate) struct Switch {
     pub(crate) wanted: watch::Sender<bool>,
     pub(crate) open: watch::Receiver<bool>,
@@ -109,7 +109,7 @@ async fn connection(
     tcp: TcpStream,
     tls: Option<TlsAcceptor>,
 ) {
-    // Answers are small and whole: nothing is gained by waiting for more.
+    // Answers are written at once, so delaying segments would gain nothing.
     let _ = tcp.set_nodelay(true);
     let abort = Arc::new(Abort::default());
     let stream = Stream {

@@ -14,7 +14,7 @@ use crate::registry::Registry;
 use crate::rule::Rules;
 use crate::socket::Switch;
 
-/// What is registered, what is to go wrong and what has happened.
+/// The registered objects, the rules, and the log.
 pub(crate) struct State {
     pub(crate) registry: Mutex<Registry>,
     pub(crate) rules: Mutex<Rules>,
@@ -37,7 +37,7 @@ impl State {
     }
 }
 
-/// Entra's key. One for the whole process: making it takes long, and nothing tells two apart.
+/// Entra's key. The whole process shares one, since making one takes seconds.
 pub(crate) async fn signing_key() -> Result<&'static SigningKey, JwtError> {
     static KEY: OnceCell<SigningKey> = OnceCell::const_new();
     let make = || async {

@@ -1,4 +1,4 @@
-//! What the webhook finds in the cluster: service accounts, and the API server's trust in it.
+//! The webhook's objects in the cluster: service accounts, and its webhook configuration.
 
 use std::fmt::Debug;
 
@@ -16,12 +16,12 @@ use tokio::runtime::Runtime;
 
 use crate::review::{NAMESPACE, SERVICE_ACCOUNT};
 
-/// The webhook configuration of the chart.
+/// The name of the chart's webhook configuration.
 const CONFIGURATION: &str = "azure-wi-webhook-mutating-webhook-configuration";
 
-/// How many service accounts a namespace gets.
+/// The number of service accounts in a namespace.
 const IN_A_NAMESPACE: u32 = 1_000;
-/// How many requests wait for the API server at a time.
+/// The most requests in flight to the API server.
 const AT_ONCE: usize = 64;
 
 /// The cluster that `KUBECONFIG` names.
@@ -31,10 +31,10 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Gets ready to talk to its API server.
+    /// Makes a client of its API server.
     ///
     /// # Errors
-    /// When `KUBECONFIG` names none.
+    /// When `KUBECONFIG` names no cluster.
     pub fn connect() -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -83,10 +83,10 @@ impl Cluster {
         })
     }
 
-    /// The certificates (PEM) by which the API server trusts the webhook.
+    /// The webhook configuration's `caBundle`, PEM.
     ///
     /// # Errors
-    /// When the webhook has not written them.
+    /// When the webhook has not written it.
     pub fn trusted(&self) -> Result<Vec<u8>> {
         let configurations: Api<MutatingWebhookConfiguration> = Api::all(self.client.clone());
         let configuration = self.runtime.block_on(configurations.get(CONFIGURATION))?;
@@ -97,7 +97,7 @@ impl Cluster {
             .and_then(|it| it.client_config.ca_bundle);
         bundle
             .map(|bundle| bundle.0)
-            .context("the webhook has not told the API server its CA")
+            .context("the webhook has not written its caBundle")
     }
 }
 
@@ -115,7 +115,7 @@ fn namespace(name: &str) -> Result<Namespace> {
     Ok(serde_json::from_value(json!({"metadata": {"name": name}}))?)
 }
 
-/// A service account as the guides have it, with what Helm adds.
+/// A service account as in Microsoft's guides, with Helm's annotations and label.
 fn account(name: &str) -> Result<ServiceAccount> {
     Ok(serde_json::from_value(json!({
         "metadata": {

@@ -4,16 +4,16 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-/// Measures the proxy or the webhook beside the limit of the machine.
+/// Measures the proxy or the webhook in relation to the limit of the machine.
 #[derive(Debug, Parser)]
 #[command(name = "bench", version)]
 pub struct Arguments {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub task: Task,
 }
 
-/// What can be measured.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Task {
     /// Measure the proxy
@@ -22,7 +22,7 @@ pub enum Task {
     Webhook(Webhook),
 }
 
-/// What `bench proxy` is told.
+/// The arguments of `bench proxy`.
 #[derive(Args, Debug)]
 pub struct Proxy {
     /// The proxy to measure
@@ -33,7 +33,7 @@ pub struct Proxy {
     pub(crate) turns: Turns,
 }
 
-/// What `bench webhook` is told.
+/// The arguments of `bench webhook`.
 #[derive(Args, Debug)]
 pub struct Webhook {
     /// The webhook to measure
@@ -48,25 +48,25 @@ pub struct Webhook {
     pub(crate) turns: Turns,
 }
 
-/// How much is measured, and beside what else.
+/// How long to measure, and a third server.
 #[derive(Args, Debug)]
 pub struct Turns {
-    /// Another server to measure: its command line, where {port} stands for the port to listen on;
-    /// for the webhook also {health-port}, and {certificates} for a directory with tls.crt and
-    /// tls.key
+    /// Another server to measure, such as upstream's: its command line, where {port} stands for the
+    /// port to listen on; for the webhook also {health-port}, and {certificates} for a directory with
+    /// tls.crt and tls.key
     #[arg(long, value_name = "COMMAND LINE")]
-    pub peer: Option<String>,
+    pub upstream: Option<String>,
 
-    /// How often each server has its turn
+    /// How often each server is measured
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(3..))]
     pub rounds: u32,
 
-    /// How long a turn lasts, in seconds
+    /// How long each measurement lasts, in seconds
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=60))]
     pub seconds: u32,
 }
 
-/// The barest server that answers the bytes of a file, until it is ended.
+/// A minimal server that answers the bytes of a file, until it is ended.
 #[derive(Debug, Parser)]
 #[command(name = "bare", version)]
 pub struct Bare {

@@ -1,4 +1,4 @@
-//! The limit: servers that do nothing but answer the same bytes.
+//! The limit of the machine: servers that only answer the same bytes.
 
 use std::convert::Infallible;
 use std::fs;
@@ -17,17 +17,17 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
+use testkit::certificate::Certificate;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 use crate::arguments::Bare;
-use crate::certificate;
 
-/// Serves until it is ended: over plain HTTP as hyper does at its barest, over TLS as axum and rustls
-/// do, reading requests to their ends.
+/// Serves until the process is ended: over plain HTTP with hyper alone, over TLS with axum and rustls,
+/// reading each request to its end.
 ///
 /// # Errors
-/// When a file does not hold what it should, or the port is taken.
+/// When a file is malformed, or the port is taken.
 pub fn serve(arguments: &Bare) -> Result<()> {
     let answer = FixedAnswer::read(&arguments.answer)?;
     match &arguments.certificates {
@@ -48,15 +48,19 @@ fn http(port: u16, answer: FixedAnswer) -> Result<()> {
             let answer = answer.clone();
             let service =
                 service_fn(move |_| ready(Ok::<_, Infallible>(answer.response::<Full<Bytes>>())));
-            // A client may leave whenever it likes.
+            // A client may close its connection at any time.
             tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
         }
     })
 }
 
 fn https(port: u16, answer: FixedAnswer, certificates: &Path) -> Result<()> {
-    let file = |name| fs::read(certificates.join(name)).context(name);
-    let acceptor = TlsAcceptor::from(certificate::server(&file("tls.crt")?, &file("tls.key")?)?);
+    let file = |name| fs::read_to_string(certificates.join(name)).context(name);
+    let certificate = Certificate {
+        certificate: file("tls.crt")?,
+        key: file("tls.key")?,
+    };
+    let acceptor = TlsAcceptor::from(certificate.server_config()?);
     let router = Router::new().fallback(move |_: Bytes| ready(answer.response::<Body>()));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -70,7 +74,7 @@ fn https(port: u16, answer: FixedAnswer, certificates: &Path) -> Result<()> {
             let service = TowerToHyperService::new(router.clone());
             tokio::spawn(async move {
                 let Ok(stream) = handshake.await else { return };
-                // A client may leave whenever it likes.
+                // A client may close its connection at any time.
                 let _ = http1::Builder::new()
                     .serve_connection(TokioIo::new(stream), service)
                     .await;
@@ -79,7 +83,7 @@ fn https(port: u16, answer: FixedAnswer, certificates: &Path) -> Result<()> {
     })
 }
 
-/// An answer that was fetched from another server.
+/// An answer, read from a file.
 #[derive(Clone)]
 struct FixedAnswer {
     body: Bytes,
@@ -90,19 +94,19 @@ struct FixedAnswer {
 impl FixedAnswer {
     fn read(path: &Path) -> Result<Self> {
         let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-        Self::parse(&bytes).with_context(|| format!("{} holds no answer", path.display()))
+        Self::parse(&bytes).with_context(|| format!("{} holds no HTTP response", path.display()))
     }
 
     fn parse(bytes: &[u8]) -> Result<Self> {
         let mut headers = [httparse::EMPTY_HEADER; 32];
         let mut answer = httparse::Response::new(&mut headers);
         let httparse::Status::Complete(head) = answer.parse(bytes)? else {
-            bail!("its head has no end");
+            bail!("the head is incomplete");
         };
         let mut headers = HeaderMap::new();
         for header in answer.headers.iter() {
             let name: HeaderName = header.name.parse()?;
-            // The server writes these by itself.
+            // hyper writes these by itself.
             if ![CONNECTION, CONTENT_LENGTH, DATE].contains(&name) {
                 headers.append(name, HeaderValue::from_bytes(header.value)?);
             }
@@ -127,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_is_taken_over_save_what_a_server_adds() {
+    fn copies_an_answer_without_the_headers_that_hyper_adds() {
         let bytes = b"HTTP/1.1 400 Bad Request\r\nContent-Type: a/b\r\nDate: x\r\n\
             Content-Length: 4\r\n\r\nbody";
         let answer = FixedAnswer::parse(bytes).unwrap();

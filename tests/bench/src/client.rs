@@ -1,11 +1,11 @@
-//! The least HTTP/1.1 client: one request, one whole answer, over any stream.
+//! A minimal HTTP/1.1 client: one request, one whole answer, over any stream.
 
 use std::io::{self, ErrorKind, Read, Write};
 
-/// How many headers an answer may have.
+/// The most headers that an answer may have.
 const MOST_HEADERS: usize = 64;
 
-/// One answer, as it came.
+/// One answer, byte for byte.
 #[derive(Debug)]
 pub struct Answer {
     /// From the status line to the body's last byte.
@@ -24,9 +24,7 @@ impl Answer {
             return Ok(self);
         }
         let text = String::from_utf8_lossy(&self.bytes);
-        Err(io::Error::other(format!(
-            "instead of 200 it answers:\n{text}"
-        )))
+        Err(io::Error::other(format!("expected status 200:\n{text}")))
     }
 }
 
@@ -50,7 +48,7 @@ pub fn post(target: &str, json: &[u8]) -> Vec<u8> {
 /// Sends a request and waits for the whole answer.
 ///
 /// # Errors
-/// Those of the stream, and when what comes is no answer.
+/// When the stream fails, or its bytes are no HTTP response.
 pub fn ask(stream: &mut (impl Read + Write), request: &[u8]) -> io::Result<Answer> {
     stream.write_all(request)?;
     stream.flush()?;
@@ -62,7 +60,7 @@ pub fn ask(stream: &mut (impl Read + Write), request: &[u8]) -> io::Result<Answe
     }
 }
 
-/// What has come of an answer so far.
+/// The bytes of an incomplete answer.
 #[derive(Debug, Default)]
 pub struct Inbox {
     bytes: Vec<u8>,
@@ -72,8 +70,8 @@ impl Inbox {
     /// Reads once, and returns the answer when this was its end.
     ///
     /// # Errors
-    /// `WouldBlock` when the stream has nothing yet; else the stream's, and when what comes is no
-    /// answer.
+    /// `WouldBlock` when the stream has nothing yet. Otherwise when the stream fails, or its bytes are no
+    /// HTTP response.
     pub fn receive(&mut self, stream: &mut impl Read) -> io::Result<Option<Answer>> {
         let mut piece = [0; 16_384];
         let length = stream.read(&mut piece)?;
@@ -106,12 +104,12 @@ fn whole(bytes: &[u8]) -> io::Result<Option<u16>> {
                 .ok_or(ErrorKind::InvalidData)?;
             body.len() >= length
         }
-        // Nothing here sends trailers.
+        // None of the servers sends trailers.
         None if header(&answer, "transfer-encoding").is_some() => body.ends_with(b"0\r\n\r\n"),
         None => {
             return Err(io::Error::new(
                 ErrorKind::InvalidData,
-                "an answer without length",
+                "the answer has no length",
             ));
         }
     };

@@ -1,4 +1,4 @@
-//! The server has one core to itself; everything that loads it has the others.
+//! Reserves one core for the server; everything else runs on the others.
 
 use std::fs;
 
@@ -14,19 +14,19 @@ pub struct Cores {
 }
 
 impl Cores {
-    /// Gives the last core that this process may use to the server and keeps this thread, and all
-    /// that it starts from now on, away from it.
+    /// Reserves the last core of this process for the server. This thread, and all that it starts from
+    /// now on, run on the others.
     ///
     /// # Errors
     /// When there is only one core.
     pub fn split() -> Result<Self> {
         let mut load =
-            sched_getaffinity(THIS_THREAD).context("cannot tell this machine's cores")?;
+            sched_getaffinity(THIS_THREAD).context("cannot read this machine's cores")?;
         let mut usable: Vec<usize> = (0..CpuSet::count())
             .filter(|core| load.is_set(*core).unwrap_or(false))
             .collect();
         let Some(last) = usable.pop().filter(|_| !usable.is_empty()) else {
-            bail!("one core is for the server and another for the load: this machine has one");
+            bail!("two cores are needed, for the server and for the load: this machine has one");
         };
         let mut server = CpuSet::new();
         server.set(last)?;
@@ -35,14 +35,14 @@ impl Cores {
         Ok(Self { load, server })
     }
 
-    /// Moves every process that there is off the server's core, as far as this PID namespace shows
-    /// them. What they start from now on stays off it too.
+    /// Moves every process of this PID namespace off the server's core, with everything that they start
+    /// from now on.
     ///
     /// # Errors
     /// When `/proc` cannot be read.
     pub fn clear(&self) -> Result<()> {
         for process in fs::read_dir("/proc")
-            .context("cannot see the processes")?
+            .context("cannot list the processes")?
             .flatten()
         {
             let Ok(threads) = fs::read_dir(process.path().join("task")) else {

@@ -1,4 +1,4 @@
-//! A server that is far away: a relay that holds every segment for as long as it would travel.
+//! Simulates a distant server: a relay that delays every segment.
 //!
 //! The kernel answers a TCP handshake at once, so the relay adds that round trip to what a client
 //! sends first.
@@ -13,16 +13,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-/// The way to one server, which can be made longer at any time.
+/// A relay to one server, whose delay can be changed at any time.
 #[derive(Clone, Debug)]
 pub struct Distance {
-    /// One way, in microseconds.
+    /// The delay of one direction, in microseconds.
     one_way: Arc<AtomicU64>,
 }
 
 impl Distance {
-    /// Relays what connects to `listener` to the server at `server`, at first without delay. It goes
-    /// on until this process ends.
+    /// Relays connections of `listener` to `server`, at first without delay, until this process ends.
     ///
     /// # Errors
     /// When no thread can be started.
@@ -34,7 +33,7 @@ impl Distance {
         thread::Builder::new()
             .spawn(move || {
                 for client in listener.incoming().flatten() {
-                    // A client whose relay cannot be set up sees its connection closed.
+                    // If the relay cannot be set up, the client's connection is closed.
                     let _ = way.relay(client, server);
                 }
             })
@@ -42,7 +41,7 @@ impl Distance {
         Ok(distance)
     }
 
-    /// Sets the round trip, for connections that are there as well.
+    /// Sets the round trip, for existing connections too.
     pub fn set(&self, round_trip: Duration) {
         let one_way = u64::try_from(round_trip.as_micros() / 2).unwrap_or(u64::MAX);
         self.one_way.store(one_way, Ordering::Relaxed);
@@ -94,7 +93,7 @@ mod tests {
 
     const ROUND_TRIP: Duration = Duration::from_millis(200);
 
-    /// A relay before a server that sends back what it gets.
+    /// A relay in front of an echo server.
     fn echo() -> (Distance, SocketAddr) {
         let server = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = server.local_addr().unwrap();

@@ -1,10 +1,9 @@
-//! Measures the product's binaries turn by turn with the barest server that answers the same bytes:
-//! what is left of the machine's limit is a ratio that holds on other machines too.
+//! Measures the product's binaries in turns with a minimal server that answers the same bytes. The
+//! result is a ratio, which holds on other machines too.
 
 pub mod accounts;
 pub mod arguments;
 pub mod bare;
-pub mod certificate;
 pub mod client;
 pub mod cores;
 pub mod distance;

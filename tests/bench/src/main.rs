@@ -1,4 +1,4 @@
-//! `bench`: measures the proxy or the webhook beside the limit of the machine.
+//! `bench`: measures the proxy or the webhook in relation to the limit of the machine.
 
 use std::process::ExitCode;
 

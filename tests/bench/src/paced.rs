@@ -1,5 +1,5 @@
 //! Latency at a constant rate. The schedule does not wait for the server: a request's latency counts
-//! from when it was due, so that a stall is seen by every request that it delays.
+//! from when it was due, so that a stall counts for every request that it delays.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
@@ -9,25 +9,26 @@ use anyhow::{Context, Result, bail};
 
 use crate::client::Inbox;
 
-/// How long a server may take for what is still due when the schedule has ended.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The deadline for the last answers, from the end of the schedule.
+const GRACE: Duration = Duration::from_secs(60);
 
-/// What is sent, and when.
+/// The request and its times.
 #[derive(Clone, Copy, Debug)]
 pub struct Schedule<'a> {
     /// The request.
     pub request: &'a [u8],
-    /// The time from one request to the next.
+    /// The time between two requests.
     pub interval: Duration,
-    /// How many requests.
+    /// The number of requests.
     pub count: u32,
 }
 
-/// Follows the schedule over these streams, which must not block, and returns each request's
-/// latency. Each stream is taken when its first request is due; then they take turns. A request that
-/// is due while every connection is busy waits for one; its wait counts.
+/// Sends requests by the schedule over these streams, which must not block, and returns each request's
+/// latency. A new stream is taken for each request until there is none left; then streams that are
+/// idle are used again. A request that is due while every stream is busy waits for one, and the wait
+/// counts.
 ///
-/// It never sleeps, so that its own wake-ups are not measured: it keeps one core busy.
+/// This function never sleeps, so that its own wake-ups are not measured: it keeps one core busy.
 ///
 /// # Errors
 /// When a connection fails, an answer is not 200, or the server falls behind by a minute.
@@ -40,7 +41,7 @@ pub fn latencies<S: Read + Write>(
     let mut busy = Vec::new();
     let mut latencies = Vec::new();
     let start = Instant::now();
-    let patience = schedule.interval * schedule.count + PATIENCE;
+    let deadline = schedule.interval * schedule.count + GRACE;
     let mut sent = 0;
     while sent < schedule.count || !busy.is_empty() {
         while sent < schedule.count && start.elapsed() >= schedule.interval * sent {
@@ -65,9 +66,9 @@ pub fn latencies<S: Read + Write>(
                 None => busy.push(connection),
             }
         }
-        if start.elapsed() > patience {
+        if start.elapsed() > deadline {
             bail!(
-                "after {patience:?} it has answered {} of {sent}",
+                "after {deadline:?} the server has answered {} of {sent} requests",
                 latencies.len()
             );
         }
@@ -130,7 +131,7 @@ mod tests {
     const REQUEST: &[u8] = b"GET / HTTP/1.1\r\n\r\n";
     const STALL: Duration = Duration::from_millis(300);
 
-    /// A server of one connection that answers each request at once, save the first.
+    /// A server with one connection that answers every request at once but the first.
     fn server_that_stalls_once() -> TcpStream {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();

@@ -1,30 +1,28 @@
-//! Servers as processes: how they start, what they use, that they end.
+//! Servers as processes: starts them, reads what they use, ends them.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use nix::unistd::{SysconfVar, sysconf};
+use testkit::process::{cpu_ticks, end_of_log, peak_resident_kib, resident_kib};
 
 use crate::client::{self, Answer};
 use crate::cores::Cores;
 
-/// How long a server may take to be ready, or to answer once.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// How many of its last lines are shown of a server that failed.
-const LAST_LINES: usize = 20;
+/// The deadline for a server to be ready, and for one answer.
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A server's command line and the whole of its environment. `{port}` and `{health-port}` in an
 /// argument stand for the ports.
 #[derive(Clone, Debug)]
 pub struct Server {
-    /// What the table calls it.
+    /// Its name in the table.
     pub name: &'static str,
     /// The program and its arguments.
     pub command: Vec<String>,
@@ -32,25 +30,27 @@ pub struct Server {
     pub environment: BTreeMap<&'static str, String>,
     /// The port that it listens on.
     pub port: u16,
-    /// The port on which it tells whether it is ready.
+    /// The port of its readiness endpoint.
     pub health_port: u16,
-    /// Where it writes what it has to say.
+    /// The file for its output.
     pub log: PathBuf,
 }
 
 impl Server {
-    /// The words of a command line that a shell reads.
+    /// A command line that a shell interprets.
     pub fn shell(command: &str) -> Vec<String> {
         vec!["sh".to_owned(), "-c".to_owned(), format!("exec {command}")]
     }
 
-    /// The command line of the bare server with the answer of a file: it is beside this program.
+    /// The command line of the bare server, which is beside this program, with the answer in this file.
     ///
     /// # Errors
-    /// When the path of this program is not known, or no text.
+    /// When the path of this program is unknown or not UTF-8.
     pub fn bare(answer: &str) -> Result<Vec<String>> {
         let program = std::env::current_exe()?.with_file_name("bare");
-        let program = program.to_str().context("this program's path is no text")?;
+        let program = program
+            .to_str()
+            .context("this program's path is not UTF-8")?;
         Ok([program, "--port={port}", "--answer", answer]
             .map(str::to_owned)
             .to_vec())
@@ -96,28 +96,28 @@ impl Server {
         (Ipv4Addr::LOCALHOST, self.port).into()
     }
 
-    /// Where it tells whether it is ready.
+    /// The address of its readiness endpoint.
     pub fn health_address(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.health_port).into()
     }
 
-    /// The answer to a request over a connection of its own.
+    /// Sends a request over a new connection.
     ///
     /// # Errors
-    /// Those of the connection.
+    /// When the connection fails.
     pub fn ask(&self, request: &[u8]) -> io::Result<Answer> {
         client::ask(&mut connect(self.address())?, request)
     }
 }
 
-/// A new connection, on which a read may take a minute.
+/// A new connection with a read timeout of a minute.
 ///
 /// # Errors
-/// Those of the connection.
+/// When the connection fails.
 pub fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(DEADLINE))?;
     Ok(stream)
 }
 
@@ -135,12 +135,12 @@ impl Running<'_> {
         self.server
     }
 
-    /// Asks until there is a 200; the time since the start.
+    /// Asks until the answer is 200, without a pause, and returns the time since the start.
     ///
     /// # Errors
     /// When the process ends, or a minute has passed.
     pub fn ready(&mut self, ask: impl Fn() -> io::Result<Answer>) -> Result<Duration> {
-        while self.started.elapsed() < PATIENCE {
+        while self.started.elapsed() < DEADLINE {
             if ask().is_ok_and(|answer| answer.status == 200) {
                 return Ok(self.started.elapsed());
             }
@@ -148,10 +148,10 @@ impl Running<'_> {
                 return Err(self.failure(&format!("ended with {status}")));
             }
         }
-        Err(self.failure(&format!("is not ready after {PATIENCE:?}")))
+        Err(self.failure(&format!("is not ready after {DEADLINE:?}")))
     }
 
-    /// The answer to one question.
+    /// Sends one request.
     ///
     /// # Errors
     /// When it is not 200; the message has the end of the server's log.
@@ -166,7 +166,7 @@ impl Running<'_> {
     /// # Errors
     /// When the process has ended.
     pub fn resident_memory(&self) -> Result<f64> {
-        self.memory("VmRSS:")
+        self.memory(resident_kib)
     }
 
     /// The most resident memory since the start, in MiB.
@@ -174,7 +174,7 @@ impl Running<'_> {
     /// # Errors
     /// When the process has ended.
     pub fn peak_memory(&self) -> Result<f64> {
-        self.memory("VmHWM:")
+        self.memory(peak_resident_kib)
     }
 
     /// The CPU time since the start.
@@ -182,45 +182,23 @@ impl Running<'_> {
     /// # Errors
     /// When the process has ended.
     pub fn cpu_time(&self) -> Result<Duration> {
-        let path = self.proc("stat");
-        let text = fs::read_to_string(&path).with_context(|| self.gone(&path))?;
-        let ticks = ticks(&text).with_context(|| format!("{} has no times", path.display()))?;
+        let ticks = cpu_ticks(self.child.id()).with_context(|| self.gone())?;
         let in_a_second = sysconf(SysconfVar::CLK_TCK)?.context("the kernel has no clock tick")?;
         Ok(Duration::from_secs(ticks) / u32::try_from(in_a_second)?)
     }
 
-    fn memory(&self, key: &str) -> Result<f64> {
-        let path = self.proc("status");
-        let text = fs::read_to_string(&path).with_context(|| self.gone(&path))?;
-        let kib = kib(&text, key).with_context(|| format!("{} has no {key}", path.display()))?;
-        Ok(f64::from(kib) / 1024.0)
+    fn memory(&self, read: fn(u32) -> Option<u64>) -> Result<f64> {
+        let kib = read(self.child.id()).with_context(|| self.gone())?;
+        Ok(kib as f64 / 1024.0)
     }
 
-    fn proc(&self, file: &str) -> PathBuf {
-        ["/proc", &self.child.id().to_string(), file]
-            .iter()
-            .collect()
-    }
-
-    fn gone(&self, path: &Path) -> String {
-        format!(
-            "{} has ended: cannot read {}",
-            self.server.name,
-            path.display()
-        )
+    fn gone(&self) -> String {
+        format!("{} has ended", self.server.name)
     }
 
     fn failure(&self, what: &str) -> anyhow::Error {
-        let log = fs::read_to_string(&self.server.log).unwrap_or_default();
-        let lines: Vec<&str> = log.lines().collect();
-        let last = lines
-            .get(lines.len().saturating_sub(LAST_LINES)..)
-            .unwrap_or_default();
-        anyhow::anyhow!(
-            "{} {what}; the end of its log:\n{}",
-            self.server.name,
-            last.join("\n")
-        )
+        let log = end_of_log(&self.server.log);
+        anyhow::anyhow!("{} {what}; {log}", self.server.name)
     }
 }
 
@@ -230,26 +208,6 @@ impl Drop for Running<'_> {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// User and system time of `/proc/PID/stat` (proc_pid_stat(5)): the second field is the program's
-/// name in brackets, which may hold anything.
-fn ticks(stat: &str) -> Option<u64> {
-    let (_, behind_the_name) = stat.rsplit_once(')')?;
-    let mut fields = behind_the_name.split_ascii_whitespace().skip(11);
-    let user: u64 = fields.next()?.parse().ok()?;
-    let system: u64 = fields.next()?.parse().ok()?;
-    Some(user + system)
-}
-
-fn kib(status: &str, key: &str) -> Option<u32> {
-    status.lines().find_map(|line| {
-        line.strip_prefix(key)?
-            .trim()
-            .strip_suffix(" kB")?
-            .parse()
-            .ok()
-    })
 }
 
 /// A directory for the files of one run, removed when this is dropped.
@@ -276,7 +234,7 @@ impl Scratch {
     /// Writes a file and returns its path.
     ///
     /// # Errors
-    /// When it cannot be written, or its path is no text.
+    /// When it cannot be written, or its path is not UTF-8.
     pub fn write(&self, name: &str, contents: impl AsRef<[u8]>) -> Result<String> {
         let path = format!("{}/{name}", self.directory()?);
         fs::write(&path, contents).with_context(|| format!("cannot write {path}"))?;
@@ -286,36 +244,17 @@ impl Scratch {
     /// Its path.
     ///
     /// # Errors
-    /// When the path is no text.
+    /// When the path is not UTF-8.
     pub fn directory(&self) -> Result<&str> {
         self.0
             .to_str()
-            .context("the directory for temporary files has no plain name")
+            .context("the path of the temporary directory is not UTF-8")
     }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // What is left is in the directory for temporary files.
+        // A failure leaves files in the temporary directory alone.
         let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_read_behind_the_name() {
-        let stat = "7 (a) b (c) S 1 7 7 0 -1 4194560 90 0 0 0 250 50 0 0 20 0 1 0 5 6 7";
-        assert_eq!(ticks(stat), Some(300));
-        assert_eq!(ticks("7 (a) S"), None);
-    }
-
-    #[test]
-    fn memory_is_read_by_its_key() {
-        let status = "Name:\tproxy\nVmHWM:\t    5120 kB\nVmRSS:\t    4608 kB\n";
-        assert_eq!(kib(status, "VmRSS:"), Some(4608));
-        assert_eq!(kib(status, "VmSwap:"), None);
     }
 }

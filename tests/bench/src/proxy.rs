@@ -1,4 +1,4 @@
-//! The proxy's numbers.
+//! Measures the proxy.
 
 use std::io;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -8,9 +8,9 @@ use anyhow::{Context, Result, ensure};
 use contract::variable;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, StreamOwned};
+use testkit::certificate::client_config;
 
 use crate::arguments::{self, Turns};
-use crate::certificate;
 use crate::client::{self, Answer};
 use crate::cores::Cores;
 use crate::distance::Distance;
@@ -21,30 +21,30 @@ use crate::table::{self, BARE, Goal, Row};
 use crate::turns::{self, IDLE, Load, milliseconds, note};
 
 const PROXY: &str = "proxy";
-const PEER: &str = "peer";
+const UPSTREAM: &str = "upstream";
 
-/// A token request as the SDKs write it.
+/// A token request as SDKs write it.
 const TARGET: &str = "/metadata/identity/oauth2/token\
     ?api-version=2018-02-01&resource=https%3A%2F%2Fmanagement.azure.com%2F";
 const METADATA: &str = "Metadata: true";
 
-/// Where Entra listens.
+/// The port that the proxy expects Entra on.
 const HTTPS: u16 = 443;
 
-/// How often a start is measured, and how often a first token.
+/// The number of measured starts, and of measured first tokens.
 const STARTS: u32 = 20;
 const FIRST_TOKENS: u32 = 10;
 
-/// How many connections wrk has.
+/// The numbers of wrk's connections.
 const CONNECTIONS: [u32; 2] = [16, 64];
-/// How many requests over 64 connections come before the memory is read again.
+/// The number of requests over 64 connections before the memory is read again.
 const MILLION: u64 = 1_000_000;
 
-/// Over how many connections the latency is measured.
+/// The number of connections over which the latency is measured.
 const PACED_CONNECTIONS: u32 = 16;
 
-/// The round trip to Entra for the first token, and for the first calls: so long that all of
-/// them have come before the first token does.
+/// The round trip to Entra for the first token, and for the first calls: the latter is long enough for
+/// all of them to arrive before the first token does.
 const ROUND_TRIP: Duration = Duration::from_millis(50);
 const LONG_ROUND_TRIP: Duration = Duration::from_secs(1);
 const FIRST_CALLS: u32 = 1_000;
@@ -52,15 +52,15 @@ const FIRST_CALLS: u32 = 1_000;
 /// Measures everything and prints the table.
 ///
 /// # Errors
-/// When a server fails, or this machine lacks something.
+/// When a server fails, or this machine lacks a prerequisite.
 pub fn run(arguments: &arguments::Proxy) -> Result<()> {
     let cores = Cores::split()?;
     let scratch = Scratch::new()?;
     let entra = Entra::start()?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, HTTPS)).context(
-        "cannot stand in for Entra on port 443 (tests/bench/run makes a network for it)",
+        "cannot listen on Entra's port 443 (tests/bench/run makes a network namespace for it)",
     )?;
-    let distance = Distance::between(listener, entra.address)?;
+    let distance = Distance::between(listener, entra.address())?;
     let bench = Bench {
         cores,
         distance,
@@ -71,8 +71,8 @@ pub fn run(arguments: &arguments::Proxy) -> Result<()> {
     let proxy = bench.proxy(arguments)?;
     let bare = bench.bare(&proxy)?;
     let mut servers = vec![proxy, bare];
-    if let Some(peer) = &arguments.turns.peer {
-        servers.push(bench.peer(peer)?);
+    if let Some(command) = &arguments.turns.upstream {
+        servers.push(bench.upstream(command)?);
     }
     let mut rows = bench.under_load(&servers, &arguments.turns)?;
     rows.push(bench.starts(&servers)?);
@@ -81,7 +81,7 @@ pub fn run(arguments: &arguments::Proxy) -> Result<()> {
     rows.push(bench.first_calls(&servers)?);
 
     let mut names = vec![PROXY, BARE];
-    names.extend(arguments.turns.peer.as_ref().map(|_| PEER));
+    names.extend(arguments.turns.upstream.as_ref().map(|_| UPSTREAM));
     println!("`tests/bench/run proxy`, {}:\n", table::machine());
     println!("{}", table::render(&names, &rows));
     Ok(())
@@ -95,31 +95,31 @@ struct Bench {
 }
 
 impl Bench {
-    /// Our proxy, started as the webhook starts it.
+    /// Our proxy, with the environment that the webhook injects.
     fn proxy(&self, arguments: &arguments::Proxy) -> Result<Server> {
         let program = arguments
             .proxy
             .to_str()
-            .context("the proxy's path is no text")?;
+            .context("the proxy's path is not UTF-8")?;
         let mut server = self.server(PROXY, 8000)?;
         server.command = vec![program.to_owned(), "--proxy-port={port}".to_owned()];
         server
             .environment
-            .insert(variable::CA_DATA, self.entra.ca.clone());
+            .insert(variable::CA_DATA, self.entra.ca().to_owned());
         Ok(server)
     }
 
-    /// Another proxy. It finds the CA where OpenSSL and Go look for it.
-    fn peer(&self, command: &str) -> Result<Server> {
-        let mut server = self.server(PEER, 8002)?;
+    /// Another proxy. It gets the CA by the variable of OpenSSL and Go.
+    fn upstream(&self, command: &str) -> Result<Server> {
+        let mut server = self.server(UPSTREAM, 8002)?;
         server.command = Server::shell(command);
-        let ca = self.scratch.write("ca.pem", &self.entra.ca)?;
+        let ca = self.scratch.write("ca.pem", self.entra.ca())?;
         server.environment.insert("SSL_CERT_FILE", ca);
         Ok(server)
     }
 
     fn server(&self, name: &'static str, port: u16) -> Result<Server> {
-        // Entra is not asked to verify it.
+        // The emulator's rule does not verify it.
         let token = self
             .scratch
             .write("service-account-token", "e30.e30.c2ln")?;
@@ -128,10 +128,7 @@ impl Bench {
                 variable::CLIENT_ID,
                 "66666666-7777-8888-9999-000000000000".to_owned(),
             ),
-            (
-                variable::TENANT_ID,
-                "11111111-2222-3333-4444-555555555555".to_owned(),
-            ),
+            (variable::TENANT_ID, entra::TENANT.to_owned()),
             (variable::FEDERATED_TOKEN_FILE, token),
             (
                 variable::AUTHORITY_HOST,
@@ -254,13 +251,13 @@ impl Bench {
         Ok(row)
     }
 
-    /// One round trip to the token endpoint over a connection that is there already, in ms.
+    /// One round trip to the token endpoint over an open connection, in ms.
     fn round_trip(&self) -> Result<f64> {
-        let tls = certificate::client(self.entra.ca.as_bytes())?;
+        let tls = client_config(self.entra.ca().as_bytes())?;
         let session = ClientConnection::new(tls, ServerName::try_from(entra::NAME)?)?;
         let socket = process::connect((Ipv4Addr::LOCALHOST, HTTPS).into())?;
         let mut stream = StreamOwned::new(session, socket);
-        let request = client::post("/oauth2/v2.0/token", b"");
+        let request = client::post(entra::TOKEN_PATH, b"");
         client::ask(&mut stream, &request)?;
         let asked = Instant::now();
         client::ask(&mut stream, &request)?;
@@ -273,13 +270,13 @@ impl Bench {
             format!("exchanges for {FIRST_CALLS} first calls at once"),
             Goal::AtMost(1.0),
         );
-        // Each call has a connection of its own, and leaves it to the next one that waits.
+        // Each call has its own connection and closes it, so that a waiting one gets served.
         let request = token_request("Connection: close\r\n");
         for server in servers {
             self.distance.set(Duration::ZERO);
             let _running = self.start(server)?;
             self.distance.set(LONG_ROUND_TRIP);
-            let before = self.entra.exchanges();
+            let before = self.entra.exchanges()?;
             let schedule = Schedule {
                 request: &request,
                 interval: Duration::ZERO,
@@ -287,7 +284,7 @@ impl Bench {
             };
             paced::latencies(streams(server, FIRST_CALLS), schedule)
                 .with_context(|| format!("{} fails at the first calls", server.name))?;
-            row.add(server.name, (self.entra.exchanges() - before) as f64);
+            row.add(server.name, (self.entra.exchanges()? - before) as f64);
         }
         self.distance.set(Duration::ZERO);
         Ok(row)

@@ -7,9 +7,9 @@ pub const NAMESPACE: &str = "bench";
 /// Their service account.
 pub const SERVICE_ACCOUNT: &str = "application";
 
-/// The review of a new pod that asks for the proxy, `length` bytes long or, when that is too short
-/// for one, as short as it can be. What fills it are the container's variables and the API server's
-/// note of who set them, as in pods of that length.
+/// The review of a new pod that asks for the proxy, `length` bytes long, or as short as possible when
+/// that is too short. The container's variables and their `managedFields` fill it, as in real pods of
+/// that length.
 pub fn of_length(length: usize) -> Vec<u8> {
     let mut settings = 0;
     while render(settings + 1, "").len() <= length {
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reviews_have_the_length_that_is_asked_for() {
+    fn reviews_have_the_requested_length() {
         for length in [2_000, 4_000, 20_000, 200_000] {
             let review = of_length(length);
             assert_eq!(review.len(), length);

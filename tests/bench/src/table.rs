@@ -1,13 +1,13 @@
-//! The result: one Markdown table, in columns that a terminal shows well too.
+//! The result: a Markdown table with aligned columns.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
 
-/// What a row is to reach.
+/// The goal of a row.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Goal {
-    /// Nothing: the row explains another.
+    /// None: the row explains another.
     None,
     /// At least this share of the bare server's figure.
     ShareOfBare(f64),
@@ -17,7 +17,7 @@ pub enum Goal {
     AtMost(f64),
 }
 
-/// One thing that was measured, for every server and round.
+/// One measurement, for every server and round.
 #[derive(Debug)]
 pub struct Row {
     what: String,
@@ -44,7 +44,7 @@ impl Row {
         median(self.figures.get(server)?.clone())
     }
 
-    /// The median of the rounds' ratios: neighbours in time saw the same weather.
+    /// The median of the rounds' ratios. Measurements of one round saw the same load on the machine.
     fn ratio(&self, ours: &str) -> Option<f64> {
         let pairs = self.figures.get(ours)?.iter().zip(self.figures.get(BARE)?);
         median(pairs.map(|(ours, bare)| ours / bare).collect())
@@ -94,7 +94,7 @@ pub fn render(servers: &[&str], rows: &[Row]) -> String {
     aligned(&lines)
 }
 
-/// Where and when: date, kernel and CPU, in one line.
+/// The date, kernel and CPU, in one line.
 pub fn machine() -> String {
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn rounds_are_compared_one_by_one() {
+    fn compares_servers_round_by_round() {
         // The machine was twice as slow in the second round, for both.
         let row = row(
             Goal::ShareOfBare(0.9),
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_goal_can_be_missed() {
+    fn reports_missed_goals() {
         let missed = "**no**";
         assert_eq!(
             row(Goal::ShareOfBare(0.9), &[89.0], &[100.0])
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_is_markdown() {
+    fn renders_markdown() {
         let rows = [
             row(Goal::AtMost(2e6), &[1_234_567.0], &[]),
             row(Goal::None, &[2.5], &[5.0]),
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn an_even_count_has_its_median_between_two() {
+    fn the_median_of_an_even_count_is_between_two() {
         assert_eq!(median(vec![4.0, 1.0, 3.0, 2.0]), Some(2.5));
         assert_eq!(median(Vec::new()), None);
     }

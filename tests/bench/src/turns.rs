@@ -1,4 +1,4 @@
-//! Servers take turns, so that each round's figures saw the same weather.
+//! Measures servers in turns, so that other load on the machine affects each of them alike.
 
 use std::io::{Read, Write};
 use std::time::Duration;
@@ -11,18 +11,18 @@ use crate::process::{Running, Server};
 use crate::table::{Goal, Row};
 use crate::wrk;
 
-/// Requests a second when latency is measured.
+/// The rate at which latency is measured, in requests a second.
 pub const RATE: u32 = 1_000;
 
-/// A server that has nothing to do for this long is idle.
+/// A server without requests for this long counts as idle.
 pub const IDLE: Duration = Duration::from_millis(500);
 
-/// What wrk does to a server.
+/// A load that wrk generates.
 #[derive(Clone, Debug)]
 pub struct Load {
-    /// What the table calls it.
+    /// Its name in the table.
     pub what: String,
-    /// What is to be reached.
+    /// The goal of its row.
     pub goal: Goal,
     /// The number of connections.
     pub connections: u32,
@@ -30,12 +30,12 @@ pub struct Load {
     pub scheme: &'static str,
     /// The URL's path and query.
     pub target: &'static str,
-    /// More arguments of wrk's.
+    /// Further arguments for wrk.
     pub more: Vec<String>,
 }
 
 impl Load {
-    /// Loads one server; what was answered, and the CPU time that it took.
+    /// Loads one server, and returns wrk's count and the server's CPU time.
     ///
     /// # Errors
     /// When the server fails.
@@ -51,8 +51,8 @@ impl Load {
         Ok((count, server.cpu_time()? - before))
     }
 
-    /// Loads each server, round by round. Two rows: by the clock, and by the server's CPU time, which
-    /// other work on the machine touches less.
+    /// Loads each server, round by round. Returns two rows: requests a second, and requests per second of
+    /// the server's CPU time, which depends less on other load on the machine.
     ///
     /// # Errors
     /// When a server fails.
@@ -107,12 +107,12 @@ pub fn latency<S: Read + Write>(
     Ok(row)
 }
 
-/// As the table has it.
+/// The duration in milliseconds.
 pub fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1_000.0
 }
 
-/// Tells who waits what is going on.
+/// Prints progress for the user.
 pub fn note(text: &str) {
     eprintln!("  {text}");
 }

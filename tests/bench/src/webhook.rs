@@ -1,4 +1,4 @@
-//! The webhook's numbers.
+//! Measures the webhook.
 
 use std::io;
 use std::net::TcpStream;
@@ -10,10 +10,10 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
+use testkit::certificate::{Authority, client_config};
 
 use crate::accounts::Cluster;
 use crate::arguments::{self, Turns};
-use crate::certificate;
 use crate::client::{self, Answer};
 use crate::cores::Cores;
 use crate::process::{self, Running, Scratch, Server};
@@ -22,9 +22,9 @@ use crate::table::{self, BARE, Goal, Row};
 use crate::turns::{self, IDLE, Load, milliseconds, note};
 
 const WEBHOOK: &str = "webhook";
-const PEER: &str = "peer";
+const UPSTREAM: &str = "upstream";
 
-/// The path that the webhook configuration names, and the name that the API server asks for.
+/// The path in the webhook configuration, and the server name that the API server expects.
 const TARGET: &str = "/mutate-v1-pod";
 const NAME: &str = "azure-wi-webhook-webhook-service.azure-workload-identity-system.svc";
 
@@ -32,30 +32,34 @@ const NAME: &str = "azure-wi-webhook-webhook-service.azure-workload-identity-sys
 const LENGTHS: [usize; 4] = [2_000, TYPICAL, 20_000, 200_000];
 const TYPICAL: usize = 4_000;
 
-/// How many connections wrk has, and how many the latency is measured over.
+/// The numbers of wrk's connections; the latency is measured over the first.
 const CONNECTIONS: u32 = 8;
 const MORE_CONNECTIONS: u32 = 32;
 
 /// Measures everything and prints the table.
 ///
 /// # Errors
-/// When a server fails, or no cluster is there.
+/// When a server fails, or there is no cluster.
 pub fn run(arguments: &arguments::Webhook) -> Result<()> {
     let cores = Cores::split()?;
     let scratch = Scratch::new()?;
     let cluster = Cluster::connect()?;
     cluster.add_the_reviewed()?;
-    let certificate = certificate::make(NAME)?;
-    scratch.write("tls.crt", &certificate.certificate)?;
-    scratch.write("tls.key", &certificate.key)?;
+    let authority = Authority::new("Benchmark CA")?;
+    let server = authority.server("benchmark", &[NAME])?;
+    scratch.write("tls.crt", &server.certificate)?;
+    scratch.write("tls.key", &server.key)?;
     let script = scratch.write("review.lua", include_str!("review.lua"))?;
 
     let mut servers = vec![webhook(&scratch, &arguments.webhook)?];
-    if let Some(peer) = &arguments.turns.peer {
-        servers.push(peer_server(&scratch, peer)?);
+    if let Some(command) = &arguments.turns.upstream {
+        servers.push(upstream(&scratch, command)?);
     }
-    // The webhook has told the API server what to trust, or it would not be ready.
-    let trust = || certificate::client(&[certificate.ca.as_bytes(), &cluster.trusted()?].concat());
+    // A webhook that is ready has written the caBundle.
+    let trust = || {
+        let trusted = [authority.certificate().as_bytes(), &cluster.trusted()?].concat();
+        Ok(client_config(&trusted)?)
+    };
     cores.clear()?;
     let mut rows = {
         let running: Vec<_> = servers
@@ -78,16 +82,17 @@ pub fn run(arguments: &arguments::Webhook) -> Result<()> {
     rows.extend(with_accounts(&servers, &cores, trust, arguments)?);
 
     let mut names = vec![WEBHOOK, BARE];
-    names.extend(arguments.turns.peer.as_ref().map(|_| PEER));
+    names.extend(arguments.turns.upstream.as_ref().map(|_| UPSTREAM));
     println!("`tests/bench/run webhook`, {}:\n", table::machine());
     println!("{}", table::render(&names, &rows));
     Ok(())
 }
 
-/// Our webhook, started as the chart starts it, but with the standard ports left to a peer that knows
-/// no other.
+/// Our webhook, started as the chart starts it but on other ports: upstream's ports cannot be changed.
 fn webhook(scratch: &Scratch, program: &Path) -> Result<Server> {
-    let program = program.to_str().context("the webhook's path is no text")?;
+    let program = program
+        .to_str()
+        .context("the webhook's path is not UTF-8")?;
     let mut server = server(scratch, WEBHOOK, 9543, 9540)?;
     server.command = [
         program,
@@ -100,8 +105,8 @@ fn webhook(scratch: &Scratch, program: &Path) -> Result<Server> {
     Ok(server)
 }
 
-fn peer_server(scratch: &Scratch, command: &str) -> Result<Server> {
-    let mut server = server(scratch, PEER, 9443, 9440)?;
+fn upstream(scratch: &Scratch, command: &str) -> Result<Server> {
+    let mut server = server(scratch, UPSTREAM, 9443, 9440)?;
     let certificates = scratch.directory()?;
     server.command = Server::shell(&command.replace("{certificates}", certificates));
     Ok(server)
@@ -145,7 +150,7 @@ fn is_ready(server: &Server) -> io::Result<Answer> {
     client::ask(&mut health, &client::get("/readyz", ""))
 }
 
-/// With one service account in the cluster.
+/// The measurements under load, with one service account in the cluster.
 struct UnderLoad<'a> {
     cores: Cores,
     running: Vec<Running<'a>>,
@@ -254,7 +259,7 @@ impl UnderLoad<'_> {
         Ok(running)
     }
 
-    /// Connections that do not block, their handshakes done.
+    /// Non-blocking connections after their TLS handshakes.
     fn streams(&self, server: &Server) -> Result<Vec<Stream>> {
         (0..CONNECTIONS)
             .map(|_| {
@@ -269,7 +274,7 @@ impl UnderLoad<'_> {
     }
 }
 
-/// With the many service accounts.
+/// The measurements with many service accounts in the cluster.
 fn with_accounts(
     servers: &[Server],
     cores: &Cores,
@@ -314,7 +319,7 @@ fn connect(server: &Server, tls: &Arc<ClientConfig>) -> io::Result<Stream> {
     ))
 }
 
-/// The answer to a request over a connection of its own.
+/// Sends a request over a new connection.
 fn ask(server: &Server, tls: &Arc<ClientConfig>, request: &[u8]) -> io::Result<Answer> {
     client::ask(&mut connect(server, tls)?, request)
 }

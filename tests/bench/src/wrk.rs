@@ -5,19 +5,19 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-/// What wrk counted.
+/// The counts of a run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Count {
-    /// Requests that were answered.
+    /// The number of answered requests.
     pub requests: u64,
-    /// Of them, in a second.
+    /// Answered requests a second.
     pub per_second: f64,
 }
 
 /// Loads a server over `connections` connections from one thread. `more` goes to wrk as it is.
 ///
 /// # Errors
-/// When wrk is missing, a connection fails or an answer is not 2xx: such a run measures nothing.
+/// When wrk is missing, a connection fails or an answer is not 2xx.
 pub fn load(
     url: &str,
     connections: u32,
@@ -47,10 +47,10 @@ fn parse(text: &str) -> Result<Count> {
     let lines = || text.lines().map(str::trim);
     let requests = lines()
         .find_map(|line| line.split_once(" requests in ")?.0.parse().ok())
-        .with_context(|| format!("wrk counts no requests:\n{text}"))?;
+        .with_context(|| format!("wrk reports no number of requests:\n{text}"))?;
     let per_second = lines()
         .find_map(|line| line.strip_prefix("Requests/sec:")?.trim().parse().ok())
-        .with_context(|| format!("wrk tells no rate:\n{text}"))?;
+        .with_context(|| format!("wrk reports no rate:\n{text}"))?;
     Ok(Count {
         requests,
         per_second,
@@ -72,7 +72,7 @@ Transfer/sec:     24.14MB
 ";
 
     #[test]
-    fn the_count_is_read() {
+    fn reads_the_counts() {
         let count = Count {
             requests: 129_864,
             per_second: 129_798.59,
@@ -81,7 +81,7 @@ Transfer/sec:     24.14MB
     }
 
     #[test]
-    fn errors_spoil_the_count() {
+    fn a_run_with_errors_is_an_error() {
         let line = "  Socket errors: connect 0, read 3, write 0, timeout 0\n";
         assert!(parse(&format!("{REPORT}{line}")).is_err());
         assert!(parse(&format!("{REPORT}  Non-2xx or 3xx responses: 7\n")).is_err());

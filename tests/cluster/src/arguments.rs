@@ -9,17 +9,17 @@ use clap::{Args, Parser, Subcommand};
 #[derive(Debug, Parser)]
 #[command(name = "cluster", version)]
 pub struct Arguments {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub task: Task,
 }
 
-/// The commands; the hidden ones are how the program calls itself.
+/// The commands. The program calls itself with the hidden ones.
 #[derive(Debug, Subcommand)]
 pub enum Task {
-    /// Install and build what the node needs; at once done when all is there
+    /// Install and build what the node needs; returns at once when everything is there
     Prepare,
-    /// Start a node, run a command on it, end everything
+    /// Start a node, run a command on it, and end everything
     Run(Run),
     /// Process 1 of the node's namespaces
     #[command(hide = true)]
@@ -29,7 +29,7 @@ pub enum Task {
     Node(Inside),
 }
 
-/// What `cluster run` is told.
+/// The arguments of `cluster run`.
 #[derive(Args, Clone, Debug)]
 pub struct Run {
     /// An OCI archive to import, named as its index says; may be repeated
@@ -40,7 +40,7 @@ pub struct Run {
     #[arg(long, value_name = "PROGRAM")]
     pub azure_emulator: Option<PathBuf>,
 
-    /// Keep the components' logs in this directory; by default they end with the node
+    /// Keep the components' logs in this directory; by default they are removed with the node
     #[arg(long, value_name = "DIRECTORY")]
     pub logs: Option<PathBuf>,
 
@@ -49,14 +49,14 @@ pub struct Run {
     pub command: Vec<OsString>,
 }
 
-/// What the hidden commands are told: the same, and the name of the run's cgroup.
+/// The arguments of the hidden commands: the same, and the name of the run's cgroup.
 #[derive(Args, Clone, Debug)]
 pub struct Inside {
-    /// The cgroup that every pod of the run is below
+    /// The cgroup that contains every pod of the run
     #[arg(long)]
     pub cgroup: String,
 
-    /// What `cluster run` was told
+    /// The arguments of `cluster run`
     #[command(flatten)]
     pub run: Run,
 }

@@ -1,4 +1,4 @@
-//! The folder that outlives checkouts: what takes long to build or to fetch is kept there.
+//! The cache folder: it keeps what takes long to build or to fetch, for every checkout.
 
 use std::env;
 use std::fs::{self, File};
@@ -24,12 +24,12 @@ impl Cache {
         Ok(Self(folder))
     }
 
-    /// Where an entry is, or would be.
+    /// The path of an entry, whether it exists or not.
     pub(crate) fn entry(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 
-    /// Makes an entry, whole or not at all: `fill` works in a folder that gets its name at the end.
+    /// Makes an entry atomically: `fill` works in a temporary folder that is renamed at the end.
     pub(crate) fn fill(&self, entry: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
         let partial = entry.with_added_extension("partial");
         remove(&partial)?;
@@ -40,7 +40,7 @@ impl Cache {
         fs::rename(&partial, entry).with_context(|| format!("cannot make {}", entry.display()))
     }
 
-    /// Waits until no other process changes the cache; holds as long as the file is open.
+    /// Locks the cache against other processes, as long as the file is open.
     pub(crate) fn lock(&self) -> Result<File> {
         let path = self.0.join("lock");
         let file =

@@ -1,14 +1,14 @@
-//! The run's own cgroup, in every hierarchy of the machine: the pods are below it, so that two runs
-//! never meet, and its removal removes what they left.
+//! The run's own cgroup, in every hierarchy of the machine. It contains the pods, so that runs are
+//! isolated, and removing it removes everything that they left.
 
 use std::fs;
 use std::io::{Error, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
+use testkit::poll;
 
 /// How long a cgroup may stay busy after its last process was killed.
 const BUSY: Duration = Duration::from_secs(20);
@@ -18,7 +18,7 @@ const BUSY: Duration = Duration::from_secs(20);
 pub struct Cgroup(Vec<PathBuf>);
 
 impl Cgroup {
-    /// Finds the hierarchies among this process's mounts. Makes nothing.
+    /// Finds the hierarchies among this process's mounts, without making the cgroup.
     ///
     /// # Errors
     /// When `/proc` is not there, or no cgroup hierarchy is mounted.
@@ -49,26 +49,17 @@ impl Cgroup {
         Ok(())
     }
 
-    /// Removes it with all that is below it, waiting while killed processes leave; fine when it is
-    /// gone already.
+    /// Removes it and everything below it. Waits while killed processes leave. A cgroup that is gone
+    /// already is no error.
     ///
     /// # Errors
     /// When processes are left in it.
     pub fn remove(&self) -> Result<()> {
-        let deadline = Instant::now() + BUSY;
         for path in &self.0 {
-            loop {
-                match remove_tree(path) {
-                    Ok(()) => break,
-                    Err(error) if is_busy(&error) && Instant::now() < deadline => {
-                        sleep(Duration::from_millis(10));
-                    }
-                    Err(error) => {
-                        return Err(error)
-                            .with_context(|| format!("cannot remove cgroup {}", path.display()));
-                    }
-                }
-            }
+            let what = format!("cgroup {} to be empty", path.display());
+            let is_settled = |removed: &Result<(), Error>| !removed.as_ref().is_err_and(is_busy);
+            poll::blocking(BUSY, &what, || remove_tree(path), is_settled)?
+                .with_context(|| format!("cannot remove cgroup {}", path.display()))?;
         }
         Ok(())
     }
@@ -88,7 +79,7 @@ fn hierarchies(mountinfo: &str) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Removes the folders alone: the files of a cgroup are the kernel's and go with it.
+/// Removes the folders alone: the kernel removes a cgroup's files with it.
 fn remove_tree(path: &Path) -> Result<(), Error> {
     let entries = match fs::read_dir(path) {
         Ok(entries) => entries,

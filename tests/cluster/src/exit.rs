@@ -14,7 +14,7 @@ pub(crate) fn of(status: ExitStatus) -> ExitCode {
     }
 }
 
-/// The same for a status that was waited for by hand; none while the process lives.
+/// The same for a status of `waitpid`; `None` while the process lives.
 pub(crate) fn of_waited(status: WaitStatus) -> Option<ExitCode> {
     match status {
         WaitStatus::Exited(_, code) => Some(code_of(code)),
@@ -23,7 +23,7 @@ pub(crate) fn of_waited(status: WaitStatus) -> Option<ExitCode> {
     }
 }
 
-/// The code of what a signal ended.
+/// The code of a process that a signal ended.
 pub(crate) fn of_signal(signal: Signal) -> ExitCode {
     code_of(128 + signal as i32)
 }

@@ -1,5 +1,5 @@
 //! Process 1 of the node's namespaces: starts the node, reaps orphans, and ends everything when the
-//! node ends, when it is told to, or when the process outside dies in whatever way.
+//! node ends, after a signal, or when the process outside dies.
 
 use std::env;
 use std::os::unix::process::CommandExt;
@@ -20,7 +20,7 @@ use crate::exit;
 /// Runs the node and ends everything after it.
 ///
 /// # Errors
-/// When the node cannot be started, or something of it cannot be removed.
+/// When the node cannot be started, or its cgroup cannot be removed.
 pub fn init(inside: &Inside) -> Result<ExitCode> {
     let signals = signals();
     signals.thread_block()?;
@@ -45,7 +45,7 @@ pub fn init(inside: &Inside) -> Result<ExitCode> {
     outcome
 }
 
-/// What this process and the one outside wait for.
+/// The signals that this process and the one outside wait for.
 pub(crate) fn signals() -> SigSet {
     [
         Signal::SIGCHLD,
@@ -70,7 +70,7 @@ fn until_the_end(node: Pid, signals: &SigSet) -> Result<ExitCode> {
     }
 }
 
-/// Reaps all that has ended; the node's exit code if the node is among it.
+/// Reaps all processes that have ended. Returns the node's exit code when it is among them.
 fn reap(node: Pid) -> Result<Option<ExitCode>> {
     loop {
         match waitpid(None, Some(WaitPidFlag::WNOHANG)) {

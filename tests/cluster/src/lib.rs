@@ -1,6 +1,6 @@
 //! A real Kubernetes node that lives as long as one command.
 //!
-//! `prepare` puts the programs in place. `run` makes the namespaces and waits; inside them `init`
+//! `prepare` installs the programs. `run` makes the namespaces and waits; inside them `init`
 //! is process 1, and `node` starts the components, waits for the node and runs the command.
 
 pub mod arguments;
@@ -12,4 +12,3 @@ pub mod run;
 
 mod cache;
 mod exit;
-mod tail;

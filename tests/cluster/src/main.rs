@@ -7,7 +7,7 @@ use clap::Parser;
 use cluster::arguments::{Arguments, Task};
 use cluster::{init, node, prepare, run};
 
-/// The exit code that says: not the command failed, the node did.
+/// The exit code when the node failed, not the command.
 const NODE_FAILED: u8 = 125;
 
 fn main() -> ExitCode {

@@ -33,23 +33,23 @@ use component::Components;
 /// The node's name.
 const NAME: &str = "node";
 
-/// Everything of the run, on a tmpfs that ends with the namespaces.
+/// The files of the run, on a tmpfs that ends with the namespaces.
 const FOLDER: &str = "/run/cluster";
 
-/// What ends the node.
+/// Why the node ends.
 enum End {
-    /// The command did, or something before it failed.
+    /// The command ended, or the node failed to start.
     Command(Result<ExitCode>),
-    /// A component ended, which none should.
+    /// A component failed.
     Component(Error),
 }
 
 /// Runs the node and the command on it.
 ///
 /// # Errors
-/// When the node does not start, or a component ends: which, and the end of its log.
+/// When the node does not start, or a component fails: with its name and the end of its log.
 pub fn node(inside: Inside) -> Result<ExitCode> {
-    // Process 1 waits for its signals; what is started here is to have the usual ones.
+    // Process 1 has blocked its signals; the processes that are started here need them.
     SigSet::all().thread_unblock()?;
     let (sender, receiver) = channel();
     let components = Components::new(sender.clone());
@@ -57,7 +57,8 @@ pub fn node(inside: Inside) -> Result<ExitCode> {
     end(&receiver)
 }
 
-/// The first end; but when a component is what made the rest fail, it is the one to tell of.
+/// Returns the first reason to end, except that a component's failure comes first: it may have made the
+/// rest fail.
 fn end(receiver: &Receiver<End>) -> Result<ExitCode> {
     match receiver.recv()? {
         End::Command(Err(error)) => match receiver.recv_timeout(Duration::from_millis(500)) {
@@ -79,7 +80,7 @@ fn live(inside: &Inside, mut components: Components) -> Result<ExitCode> {
     run_command(&inside.run, &components)
 }
 
-/// Starts what depends on nothing at once, and the rest as soon as the API answers.
+/// Starts the components without dependencies at once, and the rest as soon as the API server answers.
 fn start(inside: &Inside, tools: &Tools, components: &Components) -> Result<()> {
     control_plane::start_etcd(components)?;
     agents::start_containerd(components)?;
@@ -97,14 +98,14 @@ fn start(inside: &Inside, tools: &Tools, components: &Components) -> Result<()> 
         outside::wait()?;
         imports
             .join()
-            .unwrap_or_else(|_| anyhow::bail!("the import of images was cut off"))
+            .unwrap_or_else(|_| anyhow::bail!("the import of images panicked"))
     })
 }
 
 fn run_command(run: &Run, components: &Components) -> Result<ExitCode> {
     let (program, arguments) = run.command.split_first().context("no command")?;
     let mut command = Command::new(program);
-    // There is nothing beyond the node that a web proxy could reach.
+    // Without the user's web proxies: the node has no network beyond itself.
     for variable in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
         command
             .env_remove(variable)

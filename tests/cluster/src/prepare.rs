@@ -1,4 +1,5 @@
-//! `cluster prepare`: what the node needs, each part by its own step and only when it is absent.
+//! `cluster prepare`: installs what the node needs. Each part is one step, skipped when the part is
+//! there.
 
 mod clients;
 mod debian;
@@ -22,10 +23,10 @@ use pause::Pause;
 /// The pods' sandbox image, as the archive names it.
 pub(crate) const PAUSE_IMAGE: &str = "registry.example.com/cluster/pause:v1";
 
-/// Where the prepared things are.
+/// The paths of the prepared programs and images.
 #[derive(Clone, Debug)]
 pub struct Tools {
-    /// The binary that is each Kubernetes component, by the name that it is called as.
+    /// The one binary of all Kubernetes components, which it selects by the name that it is called with.
     pub kubernetes: PathBuf,
     /// The folder with `kubectl` and `helm`.
     pub clients: PathBuf,
@@ -34,7 +35,7 @@ pub struct Tools {
 }
 
 impl Tools {
-    /// Where they are, or would be.
+    /// The paths, whether the files exist or not.
     ///
     /// # Errors
     /// When there is no cache folder.
@@ -48,19 +49,18 @@ impl Tools {
     }
 }
 
-/// One part: how to see that it is there, and how to get it.
+/// One part of the node: how to detect it, and how to install it.
 trait Step {
-    /// What installing does, for the person who waits.
+    /// The progress message while it is installed.
     fn title(&self) -> String;
     fn is_done(&self) -> bool;
     fn install(&self, log: &Log) -> Result<()>;
 }
 
-/// Does the steps that are not done, one process at a time; says what it does, and nothing when
-/// all is there.
+/// Does the missing steps, one process at a time, and prints its progress.
 ///
 /// # Errors
-/// When a step fails: which, and the end of its log.
+/// When a step fails: with its name and the end of its log.
 pub fn prepare() -> Result<Tools> {
     let cache = Cache::open()?;
     let steps: [&dyn Step; 4] = [
@@ -90,7 +90,7 @@ fn install(step: &dyn Step, number: &str, cache: &Cache) -> Result<()> {
     Ok(())
 }
 
-/// A short name for contents, so that a changed source gets a new entry in the cache.
+/// A short hash of contents, so that a changed source gets a new entry in the cache.
 fn fingerprint(contents: &[&str]) -> String {
     let hash = digest(&SHA256, contents.join("\0").as_bytes());
     hash.as_ref()
@@ -100,7 +100,7 @@ fn fingerprint(contents: &[&str]) -> String {
         .collect()
 }
 
-/// The program's place among the folders of programs, root's included.
+/// Finds a program in `PATH` and in root's folders of programs.
 fn find_program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fingerprint_tells_contents_apart() {
+    fn different_contents_have_different_fingerprints() {
         assert_eq!(fingerprint(&["a", "b"]), fingerprint(&["a", "b"]));
         assert_ne!(fingerprint(&["a", "b"]), fingerprint(&["ab", ""]));
         assert_eq!(fingerprint(&["a"]).len(), 16);

@@ -1,5 +1,5 @@
-//! `cluster run`, seen from outside: makes the namespaces, starts process 1 in them, passes signals
-//! on, and returns the command's exit code when all of it has ended.
+//! `cluster run`, outside of the namespaces: makes them, starts process 1 in them, forwards signals, and
+//! returns the command's exit code when everything has ended.
 
 use std::env;
 use std::os::unix::process::CommandExt;
@@ -17,13 +17,13 @@ use crate::arguments::Run;
 use crate::cgroup::Cgroup;
 use crate::{exit, init, prepare};
 
-/// Runs the command on a node of its own.
+/// Runs the command on a new node.
 ///
 /// # Errors
-/// When something cannot be installed or built, or this process is not root's.
+/// When something cannot be installed or built, or this process is not root.
 pub fn run(run: &Run) -> Result<ExitCode> {
     if !Uid::effective().is_root() {
-        bail!("a node needs root: namespaces, mounts and cgroups are its to make");
+        bail!("a node needs root, to make namespaces, mounts and cgroups");
     }
     prepare::prepare()?;
     if let Some(logs) = &run.logs {
@@ -37,7 +37,7 @@ pub fn run(run: &Run) -> Result<ExitCode> {
     outcome
 }
 
-/// Nothing else has this name: process ids may repeat between pid namespaces, hence the time.
+/// A unique name. Process ids may repeat in other pid namespaces, hence the time.
 fn cgroup_name() -> String {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -55,7 +55,7 @@ fn in_namespaces(cgroup: &str) -> Result<ExitCode> {
             | CloneFlags::CLONE_NEWUTS,
     )
     .context("cannot make namespaces")?;
-    // Nothing goes in or out; within, the kubelet's mounts must reach containerd and the pods.
+    // Private to the machine, but shared within: the kubelet's mounts must reach containerd and the pods.
     for propagation in [MsFlags::MS_PRIVATE, MsFlags::MS_SHARED] {
         mount(
             None::<&str>,
@@ -75,7 +75,7 @@ fn in_namespaces(cgroup: &str) -> Result<ExitCode> {
     wait(Pid::from_raw(child.id().cast_signed()), &signals)
 }
 
-/// Waits for process 1; the kernel ends it after every other process of its namespace.
+/// Waits for process 1. The kernel reports its end after that of every other process of its namespace.
 fn wait(child: Pid, signals: &SigSet) -> Result<ExitCode> {
     loop {
         match signals.wait()? {

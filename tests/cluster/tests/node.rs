@@ -1,4 +1,4 @@
-//! The node as its users see it: exit codes, what a failure says, and that nothing is left.
+//! The node from a user's view: exit codes, error messages, and that nothing is left on the machine.
 
 #[cfg(test)]
 mod harness;
@@ -12,7 +12,7 @@ kubectl wait --for condition=Ready pod/pod --timeout 60s >&2
 ";
 
 #[test]
-fn a_run_gives_the_commands_exit_code_and_leaves_nothing() {
+fn a_run_returns_the_commands_exit_code_and_leaves_nothing() {
     let before = Machine::now();
     let mut node = start(&format!("{NAMESPACES}{START_A_POD} exit 7"));
     let namespaces = node.lines(3);
@@ -43,7 +43,7 @@ fn a_killed_run_leaves_nothing() {
 }
 
 #[test]
-fn two_nodes_live_side_by_side() {
+fn two_nodes_run_in_parallel() {
     let mut one = start("echo up; cat; kubectl get node node -o name");
     assert_eq!(one.lines(1), ["up"]);
     let mut other = start(&format!("{START_A_POD} kubectl get pod pod -o name"));
@@ -55,7 +55,7 @@ fn two_nodes_live_side_by_side() {
 }
 
 #[test]
-fn a_component_that_fails_at_the_start_is_shown_with_the_end_of_its_log() {
+fn reports_a_component_that_fails_at_the_start_with_the_end_of_its_log() {
     let mut failing = cluster();
     failing.args([
         "run",
@@ -85,7 +85,7 @@ fn a_component_that_fails_later_ends_the_run() {
 }
 
 #[test]
-fn a_component_that_is_asked_to_end_is_started_again() {
+fn restarts_a_component_that_ends_after_a_signal() {
     let mut node = start(
         "before=$(pidof kube-apiserver)
          kill $before
@@ -99,7 +99,7 @@ fn a_component_that_is_asked_to_end_is_started_again() {
 }
 
 #[test]
-fn an_image_gets_the_name_that_its_archive_says() {
+fn an_image_gets_the_name_in_its_archive() {
     let name = "registry.example.com/cluster/another:v2";
     let archive = image(name);
     let mut run = cluster();
@@ -123,7 +123,7 @@ fn an_image_gets_the_name_that_its_archive_says() {
 }
 
 #[test]
-fn a_missing_emulator_is_told_with_the_way_to_get_it() {
+fn reports_how_to_build_a_missing_emulator() {
     let mut run = cluster();
     run.args(["run", "--azure-emulator", "/nonexistent", "--", "true"]);
     let output = finish(run);
@@ -133,7 +133,7 @@ fn a_missing_emulator_is_told_with_the_way_to_get_it() {
 }
 
 #[test]
-fn anyone_reads_the_keys_that_sign_tokens() {
+fn everyone_may_read_the_keys_of_tokens() {
     let mut node = start(
         "curl --silent --fail --cacert $CLUSTER_API_CA https://192.0.2.10:6443/openid/v1/jwks \
          | tr -d ' \\n'; echo",
@@ -144,7 +144,7 @@ fn anyone_reads_the_keys_that_sign_tokens() {
 }
 
 #[test]
-fn azures_names_have_an_ipv4_address_and_no_others_exist() {
+fn azures_names_have_an_ipv4_address_and_no_other_name_exists() {
     let names = "login.microsoftonline.com my.vault.azure.net management.azure.com example.com";
     let mut node = start(&format!("{} {names}", fixture("ask-name-server")));
     let answers = node.lines(4);

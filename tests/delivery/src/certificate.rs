@@ -1,84 +1,63 @@
-//! Certificates of somebody else's, as cert-manager makes them.
+//! Certificates that the webhook did not make itself, stored and injected as cert-manager does.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use e2e::{CONFIGURATION, system};
-use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose,
-};
-use serde_json::json;
+use e2e::{CONFIGURATION, SYSTEM_NAMESPACE, kubectl_with_input, system};
+use serde_json::{Map, Value, json};
+use testkit::certificate::{Authority, Certificate};
 
-/// An authority and a certificate of it, PEM.
+/// An authority, and a server's certificate that it issued.
 pub struct Issued {
-    /// The authority's certificate.
-    pub ca: String,
-    /// Its key.
-    pub ca_key: String,
-    /// The certificate.
-    pub certificate: String,
-    /// Its key.
-    pub key: String,
+    /// The authority.
+    pub authority: Authority,
+    /// The server's certificate.
+    pub server: Certificate,
 }
 
 impl Issued {
     /// A new authority, and a certificate for these DNS names.
-    pub fn new(names: &[String]) -> Self {
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "somebody else's");
-        let ca_key = KeyPair::generate().expect("the machine has randomness");
-        let ca = params
-            .self_signed(&ca_key)
-            .expect("the parameters are right");
-        let ca_key_pem = ca_key.serialize_pem();
-        let issuer = Issuer::from_params(&params, ca_key);
-
-        let mut leaf = CertificateParams::new(names).expect("they are DNS names");
-        leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        let key = KeyPair::generate().expect("the machine has randomness");
-        let certificate = leaf.signed_by(&key, &issuer);
+    pub fn new(names: &[&str]) -> Self {
+        let authority = Authority::new("test issuer").expect("the machine has randomness");
+        let server = authority.server("webhook", names);
         Self {
-            ca: ca.pem(),
-            ca_key: ca_key_pem,
-            certificate: certificate.expect("the parameters are right").pem(),
-            key: key.serialize_pem(),
+            authority,
+            server: server.expect("they are DNS names"),
         }
     }
 
-    /// One for the webhook's Service.
+    /// A new authority, and a certificate for the webhook's Service.
     pub fn for_the_webhook() -> Self {
         let service = "azure-wi-webhook-webhook-service";
-        Self::new(&[format!("{service}.{}.svc", e2e::SYSTEM_NAMESPACE)])
+        Self::new(&[&format!("{service}.{SYSTEM_NAMESPACE}.svc")])
+    }
+
+    /// The data of a Secret with the certificate and its authority, as cert-manager writes it.
+    pub(crate) fn secret_data(&self) -> Map<String, Value> {
+        [
+            ("ca.crt", self.authority.certificate()),
+            ("tls.crt", &self.server.certificate),
+            ("tls.key", &self.server.key),
+        ]
+        .into_iter()
+        .map(|(name, text)| (name.to_owned(), json!(STANDARD.encode(text))))
+        .collect()
     }
 
     /// Makes the Secret as cert-manager does.
     pub async fn store(&self, name: &str) {
-        let data = [
-            ("ca.crt", &self.ca),
-            ("tls.crt", &self.certificate),
-            ("tls.key", &self.key),
-        ];
-        let data: serde_json::Map<_, _> = data
-            .into_iter()
-            .map(|(name, text)| (name.to_owned(), json!(STANDARD.encode(text))))
-            .collect();
         let secret = json!({
             "apiVersion": "v1",
             "kind": "Secret",
-            "metadata": { "name": name, "namespace": e2e::SYSTEM_NAMESPACE },
+            "metadata": { "name": name, "namespace": SYSTEM_NAMESPACE },
             "type": "kubernetes.io/tls",
-            "data": data,
+            "data": self.secret_data(),
         });
-        e2e::kubectl_with_input(&["create", "-f", "-"], &secret.to_string()).await;
+        kubectl_with_input(&["create", "-f", "-"], &secret.to_string()).await;
     }
 
     /// Makes the API server trust the authority and no other, as cert-manager's injector does.
     pub async fn inject(&self) {
-        let ca = STANDARD.encode(&self.ca);
+        let ca = STANDARD.encode(self.authority.certificate());
         let patch =
             json!([{ "op": "add", "path": "/webhooks/0/clientConfig/caBundle", "value": ca }]);
         let (kind, patch) = ("mutatingwebhookconfiguration", patch.to_string());

@@ -1,17 +1,17 @@
-//! Commands as a document has them.
+//! Runs the commands that a document shows.
 
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
 use tokio::process::Command;
 
-/// The checkout, where documents expect their reader to be.
+/// The root of the checkout, where the documents' commands run.
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
 /// Shell lines of a document, with placeholders such as `<release>`.
 pub struct Commands(String);
 
-/// The one block of shell lines in a document that has this text in it.
+/// The one block of shell lines in a document that contains this text.
 ///
 /// # Panics
 /// When there is none, or more than one.
@@ -29,7 +29,7 @@ pub fn documented(document: &str, text: &str) -> Commands {
 }
 
 impl Commands {
-    /// What is written at the head of a file, as comments: the lines from one that begins with this.
+    /// The commands in the comment at the head of a file, from the line that contains `begin`.
     ///
     /// # Panics
     /// When there is none.
@@ -43,10 +43,10 @@ impl Commands {
         Self(line[start..].to_owned())
     }
 
-    /// Puts a value in the place of a placeholder.
+    /// Replaces a placeholder by a value.
     ///
     /// # Panics
-    /// When it is not there.
+    /// When the placeholder is not there.
     #[must_use]
     pub fn with(self, placeholder: &str, value: &str) -> Self {
         assert!(
@@ -57,22 +57,22 @@ impl Commands {
         Self(self.0.replace(placeholder, value))
     }
 
-    /// Puts lines before them.
+    /// Puts lines before the commands.
     #[must_use]
     pub fn after(self, lines: &str) -> Self {
         Self(format!("{lines}\n{}", self.0))
     }
 
-    /// Adds an argument to the last one.
+    /// Adds an argument to the last command.
     #[must_use]
     pub fn and(self, argument: &str) -> Self {
         Self(format!("{} {argument}", self.0.trim_end()))
     }
 
-    /// Runs them and returns what they printed.
+    /// Runs the commands and returns their output.
     ///
     /// # Panics
-    /// When they fail, or a placeholder is left.
+    /// When one fails, or a placeholder is left.
     pub async fn run(self) -> String {
         let placeholder = self.0.split('<').skip(1).find_map(|rest| {
             let (name, _) = rest.split_once('>')?;
@@ -88,7 +88,7 @@ impl Commands {
     }
 }
 
-/// A path for a file that ends with the node.
+/// A path for a file that is removed with the node.
 ///
 /// # Panics
 /// When the test does not run on the test node.
@@ -97,20 +97,20 @@ pub fn path(name: &str) -> PathBuf {
     Path::new(&logs).with_file_name(name)
 }
 
-/// A file with this text, which ends with the node; its path.
+/// Writes a file that is removed with the node, and returns its path.
 ///
 /// # Panics
 /// When it cannot be written.
 pub fn file(name: &str, text: &str) -> String {
     let path = path(name);
-    std::fs::write(&path, text).expect("the node has room");
+    std::fs::write(&path, text).expect("the file can be written");
     path.display().to_string()
 }
 
-/// Runs lines of shell at the root of the checkout, and returns what they printed.
+/// Runs shell lines at the root of the checkout, and returns their output.
 ///
 /// # Panics
-/// When they fail: with what they printed.
+/// When they fail: with their output.
 pub async fn shell(lines: &str) -> String {
     let output = run(lines).await;
     let printed = [output.stdout, output.stderr].concat();

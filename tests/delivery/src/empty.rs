@@ -1,25 +1,25 @@
-//! A node where nothing is installed.
+//! Removes everything that the previous test installed.
 
 use e2e::{SYSTEM_NAMESPACE, kubectl, kubectl_with_input, until};
 use tokio::sync::{Mutex, MutexGuard};
 
-/// The node, which a test has to itself.
+/// The node, locked for one test.
 pub struct Node(#[expect(dead_code, reason = "it is held")] MutexGuard<'static, ()>);
 
-/// Waits until no other test has the node, and removes what the last one has left, but the
-/// namespace: its end takes longer than many a test.
+/// Waits until no other test uses the node, and removes what the last one left, except for the
+/// namespace: deleting that takes longer than most tests.
 pub async fn empty() -> Node {
     static NODE: Mutex<()> = Mutex::const_new(());
     let node = Node(NODE.lock().await);
     let selector = "azure-workload-identity.io/system=true";
     let kinds = "mutatingwebhookconfigurations,clusterroles,clusterrolebindings,crds";
     kubectl(&["delete", kinds, "--selector", selector]).await;
-    // A replica that still ends is to write nothing any more: its rights first.
+    // Rights go first, so that a terminating replica cannot write any more.
     let kinds = "rolebindings,roles,deployments,services,poddisruptionbudgets,secrets,configmaps,\
         serviceaccounts";
     let namespace = ["--namespace", SYSTEM_NAMESPACE];
     kubectl(&[&["delete", kinds, "--all"], &namespace[..]].concat()).await;
-    // Without waiting for the replicas' last seconds.
+    // Without the replicas' grace period.
     let now = ["--force", "--grace-period=0"];
     kubectl(&[&["delete", "pods", "--all"], &now[..], &namespace].concat()).await;
     let path = "-o=jsonpath={.status.phase}";

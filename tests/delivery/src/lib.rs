@@ -1,10 +1,13 @@
-//! What an operator does with the product as a whole, on a test node where nothing is installed.
+//! What the delivery tests share: they install, change and remove the product on a test node where
+//! nothing is installed.
+//!
+//! "Upstream" is Azure/azure-workload-identity, the Go project that this one replaces.
 
 mod certificate;
 mod commands;
 mod empty;
-pub mod peer;
 mod release;
+pub mod upstream;
 
 pub use certificate::Issued;
 pub use commands::{Commands, documented, file, path, shell};

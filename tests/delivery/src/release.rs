@@ -1,16 +1,16 @@
-//! The chart, as a release of helm's.
+//! The chart as a Helm release.
 
 use e2e::{DEPLOYMENT, SYSTEM_NAMESPACE, TENANT, kubectl, kubectl_with_input, system};
 use serde_json::{Value, json};
 
 use crate::shell;
 
-/// Runs helm for the webhook's namespace.
+/// Runs helm in the webhook's namespace and returns its output.
 pub async fn helm(arguments: &str) -> String {
     shell(&format!("helm {arguments} --namespace {SYSTEM_NAMESPACE}")).await
 }
 
-/// Installs the chart as the README says, with further arguments.
+/// Installs the chart with the README's command and these further arguments.
 pub async fn install(arguments: &str) {
     let _ = helm(&format!(
         "install azure-workload-identity deploy/chart --create-namespace \
@@ -19,7 +19,7 @@ pub async fn install(arguments: &str) {
     .await;
 }
 
-/// Changes values.
+/// Changes values of the release.
 pub async fn upgrade(arguments: &str) {
     let _ = helm(&format!(
         "upgrade azure-workload-identity deploy/chart --reuse-values {arguments}"
@@ -32,7 +32,7 @@ pub async fn ready() {
     system(&["rollout", "status", DEPLOYMENT, "--timeout=120s"]).await;
 }
 
-/// Makes the kinds that cert-manager and the Prometheus operator bring, without their schemas.
+/// Defines the kinds of cert-manager and of the Prometheus operator, without their schemas.
 pub async fn kinds_of_others() {
     let kinds = [
         ("cert-manager.io", "v1", "Issuer"),

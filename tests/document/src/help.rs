@@ -1,8 +1,8 @@
-//! The text of `--help`, as clap writes it.
+//! Reads the text of `--help` that clap writes.
 
 use crate::{code, table};
 
-/// A table of the flags. A flag's variable is the one that clap names, else what `variable` makes of
+/// A table of the flags. A flag's variable is the one that clap names, else the result of `variable` for
 /// the flag's name.
 pub fn flags(help: &str, variable: impl Fn(&str) -> Option<String>) -> String {
     let (_, options) = help.split_once("\nOptions:\n").unwrap_or_default();
@@ -17,7 +17,7 @@ pub fn flags(help: &str, variable: impl Fn(&str) -> Option<String>) -> String {
         }
         let text = rest.split("[env: ").next()?.split("[default: ").next()?;
         let text = one_line(text);
-        // What the webhook has no variable in clap for, it writes behind the text.
+        // The webhook writes a variable that clap does not know into the help text.
         let (text, default) = match text.strip_suffix(']').and_then(|it| it.rsplit_once(" [")) {
             Some((text, default)) => (text.to_owned(), default.to_owned()),
             None => (text, tag(rest, "default").unwrap_or_default()),
@@ -33,8 +33,8 @@ pub fn flags(help: &str, variable: impl Fn(&str) -> Option<String>) -> String {
     table(["flag", "variable", "default", "meaning"], rows)
 }
 
-/// A table of the variables in the list under `heading`: names, two spaces or more, and the meaning,
-/// which may go on in the lines below.
+/// A table of the variables in the list under `heading`: name, two spaces or more, and the meaning,
+/// which may continue in the next lines.
 pub fn variables(help: &str, heading: &str) -> String {
     let (_, list) = help.split_once(heading).unwrap_or_default();
     let mut rows: Vec<[String; 2]> = Vec::new();
@@ -60,7 +60,7 @@ pub fn variables(help: &str, heading: &str) -> String {
     table(["variable", "meaning"], rows)
 }
 
-/// What clap puts in brackets behind this name.
+/// The value that clap puts in brackets behind this name, as in `[default: 8000]`.
 fn tag(text: &str, name: &str) -> Option<String> {
     let (_, rest) = text.split_once(&format!("[{name}: "))?;
     let (value, _) = rest.split_once(']')?;

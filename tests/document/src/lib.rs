@@ -1,5 +1,5 @@
-//! `docs/configuration.md`: tables of what the programs say of themselves, by `--help` and in a
-//! scrape. Tests of each program hold its part of the page.
+//! The tables of `docs/flags-and-metrics.md`, made from a program's `--help` and from a scrape of its
+//! metrics. The tests of each program compare its part of the page.
 
 pub mod help;
 pub mod scrape;
@@ -8,16 +8,16 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::{env, fs};
 
-/// Compares the part of the page that is named so with these rows, or writes it where the variable
+/// Compares the part of the page with this name with the table, or writes it when the variable
 /// `UPDATE_DOCS` is set.
 ///
 /// # Errors
-/// The part is missing or another, or the page cannot be read or written.
+/// When the part is missing or different, or the page cannot be read or written.
 pub fn hold(part: &str, table: &str) -> Result<(), String> {
-    // Tests run side by side.
+    // Tests run in parallel.
     static IN_USE: Mutex<()> = Mutex::new(());
     let _guard = IN_USE.lock();
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/configuration.md");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/flags-and-metrics.md");
     let fail = |error: std::io::Error| format!("{}: {error}", path.display());
     let page = fs::read_to_string(&path).map_err(fail)?;
     let begin = format!("<!-- begin: {part} -->\n");
@@ -33,7 +33,7 @@ pub fn hold(part: &str, table: &str) -> Result<(), String> {
     }
     if env::var_os("UPDATE_DOCS").is_none() {
         return Err(format!(
-            "docs/configuration.md, {part}, is out of date: run this test with UPDATE_DOCS=1. \
+            "docs/flags-and-metrics.md, {part}, is out of date: run this test with UPDATE_DOCS=1. \
              It should be:\n{table}"
         ));
     }
@@ -48,7 +48,7 @@ fn table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Item = [String
     format!("{}{rule}|\n{rows}", line(head.map(str::to_owned)))
 }
 
-/// As code, if there is anything.
+/// The text as Markdown code; empty text stays empty.
 fn code(text: &str) -> String {
     if text.is_empty() {
         String::new()

@@ -1,10 +1,10 @@
-//! The text of a scrape, as OpenMetrics has it.
+//! Reads a scrape in the OpenMetrics text format.
 
 use std::collections::BTreeSet;
 
 use crate::{code, table};
 
-/// A table of the metrics. A metric without a sample has no labels in it.
+/// A table of the metrics. The labels of a metric without a sample are unknown and left empty.
 pub fn metrics(scrape: &str) -> String {
     let rows = scrape.lines().filter_map(|line| {
         let (name, kind) = line.strip_prefix("# TYPE ")?.split_once(' ')?;
@@ -12,7 +12,7 @@ pub fn metrics(scrape: &str) -> String {
             let text = line.strip_prefix("# HELP ")?.strip_prefix(name)?;
             text.strip_prefix(' ')
         });
-        // Known by the name of its samples.
+        // Named as its samples are.
         let suffix = match kind {
             "counter" => "_total",
             "info" => "_info",
@@ -38,7 +38,7 @@ pub fn metrics(scrape: &str) -> String {
     table(["metric", "type", "labels", "meaning"], rows)
 }
 
-/// The names of the labels of a sample, if it is one of the metric's.
+/// The names of a sample's labels, if the sample is one of this metric.
 fn sample_labels<'a>(line: &'a str, name: &str) -> Option<Vec<&'a str>> {
     let (sample, rest) = line.split_once('{')?;
     let suffix = sample.strip_prefix(name)?;

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::api::core::v1;
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, KeyUsagePurpose};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
-use time::{Duration, OffsetDateTime};
+use testkit::certificate::Authority;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -18,33 +17,9 @@ use tokio_rustls::client::TlsStream;
 use crate::installed::{CONFIGURATION, SECRET, SYSTEM_NAMESPACE, system};
 use crate::kubectl;
 
-/// A certificate authority and its key, PEM.
-pub struct Authority {
-    /// The certificate.
-    pub certificate: String,
-    /// The private key.
-    pub key: String,
-}
-
-impl Authority {
-    /// One that was made ten months ago and has two months left: it is time for the next one.
-    pub fn near_its_end() -> Self {
-        let mut params = CertificateParams::default();
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "near its end");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-        let now = OffsetDateTime::now_utc();
-        params.not_before = now - Duration::days(300);
-        params.not_after = now + Duration::days(60);
-        let key = KeyPair::generate().expect("the machine has randomness");
-        let certificate = params.self_signed(&key).expect("the parameters are right");
-        Self {
-            certificate: certificate.pem(),
-            key: key.serialize_pem(),
-        }
-    }
+/// An authority that was made ten months ago and has two months left: the webhook replaces it.
+pub fn near_its_end() -> Authority {
+    Authority::valid_in("near its end", -300..60).expect("the machine has randomness")
 }
 
 /// The Secret's `ca.crt`; empty without one.
@@ -53,7 +28,7 @@ pub async fn stored() -> String {
     decoded(&system(&["get", "secret", SECRET, "-o", path]).await)
 }
 
-/// Replaces everything in the Secret, or some of it.
+/// Replaces the Secret's data.
 pub async fn store(data: &[(&str, &str)]) {
     let data: serde_json::Map<String, Value> = data
         .iter()
@@ -63,7 +38,7 @@ pub async fn store(data: &[(&str, &str)]) {
     system(&["patch", "secret", SECRET, "--type=json", "-p", &patch]).await;
 }
 
-/// What the API server trusts; empty for nothing.
+/// The webhook configuration's `caBundle`, PEM; empty without one.
 pub async fn bundle() -> String {
     let path = "jsonpath={.webhooks[0].clientConfig.caBundle}";
     decoded(
@@ -78,7 +53,7 @@ pub async fn bundle() -> String {
     )
 }
 
-/// Changes what the API server trusts; nothing when empty.
+/// Sets the webhook configuration's `caBundle`; empty text removes it.
 pub async fn set_bundle(pem: &str) {
     let path = "/webhooks/0/clientConfig/caBundle";
     let patch = if pem.is_empty() {
@@ -97,7 +72,7 @@ pub fn certificates(pem: &str) -> Vec<CertificateDer<'static>> {
         .collect()
 }
 
-/// Whether a client that trusts these certificates alone takes the replica's.
+/// Whether a client that trusts these certificates alone accepts the replica's.
 pub async fn is_trusted(replica: &v1::Pod, roots: &[CertificateDer<'static>]) -> bool {
     connect(replica, roots).await.is_ok()
 }
@@ -105,7 +80,7 @@ pub async fn is_trusted(replica: &v1::Pod, roots: &[CertificateDer<'static>]) ->
 /// A connection to the replica, as API servers make it.
 ///
 /// # Errors
-/// It does not listen, or its certificate comes from none of these.
+/// When it does not listen, or these roots did not issue its certificate.
 pub async fn connect(
     replica: &v1::Pod,
     roots: &[CertificateDer<'static>],

@@ -14,7 +14,7 @@ pub struct Identity {
     pub client_id: String,
 }
 
-/// What steers the emulated Azure.
+/// A client of the emulated Azure's control API.
 ///
 /// # Panics
 /// When the test does not run on the test node.
@@ -24,7 +24,7 @@ pub fn control() -> Control {
         .trim_start_matches("http://")
         .parse()
         .expect("it is http://ADDRESS:PORT");
-    Control::new(address).expect("a client needs nothing but the address")
+    Control::new(address).expect("the address is valid")
 }
 
 impl Identity {
@@ -33,7 +33,7 @@ impl Identity {
         Self::register_as(&new_guid(), namespace, service_account).await
     }
 
-    /// The same, with a client id that is given.
+    /// The same, with a client id of the caller's choice.
     pub async fn register_as(
         client_id: &str,
         namespace: &Namespace,
@@ -53,7 +53,7 @@ impl Identity {
         control()
             .add_application(&application)
             .await
-            .expect("the emulator takes an identity");
+            .expect("the emulator accepts the identity");
         identity
     }
 
@@ -68,12 +68,12 @@ impl Identity {
         control()
             .add_vault(&vault)
             .await
-            .expect("the emulator takes a vault");
+            .expect("the emulator accepts the vault");
         format!("https://{name}.vault.azure.net")
     }
 }
 
-/// A GUID that no other test has.
+/// A GUID that no other test uses.
 fn new_guid() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let now = SystemTime::now()

@@ -1,11 +1,11 @@
-//! Azure's SDKs in pods: `sdk/clients/install` has put each into a folder of its own, with a program
-//! `client` that reads a line for each token and writes a line of JSON.
+//! Azure's SDKs in pods. `sdk/clients/install` puts each into a folder of its own, with a program
+//! `client` that reads a line for each request and answers with a line of JSON.
 
 use serde_json::{Value, json};
 
 use crate::{Container, Pod};
 
-/// A container with a client in the volume `client`, and Python's way of trusting Azure's CA.
+/// A container with a client from the volume `client`, which trusts Azure's CA in Python.
 pub fn with_client(name: &str, client: &str, command: &[&str]) -> Container {
     Container::new(name, command)
         .env("HOME", "/tmp")
@@ -15,7 +15,7 @@ pub fn with_client(name: &str, client: &str, command: &[&str]) -> Container {
         .own_directory("temporary", "/tmp")
 }
 
-/// With the volumes of [`with_client`] that do not depend on the client.
+/// Adds the volumes of [`with_client`] that do not depend on the client.
 #[must_use]
 pub fn with_common_volumes(pod: Pod) -> Pod {
     pod.volume(host("azure-ca", &azure_ca(), "File"))
@@ -33,7 +33,7 @@ pub fn azure_ca() -> String {
     variable("AZURE_CA_FILE")
 }
 
-/// The folders of all clients but the Azure CLI's, which takes its own commands.
+/// The folders of all clients but the Azure CLI, which has other commands.
 ///
 /// # Panics
 /// When none is installed.

@@ -1,4 +1,4 @@
-//! `kubectl debug`: a further container in a living pod.
+//! `kubectl debug`: adds a container to a running pod.
 
 use std::io::Write;
 
@@ -7,22 +7,22 @@ use serde_json::{Value, json};
 use crate::{Container, Namespace, kubectl};
 
 impl Namespace {
-    /// Puts an ephemeral container into a pod and leaves it to itself.
+    /// Adds an ephemeral container to a pod, and does not wait for it.
     pub async fn debug(&self, pod: &str, container: Container) {
         let mut manifest = container.manifest();
         let take = |manifest: &mut Value, field: &str| manifest[field].take();
         let name = take(&mut manifest, "name");
         let image = take(&mut manifest, "image");
         let command = take(&mut manifest, "command");
-        // What kubectl has no flags for.
+        // kubectl has no flags for these.
         let rest = json!({
             "env": manifest["env"],
             "securityContext": manifest["securityContext"],
             "volumeMounts": manifest["volumeMounts"],
         });
         let path = std::env::temp_dir().join(format!("debug-{}-{pod}", self.name()));
-        let mut file = std::fs::File::create(&path).expect("the node has a folder for this");
-        write!(file, "{rest}").expect("it is short");
+        let mut file = std::fs::File::create(&path).expect("the file can be made");
+        write!(file, "{rest}").expect("the file can be written");
         let custom = format!("--custom={}", path.display());
         let mut args = vec![
             "debug",

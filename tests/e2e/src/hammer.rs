@@ -1,17 +1,14 @@
-//! Containers that ask IMDS for tokens without a pause, and tell what they saw: `hammer.py`.
+//! Containers that request tokens from IMDS without a pause and count the answers: `hammer.py`.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use k8s_openapi::api::core::v1;
 use serde_json::json;
-use tokio::time::{Instant, sleep};
 
-use crate::{Container, Namespace, Pod};
+use crate::{Container, Namespace, Pod, until};
 
-const DEADLINE: Duration = Duration::from_secs(180);
-
-/// A container that asks so many times, or until [`stop_hammers`]. `mark` is in each request.
+/// A container that sends `count` requests; without a count, until [`stop_hammers`]. Each request
+/// contains `mark`.
 pub fn hammer(name: &str, mark: &str, count: &str) -> Container {
     let mut command = vec!["/usr/bin/python3", "-ISu", "/hammer.py", mark];
     command.extend((!count.is_empty()).then_some(count));
@@ -20,7 +17,7 @@ pub fn hammer(name: &str, mark: &str, count: &str) -> Container {
         .writable_mount("signal", "/signal")
 }
 
-/// The pod with the volumes of such containers.
+/// Adds the volumes of such containers to the pod.
 #[must_use]
 pub fn with_hammer(pod: Pod) -> Pod {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/hammer.py");
@@ -28,21 +25,21 @@ pub fn with_hammer(pod: Pod) -> Pod {
         .volume(json!({ "name": "hammer", "hostPath": { "path": script, "type": "File" } }))
 }
 
-/// Tells all of a pod to stop; `container` is one of them.
+/// Stops all such containers of a pod, by a command in `container`, one of them.
 pub async fn stop_hammers(namespace: &Namespace, pod: &str, container: &str) {
     namespace.exec(pod, container, "touch /signal/stop").await;
 }
 
-/// How often a container that has been told to stop saw what.
+/// The counts of a stopped container, by answer.
 ///
 /// # Panics
-/// When it does not tell in time.
+/// When it does not print them in time.
 pub async fn counts(namespace: &Namespace, pod: &str, container: &str) -> BTreeMap<String, u64> {
     let (counts, _) = line(namespace, pod, container, |line| line.starts_with('{')).await;
     serde_json::from_str(&counts).expect("the last line is JSON")
 }
 
-/// Waits until a container sees something for the first time, or anew; its log so far.
+/// Waits until a container logs this change of its answers, and returns its log so far.
 ///
 /// # Panics
 /// When it does not in time.
@@ -51,7 +48,7 @@ pub async fn sees(namespace: &Namespace, pod: &str, container: &str, what: &str)
     log
 }
 
-/// What the kubelet tells of a pod's containers of all kinds.
+/// The statuses of a pod's containers of all kinds.
 pub fn statuses(pod: &v1::Pod) -> impl Iterator<Item = &v1::ContainerStatus> {
     let status = pod.status.as_ref();
     let lists = status.map(|status| {
@@ -73,15 +70,18 @@ async fn line(
     namespace
         .until(pod, |pod| has_started(pod, container))
         .await;
-    let deadline = Instant::now() + DEADLINE;
-    loop {
-        let log = namespace.log(pod, container).await;
-        if let Some(line) = log.lines().rev().find(|line| wanted(line)) {
-            return (line.to_owned(), log.clone());
-        }
-        assert!(Instant::now() < deadline, "{container}: {log}");
-        sleep(Duration::from_millis(200)).await;
-    }
+    let last = |log: &String| {
+        log.lines()
+            .rev()
+            .find(|line| wanted(line))
+            .map(str::to_owned)
+    };
+    let read = async || namespace.log(pod, container).await;
+    let log = until(&format!("a line of {container}"), read, |log| {
+        last(log).is_some()
+    })
+    .await;
+    (last(&log).expect("it was waited for"), log)
 }
 
 fn has_started(pod: &v1::Pod, container: &str) -> bool {

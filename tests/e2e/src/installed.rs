@@ -1,14 +1,15 @@
 //! The installed webhook, as its operator sees it.
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1;
 use serde_json::Value;
+use testkit::poll;
 use tokio::process::Command;
-use tokio::time::{Instant, sleep};
 
-use crate::{TENANT, kubectl};
+use crate::{TENANT, kubectl, kubectl_json};
 
 /// The namespace that the chart is installed in.
 pub const SYSTEM_NAMESPACE: &str = "azure-workload-identity-system";
@@ -19,18 +20,20 @@ pub const DEPLOYMENT: &str = "deployment/azure-wi-webhook-controller-manager";
 /// The Secret of its certificate authority.
 pub const SECRET: &str = "azure-wi-webhook-server-cert";
 
-const DEADLINE: Duration = Duration::from_secs(180);
-
 /// Runs kubectl in the webhook's namespace.
 pub async fn system(args: &[&str]) -> String {
     kubectl(&[&["--namespace", SYSTEM_NAMESPACE], args].concat()).await
 }
 
-/// The webhook's pods that are not about to end.
+/// Runs `kubectl ARGS -o json` in the webhook's namespace and returns the object.
+pub async fn system_json(args: &[&str]) -> Value {
+    kubectl_json(&[&["--namespace", SYSTEM_NAMESPACE], args].concat()).await
+}
+
+/// The webhook's pods that are not terminating.
 pub async fn replicas() -> Vec<v1::Pod> {
     let selector = "azure-workload-identity.io/system=true";
-    let printed = system(&["get", "pods", "-o", "json", "-l", selector]).await;
-    let mut list: Value = serde_json::from_str(&printed).expect("kubectl prints JSON");
+    let mut list = system_json(&["get", "pods", "-l", selector]).await;
     let pods: Vec<v1::Pod> =
         serde_json::from_value(list["items"].take()).expect("kubectl prints pods");
     pods.into_iter()
@@ -38,7 +41,7 @@ pub async fn replicas() -> Vec<v1::Pod> {
         .collect()
 }
 
-/// The samples of all replicas, added up, by name and labels.
+/// The metrics of all replicas: the sum of each sample, by name and labels.
 pub async fn metrics() -> BTreeMap<String, f64> {
     let mut sums = BTreeMap::new();
     for pod in replicas().await {
@@ -57,7 +60,7 @@ pub async fn metrics() -> BTreeMap<String, f64> {
 /// Sets values of the chart, and waits until the new pods are ready and the old ones have ended.
 ///
 /// # Panics
-/// When helm fails: its own words are in the message.
+/// When helm fails: with its error.
 pub async fn helm_upgrade(values: &[&str]) {
     let before = replicas().await;
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
@@ -82,7 +85,7 @@ pub async fn helm_upgrade(values: &[&str]) {
     }
 }
 
-/// The webhook's configuration as the chart has it, and as tools apply it again and again.
+/// The webhook's configuration as the chart renders it, and as GitOps tools apply it repeatedly.
 ///
 /// # Panics
 /// When helm fails.
@@ -105,7 +108,7 @@ pub async fn configuration_of_the_chart() -> String {
 /// Restarts the API server, and waits until it is ready.
 ///
 /// # Panics
-/// When it does not.
+/// When the script fails.
 pub async fn restart_api_server() {
     let script = "before=$(pidof kube-apiserver)
         kill $before
@@ -116,10 +119,10 @@ pub async fn restart_api_server() {
     assert!(status.expect("sh starts").success());
 }
 
-/// What a replica of the webhook, or any other pod of one container, runs as.
+/// The container id of a pod that has one container, such as a replica of the webhook.
 ///
 /// # Panics
-/// When it does not run.
+/// When the container does not run.
 pub fn container_id(pod: &v1::Pod) -> String {
     let status = pod
         .status
@@ -136,25 +139,17 @@ fn name(pod: v1::Pod) -> String {
     pod.metadata.name.expect("a pod has a name")
 }
 
-/// Asks again and again until the answer is as wanted, and returns it.
+/// As [`testkit::poll::until`], with the deadline of what happens on the node.
 ///
 /// # Panics
 /// When the deadline passes: with the last answer.
-pub async fn until<T: std::fmt::Debug, F: Future<Output = T>>(
+pub async fn until<T: Debug>(
     what: &str,
-    ask: impl Fn() -> F,
+    ask: impl AsyncFnMut() -> T,
     wanted: impl Fn(&T) -> bool,
 ) -> T {
-    let deadline = Instant::now() + DEADLINE;
-    loop {
-        let answer = ask().await;
-        if wanted(&answer) {
-            return answer;
-        }
-        assert!(
-            Instant::now() < deadline,
-            "waited {DEADLINE:?} for {what}: {answer:?}"
-        );
-        sleep(Duration::from_millis(100)).await;
-    }
+    poll::until_within(DEADLINE, what, ask, wanted).await
 }
+
+/// How long a change on the node may take: it starts processes, and the machine is slow at times.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(180);

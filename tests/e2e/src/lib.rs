@@ -1,5 +1,5 @@
-//! What the end-to-end tests share. They run inside the test node (`make test` starts it), where
-//! `kubectl` is its admin, the chart is installed and Azure is emulated.
+//! What the end-to-end tests share. They run on the test node, which `make test` starts: there
+//! `kubectl` is an administrator, the chart is installed, and Azure is emulated.
 
 mod audit;
 pub mod authority;
@@ -8,12 +8,10 @@ pub mod client;
 mod debug;
 pub mod hammer;
 mod installed;
-mod kubectl;
 mod load;
 mod namespace;
 mod other_webhook;
 mod pod;
-pub mod process;
 mod seccomp;
 mod secret;
 pub mod sidecar;
@@ -24,9 +22,8 @@ pub use audit::{WEBHOOK_USER, audit_of, audited};
 pub use azure::{Identity, control};
 pub use installed::{
     CONFIGURATION, DEPLOYMENT, SECRET, SYSTEM_NAMESPACE, configuration_of_the_chart, container_id,
-    helm_upgrade, metrics, replicas, restart_api_server, system, until,
+    helm_upgrade, metrics, replicas, restart_api_server, system, system_json, until,
 };
-pub use kubectl::{kubectl, kubectl_error, kubectl_with_input, try_kubectl};
 pub use load::{Load, Tally, create_at_once};
 pub use namespace::{Finished, Namespace};
 pub use other_webhook::{Change, install_other_webhook};
@@ -34,15 +31,16 @@ pub use pod::{Container, Pod};
 pub use seccomp::seccomp_profile;
 pub use secret::{Writer, find_secret, shows_access_token};
 pub use sidecar::{in_plain_form, plain_proxy, redirect, redirect_rights};
+pub use testkit::kubectl::{kubectl, kubectl_error, kubectl_json, kubectl_with_input, try_kubectl};
 pub use token::claims;
 
-/// The tenant that the chart is installed for.
+/// The tenant of the installed chart.
 pub const TENANT: &str = "11111111-2222-3333-4444-555555555555";
 
 /// The issuer of the node's service account tokens.
 pub const ISSUER: &str = "https://oidc.cluster.example/11111111-2222-3333-4444-555555555555/";
 
-/// The image that holds the proxy and proxy-init.
+/// The image of the proxy and proxy-init.
 pub const PROXY_IMAGE: &str = concat!(
     "registry.example.com/azure-workload-identity/proxy:v",
     env!("CARGO_PKG_VERSION")

@@ -1,4 +1,4 @@
-//! Pods in numbers. None of them runs: they are dry runs, or no scheduler looks at them.
+//! Many pods at once. None of them runs: they are dry runs, or have no scheduler.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,55 +8,71 @@ use k8s_openapi::api::core::v1;
 use kube::api::PostParams;
 use kube::{Api, Client};
 use serde_json::json;
-use tokio::sync::{Semaphore, oneshot};
+use testkit::poll;
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::{Container, Namespace, Pod};
 
-/// More requests than these do not wait for the API server at a time: a slow machine would take
-/// longer for them than a review may take.
+/// The most requests in flight to the API server. With more, a slow machine would exceed the deadline
+/// of a review.
 const AT_ONCE: usize = 64;
 
-/// What became of the pods.
+/// The outcome of creating pods.
 #[derive(Debug, Default)]
 pub struct Tally {
-    /// Those that have their identity.
+    /// The number of pods with their identity.
     pub injected: usize,
-    /// Why the others were refused, or that they lack their identity.
+    /// For each of the others: why it was refused, or that it lacks its identity.
     pub failures: Vec<String>,
-    /// How long it took.
+    /// The time from the first creation to the last answer.
     pub duration: Duration,
 }
 
-/// Pods that are created until it is stopped.
+/// Creates pods until [`Load::stop`].
 pub struct Load {
     stop: oneshot::Sender<()>,
+    answered: watch::Receiver<usize>,
     running: JoinHandle<Tally>,
 }
 
 impl Load {
-    /// Begins to create pods of the service account `app`, so many a second unless the machine is too
-    /// slow, as dry runs.
+    /// Begins to create pods of the service account `app` as dry runs, at this rate a second unless the
+    /// machine is too slow.
     pub async fn start(namespace: &Namespace, a_second: u32) -> Self {
         let creator = Creator::new(namespace, true).await;
         let (stop, mut stopped) = oneshot::channel();
+        let (count, answered) = watch::channel(0);
         let running = tokio::spawn(async move {
             let mut ticks = interval(Duration::from_secs(1) / a_second);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             let mut round = Round::new(creator);
             loop {
                 tokio::select! {
-                    _ = ticks.tick() => round.create().await,
+                    _ = ticks.tick() => {
+                        round.create().await;
+                        count.send_replace(round.tally.answered());
+                    }
                     _ = &mut stopped => break,
                 }
             }
             round.end().await
         });
-        Self { stop, running }
+        Self {
+            stop,
+            answered,
+            running,
+        }
     }
 
-    /// Ends it.
+    /// Waits until the API server has answered this number of creations, at most a minute.
+    pub async fn answered(&self, count: usize) {
+        let what = format!("{count} pods");
+        poll::changed(&what, self.answered.clone(), |answered| *answered >= count).await;
+    }
+
+    /// Stops, and returns the outcome.
     ///
     /// # Panics
     /// When the load has panicked.
@@ -67,28 +83,28 @@ impl Load {
 }
 
 impl Tally {
-    /// Fails when a single pod was refused or lacks its identity.
+    /// Asserts that every pod was admitted with its identity.
     ///
     /// # Panics
-    /// Then, with the first reasons.
+    /// When one was not: with the first reasons.
     pub fn assert_all_injected(&self) {
         let some: Vec<_> = self.failures.iter().take(5).collect();
         assert!(
             self.failures.is_empty(),
             "{} of {} pods failed: {some:#?}",
             self.failures.len(),
-            self.failures.len() + self.injected
+            self.answered()
         );
         assert!(self.injected > 0, "no pod was created");
     }
 
-    /// Pods a second.
+    /// The rate, in pods a second.
     pub fn rate(&self) -> f64 {
-        (self.injected + self.failures.len()) as f64 / self.duration.as_secs_f64()
+        self.answered() as f64 / self.duration.as_secs_f64()
     }
 }
 
-/// Creates this many pods as fast as the API server takes them. No scheduler looks at them.
+/// Creates this many pods as fast as the API server accepts them. They have no scheduler.
 pub async fn create_at_once(namespace: &Namespace, count: usize) -> Tally {
     let mut round = Round::new(Creator::new(namespace, false).await);
     for _ in 0..count {
@@ -97,7 +113,7 @@ pub async fn create_at_once(namespace: &Namespace, count: usize) -> Tally {
     round.end().await
 }
 
-/// Whether the pod has an identity: the token's path in its application's environment.
+/// Whether the application's environment has the client id.
 fn is_injected(pod: &v1::Pod) -> bool {
     let mut containers = pod.spec.iter().flat_map(|spec| &spec.containers);
     let application = containers.find(|container| container.name == "app");
@@ -107,7 +123,7 @@ fn is_injected(pod: &v1::Pod) -> bool {
     variables.any(|it| it.name == variable::CLIENT_ID)
 }
 
-/// Creations under way.
+/// Creations in flight.
 struct Round {
     creator: Arc<Creator>,
     permits: Arc<Semaphore>,
@@ -149,6 +165,10 @@ impl Round {
 }
 
 impl Tally {
+    fn answered(&self) -> usize {
+        self.injected + self.failures.len()
+    }
+
     fn count(&mut self, ended: Result<(), String>) {
         match ended {
             Ok(()) => self.injected += 1,
@@ -169,7 +189,7 @@ impl Creator {
         let pod = Pod::new("")
             .with_proxy()
             .container(Container::shell("app", "true"))
-            .field("schedulerName", json!("nobody"));
+            .field("schedulerName", json!("no-scheduler"));
         let mut manifest = pod.manifest();
         manifest["metadata"]["generateName"] = json!("many-");
         let client = Client::try_default()

@@ -1,8 +1,8 @@
-//! A namespace of a test's own, with a service account that Entra trusts.
+//! A namespace for one test, with a service account that Entra trusts.
 
 use std::io::{Write, stderr};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use contract::{annotation, variable};
 use k8s_openapi::api::core::v1;
@@ -12,14 +12,12 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 use tokio::time::timeout;
 
+use crate::installed::DEADLINE;
 use crate::{
     Container, Identity, Pod, kubectl, kubectl_error, kubectl_with_input, task, try_kubectl,
 };
 
-/// How long a pod may take to finish. Generous: the machine is slow at times.
-const DEADLINE: Duration = Duration::from_secs(180);
-
-/// A namespace that one test has to itself. Its end tells how long the test took.
+/// A namespace that one test has to itself. Dropping it prints the duration of the test.
 pub struct Namespace {
     name: String,
     since: Instant,
@@ -28,7 +26,7 @@ pub struct Namespace {
 impl Drop for Namespace {
     fn drop(&mut self) {
         let seconds = self.since.elapsed().as_secs_f64();
-        // Past the test harness, which keeps the output of tests that pass.
+        // Directly to standard error: the test harness hides the output of tests that pass.
         let _ = writeln!(stderr(), "{:6.1} s  {}", seconds, self.name);
     }
 }
@@ -50,7 +48,7 @@ impl Namespace {
         (namespace, identity)
     }
 
-    /// Makes a namespace with no more than the default service account.
+    /// Makes a namespace with the default service account alone.
     pub async fn new(test: &str) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!(
@@ -78,7 +76,7 @@ impl Namespace {
         .await;
     }
 
-    /// Applies a manifest; returns what kubectl printed, warnings included.
+    /// Applies a manifest, and returns kubectl's output, warnings included.
     pub async fn apply(&self, manifest: &Value) -> String {
         kubectl_with_input(
             &["apply", "-n", &self.name, "-f", "-"],
@@ -87,7 +85,7 @@ impl Namespace {
         .await
     }
 
-    /// What the API server would make of a manifest, by a dry run.
+    /// Creates an object as a dry run, and returns it as the API server would store it.
     ///
     /// # Panics
     /// When it is refused.
@@ -103,7 +101,7 @@ impl Namespace {
             "-",
         ];
         let printed = kubectl_with_input(&create, &manifest.to_string()).await;
-        // Warnings are behind it.
+        // Warnings follow the object.
         serde_json::Deserializer::from_str(&printed)
             .into_iter()
             .next()
@@ -111,7 +109,7 @@ impl Namespace {
             .expect("kubectl prints JSON")
     }
 
-    /// The client id that a pod of the service account `app` would get now; nothing while it would be
+    /// The client id that a pod of the service account `app` would get now; `None` while it would be
     /// refused, or admitted without one.
     pub async fn client_id_of_a_pod(&self) -> Option<String> {
         let pod = Pod::new("pod").container(Container::shell("app", "true"));
@@ -149,7 +147,7 @@ impl Namespace {
         self.finished(pod.name()).await
     }
 
-    /// Runs a pod that must succeed, and is nothing to warn of.
+    /// Runs a pod that must succeed without a warning.
     ///
     /// # Panics
     /// When it fails: with its description and logs.
@@ -203,7 +201,7 @@ impl Namespace {
         }
     }
 
-    /// Waits for what `kubectl wait --for` can wait for.
+    /// Waits with `kubectl wait --for=CONDITION`.
     pub async fn wait(&self, object: &str, condition: &str) {
         let timeout = format!("--timeout={}s", DEADLINE.as_secs());
         let condition = format!("--for={condition}");
@@ -219,12 +217,12 @@ impl Namespace {
     }
 
     /// Kills a running container, as the kernel does when memory runs out, and waits until the
-    /// kubelet has started it anew.
+    /// kubelet has restarted it.
     pub async fn kill(&self, pod: &str, container: &str) {
         self.end(pod, container, "SIGKILL").await;
     }
 
-    /// Ends a running container by a signal, and waits until the kubelet has started it anew.
+    /// Ends a running container with a signal, and waits until the kubelet has restarted it.
     pub async fn end(&self, pod: &str, container: &str, signal: &str) {
         let restarts = self.signal(pod, container, signal).await;
         self.until(pod, |pod| {
@@ -233,7 +231,7 @@ impl Namespace {
         .await;
     }
 
-    /// Sends a signal to a running container; how often it had been started anew before.
+    /// Sends a signal to a running container, and returns its restart count of before.
     pub async fn signal(&self, pod: &str, container: &str, signal: &str) -> i32 {
         let before = self
             .until(pod, |pod| running(pod, container).is_some())
@@ -244,7 +242,7 @@ impl Namespace {
     }
 
     /// The process id of a running container, on the node.
-    pub async fn pid(&self, pod: &str, container: &str) -> String {
+    pub async fn pid(&self, pod: &str, container: &str) -> u32 {
         let pod = self
             .until(pod, |pod| running(pod, container).is_some())
             .await;
@@ -252,7 +250,7 @@ impl Namespace {
         task::pid(&id).await
     }
 
-    /// Kills the sandbox of a pod, with its network: the kubelet makes another.
+    /// Kills a pod's sandbox, and its network with it. The kubelet makes a new one.
     pub async fn kill_sandbox(&self, pod: &str) {
         let label = |name: &str, value: &str| format!("labels.\"{name}\"=={value}");
         let filter = [

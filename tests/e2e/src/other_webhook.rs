@@ -10,10 +10,8 @@ use axum::serve::Listener;
 use axum::{Json, Router};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use rcgen::{CertifiedKey, KeyPair};
-use rustls::ServerConfig;
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde_json::{Value, json};
+use testkit::certificate::Authority;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -24,19 +22,21 @@ use crate::{Container, Namespace, Pod, kubectl_with_input};
 /// The node's address, as the API server reaches it.
 const NODE: &str = "192.0.2.10";
 
-/// What it does to a pod: operations of a JSON Patch.
+/// The operations of a JSON Patch that the webhook makes for a pod.
 pub type Change = fn(&Value) -> Vec<Value>;
 
-/// Installs a webhook that acts on this namespace alone, is called after the chart's, and is called
-/// again like it. Returns when the API server calls it. It serves as long as the test runs.
+/// Installs a webhook for this namespace alone. The API server calls it after the chart's, and again
+/// (reinvocation) as it does the chart's. Returns when the API server calls it. It serves as long as
+/// the test runs.
 pub async fn install_other_webhook(namespace: &Namespace, change: Change) {
     let listener = TcpListener::bind((NODE, 0))
         .await
         .expect("the node has a free port");
     let address = listener.local_addr().expect("it is bound");
-    let certified =
-        rcgen::generate_simple_self_signed([NODE.to_owned()]).expect("the machine has randomness");
-    let configuration = configuration(namespace, address, &certified.cert.pem());
+    let authority = Authority::new("other webhook's CA").expect("the machine has randomness");
+    let tls = authority.server("other webhook", &[NODE]);
+    let tls = tls.and_then(|it| it.server_config());
+    let configuration = configuration(namespace, address, authority.certificate());
     let calls = Arc::new(AtomicUsize::new(0));
     let router = Router::new()
         .route("/", post(review))
@@ -44,7 +44,7 @@ pub async fn install_other_webhook(namespace: &Namespace, change: Change) {
     let server = axum::serve(
         Tls {
             listener,
-            acceptor: acceptor(certified),
+            acceptor: TlsAcceptor::from(tls.expect("the name is an address")),
         },
         router,
     );
@@ -79,7 +79,7 @@ fn configuration(namespace: &Namespace, address: SocketAddr, ca: &str) -> Value 
     json!({
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": "MutatingWebhookConfiguration",
-        // The API server goes by their names.
+        // The API server calls webhooks in the order of their names.
         "metadata": { "name": format!("other-{}", namespace.name()) },
         "webhooks": [{
             "name": "other.example.com",
@@ -137,19 +137,4 @@ impl Listener for Tls {
     fn local_addr(&self) -> std::io::Result<SocketAddr> {
         self.listener.local_addr()
     }
-}
-
-fn acceptor(certified: CertifiedKey<KeyPair>) -> TlsAcceptor {
-    let key = PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der());
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("ring speaks TLS")
-        .with_no_client_auth()
-        .with_single_cert(
-            vec![certified.cert.der().clone()],
-            PrivateKeyDer::Pkcs8(key),
-        )
-        .expect("the key is the certificate's");
-    TlsAcceptor::from(Arc::new(config))
 }

@@ -1,4 +1,4 @@
-//! Pods that run the machine's own programs, as a vendor's image would hold them.
+//! Pods that run the machine's own programs, mounted into containers as if from an image.
 
 use contract::{annotation, label};
 use serde_json::{Map, Value, json};
@@ -41,7 +41,7 @@ impl Pod {
         self.annotate(annotation::INJECT_PROXY_SIDECAR, "true")
     }
 
-    /// Takes the label off: the webhook never sees the pod.
+    /// Removes the label, so that the API server does not call the webhook for this pod.
     #[must_use]
     pub fn without_label(mut self) -> Self {
         self.labels.clear();
@@ -105,7 +105,7 @@ impl Pod {
 pub struct Container(Value);
 
 impl Container {
-    /// A container that runs a command of the machine's.
+    /// A container that runs one of the machine's programs.
     pub fn new(name: &str, command: &[&str]) -> Self {
         let mounts: Vec<_> = MACHINE
             .iter()
@@ -120,7 +120,7 @@ impl Container {
         }))
     }
 
-    /// A container that asks IMDS for a token once and prints the answer.
+    /// A container that requests one token from IMDS and prints the answer.
     pub fn asking_imds(name: &str) -> Self {
         Self::shell(
             name,
@@ -134,7 +134,7 @@ impl Container {
         Self::new(name, &["/bin/sh", "-euc", line])
     }
 
-    /// A container of any image, with nothing of the machine's.
+    /// A container of any image, without the machine's programs.
     pub fn image(name: &str, image: &str) -> Self {
         Self(json!({ "name": name, "image": image, "imagePullPolicy": "Never" }))
     }
@@ -150,13 +150,13 @@ impl Container {
         self.add("env", json!({ "name": name, "value": value }))
     }
 
-    /// Adds a mount that can be written to.
+    /// Adds a writable mount.
     #[must_use]
     pub fn writable_mount(self, volume: &str, path: &str) -> Self {
         self.add("volumeMounts", json!({ "name": volume, "mountPath": path }))
     }
 
-    /// Adds a mount that can be written to, of a directory that the container has to itself.
+    /// Adds a writable mount of a directory that only this container uses.
     #[must_use]
     pub fn own_directory(self, volume: &str, path: &str) -> Self {
         let own = self.0["name"].clone();
@@ -166,7 +166,7 @@ impl Container {
         )
     }
 
-    /// Adds a mount.
+    /// Adds a read-only mount.
     #[must_use]
     pub fn mount(self, volume: &str, path: &str) -> Self {
         self.add(
@@ -198,7 +198,7 @@ impl Container {
     }
 }
 
-/// Volume, directory on the machine, and where a container sees it.
+/// Each volume's name, its directory on the machine, and its path in a container.
 const MACHINE: [(&str, &str, &str); 5] = [
     ("machine-usr", "/usr", "/usr"),
     ("machine-bin", "/usr/bin", "/bin"),

@@ -1,17 +1,18 @@
-//! Finding what nobody may write down: tokens, assertions, private keys.
+//! Finds secrets in text: tokens, assertions, private keys.
 
 use azure_emulator::Jwt;
 
-/// Who wrote a text.
+/// Who wrote a text, which decides what it may contain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Writer {
-    /// The product, or a part of the cluster: no token at all may be in it.
+    /// The product, or a part of the cluster: it must contain no token.
     Product,
-    /// A test's application. It prints access tokens to show them, yet no assertion.
+    /// A test's application: it may print access tokens, but no assertion.
     Application,
 }
 
-/// A secret in a line, shortened so that it can be told; `known` are further secrets, to the letter.
+/// Finds a secret in a line, and returns it shortened for a message. `known` are further secrets,
+/// compared literally.
 pub fn find_secret(line: &str, writer: Writer, known: &[String]) -> Option<String> {
     if line.contains("PRIVATE KEY-----") {
         return Some("a private key".into());
@@ -30,14 +31,14 @@ pub fn shows_access_token(line: &str) -> bool {
     tokens(line).any(is_access_token)
 }
 
-/// What looks like a JSON web token: each starts with an object's `{"` in base64.
+/// Everything that looks like a JSON web token: each starts with `{"` in base64.
 fn tokens(line: &str) -> impl Iterator<Item = &str> {
     let starts = line.match_indices("eyJ").map(|(start, _)| start);
     starts.filter_map(|start| {
         let (before, rest) = line.split_at(start);
         let end = rest.find(|c| !is_of_token(c)).unwrap_or(rest.len());
-        // A header is longer; the parts behind it are found with it. JSON may have written the
-        // white space before it as two characters.
+        // Shorter text is no header. The claims are found with their header, not by themselves. JSON may
+        // have escaped the white space before the token as two characters.
         let is_inside = before.ends_with(is_of_token)
             && !["\\n", "\\r", "\\t"]
                 .iter()
@@ -75,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_found_and_shortened() {
+    fn finds_and_shortens_secrets() {
         let key = SigningKey::generate().unwrap();
         let sign = |issuer: &str| key.sign(&json!({ "iss": issuer })).unwrap();
         let access = sign("https://sts.windows.net/t/");
@@ -92,8 +93,8 @@ mod tests {
                 format!("a=\"{secret}\"}}"),
                 format!("\\n{secret} b"),
             ] {
-                let told = found(&line, Writer::Product).expect(&line);
-                assert!(!told.contains(secret), "{told}");
+                let message = found(&line, Writer::Product).expect(&line);
+                assert!(!message.contains(secret), "{message}");
                 assert_eq!(
                     found(&line, Writer::Application).is_some(),
                     in_application,
@@ -108,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn other_text_is_not() {
+    fn finds_nothing_in_other_text() {
         for line in [
             "heyJoe",
             "eyJ",

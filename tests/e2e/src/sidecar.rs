@@ -1,4 +1,4 @@
-//! What holds for both forms of the proxy: native sidecar, and plain container.
+//! Both forms of the proxy, native sidecar and plain container, and the assertions that hold for both.
 
 use contract::annotation;
 use contract::container::{PROXY, PROXY_UID};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{Container, Identity, Namespace, PROXY_IMAGE, Pod, claims, kubectl};
 
-/// proxy-init with as little as it needs.
+/// proxy-init with the least rights that it needs.
 pub fn redirect(name: &str) -> Container {
     Container::image(name, PROXY_IMAGE)
         .field("command", json!(["/proxy-init"]))
@@ -18,15 +18,15 @@ pub fn redirect_rights() -> Value {
     rights(0, json!({ "add": ["NET_ADMIN"], "drop": ["ALL"] }))
 }
 
-/// A pod with this redirect and a proxy that is a container, written as the webhook writes them for an
-/// older API server: it adds neither.
+/// Adds this redirect and a plain proxy to the pod, as the webhook does for an older API server. The
+/// webhook then adds neither.
 #[must_use]
 pub fn in_plain_form(pod: Pod, redirect: Container) -> Pod {
     let proxy = plain_proxy(json!({ "type": "RuntimeDefault" }));
     pod.with_proxy().init_container(redirect).container(proxy)
 }
 
-/// A proxy that is a container, under this seccomp profile.
+/// A proxy as a plain container, under this seccomp profile.
 pub fn plain_proxy(seccomp_profile: Value) -> Container {
     let probe = json!({ "postStart": { "exec": { "command": ["/proxy", "--probe"] } } });
     let mut rights = rights(PROXY_UID, json!({ "drop": ["ALL"] }));
@@ -57,7 +57,7 @@ pub async fn injected(namespace: &Namespace) -> Value {
 /// The names of containers, in order.
 ///
 /// # Panics
-/// When it is no list.
+/// When the value is no list.
 pub fn names(containers: &Value) -> Vec<&str> {
     let containers = containers.as_array().expect("a list of containers");
     containers
@@ -66,11 +66,11 @@ pub fn names(containers: &Value) -> Vec<&str> {
         .collect()
 }
 
-/// `kubectl logs` and `kubectl exec`, told no container, land in the user's first one.
+/// Asserts that `kubectl logs` and `kubectl exec` without a container name use the user's first one.
 ///
 /// # Panics
-/// When they do not.
-pub async fn assert_kubectl_means_the_users_container(namespace: &Namespace) {
+/// When they use another.
+pub async fn assert_kubectl_selects_the_users_container(namespace: &Namespace) {
     let pod = Pod::new("pod").with_proxy().container(
         Container::shell("app", "echo I am the application; sleep infinity")
             .env("ROLE", "application"),
@@ -86,11 +86,15 @@ pub async fn assert_kubectl_means_the_users_container(namespace: &Namespace) {
     kubectl(&[&["delete", "--wait=false"], &of[..]].concat()).await;
 }
 
-/// The application asks once, at once, and gets its token although the proxy has next to no CPU time.
+/// Asserts that an application that requests a token once, as soon as it starts, gets it although the
+/// proxy has hardly any CPU time.
 ///
 /// # Panics
-/// When it does not.
-pub async fn assert_a_slow_proxy_is_waited_for(namespace: &Namespace, identity: &Identity) {
+/// When it gets none.
+pub async fn assert_the_application_waits_for_a_slow_proxy(
+    namespace: &Namespace,
+    identity: &Identity,
+) {
     let pod = Pod::new("slow")
         .with_proxy()
         .annotate(annotation::PROXY_CPU_LIMIT, "20m")

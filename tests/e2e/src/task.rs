@@ -1,4 +1,4 @@
-//! Running containers, as containerd has them.
+//! Running containers, seen through containerd.
 
 use tokio::process::Command;
 
@@ -20,7 +20,7 @@ pub async fn signal(id: &str, signal: &str) {
 ///
 /// # Panics
 /// When containerd does not know the container.
-pub async fn pid(id: &str) -> String {
+pub async fn pid(id: &str) -> u32 {
     let tasks = Command::new("ctr")
         .args(["--namespace", "k8s.io", "tasks", "list"])
         .output()
@@ -29,5 +29,6 @@ pub async fn pid(id: &str) -> String {
     let tasks = String::from_utf8_lossy(&tasks.stdout);
     let task = tasks.lines().find_map(|line| line.strip_prefix(id));
     let pid = task.and_then(|line| line.split_whitespace().next());
-    pid.expect("containerd knows the container").to_owned()
+    let pid = pid.expect("containerd knows the container");
+    pid.parse().expect("a process id is a number")
 }

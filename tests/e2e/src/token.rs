@@ -1,4 +1,4 @@
-//! Reading what the token endpoint answered.
+//! Reads the answers of the token endpoint.
 
 use azure_emulator::Jwt;
 use serde_json::Value;
@@ -6,7 +6,7 @@ use serde_json::Value;
 /// The claims of the access token in an answer of the token endpoint.
 ///
 /// # Panics
-/// When there is none in it.
+/// When the answer has none.
 pub fn claims(answer: &str) -> Value {
     let answer: Value = serde_json::from_str(answer)
         .unwrap_or_else(|error| panic!("the answer is no JSON ({error}): {answer}"));

@@ -1,5 +1,5 @@
-//! No secret leaves: everything that a run of the end-to-end tests has written so far. Test programs
-//! run in the order of their names, this one after those that make the run.
+//! No secret leaves (law 8): searches everything that a run of the end-to-end tests has written. Test
+//! programs run in the order of their names, this one last.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,27 +9,28 @@ use std::process::Command;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use e2e::{
-    Container, Namespace, PROXY_IMAGE, Pod, Writer, find_secret, kubectl, shows_access_token,
+    Container, Namespace, PROXY_IMAGE, Pod, Writer, find_secret, kubectl, kubectl_json,
+    shows_access_token,
 };
 use serde_json::{Value, json};
 
-/// The logs of the pods that there still are, `NAMESPACE_NAME_UID/CONTAINER/RESTART.log`.
+/// The logs of the pods that still exist, `NAMESPACE_NAME_UID/CONTAINER/RESTART.log`.
 const POD_LOGS: &str = "/var/log/pods";
 const SYSTEM: &str = "azure-workload-identity-system";
-/// The kinds of objects that the product writes to, or that are written about it.
+/// The kinds of objects that the product writes, or that describe it.
 const KINDS: &str =
     "events,pods,configmaps,serviceaccounts,deployments,mutatingwebhookconfigurations";
 
 #[tokio::test]
-async fn no_log_event_metric_or_error_holds_one() {
-    at_the_loudest().await;
+async fn no_log_event_metric_or_error_contains_a_secret() {
+    run_a_verbose_proxy().await;
     let pods = list("pods").await;
     let mut found = Found {
         known: private_keys().await,
         ..Found::default()
     };
 
-    let logs = std::env::var("CLUSTER_LOGS").expect("the test node tells where its logs are");
+    let logs = std::env::var("CLUSTER_LOGS").expect("the test node sets CLUSTER_LOGS");
     for path in files(Path::new(&logs)) {
         found.file(&path, Writer::Product);
     }
@@ -53,13 +54,16 @@ async fn no_log_event_metric_or_error_holds_one() {
 
     assert!(found.secrets.is_empty(), "{}", found.secrets.join("\n"));
     assert!(found.product_logs >= 4, "{of_product:?}");
-    assert!(found.access_tokens > 0, "the applications' own are found");
+    assert!(
+        found.access_tokens > 0,
+        "the search finds the applications' own tokens"
+    );
 }
 
-/// A pod whose proxy logs all that it can: a token, and an error.
-async fn at_the_loudest() {
-    let (namespace, _) = Namespace::with_identity("loud").await;
-    let ca = std::env::var("AZURE_CA_FILE").expect("the test node tells where Azure's CA is");
+/// Runs a pod whose proxy logs everything it can, for a token and for an error.
+async fn run_a_verbose_proxy() {
+    let (namespace, _) = Namespace::with_identity("verbose").await;
+    let ca = std::env::var("AZURE_CA_FILE").expect("the test node sets AZURE_CA_FILE");
     let proxy = Container::image("proxy", PROXY_IMAGE)
         .field("args", json!(["--log-level=all"]))
         .field("restartPolicy", json!("Always"))
@@ -76,20 +80,24 @@ async fn at_the_loudest() {
          curl --silent --max-time 30 -H Metadata:true \
          \"http://127.0.0.1:8000/metadata/identity/oauth2/token?resource=https://vault.azure.net$client\"; \
          echo; done; touch /tmp/done; sleep infinity";
-    let pod = Pod::new("loud")
+    let pod = Pod::new("verbose")
         .init_container(proxy)
         .container(Container::shell("app", ask).writable_mount("temporary", "/tmp"))
         .volume(json!({ "name": "temporary", "emptyDir": {} }));
     namespace.apply(&pod.manifest()).await;
     namespace
-        .exec("loud", "app", "until [ -e /tmp/done ]; do sleep 0.1; done")
+        .exec(
+            "verbose",
+            "app",
+            "until [ -e /tmp/done ]; do sleep 0.1; done",
+        )
         .await;
-    let log = namespace.log("loud", "app").await;
+    let log = namespace.log("verbose", "app").await;
     assert!(log.contains("access_token"), "{log}");
     assert!(log.contains("AADSTS700016"), "{log}");
 }
 
-/// What was found where.
+/// The secrets that were found, and where.
 #[derive(Default)]
 struct Found {
     known: Vec<String>,
@@ -100,7 +108,7 @@ struct Found {
 
 impl Found {
     fn file(&mut self, path: &Path, writer: Writer) {
-        // A pod may end meanwhile, and its logs with it.
+        // A pod may end meanwhile, and its logs are removed with it.
         if let Ok(bytes) = fs::read(path) {
             let name = path.display().to_string();
             self.text(&name, &String::from_utf8_lossy(&bytes), writer);
@@ -118,7 +126,7 @@ impl Found {
     }
 }
 
-/// The webhook's keys: as the cluster's Secret holds them, and line by line.
+/// The webhook's private keys: in base64 as in the Secret, and line by line.
 async fn private_keys() -> Vec<String> {
     let secret = list_in(SYSTEM, "secret/azure-wi-webhook-server-cert").await;
     let data = secret["data"].as_object().expect("a secret has data");
@@ -137,7 +145,7 @@ async fn private_keys() -> Vec<String> {
     keys.iter().cloned().chain(lines).collect()
 }
 
-/// The folders of the logs of containers of the product's images.
+/// The log folders of containers with the product's images.
 fn containers_of_product(pods: &Value) -> BTreeSet<PathBuf> {
     let repository = PROXY_IMAGE
         .rsplit_once('/')
@@ -159,7 +167,7 @@ fn containers_of_product(pods: &Value) -> BTreeSet<PathBuf> {
     folders
 }
 
-/// What the webhooks and the proxies that show metrics show.
+/// The metrics of the webhook's replicas, and of the proxies that serve metrics.
 async fn metrics(pods: &Value) -> Vec<(String, String)> {
     let mut all = Vec::new();
     for pod in pods["items"].as_array().into_iter().flatten() {
@@ -203,19 +211,17 @@ async fn metrics(pods: &Value) -> Vec<(String, String)> {
     }
     assert!(
         all.len() >= 2,
-        "the webhook and the loud proxy have metrics"
+        "the webhook and the verbose proxy have metrics"
     );
     all
 }
 
 async fn list(kind: &str) -> Value {
-    let printed = kubectl(&["get", kind, "--all-namespaces", "-o", "json"]).await;
-    serde_json::from_str(&printed).expect("kubectl prints JSON")
+    kubectl_json(&["get", kind, "--all-namespaces"]).await
 }
 
 async fn list_in(namespace: &str, name: &str) -> Value {
-    let printed = kubectl(&["get", name, "-n", namespace, "-o", "json"]).await;
-    serde_json::from_str(&printed).expect("kubectl prints JSON")
+    kubectl_json(&["get", name, "-n", namespace]).await
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {

@@ -1,4 +1,4 @@
-//! The service account token's file: whatever is in it, nothing of it is shown.
+//! The service account token's file: any content is read or refused, and `Debug` shows none of it.
 
 #![no_main]
 

@@ -1,36 +1,39 @@
-//! Bytes on a connection to the sidecar. Whatever comes, each answer is whole, the token is given to
-//! none but a request with the `Metadata` header, and the connection ends.
+//! Bytes on a connection to the proxy. For any bytes, each answer is complete, only a request with the
+//! `Metadata` header gets the token, and the connection ends.
 
 #![no_main]
 
-use std::future::pending;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use proxy::metrics::{Exchanges, Metrics};
-use proxy::relay::{Policy, Relay};
-use proxy::server::connection;
-use proxy::service::{Identities, Keys, Readiness, Sidecar};
-use proxy::token::{Exchange, Failure, Granted, Key, SystemClock, Tokens};
+use proxy::api::{Api, Config, Store};
+use proxy::app::{LIMITS, PROTOCOL};
+use proxy::identity::Identities;
+use proxy::relay::{self, Policy, Relay};
+use proxy::token::{Exchange, Failure, Granted, Key, SystemClock};
+use service_kit::listener::serve;
+use service_kit::shutdown::Control;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
 fuzz_target!(|bytes: &[u8]| {
-    let (runtime, sidecar) = &*SIDECAR;
+    let (runtime, api) = &*API;
     let answers = runtime.block_on(async {
         let (mut client, server) = duplex(1 << 20);
         let talk = async {
-            // The sidecar may close before all of it is sent.
+            // The proxy may close before all of it is sent.
             let _ = client.write_all(bytes).await;
             let _ = client.shutdown().await;
             let mut answers = Vec::new();
             let _ = client.read_to_end(&mut answers).await;
             answers
         };
-        let both = async { tokio::join!(connection(server, PEER, sidecar, pending()), talk) };
+        let control = Control::default();
+        let connection = serve(server, CLIENT, api, &LIMITS, &PROTOCOL, control.shutdown());
+        let both = async { tokio::join!(connection, talk) };
         let (_, answers) = timeout(Duration::from_secs(5), both)
             .await
             .expect("the connection does not end");
@@ -72,7 +75,7 @@ impl Exchange for Grants {
             return Err(Failure::transient("too long for a test"));
         }
         Ok(Granted {
-            access_token: TOKEN.to_owned(),
+            access_token: TOKEN.to_owned().into(),
             expires_in: hour,
             ext_expires_in: hour,
             refresh_in: None,
@@ -80,33 +83,28 @@ impl Exchange for Grants {
     }
 }
 
-impl std::fmt::Debug for Grants {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("Grants")
-    }
-}
-
-static SIDECAR: LazyLock<(Runtime, Sidecar<Grants, SystemClock>)> = LazyLock::new(|| {
+static API: LazyLock<(Runtime, Api<Grants>)> = LazyLock::new(|| {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
         .expect("a runtime");
-    let tokens = Tokens::new(Grants, SystemClock);
-    let identities = Identities {
-        default: Some("91be0000-1111-2222-3333-444455556666".to_owned()),
-        ..Identities::default()
-    };
-    let sidecar = Sidecar {
+    let config = Config {
         app_service: None,
+        identities: Identities {
+            default: Some("91be0000-1111-2222-3333-444455556666".to_owned()),
+            ..Identities::default()
+        },
         imds: true,
-        keys: Keys::new(identities),
-        metrics: Arc::new(Metrics::new(&Exchanges::default(), tokens.clone())),
-        readiness: Readiness::new("/dev/null".into()),
-        relay: Relay::new(([127, 0, 0, 1], 9).into(), Policy::Deny),
-        tokens,
     };
-    (runtime, sidecar)
+    let relay = Relay::new(relay::Config {
+        imds: ([127, 0, 0, 1], 9).into(),
+        policy: Policy::Deny,
+    });
+    let tokens = Store::new(Grants, SystemClock);
+    let mut registry = proxy::metrics::registry();
+    let api = Api::new(config, "/dev/null".into(), relay, tokens, &mut registry);
+    (runtime, api)
 });
 
-const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 4000);
+const CLIENT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 4000);
 const TOKEN: &str = "the-token-itself";

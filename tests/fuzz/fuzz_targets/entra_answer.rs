@@ -1,5 +1,5 @@
-//! Entra's answer, under each kind of status. A token lives a while, and what is no token is a reason
-//! that can be told.
+//! Entra's answer under each kind of status: a token has a bounded lifetime, and every other body is an
+//! error with a text.
 
 #![no_main]
 

@@ -1,11 +1,11 @@
 //! No spelling of `/metadata/identity` is taken for a path that may be relayed (IMDS D9,
-//! CVE-2022-23551). Beside the classifier stand readers as simple as servers are.
+//! CVE-2022-23551). The classifier is compared with path readers as simple as those of servers.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use percent_encoding::percent_decode_str;
-use proxy::imds::{Place, canonical, place};
+use proxy::api::imds::{Place, canonical, place};
 
 fuzz_target!(|path: &str| {
     let place = place(path);

@@ -1,9 +1,10 @@
-//! A token request's query: whatever it is, it names one identity and one resource, or is refused.
+//! A token request's query: any text names one identity and one resource, or is refused.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use proxy::imds::{Identity, TokenRequest, is_guid};
+use proxy::api::imds::{TokenRequest, is_guid};
+use proxy::identity::Identity;
 
 fuzz_target!(|query: &str| {
     let Ok(request) = TokenRequest::parse(query) else {
@@ -13,7 +14,7 @@ fuzz_target!(|query: &str| {
     match request.identity {
         Identity::Client(id) => assert!(is_guid(&id), "{id:?}"),
         Identity::Other { id, .. } => assert!(!id.is_empty()),
-        // Whoever names an identity does not get the default one's token.
+        // A request that names an identity does not get the default one's token.
         Identity::Default => assert!(
             !query.split('&').any(|pair| {
                 let (name, value) = pair.split_once('=').unwrap_or((pair, ""));

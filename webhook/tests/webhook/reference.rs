@@ -1,4 +1,4 @@
-//! The webhook's part of `docs/configuration.md`.
+//! The webhook's part of `docs/flags-and-metrics.md`.
 
 use std::process::Command;
 

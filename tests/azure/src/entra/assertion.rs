@@ -1,4 +1,4 @@
-//! Whether an assertion stands for an application.
+//! Checks whether an assertion is a credential of an application.
 
 use super::BINDING_AUDIENCE;
 use super::refusal::Refusal;
@@ -9,7 +9,7 @@ use crate::model::Application;
 /// How far a clock may be off, in seconds.
 const SKEW_SECONDS: i64 = 300;
 
-/// What an assertion says, before anything of it is believed.
+/// The claims of an assertion that is not verified yet.
 #[derive(Debug, PartialEq)]
 pub(super) struct Presented<'a> {
     pub(super) issuer: &'a str,
@@ -18,7 +18,7 @@ pub(super) struct Presented<'a> {
     pub(super) key_id: &'a str,
 }
 
-/// Checks the header and that the claims that matter are there.
+/// Checks the header, and that the required claims are there.
 pub(super) fn read<'a>(jwt: &'a Jwt<'_>) -> Result<Presented<'a>, Refusal> {
     let header = |name: &str| jwt.header.get(name).and_then(|value| value.as_str());
     match header("alg") {

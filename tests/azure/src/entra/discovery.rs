@@ -1,5 +1,4 @@
-//! What clients may read before they ask for a token: the directory's metadata and keys, and the
-//! list of clouds.
+//! The discovery documents: the directory's metadata and keys, and the list of clouds.
 
 use serde_json::{Value, json};
 

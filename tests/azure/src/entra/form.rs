@@ -26,8 +26,8 @@ pub(super) struct Form {
 }
 
 impl Form {
-    /// Reads the body as a form unless it says that it is something else. `@azure/identity` 2.1
-    /// says nothing.
+    /// Reads the body as a form unless its content type is another. `@azure/identity` 2.1 sends no
+    /// content type.
     pub(super) fn parse(request: &Request) -> Self {
         let is_form = request.headers.get(CONTENT_TYPE).is_none_or(|value| {
             let kind = value.to_str().unwrap_or_default().split(';').next();
@@ -49,7 +49,7 @@ impl Form {
             .map(|(_, value)| value.as_str())
     }
 
-    /// Checks the request's shape; whether it is true is not asked yet.
+    /// Checks the form of the request, not yet its assertion.
     pub(super) fn token_request(&self, method: &Method) -> Result<TokenRequest<'_>, Refusal> {
         if method != Method::POST {
             return Err(Refusal::Method(method.to_string()));
@@ -134,7 +134,7 @@ mod tests {
     ];
 
     #[test]
-    fn a_whole_request_is_taken() {
+    fn accepts_a_complete_request() {
         assert_eq!(
             form(&GOOD).token_request(&Method::POST).unwrap(),
             TokenRequest {
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn each_missing_parameter_has_its_number() {
+    fn each_missing_parameter_has_its_error_code() {
         for (missing, code) in [
             ("grant_type", 900_144),
             ("client_id", 900_144),
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn other_values_are_refused() {
+    fn refuses_other_values() {
         for (name, value, code) in [
             ("grant_type", "password", 70_003),
             ("client_assertion_type", "saml", 90_023),

@@ -1,4 +1,4 @@
-//! Entra: the token endpoint for federated clients and what clients read before they call it.
+//! Entra: the token endpoint for federated clients, and the discovery documents.
 
 mod assertion;
 mod discovery;
@@ -25,13 +25,13 @@ use token::Route;
 /// The audience of federated tokens in the public cloud.
 pub const AUDIENCE: &str = "api://AzureADTokenExchange";
 
-/// The audience of the tokens that the token proxy of AKS takes, and that Entra does not.
+/// The audience that AKS's token proxy accepts and Entra refuses.
 pub const BINDING_AUDIENCE: &str = "api://AKSIdentityBinding";
 
-/// What the token proxy's URL has before Entra's path.
+/// The prefix of Entra's paths at the token proxy.
 pub const TOKEN_PROXY_BASE: &str = "/base";
 
-/// What a request to Entra is about.
+/// The details of a request to Entra, for the log and the rules.
 pub(crate) fn describe(request: &Request) -> Details {
     let form = Form::parse(request);
     let claims = form
@@ -50,7 +50,7 @@ pub(crate) fn describe(request: &Request) -> Details {
     }
 }
 
-/// What a request to the token proxy is about.
+/// The details of a request to the token proxy, for the log and the rules.
 pub(crate) fn describe_proxied(request: &Request) -> Details {
     let mut details = describe(request);
     details.tenant = request.segments().get(1).map(ToString::to_string);

@@ -16,7 +16,7 @@ use crate::model::{Application, Kind, Tenant};
 use crate::registry::same_cloud;
 use crate::state::State;
 
-/// How a request came.
+/// The way of a request to the token endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Route {
     /// To Entra.
@@ -112,7 +112,7 @@ pub(super) fn find_tenant(
         .ok_or_else(|| Refusal::Tenant(tenant.to_owned()))
 }
 
-/// A token that is due.
+/// The contents of a token to sign.
 pub(crate) struct Grant<'a> {
     pub(crate) tenant: &'a str,
     pub(crate) application: &'a Application,
@@ -129,7 +129,7 @@ pub(crate) fn sign(grant: &Grant<'_>, orders: Orders) -> Result<String, SignFail
     let mut claims = json!({
         "aud": grant.resource,
         "iss": issuer,
-        // Entra dates its tokens back, against clocks that are late.
+        // Entra backdates its tokens, for clocks that are late.
         "iat": grant.now - 300,
         "nbf": grant.now - 300,
         "exp": grant.now + grant.lifetime_seconds + 1,
@@ -161,7 +161,7 @@ pub(crate) fn sign(grant: &Grant<'_>, orders: Orders) -> Result<String, SignFail
     orders.key.sign(&claims).map_err(|_| SignFailure)
 }
 
-/// The emulator's own key does not work.
+/// Signing failed.
 #[derive(Debug)]
 pub(crate) struct SignFailure;
 
@@ -176,7 +176,7 @@ impl From<SignFailure> for Refusal {
     }
 }
 
-/// The error that a rule asks for, in Entra's words and with the values of the request.
+/// The error of a rule, with Entra's text and the values of the request.
 fn injected(code: u32, form: &Form, tenant: &str) -> Refusal {
     let parsed = form
         .token_request(&Method::POST)

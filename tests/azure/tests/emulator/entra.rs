@@ -1,4 +1,4 @@
-//! Entra's token endpoint: what it grants and each thing that it refuses.
+//! Entra's token endpoint: the requests that it grants, and each that it refuses.
 
 use crate::world::{
     CLIENT, ISSUER, OTHER_CLIENT, SCOPE, SUBJECT, TENANT, World, assertion, claims, keys, now,
@@ -68,7 +68,7 @@ async fn a_good_request_gets_a_token() -> Result<()> {
 }
 
 #[tokio::test]
-async fn an_app_registrations_token_lives_an_hour() -> Result<()> {
+async fn an_app_registrations_token_is_valid_for_an_hour() -> Result<()> {
     let world = World::start().await?;
     let application = Application {
         tenant: TENANT.to_owned(),
@@ -111,7 +111,7 @@ async fn the_audience_is_the_scope_up_to_its_last_default() -> Result<()> {
 }
 
 #[tokio::test]
-async fn mistakes_in_the_request_have_their_numbers() -> Result<()> {
+async fn each_mistake_in_the_request_has_its_error_code() -> Result<()> {
     let world = World::start().await?;
     let assertion = assertion()?;
     for (name, value, status, error, code) in [
@@ -181,7 +181,7 @@ async fn a_tenant_is_unknown_in_another_cloud() -> Result<()> {
 }
 
 #[tokio::test]
-async fn an_assertion_must_match_a_federated_credential_to_the_letter() -> Result<()> {
+async fn an_assertion_must_match_a_federated_credential_exactly() -> Result<()> {
     let world = World::start().await?;
     for (claim, value, code) in [
         ("iss", json!("https://oidc.cluster.example/other/"), 700_211),
@@ -209,7 +209,7 @@ async fn an_assertion_must_match_a_federated_credential_to_the_letter() -> Resul
 }
 
 #[tokio::test]
-async fn a_missing_claim_or_an_odd_header_is_refused() -> Result<()> {
+async fn refuses_a_missing_claim_and_an_unknown_header() -> Result<()> {
     let world = World::start().await?;
     for claim in ["iss", "sub", "aud"] {
         let mut claims = claims()?;
@@ -243,7 +243,7 @@ async fn a_missing_claim_or_an_odd_header_is_refused() -> Result<()> {
         let answer = world.token(&assertion, &[]).await?;
         refused(&answer, status, error, code)?;
     }
-    // Kubernetes leaves the type out.
+    // Kubernetes omits the type.
     let header = json!({ "alg": "RS256", "kid": kid });
     let assertion = keys()?.0.sign_with_header(&header, &claims()?)?;
     assert_eq!(world.token(&assertion, &[]).await?.status, 200);
@@ -279,7 +279,7 @@ async fn an_assertion_is_valid_from_nbf_to_exp_give_or_take_five_minutes() -> Re
 }
 
 #[tokio::test]
-async fn an_assertion_of_another_key_is_refused() -> Result<()> {
+async fn refuses_an_assertion_signed_by_another_key() -> Result<()> {
     let world = World::start().await?;
     let (own, foreign) = keys()?;
     let answer = world.token(&foreign.sign(&claims()?)?, &[]).await?;
@@ -298,7 +298,7 @@ async fn an_assertion_of_another_key_is_refused() -> Result<()> {
 }
 
 #[tokio::test]
-async fn the_keys_of_an_issuer_are_fetched_again_for_an_unknown_key() -> Result<()> {
+async fn fetches_an_issuers_keys_again_for_an_unknown_key() -> Result<()> {
     let world = World::start().await?;
     let new = &keys()?.1;
     assert_eq!(world.token(&assertion()?, &[]).await?.status, 200);
@@ -335,7 +335,7 @@ async fn an_issuer_must_be_reachable() -> Result<()> {
 }
 
 #[tokio::test]
-async fn credentials_come_and_go() -> Result<()> {
+async fn adds_and_removes_credentials() -> Result<()> {
     let world = World::start().await?;
     let control = &world.azure.control;
     let name = "system-serviceaccount-default-app";
@@ -356,7 +356,7 @@ async fn credentials_come_and_go() -> Result<()> {
 }
 
 #[tokio::test]
-async fn the_token_proxy_takes_tokens_of_its_own_audience_alone() -> Result<()> {
+async fn the_token_proxy_accepts_its_own_audience_alone() -> Result<()> {
     let world = World::start().await?;
     let credential = FederatedCredential {
         name: "binding".to_owned(),
@@ -388,7 +388,7 @@ async fn the_token_proxy_takes_tokens_of_its_own_audience_alone() -> Result<()> 
 }
 
 #[tokio::test]
-async fn requests_are_recorded_without_the_assertion() -> Result<()> {
+async fn records_requests_without_the_assertion() -> Result<()> {
     let world = World::start().await?;
     let assertion = assertion()?;
     let url = format!("{}{TENANT}/oauth2/v2.0/token", world.azure.entra_url());
@@ -433,7 +433,7 @@ async fn requests_are_recorded_without_the_assertion() -> Result<()> {
 }
 
 #[tokio::test]
-async fn clients_find_the_directory() -> Result<()> {
+async fn serves_the_discovery_documents() -> Result<()> {
     let world = World::start().await?;
     let base = world.azure.entra_url();
     let get = async |path: String| -> Result<crate::world::Answer> {

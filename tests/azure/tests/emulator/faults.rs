@@ -1,4 +1,4 @@
-//! Rules and sockets: what can be made to go wrong.
+//! Faults: rules and closed sockets.
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -19,7 +19,7 @@ fn entra(rule: Rule) -> Rule {
 }
 
 #[tokio::test]
-async fn the_first_answers_can_be_entras_errors() -> Result<()> {
+async fn a_rule_makes_the_first_answers_errors() -> Result<()> {
     let world = World::start().await?;
     let rule = entra(Rule {
         aadsts: Some(700_213),
@@ -62,7 +62,7 @@ async fn a_listed_error_has_its_own_status() -> Result<()> {
 }
 
 #[tokio::test]
-async fn any_answer_can_be_prescribed_for_one_client() -> Result<()> {
+async fn a_rule_sets_any_answer_for_one_client() -> Result<()> {
     let world = World::start().await?;
     let rule = Rule {
         client_id: Some(OTHER_CLIENT.to_owned()),
@@ -97,7 +97,7 @@ async fn any_answer_can_be_prescribed_for_one_client() -> Result<()> {
 }
 
 #[tokio::test]
-async fn answers_can_be_late() -> Result<()> {
+async fn a_rule_delays_answers() -> Result<()> {
     let world = World::start().await?;
     let rule = entra(Rule {
         delay_ms: 300,
@@ -111,7 +111,7 @@ async fn answers_can_be_late() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_connection_can_be_reset_before_the_answer_or_in_its_middle() -> Result<()> {
+async fn a_rule_resets_a_connection_before_the_answer_or_in_its_middle() -> Result<()> {
     let world = World::start().await?;
     for (fault, gets_headers) in [
         (ConnectionFault::Reset, false),
@@ -138,7 +138,7 @@ async fn a_connection_can_be_reset_before_the_answer_or_in_its_middle() -> Resul
 }
 
 #[tokio::test]
-async fn a_reset_is_a_reset_and_no_orderly_end() -> Result<()> {
+async fn a_reset_is_a_tcp_reset() -> Result<()> {
     let world = World::start().await?;
     let rule = Rule {
         connection: Some(ConnectionFault::Reset),
@@ -156,7 +156,7 @@ async fn a_reset_is_a_reset_and_no_orderly_end() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_request_can_hang_until_its_client_gives_up() -> Result<()> {
+async fn a_rule_leaves_a_request_without_an_answer() -> Result<()> {
     let world = World::start().await?;
     let rule = entra(Rule {
         connection: Some(ConnectionFault::Hang),
@@ -194,7 +194,7 @@ async fn a_closed_socket_refuses_connections_until_it_is_opened() -> Result<()> 
 }
 
 #[tokio::test]
-async fn tokens_can_differ_for_one_client() -> Result<()> {
+async fn a_rule_changes_tokens_for_one_client() -> Result<()> {
     let world = World::start().await?;
     let rule = Rule {
         client_id: Some(CLIENT.to_owned()),
@@ -222,7 +222,7 @@ async fn tokens_can_differ_for_one_client() -> Result<()> {
 }
 
 #[tokio::test]
-async fn entras_clock_can_be_ahead() -> Result<()> {
+async fn a_rule_sets_entras_clock_ahead() -> Result<()> {
     let world = World::start().await?;
     let rule = Rule {
         token: Some(TokenChange {
@@ -238,7 +238,7 @@ async fn entras_clock_can_be_ahead() -> Result<()> {
 }
 
 #[tokio::test]
-async fn connections_are_counted() -> Result<()> {
+async fn counts_connections() -> Result<()> {
     let world = World::start().await?;
     let control = &world.azure.control;
     for _ in 0..3 {

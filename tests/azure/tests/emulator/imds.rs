@@ -29,7 +29,7 @@ async fn get(world: &World, target: &str) -> Result<Answer> {
 }
 
 #[tokio::test]
-async fn its_token_says_that_it_is_the_nodes() -> Result<()> {
+async fn its_token_names_the_nodes_identity() -> Result<()> {
     let world = World::start().await?;
     let answer = get(&world, TOKEN).await?;
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -123,7 +123,7 @@ async fn its_token_needs_the_header_and_the_parameters() -> Result<()> {
 }
 
 #[tokio::test]
-async fn the_machine_is_described() -> Result<()> {
+async fn describes_the_machine() -> Result<()> {
     let world = World::start().await?;
     let version = "api-version=2021-02-01";
     for (path, text) in [
@@ -175,7 +175,7 @@ async fn the_machine_is_described() -> Result<()> {
 }
 
 #[tokio::test]
-async fn scheduled_events_are_started_with_a_post() -> Result<()> {
+async fn a_post_starts_scheduled_events() -> Result<()> {
     let world = World::start().await?;
     let url = format!(
         "http://{}/metadata/scheduledevents?api-version=2020-07-01",
@@ -189,7 +189,7 @@ async fn scheduled_events_are_started_with_a_post() -> Result<()> {
 }
 
 #[tokio::test]
-async fn requests_are_recorded_as_they_were_sent() -> Result<()> {
+async fn records_requests_as_sent() -> Result<()> {
     let world = World::start().await?;
     let headers = [("Metadata", "true"), ("X-Custom", "seen")];
     ask(

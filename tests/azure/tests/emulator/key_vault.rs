@@ -1,4 +1,4 @@
-//! Key Vault: who may read a secret, and with what.
+//! Key Vault: which token may read a secret.
 
 use anyhow::Result;
 use azure_emulator::{Rule, Service, TokenChange, Vault};
@@ -25,7 +25,7 @@ fn refused(answer: &Answer, status: u16, code: &str, text: &str) -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_request_without_a_token_is_told_where_to_get_one() -> Result<()> {
+async fn answers_a_request_without_a_token_with_the_challenge() -> Result<()> {
     let world = World::start().await?;
     let answer = world.secret(SECRET, None).await?;
     refused(&answer, 401, "Unauthorized", "AKV10000: Request is missing")?;
@@ -90,7 +90,7 @@ async fn other_requests_with_a_good_token_fail_as_the_original_does() -> Result<
 }
 
 #[tokio::test]
-async fn an_identity_that_is_no_reader_is_forbidden() -> Result<()> {
+async fn forbids_an_identity_that_is_no_reader() -> Result<()> {
     let world = World::start().await?;
     let token = world.access_token(&[("client_id", OTHER_CLIENT)]).await?;
     let answer = world.secret(SECRET, Some(&token)).await?;
@@ -109,7 +109,7 @@ async fn an_identity_that_is_no_reader_is_forbidden() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_token_for_another_audience_is_refused() -> Result<()> {
+async fn refuses_a_token_for_another_audience() -> Result<()> {
     let world = World::start().await?;
     for resource in ["https://management.azure.com", "https://vault.azure.net/"] {
         let scope = format!("{resource}/.default");
@@ -128,7 +128,7 @@ async fn a_token_for_another_audience_is_refused() -> Result<()> {
 }
 
 #[tokio::test]
-async fn an_expired_token_is_refused() -> Result<()> {
+async fn refuses_an_expired_token() -> Result<()> {
     let world = World::start().await?;
     let rule = Rule {
         token: Some(TokenChange {
@@ -144,7 +144,7 @@ async fn an_expired_token_is_refused() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_token_of_another_key_is_refused() -> Result<()> {
+async fn refuses_a_token_signed_by_another_key() -> Result<()> {
     let world = World::start().await?;
     let now = now()?;
     let claims = json!({
@@ -163,7 +163,7 @@ async fn a_token_of_another_key_is_refused() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_token_of_another_tenant_is_refused() -> Result<()> {
+async fn refuses_a_token_of_another_tenant() -> Result<()> {
     let world = World::start().await?;
     let tenant = "22222222-2222-3333-4444-555555555555";
     let control = &world.azure.control;

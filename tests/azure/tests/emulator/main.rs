@@ -1,4 +1,4 @@
-//! The emulators against clients that are right and clients that are wrong.
+//! Tests of the emulators, with correct and faulty clients.
 
 #[cfg(test)]
 mod entra;

@@ -1,4 +1,4 @@
-//! An Azure with a tenant, an identity, an issuer and a vault, and clients of it.
+//! An emulated Azure with a tenant, an identity, an issuer and a vault, and clients for it.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, LazyLock};
@@ -24,7 +24,7 @@ pub(crate) const SUBJECT: &str = "system:serviceaccount:default:app";
 pub(crate) const SCOPE: &str = "https://vault.azure.net/.default";
 pub(crate) const VAULT: &str = "myvault";
 
-/// Making a key takes long: the tests share two.
+/// Making a key takes seconds, so the tests share two.
 static KEYS: LazyLock<Option<(SigningKey, SigningKey)>> =
     LazyLock::new(|| Some((SigningKey::generate().ok()?, SigningKey::generate().ok()?)));
 
@@ -141,7 +141,7 @@ impl World {
         self.published.send_replace(keys);
     }
 
-    /// Asks Entra for a token, with changes to a good request; an empty value leaves one out.
+    /// Requests a token from Entra, with changes to a good request; an empty value omits a parameter.
     pub(crate) async fn token(&self, assertion: &str, changes: &[(&str, &str)]) -> Result<Answer> {
         self.token_at(&self.azure.entra_url(), TENANT, assertion, changes)
             .await
@@ -173,7 +173,7 @@ impl World {
         Answer::read(self.http.post(url).form(&form).send().await?).await
     }
 
-    /// A good access token.
+    /// Gets a good access token.
     pub(crate) async fn access_token(&self, changes: &[(&str, &str)]) -> Result<String> {
         let answer = self.token(&assertion()?, changes).await?;
         let token = answer.json()?["access_token"].as_str().map(str::to_owned);
@@ -194,7 +194,7 @@ impl World {
     }
 }
 
-/// A client that trusts the CA and finds the usual names.
+/// A client that trusts the CA and resolves the usual names to the emulator.
 pub(crate) fn client(azure: &Azure) -> Result<reqwest::Client> {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(azure.ca_pem.as_bytes())?)?;

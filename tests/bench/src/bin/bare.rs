@@ -1,5 +1,5 @@
-//! `bare`: the limit that the product is measured beside. A program of its own, so that its memory is
-//! that of the barest server too.
+//! `bare`: the minimal server that the product is compared with. It is a separate program, so that its
+//! memory can be compared, too.
 
 use std::process::ExitCode;
 

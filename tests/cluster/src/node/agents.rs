@@ -1,4 +1,4 @@
-//! What runs the pods: containerd, the kubelet and kube-proxy.
+//! The programs that run the pods: containerd, the kubelet and kube-proxy.
 
 use std::fs;
 
@@ -26,7 +26,7 @@ pub(super) fn start_containerd(components: &Components) -> Result<()> {
 
 /// Starts the kubelet.
 pub(super) fn start_kubelet(components: &Components, tools: &Tools, cgroup: &str) -> Result<()> {
-    // Names come from the node's name server alone, whatever the machine's file says.
+    // The node's name server is the only one; the machine's own file does not matter.
     write(
         "/run/cluster/resolv.conf",
         &format!("nameserver {}\n", network::NODE),
@@ -43,14 +43,14 @@ pub(super) fn start_kubelet(components: &Components, tools: &Tools, cgroup: &str
     components.start("kubelet", kubelet)
 }
 
-/// Starts kube-proxy: pods reach Services, the API's among them, through it.
+/// Starts kube-proxy, through which pods reach Services such as the API server's.
 pub(super) fn start_kube_proxy(components: &Components, tools: &Tools) -> Result<()> {
     let mut proxy = components.kubernetes(tools, "kube-proxy");
     proxy.args([
         &format!("--kubeconfig={}", kubeconfig::path("kube-proxy")),
         &format!("--hostname-override={NAME}"),
         "--proxy-mode=nftables",
-        // A setting of the whole machine, not of the namespace.
+        // This setting is the whole machine's, not the namespace's.
         "--conntrack-max-per-core=0",
     ]);
     components.start("kube-proxy", proxy)
@@ -125,7 +125,7 @@ fn kubelet_config(cgroup: &str) -> String {
         "authorization": {"mode": "Webhook"},
         "tlsCertFile": certificates::certificate("kubelet"),
         "tlsPrivateKeyFile": certificates::key("kubelet"),
-        // A full machine is no reason to evict a pod or to forget an image in the middle of a test.
+        // The kubelet must not evict pods or remove images when the machine's disk is nearly full.
         "evictionHard": {
             "imagefs.available": "0%",
             "imagefs.inodesFree": "0%",

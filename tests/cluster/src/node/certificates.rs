@@ -1,14 +1,11 @@
-//! The cluster's CA, and a certificate for each that proves who it is with one.
+//! The cluster's CA, and a certificate for each component that needs one.
 
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, KeyUsagePurpose,
-};
+use testkit::certificate::{Authority, Certificate};
 
 use super::{NAME, kubeconfig, network};
 
@@ -16,22 +13,22 @@ use super::{NAME, kubeconfig, network};
 pub(super) const CA: &str = "/run/cluster/pki/ca.crt";
 /// Its key.
 pub(super) const CA_KEY: &str = "/run/cluster/pki/ca.key";
-/// The key that signs service account tokens: RSA, since Entra accepts nothing else.
+/// The key that signs service account tokens: RSA, the only kind that Entra accepts.
 pub(super) const TOKEN_KEY: &str = "/run/cluster/pki/service-account.key";
 
 const FOLDER: &str = "/run/cluster/pki";
 
-/// Proof that all of them were made; who serves with one asks it for the path.
+/// Shows that the certificates were made: a component that needs one takes it as an argument.
 pub(super) struct Certificates(());
 
 impl Certificates {
-    /// Makes all of them, and the kubeconfigs of those that call the API.
+    /// Makes the certificates, and the kubeconfigs of the components that call the API.
     pub(super) fn make() -> Result<Self> {
         fs::create_dir_all(FOLDER).with_context(|| format!("cannot make {FOLDER}"))?;
         make_token_key()?;
-        let ca = ca()?;
-        write(CA, &ca.pem())?;
-        write(CA_KEY, &ca.key().serialize_pem())?;
+        let ca = Authority::new("cluster-ca")?;
+        write(CA, ca.certificate())?;
+        write(CA_KEY, &ca.key())?;
         let api_names = [
             network::NODE,
             network::API_SERVICE,
@@ -39,30 +36,30 @@ impl Certificates {
             "localhost",
             "kubernetes.default.svc",
         ];
-        serve(&ca, "kube-apiserver", &api_names)?;
-        serve(&ca, "kubelet", &[network::NODE, NAME])?;
-        identify(
+        write_server(&ca, "kube-apiserver", &api_names)?;
+        write_server(&ca, "kubelet", &[network::NODE, NAME])?;
+        write_client(
             &ca,
             "kube-apiserver-client",
             "kube-apiserver",
-            "system:masters",
+            Some("system:masters"),
         )?;
         for (user, common_name, group) in [
-            ("admin", "admin", "system:masters"),
+            ("admin", "admin", Some("system:masters")),
             (
                 "kube-controller-manager",
                 "system:kube-controller-manager",
-                "",
+                None,
             ),
-            ("kube-scheduler", "system:kube-scheduler", ""),
-            ("kube-proxy", "system:kube-proxy", ""),
+            ("kube-scheduler", "system:kube-scheduler", None),
+            ("kube-proxy", "system:kube-proxy", None),
             (
                 "kubelet-client",
                 &format!("system:node:{NAME}"),
-                "system:nodes",
+                Some("system:nodes"),
             ),
         ] {
-            identify(&ca, user, common_name, group)?;
+            write_client(&ca, user, common_name, group)?;
             kubeconfig::write(user)?;
         }
         Ok(Self(()))
@@ -79,48 +76,19 @@ pub(super) fn key(name: &str) -> String {
     format!("{FOLDER}/{name}.key")
 }
 
-fn ca() -> Result<CertifiedIssuer<'static, KeyPair>> {
-    let mut params = CertificateParams::default();
-    params
-        .distinguished_name
-        .push(DnType::CommonName, "cluster-ca");
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    Ok(CertifiedIssuer::self_signed(params, KeyPair::generate()?)?)
+/// Writes a server's certificate for these names and addresses, and its key.
+fn write_server(ca: &Authority, name: &str, alternatives: &[&str]) -> Result<()> {
+    write_pair(name, &ca.server(name, alternatives)?)
 }
 
-/// A server's certificate for these names and addresses.
-fn serve(ca: &CertifiedIssuer<'_, KeyPair>, name: &str, alternatives: &[&str]) -> Result<()> {
-    let alternatives: Vec<String> = alternatives.iter().map(|name| (*name).to_owned()).collect();
-    let mut params = CertificateParams::new(alternatives)?;
-    params.distinguished_name.push(DnType::CommonName, name);
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    sign(ca, name, params)
+/// Writes a client's certificate and its key.
+fn write_client(ca: &Authority, name: &str, user: &str, group: Option<&str>) -> Result<()> {
+    write_pair(name, &ca.client(user, group)?)
 }
 
-/// A client's certificate: Kubernetes reads the user from the common name and the group from the
-/// organisation.
-fn identify(ca: &CertifiedIssuer<'_, KeyPair>, name: &str, user: &str, group: &str) -> Result<()> {
-    let mut params = CertificateParams::default();
-    params.distinguished_name.push(DnType::CommonName, user);
-    if !group.is_empty() {
-        params
-            .distinguished_name
-            .push(DnType::OrganizationName, group);
-    }
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-    sign(ca, name, params)
-}
-
-fn sign(
-    ca: &CertifiedIssuer<'_, KeyPair>,
-    name: &str,
-    mut params: CertificateParams,
-) -> Result<()> {
-    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    let own_key = KeyPair::generate()?;
-    write(certificate(name), &params.signed_by(&own_key, ca)?.pem())?;
-    write(key(name), &own_key.serialize_pem())
+fn write_pair(name: &str, pair: &Certificate) -> Result<()> {
+    write(certificate(name), &pair.certificate)?;
+    write(key(name), &pair.key)
 }
 
 fn make_token_key() -> Result<()> {
@@ -137,7 +105,7 @@ fn make_token_key() -> Result<()> {
         .context("cannot start openssl")?;
     if !output.status.success() {
         bail!(
-            "openssl made no key: {}",
+            "openssl failed to make a key: {}",
             String::from_utf8_lossy(&output.stderr).trim()
         );
     }

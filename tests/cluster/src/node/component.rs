@@ -1,4 +1,4 @@
-//! The node's long-running processes: each with a log of its own, none of which may fail.
+//! The node's long-running processes. Each has its own log; the failure of any one ends the node.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -12,9 +12,9 @@ use anyhow::{Context, Result, anyhow, bail};
 
 use super::{End, FOLDER, filesystem, kubeconfig};
 use crate::prepare::Tools;
-use crate::tail;
+use testkit::process::end_of_log;
 
-/// Starts components, and tells when one has ended.
+/// Starts components, and reports when one fails.
 pub(super) struct Components {
     programs: OsString,
     ends: Sender<End>,
@@ -28,17 +28,17 @@ impl Components {
         }
     }
 
-    /// Sets the `PATH` of all that is started.
+    /// Sets the `PATH` of all components and commands.
     pub(super) fn use_programs(&mut self, path: OsString) {
         self.programs = path;
     }
 
-    /// The `PATH` of all that is started.
+    /// The `PATH` of all components and commands.
     pub(super) fn programs(&self) -> &OsStr {
         &self.programs
     }
 
-    /// A program with a clean environment: the user's own (web proxies, say) is not the node's.
+    /// A program with a clean environment, without the user's variables such as web proxies.
     pub(super) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         command
@@ -50,15 +50,15 @@ impl Components {
         command
     }
 
-    /// A Kubernetes component: the one binary, called by the component's name.
+    /// A Kubernetes component: the one binary, called with the component's name.
     pub(super) fn kubernetes(&self, tools: &Tools, name: &str) -> Command {
         let mut command = self.command(&tools.kubernetes);
         command.arg0(name);
         command
     }
 
-    /// Starts a component. It gets a process group of its own, so that Ctrl-C is not also its to
-    /// answer. When it ends well, somebody asked it to, and it is started again.
+    /// Starts a component in its own process group, so that it does not get the terminal's Ctrl-C. A
+    /// component that exits with 0, as after a SIGTERM by a test, is started again.
     pub(super) fn start(&self, name: &'static str, mut command: Command) -> Result<()> {
         let path = log(name);
         let file =
@@ -74,9 +74,9 @@ impl Components {
                 match child.wait() {
                     Ok(status) if status.success() => {}
                     Ok(status) => {
-                        break anyhow!("{name} ended with {status}; {}", tail::of(&log(name)));
+                        break anyhow!("{name} ended with {status}; {}", end_of_log(&log(name)));
                     }
-                    Err(error) => break anyhow!("{name} cannot be waited for: {error}"),
+                    Err(error) => break anyhow!("cannot wait for {name}: {error}"),
                 }
                 child = match spawn(name, &mut command) {
                     Ok(child) => child,
@@ -88,7 +88,7 @@ impl Components {
         Ok(())
     }
 
-    /// Runs a short command to its end; its output is the answer.
+    /// Runs a short command to its end and returns its output.
     pub(super) fn run(&self, command: &mut Command) -> Result<String> {
         let program = command.get_program().to_string_lossy().into_owned();
         let output = command

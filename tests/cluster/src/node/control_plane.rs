@@ -15,7 +15,7 @@ const ISSUER: &str = "https://oidc.cluster.example/11111111-2222-3333-4444-55555
 const ETCD: &str = "http://127.0.0.1:2379";
 const AUDIT_POLICY: &str = "/run/cluster/audit-policy.json";
 
-/// Starts etcd; a crash of the machine would lose its data, and does anyway.
+/// Starts etcd without fsync: its data ends with the node anyway.
 pub(super) fn start_etcd(components: &Components) -> Result<()> {
     let mut etcd = components.command("etcd");
     etcd.args([
@@ -36,7 +36,7 @@ pub(super) fn start_api_server(
 ) -> Result<()> {
     fs::write(AUDIT_POLICY, audit_policy())
         .with_context(|| format!("cannot write {AUDIT_POLICY}"))?;
-    // It is appended to, and the user's folder may hold that of another run.
+    // The API server appends to the file, and the user's folder may have the log of another run.
     let audit_log = format!("{}/audit.log", filesystem::LOGS);
     fs::write(&audit_log, "").with_context(|| format!("cannot write {audit_log}"))?;
     let mut server = components.kubernetes(tools, "kube-apiserver");
@@ -49,11 +49,11 @@ pub(super) fn start_api_server(
         "--authorization-mode=Node,RBAC",
         "--enable-admission-plugins=NodeRestriction",
         "--allow-privileged=true",
-        // A restart does not wait a minute for watches to end by themselves.
+        // So that a restart does not wait a minute for watches to end.
         "--shutdown-watch-termination-grace-period=1s",
-        // Entra reads the keys that sign tokens without credentials.
+        // Entra reads the keys of service account tokens without credentials.
         "--anonymous-auth=true",
-        // Webhooks are reached at their pods: the API server is no pod and has no Service network.
+        // The API server calls webhooks at their pods, since it has no Service network.
         "--enable-aggregator-routing=true",
         "--kubelet-preferred-address-types=InternalIP",
         &format!("--client-ca-file={}", certificates::CA),
@@ -88,7 +88,7 @@ pub(super) fn start_api_server(
     components.start("kube-apiserver", server)
 }
 
-/// What webhooks say about new pods, and what they ask of the API server themselves.
+/// Audits webhooks' annotations on new pods, and the API calls of webhooks and other pods.
 fn audit_policy() -> String {
     json!({
         "apiVersion": "audit.k8s.io/v1",
@@ -121,7 +121,7 @@ pub(super) fn start_controllers(components: &Components, tools: &Tools) -> Resul
         ),
         "--leader-elect=false",
         "--use-service-account-credentials=true",
-        // Every controller asks for its own account first: at the usual 20 a second, for 4 seconds.
+        // Every controller requests its own account first. At the default of 20 a second, that takes 4 s.
         "--kube-api-qps=1000",
         "--kube-api-burst=1000",
         &format!("--root-ca-file={}", certificates::CA),
@@ -142,7 +142,7 @@ pub(super) fn start_controllers(components: &Components, tools: &Tools) -> Resul
     components.start("kube-scheduler", scheduler)
 }
 
-/// Lets anyone read the keys that sign service account tokens.
+/// Lets everyone read the public keys of service account tokens.
 pub(super) fn publish_keys(components: &Components) -> Result<()> {
     components
         .run(components.command("kubectl").args([

@@ -1,5 +1,5 @@
-//! What the node changes on a machine, put where it is the node's alone: file systems in memory over
-//! the places that are written to, and copies over the kernel settings that the kubelet sets.
+//! Keeps the node's changes off the machine: mounts file systems in memory over the folders that the
+//! node writes to, and copies over the kernel settings that the kubelet sets.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -13,13 +13,13 @@ use super::FOLDER;
 /// The components' logs.
 pub(super) const LOGS: &str = "/run/cluster/logs";
 
-/// Where something of the node writes: sockets and all of the run's files, logs of pods, and the
-/// results that containerd's CNI library keeps. A machine that had no folder for these gets it, empty.
+/// The folders that the node writes to: sockets and the run's files, logs of pods, and the results of
+/// containerd's CNI library. If the machine has no such folder, an empty one is left there.
 const IN_MEMORY: [&str; 3] = ["/run", "/var/log", CNI];
 const CNI: &str = "/var/lib/cni";
 
-/// The whole machine's settings that the kubelet sets (its `setupKernelTunables`), each with the
-/// value that it wants to find.
+/// The machine-wide settings that the kubelet sets (its `setupKernelTunables`), each with the value that
+/// it expects.
 const KERNEL_SETTINGS: [(&str, &str); 6] = [
     ("vm/overcommit_memory", "1"),
     ("vm/panic_on_oom", "0"),
@@ -29,7 +29,7 @@ const KERNEL_SETTINGS: [(&str, &str); 6] = [
     ("kernel/keys/root_maxbytes", "25000000"),
 ];
 
-/// Mounts it all; `logs` is a directory of the user's that is to hold the logs.
+/// Mounts everything. `logs` is the user's directory for the logs, if there is one.
 pub(super) fn set_up(logs: Option<&Path>) -> Result<()> {
     for path in IN_MEMORY {
         make(path)?;
@@ -53,7 +53,7 @@ pub(super) fn set_up(logs: Option<&Path>) -> Result<()> {
         .try_for_each(|(name, value)| shadow(name, value))
 }
 
-/// Puts a copy with this value over a setting: what the kubelet writes stays there.
+/// Mounts a copy with this value over a setting, so that the kubelet writes to the copy.
 fn shadow(name: &str, value: &str) -> Result<()> {
     let copy = Path::new(FOLDER).join(name.replace('/', "."));
     fs::write(&copy, format!("{value}\n"))

@@ -9,10 +9,10 @@ use super::component::Components;
 use super::ready;
 use crate::prepare::Tools;
 
-/// containerd's name for what the kubelet sees.
+/// The containerd namespace of the kubelet.
 pub(super) const NAMESPACE: &str = "k8s.io";
 
-/// Imports the sandbox image and these, each under the name that its archive gives it.
+/// Imports the sandbox image and these archives, each under the name in the archive.
 pub(super) fn import(components: &Components, tools: &Tools, archives: &[PathBuf]) -> Result<()> {
     ready::wait_for_socket("containerd", CONTAINERD)?;
     for archive in std::iter::once(&tools.pause).chain(archives) {

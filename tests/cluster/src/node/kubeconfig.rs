@@ -1,4 +1,4 @@
-//! How a client finds the API server and proves who it is.
+//! Kubeconfig files: the API server's address, and a client's certificate.
 
 use std::fs;
 
@@ -7,15 +7,15 @@ use serde_json::json;
 
 use super::{certificates, network};
 
-/// The administrator's.
+/// The administrator's kubeconfig.
 pub(super) const ADMIN: &str = "/run/cluster/admin.kubeconfig";
 
-/// Where a user's is.
+/// The path of a user's kubeconfig.
 pub(super) fn path(user: &str) -> String {
     format!("/run/cluster/{user}.kubeconfig")
 }
 
-/// Writes a user's; the user's certificate has the same name.
+/// Writes a user's kubeconfig; the user's certificate has the same name.
 pub(super) fn write(user: &str) -> Result<()> {
     let config = json!({
         "apiVersion": "v1",

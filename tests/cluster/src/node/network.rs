@@ -1,4 +1,4 @@
-//! The node's addresses, on interfaces that exist in its network namespace alone.
+//! The node's addresses, on interfaces in its network namespace.
 
 use std::fs;
 use std::io::Write;
@@ -6,22 +6,22 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-/// The node's own address: the API server, the kubelet and the pods' name server.
+/// The node's address, of the API server, the kubelet and the pods' name server.
 pub(super) const NODE: &str = "192.0.2.10";
-/// What every Azure name resolves to.
+/// The address that every Azure name resolves to.
 pub(super) const AZURE: &str = "198.51.100.10";
 /// The node's own metadata service, as on an Azure machine.
 pub(super) const METADATA: &str = "169.254.169.254";
-/// The pods.
+/// The pods' addresses.
 pub(super) const PODS: &str = "10.244.0.0/24";
-/// The Services.
+/// The Services' addresses.
 pub(super) const SERVICES: &str = "10.0.0.0/16";
 /// The API server's Service: the first of the range.
 pub(super) const API_SERVICE: &str = "10.0.0.1";
 
 /// Sets up loopback, `eth0` and the default route, and forwards for the pods.
 pub(super) fn set_up() -> Result<()> {
-    // A veth pair, since not every kernel has dummy devices; nothing listens at its other end.
+    // A veth pair, since not every kernel has dummy devices; its other end is unused.
     let script = format!(
         "link set lo up
          address add {AZURE}/32 dev lo

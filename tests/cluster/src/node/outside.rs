@@ -1,4 +1,4 @@
-//! The world outside the cluster: names, and Azure.
+//! The name server and the emulator of Azure, outside of the cluster.
 
 use std::env;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use super::component::Components;
 use super::{network, ready};
 use crate::arguments::Run;
 
-/// Where the emulator of Azure is told what to do.
+/// The address of the emulator's control API.
 pub(super) const CONTROL: &str = "127.0.0.1:9700";
 /// The name in the certificate of AKS's token proxy, which listens beside Azure's other services.
 const TOKEN_PROXY_NAME: &str = "token-proxy.cluster.example";
@@ -78,12 +78,12 @@ fn start_name_server(components: &Components) -> Result<()> {
         &format!("--listen-address={}", network::NODE),
         "--no-hosts",
         "--no-resolv",
-        // No other name exists, and nobody else is asked.
+        // No other name exists, and no other server is asked.
         "--local=/#/",
     ]);
     for name in AZURE_NAMES {
-        // The second makes the answer to any other question "no such record": without it the name
-        // itself does not exist for a client that asks for an IPv6 address too.
+        // The second option answers queries of other types with "no such record". Without it, a client
+        // that also queries an IPv6 address would learn that the name does not exist.
         server.arg(format!("--address=/{name}/{}", network::AZURE));
         server.arg(format!("--local=/{name}/"));
     }

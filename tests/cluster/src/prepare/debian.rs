@@ -1,4 +1,4 @@
-//! Debian's part: the programs that the node calls, each with the package that brings it.
+//! The programs that the node calls, each with its Debian package.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,7 +8,7 @@ use anyhow::Result;
 use super::log::Log;
 use super::{Step, find_program};
 
-/// A program's name, or the path of one that is not among the folders of programs, and its package.
+/// Each program's name, or its path outside of the folders of programs, and its package.
 const PROGRAMS: [(&str, &str); 14] = [
     ("/etc/ssl/certs/ca-certificates.crt", "ca-certificates"),
     ("/usr/lib/cni/ptp", "containernetworking-plugins"),
@@ -43,7 +43,7 @@ impl Step for Packages {
     }
 }
 
-/// Installs packages, after fetching the lists of what there is: a bare machine has none.
+/// Installs packages. Fetches the package lists first, since a bare machine has none.
 pub(super) fn install(packages: &[&str], log: &Log) -> Result<()> {
     log.run(apt().arg("update"))?;
     log.run(

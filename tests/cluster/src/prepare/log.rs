@@ -1,4 +1,4 @@
-//! Runs a step's commands: their output in a file, a line now and then for the person who waits.
+//! Runs a step's commands, with their output in a file, and prints its progress.
 
 use std::fs::{File, OpenOptions, create_dir_all};
 use std::io::Write;
@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::cache::Cache;
-use crate::tail;
+use testkit::process::end_of_log;
 
-/// How often a long command is said to be still running.
+/// The interval of messages that a long command is still running.
 const REMINDER: Duration = Duration::from_secs(30);
 
 /// A step's log file.
@@ -24,7 +24,7 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// Starts the log of the step with this number (`[2/5]`), over that of an earlier time.
+    /// Starts the log of the step with this number (`[2/5]`), and overwrites an earlier one.
     pub(super) fn create(cache: &Cache, number: &str) -> Result<Self> {
         let folder = cache.entry("logs");
         create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
@@ -42,7 +42,7 @@ impl Log {
         })
     }
 
-    /// Where it is.
+    /// Its path.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
@@ -63,7 +63,7 @@ impl Log {
             .with_context(|| format!("cannot start {program}"))?;
         let status = self.wait(child)?;
         if !status.success() {
-            bail!("{program} ended with {status}; {}", tail::of(&self.path));
+            bail!("{program} ended with {status}; {}", end_of_log(&self.path));
         }
         Ok(())
     }
@@ -81,16 +81,16 @@ impl Log {
                 match receiver.recv_timeout(REMINDER) {
                     Ok(status) => return Ok(status?),
                     Err(RecvTimeoutError::Timeout) => {
-                        eprintln!("{} still at it after {}", self.number, self.elapsed());
+                        eprintln!("{} still running after {}", self.number, self.elapsed());
                     }
-                    Err(RecvTimeoutError::Disconnected) => bail!("lost sight of a child process"),
+                    Err(RecvTimeoutError::Disconnected) => bail!("cannot wait for a child process"),
                 }
             }
         })
     }
 }
 
-/// Seconds for a person: `8m05s`, `12s`.
+/// A readable duration: `8m05s`, `12s`.
 fn spell(seconds: u64) -> String {
     match seconds / 60 {
         0 => format!("{seconds}s"),

@@ -1,4 +1,4 @@
-//! The sandbox image: one static program in an image of its own.
+//! The pods' sandbox image: one static program.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -70,7 +70,7 @@ impl Step for Pause {
     }
 }
 
-/// With a store of its own, so that nothing is left in the machine's.
+/// buildah with its own storage, so that the machine's stays unchanged.
 fn buildah(folder: &Path) -> Command {
     let mut buildah = Command::new("buildah");
     buildah

@@ -1,4 +1,4 @@
-//! Runs `cluster` as a user does, and looks at what it left on the machine.
+//! Runs `cluster` as a user does, and checks what it left on the machine.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,20 +8,21 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::Once;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cluster::prepare::Tools;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use testkit::poll;
 
 /// Prints the command's namespaces, a line each.
 pub(crate) const NAMESPACES: &str =
     "for kind in mnt net pid; do readlink /proc/self/ns/$kind; done;";
 
-/// For each thing that is waited for: a node takes some 6 s to start on an idle machine.
-const PATIENCE: Duration = Duration::from_secs(180);
+/// The deadline of each wait. A node needs some 6 s to start on an idle machine.
+const DEADLINE: Duration = Duration::from_secs(180);
 
-/// Where a node might leave something.
+/// Folders that a node might leave.
 const PLACES: [&str; 7] = [
     "/opt/containerd",
     "/run/cluster",
@@ -32,7 +33,7 @@ const PLACES: [&str; 7] = [
     "/var/log/pods",
 ];
 
-/// What the kubelet sets on its machine.
+/// Settings that the kubelet changes.
 const SETTINGS: [&str; 6] = [
     "/proc/sys/vm/overcommit_memory",
     "/proc/sys/vm/panic_on_oom",
@@ -42,7 +43,7 @@ const SETTINGS: [&str; 6] = [
     "/proc/sys/kernel/keys/root_maxbytes",
 ];
 
-/// The program, with all that it needs prepared: that may take minutes, once a machine.
+/// The program, after `cluster prepare`, which may take minutes the first time.
 pub(crate) fn cluster() -> Command {
     static PREPARED: Once = Once::new();
     PREPARED.call_once(|| {
@@ -71,7 +72,7 @@ pub(crate) fn runs(script: &str) -> Command {
     command
 }
 
-/// An archive of the sandbox image's program under another name.
+/// Builds an image of the sandbox's program with this name, and returns its archive.
 pub(crate) fn image(name: &str) -> String {
     let pause = Tools::locate()
         .expect("a cache folder")
@@ -103,14 +104,14 @@ pub(crate) fn fixture(name: &str) -> String {
     format!("{}/tests/{name}", env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Runs it to its end.
+/// Runs a command to its end.
 pub(crate) fn finish(mut command: Command) -> Output {
     let child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let mut child = child.spawn().expect("cluster starts");
-    // Open as long as the run lives: a script that reads it waits.
+    // Standard input stays open, so that a script that reads it waits.
     let _input = child.stdin.take();
     child.wait_with_output().expect("cluster can be waited for")
 }
@@ -132,14 +133,14 @@ pub(crate) fn start(script: &str) -> Node {
     Node { child, lines }
 }
 
-/// A run that is under way.
+/// A running node.
 pub(crate) struct Node {
     child: Child,
     lines: Receiver<String>,
 }
 
 impl Node {
-    /// The process that was started.
+    /// The id of the started process.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
@@ -147,38 +148,38 @@ impl Node {
     /// The next lines that the script prints.
     pub(crate) fn lines(&self, count: usize) -> Vec<String> {
         (0..count)
-            .map(|_| self.lines.recv_timeout(PATIENCE).expect("a line"))
+            .map(|_| self.lines.recv_timeout(DEADLINE).expect("a line"))
             .collect()
     }
 
-    /// Signals the process outside.
+    /// Sends a signal to the started process.
     pub(crate) fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.id().cast_signed()), signal).expect("it lives");
     }
 
-    /// Ends what the script reads.
+    /// Closes the script's standard input.
     pub(crate) fn close_input(&mut self) {
         self.child.stdin = None;
     }
 
-    /// Waits until nothing of the run holds its output any more, then for the process outside.
+    /// Waits until every process of the run has closed its output, then for the started process.
     pub(crate) fn wait(&mut self) -> ExitStatus {
         assert_eq!(
-            self.lines.recv_timeout(PATIENCE),
+            self.lines.recv_timeout(DEADLINE),
             Err(RecvTimeoutError::Disconnected)
         );
         self.child.wait().expect("it can be waited for")
     }
 }
 
-/// What a run could change on the machine.
+/// The parts of the machine's state that a run could change.
 pub(crate) struct Machine {
     places: Vec<bool>,
     settings: Vec<String>,
 }
 
 impl Machine {
-    /// As it is.
+    /// The current state.
     pub(crate) fn now() -> Self {
         Self {
             places: PLACES.iter().map(|path| Path::new(path).exists()).collect(),
@@ -189,24 +190,21 @@ impl Machine {
         }
     }
 
-    /// Compares, and looks for the run's processes, namespaces, mounts and cgroups.
+    /// Asserts that the state is unchanged, and that no process, namespace, mount or cgroup of the run is
+    /// left.
     pub(crate) fn assert_nothing_is_left(&self, id: u32, namespaces: &[String]) {
         let now = Self::now();
         assert_eq!(self.places, now.places, "one of {PLACES:?} appeared");
         assert_eq!(self.settings, now.settings, "one of {SETTINGS:?} changed");
-        // The last process closes its output before it leaves its namespaces; and the numbers of
-        // namespaces that are gone are given to new ones, which end as well.
-        let deadline = Instant::now() + PATIENCE;
-        while let Some(namespace) = living_namespaces()
-            .iter()
-            .find(|it| namespaces.contains(it))
-        {
-            assert!(
-                Instant::now() < deadline,
-                "a process is left in {namespace}"
-            );
-            thread::yield_now();
-        }
+        // The last process closes its output before it leaves its namespaces. The kernel gives the
+        // numbers of namespaces that are gone to new ones; those end as well.
+        let left = || {
+            let mut living = living_namespaces();
+            living.retain(|it| namespaces.contains(it));
+            living
+        };
+        poll::blocking(DEADLINE, "the namespaces to end", left, BTreeSet::is_empty)
+            .expect("no process is left");
         let mounts = fs::read_to_string("/proc/self/mountinfo").expect("mounts can be read");
         assert!(
             !mounts.contains("/run/cluster"),

@@ -1,4 +1,4 @@
-//! What the chart renders for the values of real situations, as a real API server takes it.
+//! The chart's golden renderings against a real API server, and one of them at work.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use e2e::{Container, Namespace, Pod, kubectl, replicas};
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../chart/golden");
 
 #[tokio::test]
-async fn every_rendering_is_taken() {
+async fn the_api_server_accepts_every_rendering() {
     let _node = empty().await;
     kinds_of_others().await;
     let renderings = fs::read_dir(GOLDEN)
@@ -24,7 +24,7 @@ async fn every_rendering_is_taken() {
 }
 
 #[tokio::test]
-async fn it_serves_on_the_nodes_network_at_other_ports() {
+async fn the_webhook_serves_on_the_host_network_at_other_ports() {
     let _node = empty().await;
     install("--values tests/chart/values/private-cluster.yaml --set replicaCount=1").await;
     ready().await;

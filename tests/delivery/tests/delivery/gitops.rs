@@ -1,21 +1,20 @@
-//! The habits of tools that apply the chart's manifests again and again and look for differences.
+//! GitOps tools apply the chart's manifests repeatedly and look for differences: there must be none.
 
 use delivery::{empty, path, ready, shell};
 use e2e::authority::{bundle, certificates, stored};
-use e2e::{CONFIGURATION, SYSTEM_NAMESPACE, TENANT, kubectl, until};
-use serde_json::Value;
+use e2e::{CONFIGURATION, SYSTEM_NAMESPACE, TENANT, kubectl_json, until};
 
 #[tokio::test]
-async fn applied_on_the_server_a_second_time_changes_nothing() {
+async fn a_second_server_side_apply_changes_nothing() {
     assert_settled("--server-side --field-manager=argocd-controller").await;
 }
 
 #[tokio::test]
-async fn applied_by_the_client_a_second_time_changes_nothing() {
+async fn a_second_client_side_apply_changes_nothing() {
     assert_settled("").await;
 }
 
-/// Applies what the chart renders, in this way, again after the webhook has written its fields.
+/// Applies the rendered chart in this way, and again after the webhook has written its fields.
 async fn assert_settled(way: &str) {
     let _node = empty().await;
     let file = path("rendered.yaml").display().to_string();
@@ -41,11 +40,10 @@ async fn assert_settled(way: &str) {
     assert_eq!(bundle().await, stored);
 }
 
-/// Each object, and the number that grows with each of its changes; where the cluster writes a
-/// status, with each change of what is wanted.
+/// Each object with its `resourceVersion`, which grows with every change; where the cluster writes a
+/// status, with its `generation`, which grows with every change of the spec.
 async fn versions(file: &str) -> Vec<(String, String)> {
-    let printed = kubectl(&["get", "-f", file, "-o", "json"]).await;
-    let list: Value = serde_json::from_str(&printed).expect("kubectl prints JSON");
+    let list = kubectl_json(&["get", "-f", file]).await;
     let items = list["items"].as_array().expect("a list").iter();
     items
         .map(|item| {
@@ -61,11 +59,10 @@ async fn versions(file: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Who says that `caBundle` is theirs: the one whom a conflict names.
+/// The field managers that own `caBundle`: an apply conflict names them.
 async fn writers_of_bundle() -> Vec<String> {
     let get = ["get", "mutatingwebhookconfiguration", CONFIGURATION];
-    let printed = kubectl(&[&get[..], &["--show-managed-fields", "-o", "json"]].concat()).await;
-    let object: Value = serde_json::from_str(&printed).expect("kubectl prints JSON");
+    let object = kubectl_json(&[&get[..], &["--show-managed-fields"]].concat()).await;
     let managers = object["metadata"]["managedFields"]
         .as_array()
         .into_iter()

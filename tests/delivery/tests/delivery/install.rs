@@ -1,20 +1,20 @@
-//! The first install, on a cluster where labelled pods are already there or wait.
+//! The first install, on a cluster with labelled pods: one runs already, one waits for the webhook.
 
 use contract::label;
 use delivery::{empty, install, upgrade};
-use e2e::{Container, Namespace, Pod, kubectl, until};
+use e2e::{Container, Namespace, Pod, kubectl, kubectl_json, until};
 use serde_json::{Value, json};
 
 #[tokio::test]
-async fn pods_that_wait_start_and_nothing_waits_in_a_circle() {
+async fn a_waiting_pod_starts_and_the_webhook_does_not_wait_for_itself() {
     let _node = empty().await;
     let (namespace, identity) = Namespace::with_identity("waiting").await;
     let sleeping = |name| Pod::new(name).container(Container::shell("app", "exec sleep infinity"));
-    // Nothing is there yet: nobody asks for an identity, and it gets none.
+    // Without a webhook configuration, the pod gets no identity.
     namespace.apply(&sleeping("early").manifest()).await;
     namespace.exec("early", "app", "true").await;
 
-    // The configuration is there and its webhook is not.
+    // With the configuration but no replica, the API server refuses the pod.
     install("--set replicaCount=0").await;
     namespace.apply(&deployment(&sleeping("late"))).await;
     let refusals = async || {
@@ -34,7 +34,7 @@ async fn pods_that_wait_start_and_nothing_waits_in_a_circle() {
     let environment = late["items"][0]["spec"]["containers"][0]["env"].to_string();
     assert!(environment.contains(&identity.client_id), "{environment}");
 
-    // Those of before run on as they are.
+    // The pod of before is unchanged.
     let early = pod(&namespace, &["early"]).await;
     assert_eq!(early["status"]["phase"], "Running");
     assert!(
@@ -44,9 +44,7 @@ async fn pods_that_wait_start_and_nothing_waits_in_a_circle() {
 }
 
 async fn pod(namespace: &Namespace, which: &[&str]) -> Value {
-    let get = ["get", "pods", "-n", namespace.name(), "-o", "json"];
-    let printed = kubectl(&[&get[..], which].concat()).await;
-    serde_json::from_str(&printed).expect("kubectl prints JSON")
+    kubectl_json(&[&["get", "pods", "-n", namespace.name()], which].concat()).await
 }
 
 fn deployment(pod: &Pod) -> Value {

@@ -1,11 +1,11 @@
-//! Installing, changing and removing the product. Each test begins with nothing installed.
+//! Installs, changes and removes the product. Each test begins with nothing installed.
 
 mod certificates;
 mod chart;
 mod gitops;
 mod install;
 mod manifest;
-mod peer;
 mod pod_identity;
 mod removal;
 mod rollback;
+mod upstream;

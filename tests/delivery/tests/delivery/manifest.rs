@@ -1,4 +1,4 @@
-//! The plain manifest.
+//! deploy/manifest.yaml, installed without helm.
 
 use contract::variable;
 use delivery::{Commands, empty, ready};
@@ -8,7 +8,7 @@ use serde_json::json;
 const MANIFEST: &str = "deploy/manifest.yaml";
 
 #[tokio::test]
-async fn it_is_installed_and_removed_as_its_head_says() {
+async fn installs_and_removes_the_manifest_with_the_commands_of_its_head() {
     let _node = empty().await;
     let _ = Commands::in_head(MANIFEST, "sed 's/TENANT_ID_HERE/")
         .with("<your Microsoft Entra tenant id>", TENANT)
@@ -20,7 +20,7 @@ async fn it_is_installed_and_removed_as_its_head_says() {
     let answer = namespace.log("before", "app").await;
     assert_eq!(claims(&answer)["appid"], identity.client_id, "{answer}");
 
-    // The namespace is gone when the replicas have served their last seconds.
+    // Without waiting for the namespace: the replicas serve for some seconds more.
     let remove = Commands::in_head(MANIFEST, "kubectl delete").and("--wait=false");
     let _ = remove.run().await;
     let configurations = kubectl(&["get", "mutatingwebhookconfigurations", "-o", "name"]).await;
@@ -28,7 +28,7 @@ async fn it_is_installed_and_removed_as_its_head_says() {
     namespace.dry_run(&exchanging("after").manifest()).await;
 }
 
-/// An application that exchanges its token itself, as SDKs do that know Workload ID.
+/// An application that exchanges its token itself, as SDKs with support for Workload ID do.
 fn exchanging(name: &str) -> Pod {
     let line = format!(
         "curl --silent --show-error --fail-with-body --cacert /ca.pem \
@@ -41,7 +41,7 @@ fn exchanging(name: &str) -> Pod {
         variable::AUTHORITY_HOST,
         variable::TENANT_ID,
     );
-    let ca = std::env::var("AZURE_CA_FILE").expect("the test node tells where Azure's CA is");
+    let ca = std::env::var("AZURE_CA_FILE").expect("the test node sets AZURE_CA_FILE");
     Pod::new(name)
         .volume(json!({ "name": "ca", "hostPath": { "path": ca, "type": "File" } }))
         .container(Container::shell("app", &line).mount("ca", "/ca.pem"))

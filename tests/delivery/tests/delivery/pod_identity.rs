@@ -1,10 +1,10 @@
-//! A workload of pod-managed identity moves, as docs/migration.md says it.
+//! The migration of a workload from pod-managed identity, with the commands of docs/migrate-pod-identity.md.
 
 use delivery::{Commands, documented, empty, install};
 use e2e::{Container, Namespace, PROXY_IMAGE, Pod, claims};
 use serde_json::json;
 
-const PAGE: &str = "docs/migration.md";
+const PAGE: &str = "docs/migrate-pod-identity.md";
 const ACCOUNT: &str = "legacy";
 const CLIENT_ID: &str = "77777777-0000-4000-8000-000000000000";
 
@@ -23,7 +23,7 @@ const AZ: &str = r#"
 "#;
 
 #[tokio::test]
-async fn a_workload_moves() {
+async fn migrates_a_workload_from_pod_identity() {
     let _node = empty().await;
     install("--set-file proxy.caBundle=$AZURE_CA_FILE --wait --timeout 2m").await;
     let namespace = Namespace::new("moved").await;
@@ -94,7 +94,7 @@ async fn a_workload_moves() {
         ],
     );
 
-    let proxies = documented("docs/operations.md", "azure.workload.identity/use=true")
+    let proxies = documented("docs/upgrade.md", "azure.workload.identity/use=true")
         .run()
         .await;
     let line = format!("{}\tworkload\t{PROXY_IMAGE}", namespace.name());
@@ -105,6 +105,7 @@ fn assert_in_order(text: &str, parts: &[&str]) {
     let mut rest = text;
     for part in parts {
         let found = rest.split_once(part);
-        (_, rest) = found.unwrap_or_else(|| panic!("{part:?} is not where it should be in {text}"));
+        (_, rest) =
+            found.unwrap_or_else(|| panic!("{part:?} is missing or out of order in {text}"));
     }
 }

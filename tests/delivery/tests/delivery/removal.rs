@@ -1,4 +1,4 @@
-//! Removing the product.
+//! Removes the product.
 
 use delivery::{documented, empty, install};
 use e2e::{Container, Namespace, Pod, SYSTEM_NAMESPACE, claims, kubectl, system};
@@ -7,7 +7,7 @@ const ASK: &str = "curl --silent --show-error --fail-with-body -H Metadata:true 
     'http://169.254.169.254/metadata/identity/oauth2/token?resource=https://vault.azure.net'";
 
 #[tokio::test]
-async fn nothing_that_blocks_pods_is_left_and_pods_that_run_go_on() {
+async fn removal_leaves_nothing_that_blocks_pods_and_running_pods_get_tokens() {
     let _node = empty().await;
     install("--set-file proxy.caBundle=$AZURE_CA_FILE --wait --timeout 2m").await;
     let (namespace, identity) = Namespace::with_identity("removal").await;
@@ -17,9 +17,9 @@ async fn nothing_that_blocks_pods_is_left_and_pods_that_run_go_on() {
     namespace.apply(&pod.manifest()).await;
     namespace.exec("running", "app", "true").await;
 
-    let uninstall = documented("docs/operations.md", "helm uninstall").and("--wait");
+    let uninstall = documented("docs/upgrade.md", "helm uninstall").and("--wait");
     let _ = uninstall.run().await;
-    // It comes without its identity: the webhook has nothing to say any more.
+    // A new pod starts, without an identity.
     let new = Pod::new("new").container(Container::shell("app", "true"));
     let finished = namespace.run(&new).await;
     assert_eq!(finished.phase, "Succeeded");
@@ -36,7 +36,7 @@ async fn nothing_that_blocks_pods_is_left_and_pods_that_run_go_on() {
         "in {SYSTEM_NAMESPACE}"
     );
 
-    // What was asked for the first time after the removal, and what memory has.
+    // The first request needs an exchange, the second is answered from the cache.
     for _ in 0..2 {
         let answer = namespace.exec("running", "app", ASK).await;
         assert_eq!(claims(&answer)["appid"], identity.client_id, "{answer}");

@@ -1,12 +1,12 @@
-//! An upgrade, and the way back.
+//! An upgrade and a rollback under load.
 
 use delivery::{documented, empty, install};
 use e2e::{DEPLOYMENT, Load, Namespace, system};
 
-const PAGE: &str = "docs/operations.md";
+const PAGE: &str = "docs/upgrade.md";
 
 #[tokio::test]
-async fn no_pod_is_refused_on_the_way_forth_and_back() {
+async fn upgrades_and_rolls_back_without_refusing_a_pod() {
     let _node = empty().await;
     install("--wait --timeout 2m").await;
     let (namespace, _) = Namespace::with_identity("rollback").await;

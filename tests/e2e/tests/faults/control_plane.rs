@@ -1,6 +1,6 @@
 //! The API server and etcd fail.
 
-use e2e::authority::{Authority, bundle, set_bundle};
+use e2e::authority::{bundle, near_its_end, set_bundle};
 use e2e::{
     CONFIGURATION, Container, DEPLOYMENT, Namespace, Pod, WEBHOOK_USER, container_id, kubectl,
     kubectl_with_input, metrics, replicas, restart_api_server, system, task, try_kubectl, until,
@@ -11,7 +11,7 @@ use tokio::time::{Duration, sleep};
 
 use crate::{alone, assert_all_is_well};
 
-/// How long the API server does not move.
+/// How long the API server is stopped.
 const FROZEN: Duration = Duration::from_secs(8);
 
 async fn shell(script: &str) -> String {
@@ -24,11 +24,11 @@ async fn shell(script: &str) -> String {
 /// Drops all of etcd's history.
 async fn compact() {
     const ETCD: &str = "http://127.0.0.1:2379/v3/kv";
-    // Any key, in base64: the answer has the revision.
+    // Any key, in base64: the answer contains the revision.
     let range = format!("curl --silent --fail {ETCD}/range -d '{{\"key\":\"Lw==\"}}'");
     let answer: Value = serde_json::from_str(&shell(&range).await).expect("etcd answers JSON");
     let revision = answer["header"]["revision"].as_str();
-    let revision = revision.expect("etcd tells its revision");
+    let revision = revision.expect("the answer has the revision");
     let body = json!({ "revision": revision, "physical": true });
     shell(&format!(
         "curl --silent --fail {ETCD}/compaction -d '{body}'"
@@ -36,10 +36,10 @@ async fn compact() {
     .await;
 }
 
-/// Both replicas sleep while an account changes, etcd forgets what happened, and the API server is
-/// started anew: watches cannot go on from where they were (410 Gone).
+/// Both replicas are stopped while an account changes, etcd's history is compacted, and the API server
+/// restarts: the watches cannot continue from their last revision (410 Gone).
 #[tokio::test]
-async fn what_changed_before_etcd_was_compacted_is_heard_of() {
+async fn watches_recover_changes_from_before_etcd_was_compacted() {
     let _alone = alone().await;
     let (namespace, identity) = Namespace::with_identity("compacted").await;
     let of_a_pod = async || namespace.client_id_of_a_pod().await;
@@ -60,13 +60,14 @@ async fn what_changed_before_etcd_was_compacted_is_heard_of() {
     until("the changed account", of_a_pod, |id| *id == changed).await;
     system(&["rollout", "status", DEPLOYMENT, "--timeout=180s"]).await;
     let failing = async || metrics().await["azwi_service_account_watch_failing"];
-    until("the watches to go on", failing, |count| *count == 0.0).await;
+    until("the watches to continue", failing, |count| *count == 0.0).await;
     assert_all_is_well(&namespace).await;
 }
 
-/// An API server that does not move: applications go on, and pods are made as soon as it moves again.
+/// While the API server is stopped, running applications get tokens; once it continues, pods are
+/// created again.
 #[tokio::test]
-async fn a_frozen_api_server_costs_running_pods_nothing() {
+async fn a_frozen_api_server_does_not_affect_running_pods() {
     let _alone = alone().await;
     let (namespace, _) = Namespace::with_identity("api-frozen").await;
     let ask = "while sleep 0.2; do curl --silent --max-time 10 -H Metadata:true -o /dev/null \
@@ -103,9 +104,9 @@ async fn a_frozen_api_server_costs_running_pods_nothing() {
     .await;
 }
 
-/// Change management forbids the webhook's writes: it says so, and serves on.
+/// An admission policy forbids the webhook's writes: the webhook reports that, and still serves.
 #[tokio::test]
-async fn a_policy_against_the_webhooks_writes_is_told_and_costs_no_review() {
+async fn a_policy_against_the_webhooks_writes_is_reported_and_costs_no_review() {
     let _alone = alone().await;
     let (namespace, _) = Namespace::with_identity("friday").await;
     for mut object in friday() {
@@ -126,16 +127,16 @@ async fn a_policy_against_the_webhooks_writes_is_told_and_costs_no_review() {
     until("the policy to hold", refused, |it| it.contains("Fridays")).await;
 
     let wanted = bundle().await;
-    let both = [wanted.as_str(), &Authority::near_its_end().certificate].concat();
+    let both = [wanted.as_str(), near_its_end().certificate()].concat();
     set_bundle(&both).await;
     let count = replicas().await.len() as f64;
-    let troubled = async || metrics().await["azwi_certificate_troubled"];
-    until("both to be troubled", troubled, |now| *now == count).await;
+    let degraded = async || metrics().await["azwi_certificate_troubled"];
+    until("both to report the error", degraded, |now| *now == count).await;
     for replica in replicas().await {
         let name = replica.metadata.name.expect("a pod has a name");
         let log = system(&["logs", &name]).await;
-        let told = log.matches("nothing changes on Fridays").count();
-        assert_eq!(told, 1, "told, and once: {log}");
+        let reports = log.matches("nothing changes on Fridays").count();
+        assert_eq!(reports, 1, "the refusal is logged once: {log}");
     }
     assert_all_is_well(&namespace).await;
 
@@ -145,8 +146,8 @@ async fn a_policy_against_the_webhooks_writes_is_told_and_costs_no_review() {
     ] {
         kubectl(&["delete", kind, "friday"]).await;
     }
-    until("the bundle to be healed", bundle, |it| *it == wanted).await;
-    until("the trouble to end", troubled, |now| *now == 0.0).await;
+    until("the bundle to be repaired", bundle, |it| *it == wanted).await;
+    until("the replicas to recover", degraded, |now| *now == 0.0).await;
 }
 
 fn friday() -> [Value; 2] {

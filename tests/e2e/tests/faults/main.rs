@@ -1,5 +1,5 @@
-//! What breaks around the installed product, and that it comes right without a human. Each of these
-//! tests has the node to itself. With `E2E_LONG` set they wait for what takes minutes, too.
+//! Faults around the installed product, from which it recovers by itself. Each of these tests has the
+//! node to itself. With `E2E_LONG` set, they include the steps that take minutes.
 
 mod control_plane;
 mod names;
@@ -8,7 +8,6 @@ mod replica;
 
 use e2e::{Load, Namespace};
 use tokio::sync::{Mutex, MutexGuard};
-use tokio::time::{Duration, sleep};
 
 /// Waits until no other test of this program runs.
 async fn alone() -> MutexGuard<'static, ()> {
@@ -16,14 +15,14 @@ async fn alone() -> MutexGuard<'static, ()> {
     NODE.lock().await
 }
 
-/// Whether there is time for what takes minutes.
+/// Whether to include the steps that take minutes.
 fn is_long() -> bool {
     std::env::var_os("E2E_LONG").is_some()
 }
 
-/// Pods of the namespace's account are created and injected, every one of a hundred.
+/// Asserts that each of a hundred pods of the namespace's account is created and injected.
 async fn assert_all_is_well(namespace: &Namespace) {
     let load = Load::start(namespace, 50).await;
-    sleep(Duration::from_secs(2)).await;
+    load.answered(100).await;
     load.stop().await.assert_all_injected();
 }

@@ -1,4 +1,4 @@
-//! Name service and Entra are away, and come back.
+//! The name server and Entra are down, and come back.
 
 use azure_emulator::Socket;
 use e2e::{Container, Namespace, Pod, claims, control};
@@ -7,7 +7,7 @@ use tokio::process::{Child, Command};
 
 use crate::alone;
 
-/// Where no name server listens yet.
+/// The name server's address; nothing listens there at first.
 const SERVER: &str = "198.51.100.53";
 const ASK: &str = "ask() { curl --silent --max-time 30 -H Metadata:true \
     \"http://169.254.169.254/metadata/identity/oauth2/token?resource=$1\"; echo; }";
@@ -17,7 +17,7 @@ async fn run(line: &str) {
     assert!(status.expect("sh starts").success(), "{line}");
 }
 
-/// A name server for the emulated Azure, as the cluster's own.
+/// Starts a name server for the emulated Azure, as the node's own.
 fn name_server() -> Child {
     Command::new("dnsmasq")
         .args([
@@ -42,7 +42,7 @@ fn name_server() -> Child {
 }
 
 #[tokio::test]
-async fn names_that_cannot_be_resolved_are_told_until_they_can() {
+async fn reports_unresolvable_names_and_recovers() {
     let _alone = alone().await;
     let (namespace, identity) = Namespace::with_identity("names").await;
     run(&format!("ip address replace {SERVER}/32 dev lo")).await;
@@ -89,7 +89,7 @@ async fn names_that_cannot_be_resolved_are_told_until_they_can() {
     run(&format!("ip address del {SERVER}/32 dev lo")).await;
 }
 
-/// The first line of the application's that has this.
+/// Waits for the application's first line that contains `part`.
 async fn until_line(namespace: &Namespace, part: &str) -> String {
     let log = async || namespace.log("app", "app").await;
     let log = e2e::until(part, log, |log| log.contains(part)).await;
@@ -97,10 +97,10 @@ async fn until_line(namespace: &Namespace, part: &str) -> String {
     lines.next().unwrap_or_default().to_owned()
 }
 
-/// Entra's address refuses connections: a token in memory is served (law 5), another is refused with
-/// the reason, and had as soon as Entra is back.
+/// While Entra refuses connections, a cached token is served (law 5), and a request for another gets an
+/// error with the reason. Once Entra is back, the other token comes too.
 #[tokio::test]
-async fn an_entra_that_is_away_costs_no_token_that_is_in_memory() {
+async fn serves_cached_tokens_while_entra_is_down() {
     let _alone = alone().await;
     let (namespace, identity) = Namespace::with_identity("away").await;
     let wait = |file: &str| format!("until [ -e /signal/{file} ]; do sleep 0.1; done");
@@ -138,7 +138,7 @@ async fn an_entra_that_is_away_costs_no_token_that_is_in_memory() {
     assert_eq!(
         answers[0].len(),
         answers[1].len(),
-        "the token in memory: {log}"
+        "the cached token: {log}"
     );
     for answer in [answers[0], answers[1], answers[answers.len() - 1]] {
         assert_eq!(claims(answer)["appid"], identity.client_id, "{answer}");

@@ -1,4 +1,4 @@
-//! Somebody deletes or edits what the webhook works with.
+//! A user deletes or edits the webhook's objects.
 
 use e2e::authority::{bundle, certificates, store, stored};
 use e2e::{
@@ -8,9 +8,9 @@ use e2e::{
 
 use crate::{alone, assert_all_is_well};
 
-/// The webhook may make that one Secret, and no other; no review is lost meanwhile.
+/// The webhook makes its Secret again, the only one that its role lets it create. No review is lost.
 #[tokio::test]
-async fn a_secret_that_was_deleted_or_damaged_is_made_anew() {
+async fn replaces_a_deleted_or_damaged_secret() {
     let _alone = alone().await;
     let (namespace, _) = Namespace::with_identity("secret").await;
     let before = certificates(&bundle().await);
@@ -40,7 +40,7 @@ async fn stored_if_there() -> String {
     }
 }
 
-/// The new authority is in the bundle, before those that replicas still serve with.
+/// Asserts that the new authority is in the bundle, before those that replicas still serve with.
 async fn assert_new_and_trusted(
     renewed: &str,
     before: &[impl PartialEq<rustls::pki_types::CertificateDer<'static>>],
@@ -53,22 +53,22 @@ async fn assert_new_and_trusted(
     assert!(before.iter().all(|old| bundled.iter().any(|it| old == it)));
 }
 
-/// Without its configuration no pod reaches the webhook. It cannot make it, and says so; whatever
-/// applied the chart's manifests applies them again, and the webhook does the rest.
+/// Without its configuration the webhook gets no pods. It has no right to create the configuration, and
+/// reports that. Once the chart's manifests are applied again, the webhook fills in the bundle.
 #[tokio::test]
-async fn a_deleted_configuration_is_told_and_filled_in_when_it_is_back() {
+async fn reports_a_deleted_configuration_and_fills_it_in_once_it_is_back() {
     let _alone = alone().await;
     let (namespace, identity) = Namespace::with_identity("configuration").await;
     let wanted = bundle().await;
     kubectl(&["delete", "mutatingwebhookconfiguration", CONFIGURATION]).await;
     let count = replicas().await.len() as f64;
-    let troubled = async || metrics().await["azwi_certificate_troubled"];
-    until("both to be troubled", troubled, |now| *now == count).await;
+    let degraded = async || metrics().await["azwi_certificate_troubled"];
+    until("both to report the error", degraded, |now| *now == count).await;
     for replica in replicas().await {
         let name = replica.metadata.name.expect("a pod has a name");
         let log = system(&["logs", &name]).await;
-        let told = format!("there is no MutatingWebhookConfiguration {CONFIGURATION}");
-        assert!(log.contains(&told), "{log}");
+        let report = format!("there is no MutatingWebhookConfiguration {CONFIGURATION}");
+        assert!(log.contains(&report), "{log}");
     }
     // As docs/security.md says: such a pod gets nothing.
     let of_a_pod = async || namespace.client_id_of_a_pod().await;
@@ -79,7 +79,7 @@ async fn a_deleted_configuration_is_told_and_filled_in_when_it_is_back() {
     until("the bundle to be filled in", bundle, |it| *it == wanted).await;
     let wanted = Some(identity.client_id);
     until("pods to get their identity", of_a_pod, |id| *id == wanted).await;
-    until("the trouble to end", troubled, |now| *now == 0.0).await;
+    until("the replicas to recover", degraded, |now| *now == 0.0).await;
     system(&["rollout", "status", DEPLOYMENT, "--timeout=180s"]).await;
     assert_all_is_well(&namespace).await;
 }

@@ -1,5 +1,5 @@
-//! One of the webhook's replicas fails. Pods may be refused for a moment, which whoever makes them
-//! answers by trying again; none gets in without its identity.
+//! One of the webhook's replicas fails. The API server may refuse pods for a moment, and their
+//! controllers create them again. No pod is admitted without its identity.
 
 use e2e::authority::{bundle, certificates, connect};
 use e2e::{Load, Namespace, Tally, container_id, metrics, replicas, task, until};
@@ -37,7 +37,7 @@ async fn until_ready(wanted: &str, readiness: bool) {
     until(&what, ask, |is_ready| *is_ready == readiness).await;
 }
 
-/// Whoever made a pod that was refused is told that the webhook could not be called, and tries again.
+/// Each refusal says that the API server could not call the webhook: a controller tries again then.
 fn assert_refused_alone(tally: &Tally, reasons: &[&str]) {
     for failure in &tally.failures {
         assert!(failure.contains("failed calling webhook"), "{failure}");
@@ -55,7 +55,7 @@ const BROKEN_OFF: [&str; 4] = [
 const SILENT: [&str; 3] = ["deadline exceeded", "Timeout exceeded", "timeout"];
 
 #[tokio::test]
-async fn a_killed_replica_is_started_again_and_the_other_answers() {
+async fn a_killed_replica_restarts_while_the_other_answers() {
     let _alone = alone().await;
     let (namespace, _) = Namespace::with_identity("killed").await;
     let victim = replicas().await.remove(0);
@@ -70,7 +70,7 @@ async fn a_killed_replica_is_started_again_and_the_other_answers() {
 }
 
 #[tokio::test]
-async fn a_frozen_replica_is_left_out_until_it_moves_again() {
+async fn a_frozen_replica_gets_no_reviews_until_it_continues() {
     let _alone = alone().await;
     let (namespace, _) = Namespace::with_identity("frozen").await;
     let victim = replicas().await.remove(0);
@@ -92,7 +92,7 @@ async fn a_frozen_replica_is_left_out_until_it_moves_again() {
 }
 
 #[tokio::test]
-async fn a_replica_whose_network_is_cut_is_left_out_and_hears_of_everything_afterwards() {
+async fn a_replica_without_network_gets_no_reviews_and_catches_up_afterwards() {
     let _alone = alone().await;
     let (namespace, _) = Namespace::with_identity("cut").await;
     let victim = replicas().await.remove(0);
@@ -101,7 +101,7 @@ async fn a_replica_whose_network_is_cut_is_left_out_and_hears_of_everything_afte
     let known = accounts().await;
     let load = Load::start(&namespace, 20).await;
     in_network_of(
-        &pid,
+        pid,
         "nft add table inet cut; \
         nft 'add chain inet cut in { type filter hook input priority 0; policy drop; }'; \
         nft 'add chain inet cut out { type filter hook output priority 0; policy drop; }'",
@@ -111,25 +111,26 @@ async fn a_replica_whose_network_is_cut_is_left_out_and_hears_of_everything_afte
     assert_refused_alone(&load.stop().await, &[&SILENT[..], &BROKEN_OFF[..]].concat());
     assert_all_is_well(&namespace).await;
 
-    // It does not hear of this one.
+    // The watch of the replica without network misses this account.
     let (missed, _) = Namespace::with_identity("missed").await;
-    in_network_of(&pid, "nft delete table inet cut").await;
+    in_network_of(pid, "nft delete table inet cut").await;
     until_ready(&name, true).await;
     assert_all_is_well(&missed).await;
     // The metric is a sum over the replicas.
     until("both replicas to know", accounts, |now| *now >= known + 2.0).await;
 }
 
-async fn in_network_of(pid: &str, line: &str) {
+async fn in_network_of(pid: u32, line: &str) {
     let status = Command::new("nsenter")
-        .args(["--net", "--target", pid, "sh", "-euc", line])
+        .args(["--net", "--target", &pid.to_string()])
+        .args(["sh", "-euc", line])
         .status()
         .await
         .expect("nsenter is on the test node");
     assert!(status.success(), "{line}");
 }
 
-/// It writes to no disk: all that a full one can cost is lines of the log.
+/// The webhook writes to no disk, so a full disk costs at most log lines.
 #[tokio::test]
 async fn no_replica_has_a_file_open() {
     let _alone = alone().await;
@@ -150,12 +151,12 @@ async fn no_replica_has_a_file_open() {
 
 /// The kernel kills a replica whose limit is a little over what it uses.
 #[tokio::test]
-async fn a_replica_out_of_memory_is_started_again_and_the_other_answers() {
+async fn a_replica_out_of_memory_restarts_while_the_other_answers() {
     let _alone = alone().await;
     let (namespace, _) = Namespace::with_identity("memory").await;
     let victim = replicas().await.remove(0);
     let before = restarts(&victim);
-    limit_memory(&task::pid(&container_id(&victim)).await);
+    limit_memory(task::pid(&container_id(&victim)).await);
     let load = Load::start(&namespace, 50).await;
     let held = send_large(&victim).await;
     let ask = async || restarts(&replica(&name(&victim)).await);
@@ -174,14 +175,14 @@ async fn a_replica_out_of_memory_is_started_again_and_the_other_answers() {
     assert_all_is_well(&namespace).await;
 }
 
-/// Large reviews, whose last bytes do not come: anybody in the cluster's network can send them.
+/// Sends large reviews without their last bytes, as any client in the cluster's network can.
 async fn send_large(replica: &v1::Pod) -> Vec<impl Sized> {
     let roots = certificates(&bundle().await);
     let head = "POST /mutate-v1-pod HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
         Content-Length: 7000000\r\n\r\n";
     let mut held = Vec::new();
     for _ in 0..4 {
-        // It may be killed at any of these steps.
+        // The kernel may kill the replica at any of these steps.
         let Ok(mut stream) = connect(replica, &roots).await else {
             break;
         };
@@ -192,8 +193,8 @@ async fn send_large(replica: &v1::Pod) -> Vec<impl Sized> {
     held
 }
 
-/// Sets the limit of a process's cgroup, of either version, to what is used now and a megabyte.
-fn limit_memory(pid: &str) {
+/// Limits the memory of a process's cgroup (version 1 or 2) to a MiB more than it uses now.
+fn limit_memory(pid: u32) {
     let cgroups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).expect("it runs");
     let path = |line: &str| line.splitn(3, ':').nth(2).map(str::to_owned);
     let of_version_1 = cgroups
@@ -219,8 +220,9 @@ fn limit_memory(pid: &str) {
             )
         }
     };
-    let used = std::fs::read_to_string(format!("{folder}/{usage}")).expect("the kernel counts");
+    let used =
+        std::fs::read_to_string(format!("{folder}/{usage}")).expect("the kernel reports the usage");
     let used: u64 = used.trim().parse().expect("it is a number");
     let wanted = (used + (1 << 20)).to_string();
-    std::fs::write(format!("{folder}/{limit}"), wanted).expect("the node is root's");
+    std::fs::write(format!("{folder}/{limit}"), wanted).expect("the tests run as root");
 }

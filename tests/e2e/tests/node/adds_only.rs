@@ -3,7 +3,8 @@
 use e2e::{Container, Namespace, Pod};
 use serde_json::{Value, json};
 
-/// Fields of many ages, some younger than any client library, and one list of each kind.
+/// A pod with fields of many Kubernetes versions, some newer than any client library, and one list of
+/// each kind.
 fn elaborate() -> Pod {
     Pod::new("elaborate")
         .with_proxy()
@@ -37,7 +38,7 @@ fn elaborate() -> Pod {
 }
 
 #[tokio::test]
-async fn what_was_there_is_still_there() {
+async fn keeps_every_field_of_the_pod() {
     let (namespace, _) = Namespace::with_identity("adds").await;
     let plain = namespace
         .dry_run(&elaborate().without_label().manifest())
@@ -59,7 +60,7 @@ async fn what_was_there_is_still_there() {
 }
 
 #[tokio::test]
-async fn an_injected_pod_applied_again_stays_as_it_is() {
+async fn an_injected_pod_applied_again_is_unchanged() {
     let (namespace, _) = Namespace::with_identity("again").await;
     let mut once = namespace.dry_run(&elaborate().manifest()).await;
     for field in [
@@ -90,7 +91,8 @@ fn names(containers: &Value) -> Vec<&str> {
         .collect()
 }
 
-/// Objects keep every field; lists keep every element, by name where they have one, and in order.
+/// Asserts that objects keep every field and lists keep every element in order. Elements with a name
+/// are found by it.
 fn assert_contains(after: &Value, before: &Value, path: &str) {
     match (after, before) {
         (Value::Object(after), Value::Object(before)) => {

@@ -1,5 +1,5 @@
-//! Every Azure SDK, in its own language, unmodified, in pods on the node. `sdk/clients/install` has
-//! put each into a folder of its own; `docs/compatibility.md` shows what they were seen to do.
+//! Every Azure SDK, in its own language, unmodified, in pods on the node. `sdk/clients/install` puts
+//! each into a folder of its own; `docs/sdk-compatibility.md` shows the results.
 
 use azure_emulator::{Jwt, Respond, Rule, Service, TokenChange};
 use e2e::control;
@@ -25,20 +25,20 @@ const DATABASE: &str = "https://database.windows.net";
 
 const UNKNOWN: &str = "aaaaaaaa-0000-0000-0000-00000000dead";
 
-/// An SDK, and what it has.
+/// An SDK, and which of its features the tests use.
 #[derive(Clone, Copy)]
 struct Client {
-    /// How the table calls it.
+    /// Its name in the table.
     title: &'static str,
     /// Its folder.
     folder: &'static str,
-    /// It can find out by itself whether there is an IMDS.
+    /// Whether it probes for IMDS by itself.
     finds: bool,
-    /// Its use of Entra with the variables is tried.
+    /// Whether its exchange with Entra, by Workload ID's variables, is tested.
     with_variables: bool,
 }
 
-/// Each client's test, and the list of them.
+/// Makes a test for each client, and the list of them.
 macro_rules! clients {
     ($($test:ident: $title:literal, $folder:literal, $finds:literal, $with_variables:literal;)*) => {
         $(
@@ -51,12 +51,12 @@ macro_rules! clients {
         )*
 
         #[tokio::test]
-        async fn in_mode_environment() {
+        async fn clients_find_their_endpoint_in_mode_environment() {
             environment::check(&[$(Client { title: $title, folder: $folder, finds: $finds, with_variables: $with_variables }),*]).await;
         }
 
         #[test]
-        fn the_table_has_these_clients_and_no_others() {
+        fn the_tables_list_exactly_the_tested_clients() {
             table::check_titles(&[$($title),*]);
         }
     };
@@ -83,7 +83,7 @@ clients! {
     rust_azure_identity: "Rust azure_identity 1.0.0", "rust-azure_identity-1.0.0", false, true;
 }
 
-/// Takes a client through everything that the table has a column for.
+/// Measures one client for every column of the table.
 async fn examine(client: Client) -> Cells {
     let pod = Examined::start(client.folder).await;
     let mut session = Session::start(&pod, BARE);
@@ -112,8 +112,8 @@ async fn examine(client: Client) -> Cells {
     }
 }
 
-/// Both spellings of a resource, each asked for twice. The probes of the very first call, and how
-/// many requests the second costs.
+/// Requests both spellings of a resource twice. Returns the number of probes of the very first call,
+/// and the number of requests of the second.
 async fn tokens(pod: &Examined, session: &mut Session<'_>) -> (u64, u64) {
     let mut probes = Vec::new();
     let mut costs = Vec::new();
@@ -126,7 +126,7 @@ async fn tokens(pod: &Examined, session: &mut Session<'_>) -> (u64, u64) {
         assert_eq!(first.entra - before.entra, 1, "one exchange for {resource}");
         assert_eq!(
             second.entra, first.entra,
-            "the second call costs Entra nothing"
+            "the second call sends no exchange to Entra"
         );
         probes.push(first.probes - before.probes);
         costs.push(second.memory - first.memory);
@@ -135,7 +135,7 @@ async fn tokens(pod: &Examined, session: &mut Session<'_>) -> (u64, u64) {
     (probes[0], costs[0])
 }
 
-/// How many probes the SDK sends to find IMDS by itself. They cost Entra nothing.
+/// How many probes the SDK sends to find IMDS. None of them causes an exchange with Entra.
 async fn finds_imds(pod: &Examined, session: &mut Session<'_>) -> u64 {
     let before = pod.served().await;
     session.token("default", STORAGE).await;
@@ -144,18 +144,19 @@ async fn finds_imds(pod: &Examined, session: &mut Session<'_>) -> u64 {
     after.probes - before.probes
 }
 
-/// An unknown client id fails at the first request. Whether the SDK shows why.
+/// Requests a token for an unknown client id, which fails at the first request. Returns where the SDK
+/// shows Entra's error.
 async fn unknown_client(pod: &Examined, session: &mut Session<'_>) -> Shown {
     let before = pod.served().await;
     let answer = session.ask("managed", VAULT, Some(UNKNOWN)).await;
     let Answer::Error { text, response } = answer else {
-        panic!("there is a token for a client that Entra does not know")
+        panic!("got a token for a client that Entra does not know")
     };
     let after = pod.served().await;
     assert_eq!(
         after.failed - before.failed,
         1,
-        "it is not asked again: {text}"
+        "the SDK must not retry: {text}"
     );
     let entras = |text: &str| text.contains("AADSTS700016");
     if entras(&text) {
@@ -167,7 +168,7 @@ async fn unknown_client(pod: &Examined, session: &mut Session<'_>) -> Shown {
     }
 }
 
-/// A token of over 3 KB.
+/// Requests a token of over 3 KB.
 async fn large_token(pod: &Examined, session: &mut Session<'_>) {
     let control = control();
     let rule = Rule {
@@ -187,8 +188,8 @@ async fn large_token(pod: &Examined, session: &mut Session<'_>) {
     control.remove_rule(rule).await.expect("the rule is there");
 }
 
-/// With Entra down, a new process gets the token that the proxy has, and waits for another until
-/// Entra is up. Whether the SDK asks again by itself.
+/// With Entra down, a new process gets the cached token, and gets another once Entra is up. Returns
+/// whether the SDK retries by itself.
 async fn entra_down_then_up(pod: &Examined) -> bool {
     let control = control();
     let down = Rule {
@@ -211,7 +212,7 @@ async fn entra_down_then_up(pod: &Examined) -> bool {
 
     let before = pod.served().await.failed;
     let failures = async || pod.served().await.failed - before;
-    // Down until the SDK gives up or has asked a second time.
+    // Entra stays down until the SDK gives up or retries.
     let early = {
         let mut asking = Box::pin(session.ask("managed", MANAGEMENT, None));
         let answered = loop {
@@ -233,7 +234,7 @@ async fn entra_down_then_up(pod: &Examined) -> bool {
     asks_again
 }
 
-/// Where the SDK gets its token in a container with the variables of Workload ID.
+/// Where the SDK gets its token in a container with Workload ID's variables.
 async fn with_variables(pod: &Examined) -> Way {
     let before = pod.served().await;
     Session::start(pod, WITH_VARIABLES)
@@ -247,7 +248,7 @@ async fn with_variables(pod: &Examined) -> Way {
     }
 }
 
-/// A token must be the workload's, for the resource as spelled.
+/// Asserts that the token is the workload's, for the resource as spelled.
 fn assert_is_for(token: &str, client_id: &str, resource: &str) -> Value {
     let claims = Jwt::parse(token).expect("the token is a JWT").claims;
     assert_eq!(claims["appid"], client_id, "{claims}");

@@ -1,17 +1,17 @@
-//! Dry runs, and what the audit log tells.
+//! Dry runs, and the webhook's audit annotations.
 
 use e2e::{
     Container, Namespace, Pod, WEBHOOK_USER, audit_of, audited, kubectl, kubectl_with_input,
 };
 use serde_json::Value;
 
-/// Of the webhook's calls to the API server, those that change something.
+/// The number of the webhook's calls to the API server that change something.
 fn writes() -> usize {
     let is_write = |event: &Value| {
         let reads = ["get", "list", "watch"];
         event["user"]["username"] == WEBHOOK_USER
             && !reads.iter().any(|verb| event["verb"] == *verb)
-            // The certificates are none of a review's business.
+            // Except for its certificates, which it writes apart from reviews.
             && event["objectRef"]["resource"] != "mutatingwebhookconfigurations"
             && event["objectRef"]["resource"] != "secrets"
     };
@@ -27,7 +27,7 @@ fn entry<'a>(namespace: &'a Namespace, name: &'a str) -> impl Fn(&Value) -> bool
 }
 
 #[tokio::test]
-async fn a_dry_run_leaves_nothing_behind() {
+async fn a_dry_run_changes_nothing() {
     let (namespace, _) = Namespace::with_identity("dry").await;
     let manifest = Pod::new("dry")
         .with_proxy()
@@ -54,18 +54,18 @@ async fn a_dry_run_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn the_audit_log_tells_what_was_injected_and_why() {
+async fn the_audit_log_shows_what_was_injected_and_why() {
     let (namespace, identity) = Namespace::with_identity("audited").await;
     let pod = |name| Pod::new(name).container(Container::shell("app", "true"));
     namespace.apply(&pod("with").with_proxy().manifest()).await;
     namespace.apply(&pod("without").manifest()).await;
     for (name, injected) in [("with", "token,proxy"), ("without", "token")] {
         let event = audit_of(name, entry(&namespace, name)).await;
-        let told = |key: &str| {
+        let annotated = |key: &str| {
             event["annotations"][format!("mutation.azure-workload-identity.io/{key}")].clone()
         };
-        assert_eq!(told("injected"), injected, "{event}");
-        assert_eq!(told("client-id"), identity.client_id, "{event}");
-        assert_eq!(told("service-account"), "app", "{event}");
+        assert_eq!(annotated("injected"), injected, "{event}");
+        assert_eq!(annotated("client-id"), identity.client_id, "{event}");
+        assert_eq!(annotated("service-account"), "app", "{event}");
     }
 }

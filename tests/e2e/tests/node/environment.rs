@@ -1,4 +1,4 @@
-//! Whose value of a variable wins (W18).
+//! Which value of a variable wins (W18).
 
 use e2e::{Container, Namespace, Pod};
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ async fn bring(namespace: &Namespace) -> Value {
 }
 
 #[tokio::test]
-async fn the_users_own_value_wins() {
+async fn keeps_the_users_value_of_a_variable() {
     let (namespace, identity) = Namespace::with_identity("own").await;
     let own = Container::shell("own", PRINT)
         .env("AZURE_TENANT_ID", "the-users-own")
@@ -32,10 +32,11 @@ async fn the_users_own_value_wins() {
     );
 }
 
-/// Which names a ConfigMap brings is not in the pod. A variable that the service account gives no
-/// value is left to it, for an empty one would hide it (azwi#1555); one that it gives a value wins.
+/// The pod does not say which names a ConfigMap brings. The webhook sets no variable for which the
+/// service account has no value, since an empty one would hide the ConfigMap's (azwi#1555). A value
+/// of the service account wins.
 #[tokio::test]
-async fn a_config_map_fills_what_the_service_account_leaves_open() {
+async fn a_config_map_fills_what_the_service_account_leaves_unset() {
     let namespace = Namespace::new("map").await;
     namespace
         .apply(
@@ -45,7 +46,7 @@ async fn a_config_map_fills_what_the_service_account_leaves_open() {
     let from = bring(&namespace).await;
     let pod = Pod::new("pod").container(Container::shell("app", PRINT).field("envFrom", from));
     let printed = namespace.apply(&pod.manifest()).await;
-    // The ConfigMap may well bring it.
+    // The ConfigMap may set it.
     assert!(!printed.contains("Warning"), "{printed}");
     namespace.finished("pod").await;
     let log = namespace.log("pod", "app").await;

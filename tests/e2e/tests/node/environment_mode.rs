@@ -1,10 +1,10 @@
-//! Mode `environment`: no redirect and no privilege, where neither is allowed.
+//! Mode `environment`: works without a redirect and without privileges.
 
 use contract::annotation;
 use e2e::{Container, Namespace, Pod, claims, kubectl, kubectl_with_input};
 use serde_json::{Value, json};
 
-/// Each way that the variables lead, and the ways past the secret.
+/// Requests by each of the variables, and requests without the secret.
 const ASK: &str = r#"
     get() { curl --silent --show-error --max-time 30 "$@"; echo; }
     resource=resource=https://vault.azure.net
@@ -15,7 +15,7 @@ const ASK: &str = r#"
 "#;
 
 #[tokio::test]
-async fn a_namespace_under_the_restricted_standard_admits_it() {
+async fn a_restricted_namespace_admits_it() {
     let (namespace, identity) = Namespace::with_identity("restricted").await;
     machine_by_claim(&namespace).await;
     let level = "pod-security.kubernetes.io/enforce=restricted";
@@ -45,9 +45,10 @@ async fn a_namespace_under_the_restricted_standard_admits_it() {
     );
 }
 
-/// The node's loopback is everybody's. What asks for no secret is off, and the port is the pod's own.
+/// On the host network, other pods can reach the proxy's port. Endpoints without a secret are off, and
+/// the port is different for each pod.
 #[tokio::test]
-async fn on_the_nodes_network_no_other_pod_gets_a_token() {
+async fn on_the_host_network_no_other_pod_gets_a_token() {
     let (namespace, identity) = Namespace::with_identity("host").await;
     let app =
         host_pod("app", "environment").container(Container::shell("app", "exec sleep infinity"));
@@ -64,8 +65,8 @@ async fn on_the_nodes_network_no_other_pod_gets_a_token() {
     let port = host_port(&namespace, "app").await;
     assert_ne!(port, host_port(&namespace, "twin").await);
 
-    // A stranger of another namespace, which finds the port but not the secret.
-    let stranger = Namespace::new("stranger").await;
+    // A pod of another namespace that knows the port but not the secret.
+    let other = Namespace::new("other").await;
     let ask = format!(
         r#"
         for header in Metadata:true "X-IDENTITY-HEADER: $(printf '%060d' 0)" "Secret:"; do
@@ -82,8 +83,8 @@ async fn on_the_nodes_network_no_other_pod_gets_a_token() {
         .field("serviceAccountName", json!("default"))
         .field("hostNetwork", json!(true))
         .container(Container::shell("ask", &ask));
-    stranger.run_to_success(&asking).await;
-    let log = stranger.log("ask", "ask").await;
+    other.run_to_success(&asking).await;
+    let log = other.log("ask", "ask").await;
     assert_eq!(
         log.lines()
             .filter(|line| line.contains("\"error\""))
@@ -95,7 +96,7 @@ async fn on_the_nodes_network_no_other_pod_gets_a_token() {
 }
 
 #[tokio::test]
-async fn a_way_past_the_proxy_is_told() {
+async fn warns_of_a_container_that_bypasses_the_proxy() {
     let (namespace, _) = Namespace::with_identity("past").await;
     let curl = "curl http://169.254.169.254/metadata/identity/oauth2/token || true";
     let pod = Pod::new("past")
@@ -109,10 +110,10 @@ async fn a_way_past_the_proxy_is_told() {
     );
 }
 
-/// The policy that the documentation gives.
+/// The NetworkPolicy in the documentation.
 #[tokio::test]
 async fn the_documented_network_policy_is_valid() {
-    let page = include_str!("../../../../docs/environment-mode.md");
+    let page = include_str!("../../../../docs/restricted-namespaces.md");
     let policies = page
         .split("```yaml\n")
         .skip(1)
@@ -138,8 +139,8 @@ async fn host_port(namespace: &Namespace, pod: &str) -> String {
     port
 }
 
-/// A pod as the restricted standard wants it. It sees the machine's programs through a claim, since
-/// the standard allows no hostPath.
+/// A pod that the restricted standard admits. It mounts the machine's programs through a volume claim,
+/// since the standard forbids hostPath.
 fn restricted_pod(name: &str, mode: &str) -> Value {
     let mount = |path: &str, sub_path: &str| json!({ "name": "machine", "mountPath": path, "subPath": sub_path, "readOnly": true });
     json!({
@@ -183,7 +184,7 @@ fn restricted_pod(name: &str, mode: &str) -> Value {
     })
 }
 
-/// The machine's `/usr` as a volume that the cluster's operator gives to the namespace.
+/// Makes the machine's `/usr` a volume for the namespace, as a cluster operator would.
 async fn machine_by_claim(namespace: &Namespace) {
     let name = format!("machine-{}", namespace.name());
     let volume = json!({

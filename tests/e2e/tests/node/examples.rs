@@ -1,5 +1,5 @@
-//! The examples in `deploy/examples`, as a user applies them: as they are, with an image that has sh
-//! and curl, and the client id of the user's own identity.
+//! The examples in `deploy/examples`, applied as a user does: unchanged but for an image with sh and
+//! curl and the client id of the user's identity.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,16 +8,16 @@ use azure_emulator::Service;
 use e2e::{Identity, Namespace, control, kubectl, kubectl_with_input, until};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/examples");
-/// What the examples call the service account that `service-account.yaml` makes.
+/// The name of the service account in `service-account.yaml`.
 const SERVICE_ACCOUNT: &str = "my-app";
 
 #[tokio::test]
-async fn a_deployment_asks_imds() {
+async fn a_deployment_gets_tokens_from_imds() {
     let (namespace, identity) = with_service_account("legacy-app").await;
     apply(&namespace, "legacy-app").await;
     let pod = pod_of(&namespace, "app=legacy-app").await;
     until(
-        "the application to ask",
+        "the application to request a token",
         async || {
             namespace
                 .until(&pod, |pod| {
@@ -47,7 +47,7 @@ async fn a_cron_jobs_job_completes() {
 }
 
 #[tokio::test]
-async fn a_restricted_namespace_has_mode_environment() {
+async fn a_restricted_namespace_works_in_mode_environment() {
     let (namespace, identity) = with_service_account("environment-mode").await;
     let level = "pod-security.kubernetes.io/enforce=restricted";
     kubectl(&["label", "namespace", namespace.name(), level]).await;
@@ -58,10 +58,10 @@ async fn a_restricted_namespace_has_mode_environment() {
 }
 
 #[tokio::test]
-async fn both_containers_by_hand() {
+async fn the_hand_written_containers_work() {
     let (namespace, identity) = with_service_account("manual-form").await;
-    // The proxy trusts public authorities alone: here Entra has a private one's certificate.
-    let ca = std::env::var("AZURE_CA_FILE").expect("the test node tells where Azure's CA is");
+    // The proxy trusts public CAs alone; the emulated Entra's certificate has a private one.
+    let ca = std::env::var("AZURE_CA_FILE").expect("the test node sets AZURE_CA_FILE");
     let ca = fs::read_to_string(ca).expect("Azure's CA can be read");
     let variable = format!("{}={ca}", contract::variable::CA_DATA);
     let set = [
@@ -73,7 +73,7 @@ async fn both_containers_by_hand() {
     )
     .await;
     apply_text(&namespace, &manifest).await;
-    // Its pod does not end: the proxy is a container like the application.
+    // The pod does not end, since the proxy is an ordinary container.
     let ended = namespace.container_ended("manual-form", "app").await;
     let log = namespace.log("manual-form", "app").await;
     assert_eq!(ended, 0, "{log}");
@@ -82,7 +82,7 @@ async fn both_containers_by_hand() {
 }
 
 #[tokio::test]
-async fn an_application_chooses_among_identities() {
+async fn an_application_chooses_among_its_identities() {
     let (namespace, identity) = with_service_account("several-identities").await;
     let others = [
         "22222222-2222-2222-2222-222222222222",
@@ -99,7 +99,7 @@ async fn an_application_chooses_among_identities() {
 }
 
 #[test]
-fn there_are_no_others() {
+fn every_example_is_tested() {
     let files = fs::read_dir(FOLDER).expect("the examples are there");
     let names = files.map(|file| file.expect("it can be read").file_name());
     let names: BTreeSet<_> = names
@@ -116,7 +116,7 @@ fn there_are_no_others() {
     assert_eq!(names, tested.map(|name| format!("{name}.yaml")).into());
 }
 
-/// A namespace with the example's service account, and its identity in Entra.
+/// Makes a namespace with the example's service account, and its identity in Entra.
 async fn with_service_account(test: &str) -> (Namespace, Identity) {
     let namespace = Namespace::new(test).await;
     let identity = Identity::register(&namespace, SERVICE_ACCOUNT).await;
@@ -128,7 +128,7 @@ async fn with_service_account(test: &str) -> (Namespace, Identity) {
     (namespace, identity)
 }
 
-/// An example, with the application's image that this node has.
+/// The text of an example, with an image that this node has.
 fn example(name: &str) -> String {
     let text = fs::read_to_string(format!("{FOLDER}/{name}.yaml")).expect("the example is there");
     text.replace(
@@ -141,14 +141,14 @@ async fn apply(namespace: &Namespace, name: &str) {
     apply_text(namespace, &example(name)).await;
 }
 
-/// Nothing is to be warned of.
+/// Applies a manifest, which must cause no warning.
 async fn apply_text(namespace: &Namespace, manifest: &str) {
     let apply = ["apply", "-n", namespace.name(), "-f", "-"];
     let printed = kubectl_with_input(&apply, manifest).await;
     assert!(!printed.contains("Warning"), "{printed}");
 }
 
-/// The log of the application in an example's pod, which has the example's name.
+/// Runs an example's pod, which has the example's name, and returns its application's log.
 async fn run_to_success(namespace: &Namespace, name: &str) -> String {
     apply(namespace, name).await;
     let phase = namespace.finished(name).await.phase;
@@ -157,7 +157,7 @@ async fn run_to_success(namespace: &Namespace, name: &str) -> String {
     log
 }
 
-/// The name of the one pod with this label, as soon as there is one.
+/// Waits for the one pod with this label, and returns its name.
 async fn pod_of(namespace: &Namespace, selector: &str) -> String {
     let get = ["get", "pods", "-n", namespace.name(), "-l", selector];
     let names = async || kubectl(&[&get[..], &["-o", "name"]].concat()).await;
@@ -165,10 +165,10 @@ async fn pod_of(namespace: &Namespace, selector: &str) -> String {
     name.trim().trim_start_matches("pod/").to_owned()
 }
 
-/// The client ids that Entra gave a vault's token to, for this pod's own token.
+/// The client ids for which Entra issued a vault's token in exchange for this pod's token.
 async fn exchanged(pod: &str) -> BTreeSet<String> {
     let requests = control().requests(Some(Service::Entra)).await;
-    let requests = requests.expect("the emulator tells its requests");
+    let requests = requests.expect("the emulator lists its requests");
     let granted = requests.into_iter().filter(|request| {
         let claims = request.claims.as_ref();
         claims.is_some_and(|claims| claims["kubernetes.io"]["pod"]["name"] == pod)

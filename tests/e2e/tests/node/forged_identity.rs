@@ -1,4 +1,4 @@
-//! A pod that asks for another service account's identity in every way that it has.
+//! A pod that requests another service account's identity in every possible way.
 
 use contract::annotation;
 use e2e::{Container, Identity, Namespace, Pod, claims};
@@ -8,13 +8,13 @@ const ASK: &str = "ask() { curl --silent --max-time 60 -H Metadata:true \
     \"http://169.254.169.254/metadata/identity/oauth2/token?resource=https://vault.azure.net${1-}\"; echo; }";
 
 #[tokio::test]
-async fn annotations_and_selectors_get_no_other_service_accounts_token() {
+async fn annotations_and_selectors_give_no_other_service_accounts_token() {
     let (namespace, identity) = Namespace::with_identity("forged").await;
     let other = Identity::register(&namespace, "other").await;
     namespace.service_account("other", &other.client_id).await;
     let id = "/subscriptions/s/resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/other";
     let injected = json!({ "clientId": identity.client_id, "tenantId": "forged" }).to_string();
-    // The other way round: its service account's token instead of the identity's name.
+    // The other way round: another service account's token for its own identity.
     let ask = format!(
         "{ASK}; ask; ask '&client_id={0}'; ask '&mi_res_id={id}'; \
          echo id: $AZURE_CLIENT_ID",
@@ -47,7 +47,7 @@ async fn annotations_and_selectors_get_no_other_service_accounts_token() {
         assert!(!refused.contains("access_token"), "{refused}");
         assert!(
             refused.contains("AADSTS700213"),
-            "its subject is another's: {refused}"
+            "the subject is not the other identity's: {refused}"
         );
     }
     assert!(
@@ -56,11 +56,11 @@ async fn annotations_and_selectors_get_no_other_service_accounts_token() {
     );
 }
 
-/// Kubernetes reads `$(NAME)` in a variable's value as another variable of the container: whoever
-/// annotates a service account must not get a secret of its pods' written into AZURE_CLIENT_ID, which
+/// Kubernetes replaces `$(NAME)` in a variable's value by another variable of the container. A user who
+/// may annotate a service account must not get a secret of its pods into AZURE_CLIENT_ID, which
 /// applications log.
 #[tokio::test]
-async fn a_service_accounts_annotation_reads_no_variable_of_the_pods() {
+async fn a_service_account_annotation_cannot_read_a_pods_variables() {
     let namespace = Namespace::new("expanded").await;
     namespace.service_account("app", "$(PASSWORD)").await;
     let show = Container::shell("app", "echo id: $AZURE_CLIENT_ID").env("PASSWORD", "hunter2");

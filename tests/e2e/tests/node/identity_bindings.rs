@@ -1,4 +1,4 @@
-//! AKS identity bindings: an application that knows IMDS alone, behind the cluster's token proxy.
+//! AKS identity bindings: an application that uses IMDS gets its token through AKS's token proxy.
 
 use azure_emulator::{BINDING_AUDIENCE, FederatedCredential, Record, Service};
 use e2e::{Container, ISSUER, Namespace, Pod, claims, control};
@@ -7,7 +7,7 @@ const CURL: &str = "curl --silent --show-error --fail-with-body --max-time 30 -H
     'http://169.254.169.254/metadata/identity/oauth2/token?api-version=2018-02-01&resource=https://vault.azure.net'";
 
 #[tokio::test]
-async fn an_application_that_knows_imds_gets_its_token_from_the_token_proxy() {
+async fn an_imds_application_gets_its_token_through_the_token_proxy() {
     let (namespace, identity) = Namespace::with_identity("binding").await;
     let credential = FederatedCredential {
         name: "binding".into(),
@@ -34,14 +34,14 @@ async fn an_application_that_knows_imds_gets_its_token_from_the_token_proxy() {
     let assertion = exchange.claims.as_ref().expect("it holds an assertion");
     assert_eq!(
         assertion["aud"][0], BINDING_AUDIENCE,
-        "Entra itself would refuse it"
+        "Entra would refuse this audience"
     );
     let to_entra = asked(Service::Entra, &identity.client_id).await;
     assert!(to_entra.is_empty(), "{to_entra:?}");
 }
 
 #[tokio::test]
-async fn a_pod_that_does_not_ask_for_it_goes_to_entra() {
+async fn a_pod_without_the_annotation_uses_entra() {
     let (namespace, identity) = Namespace::with_identity("unbound").await;
     let pod = Pod::new("unbound")
         .with_proxy()
@@ -52,12 +52,12 @@ async fn a_pod_that_does_not_ask_for_it_goes_to_entra() {
     assert!(proxied.is_empty(), "{proxied:?}");
 }
 
-/// What a service was asked for this client.
+/// The requests to a service for this client.
 async fn asked(service: Service, client_id: &str) -> Vec<Record> {
     let mut requests = control()
         .requests(Some(service))
         .await
-        .expect("the emulator tells what it was asked");
+        .expect("the emulator lists its requests");
     requests.retain(|request| request.client_id.as_deref() == Some(client_id));
     requests
 }

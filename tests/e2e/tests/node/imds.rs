@@ -1,4 +1,4 @@
-//! curl, in every place where a pod may ask for a token.
+//! Token requests by curl, from every kind of container.
 
 use azure_emulator::NODE_CLIENT_ID;
 use e2e::{Container, Namespace, Pod, claims};
@@ -32,7 +32,7 @@ async fn init_containers_and_containers_get_the_workloads_token() {
 }
 
 #[tokio::test]
-async fn without_the_annotation_the_node_answers() {
+async fn without_the_annotation_the_nodes_imds_answers() {
     let (namespace, _) = Namespace::with_identity("node").await;
     let pod = Pod::new("curl").container(Container::shell("curl", CURL));
     namespace.run_to_success(&pod).await;
@@ -41,7 +41,7 @@ async fn without_the_annotation_the_node_answers() {
 }
 
 #[tokio::test]
-async fn nothing_under_identity_reaches_the_node() {
+async fn no_identity_path_reaches_the_nodes_imds() {
     let (namespace, _) = Namespace::with_identity("paths").await;
     let ask = r#"
         for path in '/metadata/identity/info' '/metadata/identity%5coauth2%5ctoken' \
@@ -71,7 +71,7 @@ async fn nothing_under_identity_reaches_the_node() {
 }
 
 #[tokio::test]
-async fn a_restarted_proxy_is_still_the_one_that_answers() {
+async fn a_restarted_proxy_still_gets_the_requests() {
     let (namespace, identity) = Namespace::with_identity("restart").await;
     let ask = format!("while ! [ -e /signal/restarted ]; do {CURL} || :; echo; done; {CURL}");
     let pod = Pod::new("restart")

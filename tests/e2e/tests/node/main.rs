@@ -1,4 +1,4 @@
-//! The product on the test node, as its users meet it.
+//! The installed product on the test node, from a user's view.
 
 mod adds_only;
 mod clients;

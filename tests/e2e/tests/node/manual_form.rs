@@ -1,4 +1,4 @@
-//! The containers of Microsoft's migration guide, written by the user under names of their own.
+//! The containers of Microsoft's migration guide, written by the user under other names.
 
 use e2e::{Container, Namespace, PROXY_IMAGE, Pod, claims};
 use serde_json::json;
@@ -7,7 +7,7 @@ const CURL: &str = "until curl --silent --fail --max-time 30 -H Metadata:true \
     'http://169.254.169.254/metadata/identity/oauth2/token?api-version=2018-02-01&resource=https://vault.azure.net'; do :; done";
 
 #[tokio::test]
-async fn both_containers_written_by_the_user() {
+async fn the_users_own_containers_serve_tokens() {
     let (namespace, identity) = Namespace::with_identity("manual").await;
     let init = Container::image("init-networking", PROXY_IMAGE)
         .field("command", json!(["/proxy-init"]))
@@ -53,6 +53,6 @@ async fn both_containers_written_by_the_user() {
 }
 
 fn azure_ca() -> String {
-    let path = std::env::var("AZURE_CA_FILE").expect("the test node tells where Azure's CA is");
+    let path = std::env::var("AZURE_CA_FILE").expect("the test node sets AZURE_CA_FILE");
     std::fs::read_to_string(path).expect("Azure's CA can be read")
 }

@@ -1,5 +1,5 @@
-//! An injected pod never gets the node's identity: not from any kind of container, not from its
-//! first instant on, and not while the proxy is down.
+//! An injected pod never gets the node's identity (law 1): not in any kind of container, from its
+//! first moment on, and not while the proxy is down.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use k8s_openapi::api::core::v1;
 use serde_json::json;
 
 const POD: &str = "hammer";
-/// Connections with a header that does not end, until there is no proxy any more.
+/// Opens connections with unfinished headers until the proxy is gone.
 const HOG: &str = "exec python3 -Ic '
 import socket
 connections = []
@@ -25,31 +25,31 @@ except OSError as error:
     print(len(connections), error)
 '";
 
-/// The containers that ask on and on; `debugger` comes later, by `kubectl debug`.
+/// The containers that send requests without a pause. `kubectl debug` adds `debugger` later.
 const LASTING: [&str; 3] = ["sidecar", "app", "debugger"];
 
 #[tokio::test]
-async fn beside_a_native_sidecar() {
+async fn a_native_sidecar_never_exposes_the_node() {
     let hammered = Hammered::start("native-law", |pod| pod).await;
     hammered.restart_the_proxy("SIGTERM").await;
-    // The proxy stands before them: none has met a closed door at its start.
+    // The proxy started before them, so no container saw a refused connection at its start.
     hammered.assert_workload_alone("early", false).await;
     hammered.finish().await;
 }
 
 #[tokio::test]
-async fn beside_a_proxy_that_is_a_container() {
+async fn a_plain_proxy_never_exposes_the_node() {
     let hammered = Hammered::start("plain-law", |pod| {
         in_plain_form(pod, redirect(PROXY_INIT)).field("restartPolicy", json!("Always"))
     })
     .await;
-    // It would serve on after a SIGTERM.
+    // After a SIGTERM the proxy would still serve.
     hammered.restart_the_proxy("SIGKILL").await;
     hammered.finish().await;
 }
 
 #[tokio::test]
-async fn while_the_proxy_runs_out_of_memory() {
+async fn a_proxy_out_of_memory_never_exposes_the_node() {
     let hammered = Hammered::start("memory-law", |pod| {
         pod.annotate(annotation::PROXY_MEMORY_LIMIT, "8Mi")
     })
@@ -58,14 +58,14 @@ async fn while_the_proxy_runs_out_of_memory() {
     let killed = hammered
         .namespace
         .until(POD, |pod| was_killed_for_its_memory(pod, PROXY));
-    // The hog's own end does not matter.
+    // How the memory hog ends does not matter.
     tokio::join!(killed, connections);
     hammered.sees("app", &hammered.identity.client_id).await;
     hammered.finish().await;
 }
 
 #[tokio::test]
-async fn after_the_pods_network_was_lost() {
+async fn a_new_pod_network_never_exposes_the_node() {
     let hammered = Hammered::start("sandbox-law", |pod| {
         pod.field("restartPolicy", json!("Always"))
     })
@@ -103,7 +103,8 @@ impl Hammered {
         hammered
     }
 
-    /// Hung, killed, ended: the last is followed by a pause of the kubelet's, without a proxy.
+    /// Stops, kills and terminates the proxy. After the last, the kubelet waits before it restarts the
+    /// container, so there is no proxy for a while.
     async fn restart_the_proxy(&self, last: &str) {
         let mark = self.namespace.name();
         self.namespace
@@ -117,7 +118,8 @@ impl Hammered {
         self.sees("app", "ConnectionRefusedError").await;
     }
 
-    /// Ends it all; no answer was the node's, and the node was not asked.
+    /// Stops the containers. Asserts that no answer was the node's and that the node's IMDS got no
+    /// request.
     async fn finish(&self) {
         stop_hammers(&self.namespace, POD, "app").await;
         let pod = self.namespace.until(POD, |_| true).await;
@@ -134,14 +136,14 @@ impl Hammered {
         let asked = control()
             .requests(Some(Service::Imds))
             .await
-            .expect("the emulator tells what it was asked");
+            .expect("the emulator lists its requests");
         let marked = asked
             .iter()
             .filter(|request| request.target.contains(self.namespace.name()));
         assert_eq!(marked.count(), 0, "the node's own IMDS was asked");
     }
 
-    /// Waits until a container sees something for the first time, or anew.
+    /// Waits until a container logs this change of its answers.
     async fn sees(&self, container: &str, what: &str) {
         let log = sees(&self.namespace, POD, container, what).await;
         assert!(
@@ -150,7 +152,7 @@ impl Hammered {
         );
     }
 
-    /// Nobody's token but the workload's.
+    /// Asserts that every token was the workload's, and returns the counts by answer.
     async fn assert_no_other(&self, container: &str) -> BTreeMap<String, u64> {
         let seen = counts(&self.namespace, POD, container).await;
         for what in seen.keys() {
@@ -169,7 +171,8 @@ impl Hammered {
         seen
     }
 
-    /// The workload's token, and nobody else's; perhaps also nothing at all at times.
+    /// Asserts that the container got the workload's token and no other, without failures unless
+    /// `at_times_nothing`.
     async fn assert_workload_alone(&self, container: &str, at_times_nothing: bool) {
         let seen = self.assert_no_other(container).await;
         assert!(

@@ -1,5 +1,5 @@
-//! proxy-init in pods: each failure keeps the pod from starting and tells why in `kubectl describe`,
-//! and any number of runs in one pod is as good as one.
+//! proxy-init in pods: each failure keeps the pod from starting and shows its reason in `kubectl
+//! describe`; several runs in one pod have the same effect as one.
 
 use contract::container::PROXY_INIT;
 use e2e::{
@@ -7,7 +7,7 @@ use e2e::{
 };
 use serde_json::{Value, json};
 
-/// See the script `own-image`.
+/// The image that the script `own-image` builds.
 const OWN_IMAGE: &str = "registry.example.com/own/proxy-init:v1";
 
 const AF_NETLINK: u32 = 16;
@@ -18,24 +18,24 @@ const EPERM: u8 = 1;
 const EPROTONOSUPPORT: u8 = 93;
 
 #[tokio::test]
-async fn without_the_capability() {
+async fn fails_without_the_capability() {
     let context = json!({ "capabilities": { "drop": ["ALL"] }, "runAsUser": 0 });
-    let told = failure(redirect("redirect").field("securityContext", context), 10).await;
-    assert!(told.contains("NET_ADMIN"), "{told}");
+    let described = failure(redirect("redirect").field("securityContext", context), 10).await;
+    assert!(described.contains("NET_ADMIN"), "{described}");
 }
 
 #[tokio::test]
-async fn with_wrong_configuration() {
+async fn fails_with_a_wrong_configuration() {
     let init = redirect("redirect")
         .env("PROXY_PORT", "70000")
         .env("PROXY_UID", "root");
-    let told = failure(init, 64).await;
-    assert!(told.contains("PROXY_PORT=\"70000\""), "{told}");
-    assert!(told.contains("PROXY_UID=\"root\""), "{told}");
+    let described = failure(init, 64).await;
+    assert!(described.contains("PROXY_PORT=\"70000\""), "{described}");
+    assert!(described.contains("PROXY_UID=\"root\""), "{described}");
 }
 
 #[tokio::test]
-async fn with_the_port_in_the_hands_of_another() {
+async fn fails_when_another_process_has_the_port() {
     let (namespace, _) = Namespace::with_identity("taken").await;
     let listen =
         "import socket\ns = socket.create_server(('127.0.0.1', 8000))\nwhile True: s.accept()";
@@ -46,61 +46,64 @@ async fn with_the_port_in_the_hands_of_another() {
             json!({ "exec": { "command": ["/usr/bin/bash", "-c", "</dev/tcp/127.0.0.1/8000"] }, "periodSeconds": 1, "failureThreshold": 60 }),
         );
     let pod = Pod::new("pod").init_container(holder);
-    let told = failure_in(&namespace, pod, redirect("redirect"), 14).await;
-    assert!(told.contains("8000"), "{told}");
+    let described = failure_in(&namespace, pod, redirect("redirect"), 14).await;
+    assert!(described.contains("8000"), "{described}");
 }
 
 #[tokio::test]
-async fn with_a_seccomp_profile_that_refuses_netlink() {
+async fn fails_when_a_seccomp_profile_refuses_netlink() {
     let mut context = redirect_rights();
     let netlink = json!([{ "index": 0, "value": AF_NETLINK, "op": "SCMP_CMP_EQ" }]);
     context["seccompProfile"] = refusing_sockets("no-netlink", EPERM, netlink);
-    let told = failure(redirect("redirect").field("securityContext", context), 15).await;
-    assert!(told.contains("seccomp"), "{told}");
+    let described = failure(redirect("redirect").field("securityContext", context), 15).await;
+    assert!(described.contains("seccomp"), "{described}");
 }
 
 #[tokio::test]
-async fn without_nf_tables() {
+async fn fails_without_nf_tables() {
     let mut context = redirect_rights();
     context["seccompProfile"] = without_netfilter();
     let init = redirect("redirect").field("securityContext", context.clone());
-    let told = failure(init, 11).await;
-    assert!(told.contains("modules nf_tables"), "{told}");
+    let described = failure(init, 11).await;
+    assert!(described.contains("modules nf_tables"), "{described}");
 
-    // No NET_RAW for the one flavour, and no netlink for the other.
+    // Legacy iptables lacks NET_RAW, and nft iptables lacks netlink.
     let init = Container::image("redirect", OWN_IMAGE).field("securityContext", context);
-    let told = failure(init, 18).await;
-    assert!(told.contains("needs the capability NET_RAW"), "{told}");
+    let described = failure(init, 18).await;
+    assert!(
+        described.contains("needs the capability NET_RAW"),
+        "{described}"
+    );
 }
 
 #[tokio::test]
-async fn with_rules_of_another_that_come_first() {
+async fn fails_when_another_table_redirects_first() {
     let rules = "add table ip other
         add chain ip other output { type nat hook output priority -150; }
         add rule ip other output ip daddr 169.254.169.254 dnat to 169.254.169.254";
     let other = Container::shell("other", &format!("/usr/sbin/nft '{rules}'"));
     let pod = Pod::new("pod").init_container(other.field("securityContext", redirect_rights()));
     let (namespace, _) = Namespace::with_identity("other").await;
-    let told = failure_in(&namespace, pod, redirect("redirect"), 16).await;
-    assert!(told.contains("nft list ruleset"), "{told}");
+    let described = failure_in(&namespace, pod, redirect("redirect"), 16).await;
+    assert!(described.contains("nft list ruleset"), "{described}");
 }
 
 #[tokio::test]
-async fn a_kernel_without_nf_tables_is_served_by_the_legacy_iptables_of_the_users_image() {
+async fn uses_the_images_legacy_iptables_on_a_kernel_without_nf_tables() {
     let mut context = redirect_rights();
     context["capabilities"]["add"] = json!(["NET_ADMIN", "NET_RAW"]);
     context["seccompProfile"] = without_netfilter();
-    let told = serves_with(context).await;
+    let described = serves_with(context).await;
     assert!(
-        told.contains("written with iptables-legacy, for want of nf_tables"),
-        "{told}"
+        described.contains("written with iptables-legacy, for want of nf_tables"),
+        "{described}"
     );
 }
 
 #[tokio::test]
-async fn a_kernel_with_half_of_nf_tables_is_served_by_the_nft_iptables_of_the_users_image() {
+async fn uses_the_images_nft_iptables_on_a_kernel_with_half_of_nf_tables() {
     let mut context = redirect_rights();
-    // Ours is closed on exec, those of iptables are not: they alone find netfilter here.
+    // proxy-init's socket is close-on-exec, those of iptables are not: the profile allows these alone.
     context["seccompProfile"] = refusing_sockets(
         "netfilter-for-iptables",
         EPROTONOSUPPORT,
@@ -110,26 +113,26 @@ async fn a_kernel_with_half_of_nf_tables_is_served_by_the_nft_iptables_of_the_us
             { "index": 2, "value": NETLINK_NETFILTER, "op": "SCMP_CMP_EQ" },
         ]),
     );
-    // Without NET_RAW the legacy flavour fails first.
-    let told = serves_with(context).await;
+    // Without NET_RAW, legacy iptables fails first.
+    let described = serves_with(context).await;
     assert!(
-        told.contains("written with iptables-nft, for want of nf_tables"),
-        "{told}"
+        described.contains("written with iptables-nft, for want of nf_tables"),
+        "{described}"
     );
 }
 
 #[tokio::test]
-async fn as_any_user_by_the_capability_on_the_file() {
+async fn runs_as_any_user_with_the_capability_on_the_file() {
     let mut context = redirect_rights();
     context["runAsUser"] = json!(65532);
     context["runAsNonRoot"] = json!(true);
     context["allowPrivilegeEscalation"] = json!(true);
-    let told = serves_with(context).await;
-    assert!(told.contains("written with nf_tables"), "{told}");
+    let described = serves_with(context).await;
+    assert!(described.contains("written with nf_tables"), "{described}");
 }
 
-/// A pod whose redirect was made by the user's own image, with these rights, gets its tokens; what
-/// the redirect said.
+/// Runs a pod whose redirect comes from the user's own image with this security context, asserts that
+/// it gets its token, and returns the redirect's log.
 async fn serves_with(context: Value) -> String {
     let (namespace, identity) = Namespace::with_identity("own").await;
     let init = Container::image(PROXY_INIT, OWN_IMAGE).field("securityContext", context);
@@ -143,13 +146,13 @@ async fn serves_with(context: Value) -> String {
 }
 
 #[tokio::test]
-async fn ten_times_and_again_in_the_living_pod() {
+async fn repeated_runs_leave_one_rule_set() {
     let (namespace, identity) = Namespace::with_identity("ten").await;
     let mut pod = Pod::new("pod");
     for run in 0..10 {
         pod = pod.init_container(redirect(&format!("redirect-{run}")));
     }
-    // The webhook's own comes first.
+    // The webhook's own redirect comes first.
     let pod = pod
         .with_proxy()
         .container(Container::shell("app", "sleep infinity"));
@@ -179,9 +182,10 @@ async fn ten_times_and_again_in_the_living_pod() {
     assert_eq!(e2e::claims(&answer)["appid"], identity.client_id);
 }
 
-/// The pod's network has one table of ours, with the two rules and the one of forwarded networks.
+/// Asserts that the pod's network has our table once, with the two rules and the one for forwarded
+/// networks.
 async fn assert_one_rule_set(namespace: &Namespace) {
-    let pid = namespace.pid("pod", "app").await;
+    let pid = namespace.pid("pod", "app").await.to_string();
     let listed = tokio::process::Command::new("nsenter")
         .args([
             "--target", &pid, "--net", "nft", "--json", "list", "ruleset",
@@ -202,7 +206,8 @@ async fn assert_one_rule_set(namespace: &Namespace) {
     );
 }
 
-/// A pod whose init container fails with this exit code: what `kubectl describe` says of it.
+/// Runs a pod whose init container fails with this exit code, and returns its description by
+/// `kubectl describe`.
 async fn failure(init: Container, code: i32) -> String {
     let (namespace, _) = Namespace::with_identity("init").await;
     failure_in(&namespace, Pod::new("pod"), init, code).await
@@ -224,17 +229,23 @@ async fn failure_in(namespace: &Namespace, pod: Pod, init: Container, code: i32)
     let described = kubectl(&["describe", "pod", "-n", namespace.name(), "pod"]).await;
     let (_, redirect) = described
         .split_once("\n  redirect:\n")
-        .expect("it is described");
+        .expect("the init container is described");
     let (redirect, _) = redirect
         .split_once("\nContainers:")
         .expect("the application follows");
-    let told = redirect.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(told.contains(&format!("Exit Code: {code} ")), "{told}");
-    assert!(told.contains(&format!("(exit code {code})")), "{told}");
-    told
+    let described = redirect.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        described.contains(&format!("Exit Code: {code} ")),
+        "{described}"
+    );
+    assert!(
+        described.contains(&format!("(exit code {code})")),
+        "{described}"
+    );
+    described
 }
 
-/// A seccomp profile under which such sockets are refused with this error number.
+/// A seccomp profile that refuses these sockets with this error number.
 fn refusing_sockets(name: &str, errno: u8, arguments: Value) -> Value {
     let profile = json!({
         "defaultAction": "SCMP_ACT_ALLOW",
@@ -245,7 +256,7 @@ fn refusing_sockets(name: &str, errno: u8, arguments: Value) -> Value {
     seccomp_profile(name, &profile)
 }
 
-/// What a kernel says that was built without nf_tables.
+/// A seccomp profile that answers as a kernel without nf_tables does.
 fn without_netfilter() -> Value {
     refusing_sockets(
         "no-netfilter",

@@ -1,4 +1,4 @@
-//! Bad input: a clear sentence at the place where the user looks.
+//! Mistakes in a pod: the user sees the reason in kubectl's error or warning.
 
 use contract::annotation;
 use e2e::{Container, Namespace, Pod};
@@ -10,14 +10,14 @@ fn plain(name: &str) -> Pod {
         .container(Container::shell("app", "true"))
 }
 
-/// kubectl's answer to a pod that is refused.
+/// kubectl's error for a pod that is refused.
 async fn refusal(pod: Pod) -> String {
     let (namespace, _) = Namespace::with_identity("refused").await;
     namespace.refused(&pod.manifest()).await
 }
 
 #[tokio::test]
-async fn host_network_with_the_sidecar() {
+async fn denies_the_sidecar_on_the_host_network() {
     let error = refusal(plain("host").field("hostNetwork", json!(true))).await;
     assert!(
         error.contains("hostNetwork is set to true, cannot inject proxy sidecar"),
@@ -26,7 +26,7 @@ async fn host_network_with_the_sidecar() {
 }
 
 #[tokio::test]
-async fn windows_with_the_sidecar() {
+async fn denies_the_sidecar_on_windows() {
     let pods = [
         plain("os").field("os", json!({ "name": "windows" })),
         plain("selector").field("nodeSelector", json!({ "kubernetes.io/os": "windows" })),
@@ -42,7 +42,7 @@ async fn windows_with_the_sidecar() {
 }
 
 #[tokio::test]
-async fn a_sidecar_annotation_that_is_neither_true_nor_false() {
+async fn denies_a_sidecar_annotation_that_is_neither_true_nor_false() {
     let error = refusal(plain("maybe").annotate(annotation::INJECT_PROXY_SIDECAR, "maybe")).await;
     assert!(error.contains(annotation::INJECT_PROXY_SIDECAR), "{error}");
     assert!(error.contains("\"maybe\""), "{error}");
@@ -53,7 +53,7 @@ async fn a_sidecar_annotation_that_is_neither_true_nor_false() {
 }
 
 #[tokio::test]
-async fn a_port_that_is_none() {
+async fn denies_a_port_out_of_range() {
     let error = refusal(plain("port").annotate(annotation::PROXY_SIDECAR_PORT, "70000")).await;
     assert!(error.contains(annotation::PROXY_SIDECAR_PORT), "{error}");
     assert!(
@@ -63,7 +63,7 @@ async fn a_port_that_is_none() {
 }
 
 #[tokio::test]
-async fn a_token_lifetime_that_is_too_short() {
+async fn denies_a_token_lifetime_that_is_too_short() {
     let pod = plain("short").annotate(annotation::SERVICE_ACCOUNT_TOKEN_EXPIRATION, "60");
     let error = refusal(pod).await;
     assert!(
@@ -76,18 +76,18 @@ async fn a_token_lifetime_that_is_too_short() {
     );
     assert!(
         error.contains("pod"),
-        "it says who carries the annotation: {error}"
+        "the error names the object with the annotation: {error}"
     );
 }
 
 #[tokio::test]
-async fn a_pod_that_runs_as_the_proxys_user() {
+async fn denies_a_pod_that_runs_as_the_proxys_user() {
     let error = refusal(plain("uid").field("securityContext", json!({ "runAsUser": 1501 }))).await;
     assert!(error.contains("1501"), "{error}");
 }
 
 #[tokio::test]
-async fn a_service_account_without_client_id_is_a_warning() {
+async fn warns_of_a_service_account_without_client_id() {
     let namespace = Namespace::new("warned").await;
     namespace
         .apply(

@@ -1,4 +1,5 @@
-//! Another team's webhook changes the pod after ours, and ours is asked again (W15 to W17).
+//! Another team's webhook changes the pod after ours, and the API server calls ours again (W15 to
+//! W17).
 
 use e2e::{Container, Identity, Namespace, Pod, claims, install_other_webhook};
 use serde_json::{Value, json};
@@ -9,13 +10,13 @@ fn application(name: &str) -> Pod {
         .container(Container::asking_imds("app"))
 }
 
-/// How often each of these lists has an element of this name.
+/// How many elements of these lists have this name.
 fn occurrences(lists: &[&Value], name: &str) -> usize {
     let elements = lists.iter().filter_map(|list| list.as_array()).flatten();
     elements.filter(|element| element["name"] == name).count()
 }
 
-/// Everything of ours, and once each.
+/// Asserts that everything we inject is there exactly once.
 fn assert_injected_once(spec: &Value) {
     for name in ["azwi-proxy-init", "azwi-proxy"] {
         let lists = [&spec["initContainers"], &spec["containers"]];
@@ -38,7 +39,7 @@ fn assert_injected_once(spec: &Value) {
 }
 
 #[tokio::test]
-async fn a_container_that_another_webhook_adds_has_the_identity_too() {
+async fn a_container_that_another_webhook_adds_gets_the_identity() {
     let (namespace, identity) = Namespace::with_identity("added").await;
     install_other_webhook(&namespace, |pod| {
         if occurrences(&[&pod["spec"]["containers"]], "added") > 0 {
@@ -59,7 +60,7 @@ async fn a_container_that_another_webhook_adds_has_the_identity_too() {
 }
 
 #[tokio::test]
-async fn the_identity_is_that_of_the_service_account_that_another_webhook_sets() {
+async fn uses_the_service_account_that_another_webhook_sets() {
     let (namespace, _) = Namespace::with_identity("changed").await;
     let second = Identity::register(&namespace, "second").await;
     namespace.service_account("second", &second.client_id).await;
@@ -86,7 +87,7 @@ async fn the_identity_is_that_of_the_service_account_that_another_webhook_sets()
 }
 
 #[tokio::test]
-async fn a_name_that_another_webhook_sets_doubles_nothing() {
+async fn a_name_that_another_webhook_sets_causes_no_second_injection() {
     let (namespace, _) = Namespace::with_identity("named").await;
     install_other_webhook(&namespace, |pod| {
         if pod["metadata"]["name"].is_string() {

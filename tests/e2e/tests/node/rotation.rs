@@ -1,21 +1,21 @@
-//! A new certificate authority, while pods are created and everything else goes on.
+//! A new certificate authority while pods are created.
 
-use e2e::authority::{Authority, bundle, certificates, is_trusted, store, stored};
+use e2e::authority::{bundle, certificates, is_trusted, near_its_end, store, stored};
 use e2e::{Load, Namespace, replicas, until};
 use rustls::pki_types::CertificateDer;
 
 #[tokio::test]
-async fn a_new_authority_costs_no_review() {
+async fn rotates_the_authority_without_losing_a_review() {
     let (namespace, _) = Namespace::with_identity("rotation").await;
     let load = Load::start(&namespace, 20).await;
     let before = stored().await;
     let old = certificates(&before);
     let serving = serving(&old).await;
-    let due = Authority::near_its_end();
-    let both = [due.certificate.as_str(), &before].concat();
-    store(&[("ca.crt", &both), ("ca.key", &due.key)]).await;
+    let due = near_its_end();
+    let both = [due.certificate(), &before].concat();
+    store(&[("ca.crt", &both), ("ca.key", &due.key())]).await;
 
-    let due = certificates(&due.certificate);
+    let due = certificates(due.certificate());
     let bundled = until("a new authority in the bundle", bundle, |bundle| {
         let bundled = certificates(bundle);
         let is_new = |it| !due.contains(it) && !old.contains(it);
@@ -51,7 +51,7 @@ async fn a_new_authority_costs_no_review() {
     load.stop().await.assert_all_injected();
 }
 
-/// Those of the authorities that replicas serve with. The Secret may hold more, of earlier times.
+/// The authorities that replicas serve with. The Secret may hold older ones, too.
 async fn serving(authorities: &[CertificateDer<'static>]) -> Vec<CertificateDer<'static>> {
     let mut serving = Vec::new();
     for replica in replicas().await {

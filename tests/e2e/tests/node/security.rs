@@ -5,7 +5,7 @@ use contract::annotation;
 use e2e::{Container, Namespace, PROXY_IMAGE, Pod, claims, kubectl};
 use serde_json::json;
 
-/// Runs a pod with this security context, whose application is to get its token.
+/// Runs a pod and asserts that its application gets its token.
 async fn assert_works(namespace: &Namespace, client_id: &str, pod: Pod) {
     namespace.run_to_success(&pod).await;
     let answer = namespace.log(pod.name(), "app").await;
@@ -22,14 +22,14 @@ fn application(name: &str) -> Pod {
 }
 
 #[tokio::test]
-async fn a_pod_whose_user_is_root() {
+async fn a_pod_that_runs_as_root_works() {
     let (namespace, identity) = Namespace::with_identity("root").await;
     let pod = application("pod").field("securityContext", json!({ "runAsUser": 0 }));
     assert_works(&namespace, &identity.client_id, pod).await;
 }
 
 #[tokio::test]
-async fn a_pod_that_must_not_be_root() {
+async fn a_pod_that_must_not_run_as_root_works() {
     let (namespace, identity) = Namespace::with_identity("user").await;
     let context = json!({
         "runAsNonRoot": true, "runAsUser": 1000, "runAsGroup": 1000, "fsGroup": 2000,
@@ -40,7 +40,7 @@ async fn a_pod_that_must_not_be_root() {
 }
 
 #[tokio::test]
-async fn a_container_that_runs_as_the_proxys_user_is_named() {
+async fn names_the_container_that_runs_as_the_proxys_user() {
     let (namespace, _) = Namespace::with_identity("proxys-user").await;
     let container =
         Container::shell("odd", "true").field("securityContext", json!({ "runAsUser": 1501 }));
@@ -52,7 +52,7 @@ async fn a_container_that_runs_as_the_proxys_user_is_named() {
     }
 }
 
-/// containerd 1.6 knows no user namespaces: the API server's answer is all that can be had here.
+/// containerd 1.6 has no user namespaces, so this tests the API server's answer alone.
 #[tokio::test]
 async fn a_pod_with_a_user_namespace_is_accepted() {
     let (namespace, _) = Namespace::with_identity("user-namespace").await;
@@ -68,7 +68,7 @@ async fn a_pod_with_a_user_namespace_is_accepted() {
 }
 
 #[tokio::test]
-async fn a_namespace_with_quota_and_default_limits() {
+async fn works_in_a_namespace_with_quota_and_default_limits() {
     let (namespace, identity) = Namespace::with_identity("limits").await;
     limit(&namespace).await;
     namespace
@@ -87,7 +87,7 @@ async fn a_namespace_with_quota_and_default_limits() {
 }
 
 #[tokio::test]
-async fn a_namespace_with_quota_alone() {
+async fn names_the_container_without_a_limit_in_a_namespace_with_quota() {
     let (namespace, identity) = Namespace::with_identity("quota").await;
     limit(&namespace).await;
     let resources = json!({
@@ -100,7 +100,7 @@ async fn a_namespace_with_quota_alone() {
             .container(Container::asking_imds("app").field("resources", resources.clone()))
     };
 
-    // Kubernetes says whose limit is missing; the injected containers have no limit of CPU time.
+    // Kubernetes names the containers without a limit; the injected ones have no CPU limit.
     let error = namespace.refused(&application("pod").manifest()).await;
     for part in ["must specify limits.cpu", "azwi-proxy", "azwi-proxy-init"] {
         assert!(error.contains(part), "{part:?} is missing in {error}");
@@ -120,14 +120,14 @@ async fn limit(namespace: &Namespace) {
             } },
         }))
         .await;
-    // Until the quota has been counted, every pod is refused.
+    // The API server refuses every pod until it has counted the quota.
     namespace
         .wait("resourcequota/quota", "jsonpath={.status.used}")
         .await;
 }
 
 #[tokio::test]
-async fn pod_security_standards_that_forbid_the_redirect_say_so() {
+async fn pod_security_standards_name_the_redirect_that_they_forbid() {
     let (namespace, _) = Namespace::with_identity("standards").await;
     let enforce = |level: &'static str| {
         let name = namespace.name().to_owned();
@@ -136,7 +136,7 @@ async fn pod_security_standards_that_forbid_the_redirect_say_so() {
             kubectl(&["label", "--overwrite", "namespace", &name, &label]).await;
         }
     };
-    // Nothing of the machine's: that is forbidden too.
+    // Without the machine's folders, which the standards forbid too.
     let restricted = json!({
         "runAsNonRoot": true, "runAsUser": 1000, "allowPrivilegeEscalation": false,
         "capabilities": { "drop": ["ALL"] }, "seccompProfile": { "type": "RuntimeDefault" },
@@ -155,10 +155,10 @@ async fn pod_security_standards_that_forbid_the_redirect_say_so() {
     }
     assert!(
         !error.contains("\"azwi-proxy\""),
-        "the proxy itself is within the standard: {error}"
+        "the standard allows the proxy itself: {error}"
     );
 
-    // Token and variables, and the proxy without a redirect, fit into the strictest.
+    // The strictest standard allows the token with its variables, and the proxy without a redirect.
     enforce("restricted").await;
     let without_redirect = pod
         .clone()

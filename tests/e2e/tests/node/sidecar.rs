@@ -1,10 +1,10 @@
-//! The proxy as a native sidecar, the form of API servers since 1.32.
+//! The proxy as a native sidecar: the default with API servers of 1.32 and newer.
 
 use e2e::{Container, Namespace, Pod, claims, sidecar};
 use serde_json::json;
 
 #[tokio::test]
-async fn a_job_completes() {
+async fn a_job_with_the_sidecar_completes() {
     let (namespace, identity) = Namespace::with_identity("job").await;
     let mut template = Pod::new("")
         .with_proxy()
@@ -25,7 +25,7 @@ async fn a_job_completes() {
 }
 
 #[tokio::test]
-async fn the_proxy_stands_before_the_users_init_containers() {
+async fn the_proxy_starts_before_the_users_init_containers() {
     let (namespace, _) = Namespace::with_identity("native").await;
     let spec = sidecar::injected(&namespace).await;
     assert_eq!(
@@ -36,13 +36,13 @@ async fn the_proxy_stands_before_the_users_init_containers() {
 }
 
 #[tokio::test]
-async fn kubectl_means_the_users_container() {
+async fn kubectl_selects_the_users_container() {
     let (namespace, _) = Namespace::with_identity("kubectl").await;
-    sidecar::assert_kubectl_means_the_users_container(&namespace).await;
+    sidecar::assert_kubectl_selects_the_users_container(&namespace).await;
 }
 
 #[tokio::test]
-async fn a_slow_proxy_is_waited_for() {
+async fn the_application_waits_for_a_slow_proxy() {
     let (namespace, identity) = Namespace::with_identity("slow").await;
-    sidecar::assert_a_slow_proxy_is_waited_for(&namespace, &identity).await;
+    sidecar::assert_the_application_waits_for_a_slow_proxy(&namespace, &identity).await;
 }

@@ -1,12 +1,13 @@
-//! The proxy under the seccomp profile that is offered for it.
+//! The proxy under the seccomp profile that the project ships for it.
 
 use contract::container::{PROXY, PROXY_INIT};
 use e2e::{Container, Namespace, Pod, claims, plain_proxy, redirect, seccomp_profile};
 use serde_json::{Value, json};
 
-/// Each other system call would end the proxy: with a token, with an error, relaying, at its end.
+/// The profile kills the proxy at any other system call: while it serves a token, an error and a
+/// relayed request, and while it ends.
 #[tokio::test]
-async fn the_profile_allows_all_that_the_proxy_does() {
+async fn the_seccomp_profile_allows_every_system_call_of_the_proxy() {
     let profile = include_str!("../../../../deploy/seccomp/proxy.json");
     let mut profile: Value = serde_json::from_str(profile).expect("it is JSON");
     profile["defaultAction"] = json!("SCMP_ACT_KILL_PROCESS");
@@ -39,7 +40,7 @@ async fn the_profile_allows_all_that_the_proxy_does() {
     let answer = get("instance?api-version=2021-02-01").await;
     assert!(answer.contains("compute"), "{answer}");
 
-    // The second ends it at once.
+    // The second signal ends it at once.
     for _ in 0..2 {
         let restarts = namespace.signal("pod", PROXY, "SIGTERM").await;
         assert_eq!(restarts, 0, "a system call ended it");

@@ -1,4 +1,4 @@
-//! The API server goes away and comes back.
+//! The API server restarts.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ fn value(metrics: &BTreeMap<String, f64>, name: &str) -> f64 {
 }
 
 #[tokio::test]
-async fn after_its_restart_new_service_accounts_are_seen() {
+async fn the_watch_continues_after_an_api_server_restart() {
     let _alone = alone().await;
     const KNOWN: &str = "azwi_service_accounts";
     const LOOKUPS: &str = "azwi_service_account_live_lookups_total";
@@ -34,6 +34,6 @@ async fn after_its_restart_new_service_accounts_are_seen() {
     assert_eq!(
         value(&metrics().await, LOOKUPS),
         value(&seen, LOOKUPS),
-        "the account was looked up, not watched"
+        "the webhook must know the account from its watch, not from a lookup"
     );
 }

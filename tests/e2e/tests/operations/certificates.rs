@@ -1,11 +1,12 @@
-//! The webhook's own certificates: agreed on, healed, taken over.
+//! The webhook's own certificates: replicas agree on one authority, take over upstream's, and repair
+//! the bundle.
 
-use e2e::authority::{Authority, bundle, certificates, is_trusted, set_bundle, store, stored};
+use e2e::authority::{bundle, certificates, is_trusted, near_its_end, set_bundle, store, stored};
 use e2e::{
     Container, DEPLOYMENT, Namespace, Pod, configuration_of_the_chart, kubectl, kubectl_with_input,
     replicas, system, until,
 };
-use tokio::process::Command;
+use testkit::process::pids;
 
 use crate::alone;
 
@@ -15,21 +16,19 @@ async fn stop() {
     let selector = "azure-workload-identity.io/system=true";
     let now = ["--force", "--grace-period=0"];
     system(&[&["delete", "pods", "-l", selector], &now[..]].concat()).await;
-    let processes = async || {
-        let found = Command::new("pidof").arg("webhook").output().await;
-        found.expect("pidof is on the test node").stdout
-    };
+    let processes = async || pids("webhook");
     until("the replicas to end", processes, Vec::is_empty).await;
 }
 
-/// Starts this many and waits until they are ready.
+/// Starts this many replicas and waits until they are ready.
 async fn start(replicas: usize) {
     let replicas = format!("--replicas={replicas}");
     system(&["scale", DEPLOYMENT, &replicas]).await;
     system(&["rollout", "status", DEPLOYMENT, "--timeout=180s"]).await;
 }
 
-/// Every replica serves with the one authority, which the API server trusts; a pod is admitted.
+/// Asserts that every replica serves with this one authority, that the API server trusts it, and that a
+/// pod is admitted.
 async fn assert_all_serve_with(authority: &str) {
     let authority = certificates(authority);
     assert_eq!(certificates(&bundle().await), authority);
@@ -42,7 +41,7 @@ async fn assert_all_serve_with(authority: &str) {
 }
 
 #[tokio::test]
-async fn replicas_that_start_at_once_agree() {
+async fn replicas_that_start_together_agree_on_an_authority() {
     let _alone = alone().await;
     stop().await;
     store(&[]).await;
@@ -56,7 +55,7 @@ async fn replicas_that_start_at_once_agree() {
 }
 
 #[tokio::test]
-async fn the_peers_authority_is_taken_over() {
+async fn takes_over_upstreams_authority() {
     let _alone = alone().await;
     stop().await;
     let certificate = include_str!("../../../../webhook/tests/webhook/data/peer-ca.crt");
@@ -75,7 +74,7 @@ async fn the_peers_authority_is_taken_over() {
 }
 
 #[tokio::test]
-async fn the_bundle_is_healed() {
+async fn repairs_a_changed_bundle() {
     let _alone = alone().await;
     let wanted = bundle().await;
     assert!(!wanted.is_empty());
@@ -89,10 +88,10 @@ async fn the_bundle_is_healed() {
     set_bundle("").await;
     healed("its deletion").await;
 
-    set_bundle(&Authority::near_its_end().certificate).await;
+    set_bundle(near_its_end().certificate()).await;
     healed("a foreign edit").await;
 
-    // As tools do that apply the chart's manifests as they are.
+    // As GitOps tools do that apply the chart's manifests.
     let manifest = configuration_of_the_chart().await;
     let printed = kubectl_with_input(&["replace", "-f", "-"], &manifest).await;
     assert!(printed.contains("replaced"), "{printed}");

@@ -1,5 +1,5 @@
-//! What operators and clusters do to the installed webhook. Each of these tests has the node to
-//! itself: they disturb all others.
+//! Restarts, upgrades and bursts of pods. Each of these tests has the node to itself, since it would
+//! disturb the others.
 
 mod api_server;
 mod certificates;

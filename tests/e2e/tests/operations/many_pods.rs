@@ -9,8 +9,8 @@ use crate::alone;
 
 const COUNT: usize = 2_000;
 
-/// The smallest bound of the histogram's that 99 % of this namespace's reviews are below, in
-/// seconds; and their number.
+/// The smallest bound of the histogram, in seconds, that 99 % of this namespace's reviews are below;
+/// and the number of reviews.
 fn p99(metrics: &BTreeMap<String, f64>, namespace: &str) -> (f64, f64) {
     let label = format!("namespace=\"{namespace}\"");
     let mut buckets: Vec<(f64, f64)> = metrics
@@ -29,19 +29,20 @@ fn p99(metrics: &BTreeMap<String, f64>, namespace: &str) -> (f64, f64) {
     let (bound, _) = buckets
         .iter()
         .find(|(_, count)| *count >= total * 0.99)
-        .expect("the last one has them all");
+        .expect("the last bucket has all reviews");
     (*bound, total)
 }
 
 #[tokio::test]
-async fn two_thousand_pods_at_once_are_injected() {
+async fn injects_two_thousand_pods_at_once() {
     let _alone = alone().await;
     let (namespace, _) = Namespace::with_identity("many").await;
     let tally = create_at_once(&namespace, COUNT).await;
     tally.assert_all_injected();
     assert_eq!(tally.injected, COUNT);
     let (bound, reviews) = p99(&metrics().await, namespace.name());
-    // It is asked once more for each: Kubernetes itself changes what was injected.
+    // The API server calls the webhook a second time for each pod, since its own admission plugins change
+    // what was injected.
     assert!(reviews >= COUNT as f64, "{reviews}");
     let _ = writeln!(
         stderr(),

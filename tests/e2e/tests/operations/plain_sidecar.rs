@@ -1,5 +1,5 @@
-//! The proxy as a plain container, the form for API servers before 1.32; and the rolling restart that
-//! a change of the chart's values is.
+//! The proxy as a plain container, the form for API servers before 1.32, and the rolling restart that a
+//! changed chart value causes.
 
 use std::io::{Write, stderr};
 
@@ -8,7 +8,7 @@ use e2e::{Load, Namespace, helm_upgrade, sidecar};
 use crate::alone;
 
 #[tokio::test]
-async fn the_form_is_changed_under_load_and_works() {
+async fn changes_to_the_plain_form_under_load() {
     let _alone = alone().await;
     let (namespace, identity) = Namespace::with_identity("plain").await;
     upgrade_under_load(&namespace, "nativeSidecar=off").await;
@@ -22,12 +22,12 @@ async fn the_form_is_changed_under_load_and_works() {
         sidecar::names(&spec["containers"]),
         ["azwi-proxy", "app", "second"]
     );
-    sidecar::assert_kubectl_means_the_users_container(&namespace).await;
-    sidecar::assert_a_slow_proxy_is_waited_for(&namespace, &identity).await;
+    sidecar::assert_kubectl_selects_the_users_container(&namespace).await;
+    sidecar::assert_the_application_waits_for_a_slow_proxy(&namespace, &identity).await;
     helm_upgrade(&["--set", "nativeSidecar=auto"]).await;
 }
 
-/// Replaces both replicas while 200 pods a second are created. None is to be refused.
+/// Replaces both replicas while 200 pods a second are created, and asserts that none is refused.
 async fn upgrade_under_load(namespace: &Namespace, value: &str) {
     let load = Load::start(namespace, 200).await;
     helm_upgrade(&["--set", value]).await;

@@ -1,7 +1,7 @@
-//! The chart's roles are what the webhook needs, no less; and what it does when they are taken away.
-//! The last of the programs: the audit log tells of all tests before it.
+//! The chart's roles are sufficient, and a missing right is reported. Test programs run in the order of
+//! their names, so this one reads the audit log of the tests before it.
 
-use e2e::authority::{Authority, bundle, set_bundle};
+use e2e::authority::{bundle, near_its_end, set_bundle};
 use e2e::{
     Container, Namespace, Pod, WEBHOOK_USER, audited, kubectl, metrics, replicas, system, until,
 };
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 const CLUSTER_ROLE: &str = "clusterrole/azure-wi-webhook-manager-role";
 
-/// The webhook's calls that were refused for lack of a right.
+/// The webhook's calls that the API server refused for lack of a right.
 fn forbidden() -> Vec<Value> {
     let events = audited().into_iter();
     events
@@ -19,7 +19,7 @@ fn forbidden() -> Vec<Value> {
         .collect()
 }
 
-/// Whether the webhook has ever done this.
+/// Whether the audit log has such a call of the webhook's.
 fn has_done(verb: &str, resource: &str) -> bool {
     audited().iter().any(|event| {
         event["user"]["username"] == WEBHOOK_USER
@@ -28,7 +28,7 @@ fn has_done(verb: &str, resource: &str) -> bool {
     })
 }
 
-async fn troubled() -> f64 {
+async fn degraded() -> f64 {
     metrics().await["azwi_certificate_troubled"]
 }
 
@@ -39,7 +39,7 @@ async fn allow(verbs: &str) {
 }
 
 #[tokio::test]
-async fn the_charts_roles_are_enough_and_what_is_missing_is_told_once() {
+async fn the_charts_roles_suffice_and_a_missing_right_is_reported_once() {
     for (verb, resource) in [
         ("watch", "serviceaccounts"),
         ("watch", "secrets"),
@@ -55,36 +55,39 @@ async fn the_charts_roles_are_enough_and_what_is_missing_is_told_once() {
     let none = forbidden();
     assert!(none.is_empty(), "forbidden: {none:#?}");
 
-    // It is not to write its bundle any more, and has reason to.
+    // The webhook loses the right to write its bundle, and has to write it.
     allow(r#"["get", "list", "watch"]"#).await;
     let wanted = bundle().await;
-    let foreign = [wanted.as_str(), &Authority::near_its_end().certificate].concat();
+    let foreign = [wanted.as_str(), near_its_end().certificate()].concat();
     set_bundle(&foreign).await;
     let count = replicas().await.len();
     until(
-        "each replica's second try",
+        "each replica's second attempt",
         async || forbidden().len(),
         |tries| *tries >= 2 * count,
     )
     .await;
 
-    assert_eq!(troubled().await, count as f64);
+    assert_eq!(degraded().await, count as f64);
     let reason = "reason=CertificateWriteForbidden";
     let events = system(&["get", "events", "--field-selector", reason, "-o", "name"]).await;
-    let told = events.lines().count();
-    assert!((1..=count).contains(&told), "{told} events: {events}");
+    let reported = events.lines().count();
+    assert!(
+        (1..=count).contains(&reported),
+        "{reported} events: {events}"
+    );
     for replica in replicas().await {
         let name = replica.metadata.name.expect("a pod has a name");
         let log = system(&["logs", &name]).await;
         let complaints = log.matches("cannot write caBundle").count();
         assert!(complaints <= 1, "{log}");
     }
-    // It serves on.
+    // It still serves.
     let (namespace, _) = Namespace::with_identity("forbidden").await;
     let pod = Pod::new("pod").container(Container::shell("app", "true"));
     namespace.dry_run(&pod.manifest()).await;
 
     allow(r#"["get", "list", "watch", "patch"]"#).await;
-    until("the bundle to be healed", bundle, |it| *it == wanted).await;
-    until("the trouble to end", troubled, |count| *count == 0.0).await;
+    until("the bundle to be repaired", bundle, |it| *it == wanted).await;
+    until("the replicas to recover", degraded, |count| *count == 0.0).await;
 }

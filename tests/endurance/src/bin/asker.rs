@@ -1,6 +1,6 @@
-//! `asker RATE SECONDS`: asks IMDS for a token so many times a second over one connection, as an
-//! application does that keeps none, once `/signal/go` exists. Prints one line of JSON: how many
-//! answers were tokens, how many were none, and the latencies as `{bound in microseconds: count}`.
+//! `asker RATE SECONDS`: waits for `/signal/go`, then requests tokens from IMDS at this rate over one
+//! connection, as an application without a token cache does. Prints one line of JSON: the number of
+//! tokens, the number of failures, and the latencies as `{bound in microseconds: count}`.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -20,7 +20,7 @@ fn main() {
     let (Some(Ok(rate)), Some(Ok(seconds))) = (numbers.next(), numbers.next()) else {
         panic!("asker RATE SECONDS");
     };
-    // The first token is Entra's matter, not this one's.
+    // The first token needs an exchange, which is not measured.
     let mut connection = None;
     while ask(&mut connection).is_err() {
         sleep(Duration::from_millis(100));
@@ -43,11 +43,11 @@ fn main() {
             failures += 1;
         }
     }
-    let told = json!({ "tokens": tokens, "failures": failures, "latencies": latencies });
-    println!("{told}");
+    let result = json!({ "tokens": tokens, "failures": failures, "latencies": latencies });
+    println!("{result}");
 }
 
-/// Asks once. Where the connection that was kept turns out to be closed, it asks on a new one, as HTTP
+/// Sends one request. If the server has closed the kept connection, sends it over a new one, as HTTP
 /// clients do.
 fn ask(kept: &mut Option<TcpStream>) -> io::Result<()> {
     if let Some(connection) = kept.take()

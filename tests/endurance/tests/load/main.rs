@@ -1,5 +1,6 @@
-//! The product on a busy node, in figures: a table that goes into `docs/load.md` with
-//! `UPDATE_DOCS=1`. `make load` runs it; `make test` does not, since a busy machine gives no figures.
+//! Measures the product on a busy node and prints the table of `docs/benchmarks.md`; `UPDATE_DOCS=1` writes
+//! it there. `make load` runs it. `make test` does not, since other work on the machine would change
+//! the figures.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,16 +9,16 @@ use std::time::Duration;
 
 use contract::container::PROXY;
 use e2e::hammer::{sees, statuses};
-use e2e::process::{cpu_ticks, pids, resident_kib};
 use e2e::{Container, Namespace, Pod, create_at_once, kubectl};
 use serde_json::{Value, json};
+use testkit::process::{cpu_ticks, pids, resident_kib};
 use tokio::time::sleep;
 
-const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/load.md");
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/benchmarks.md");
 const PODS: usize = 100;
 const RATE: u32 = 100;
 const SECONDS: u32 = 30;
-/// For how long of it the processors' time is counted.
+/// The part of that time in which CPU time is measured.
 const MEASURED: Duration = Duration::from_secs(15);
 
 #[tokio::test]
@@ -60,14 +61,14 @@ async fn many_askers() -> Vec<String> {
     for name in &names {
         sees(&namespace, name, "app", "ready").await;
     }
-    let proxies = pids("proxy").await;
+    let proxies = pids("proxy");
     signal.go();
-    // In the midst of it: a proxy ends with its application.
+    // In the middle of the load: a proxy ends with its application.
     sleep(Duration::from_secs(5)).await;
     let before = ticks(&proxies);
     sleep(MEASURED).await;
     let ticks = ticks(&proxies) - before;
-    let largest = proxies.iter().filter_map(|pid| resident_kib(pid)).max();
+    let largest = proxies.iter().copied().filter_map(resident_kib).max();
     let figures = figures(&namespace, &names).await;
     assert_eq!(figures.failures, 0, "a request failed");
     kubectl(&["delete", "namespace", namespace.name(), "--wait=true"]).await;
@@ -88,7 +89,7 @@ async fn many_askers() -> Vec<String> {
     ]
 }
 
-/// A container that opens connections and never reads, beside one that asks.
+/// Measures an application beside a container that opens connections and never reads.
 async fn noisy_neighbour() -> Vec<String> {
     let (namespace, _) = Namespace::with_identity("noisy").await;
     let mut rows = Vec::new();
@@ -145,7 +146,7 @@ while True:
         pass
 ";
 
-/// What a group of askers had.
+/// The results of a group of askers.
 #[derive(Default)]
 struct Figures {
     tokens: u64,
@@ -154,7 +155,7 @@ struct Figures {
 }
 
 impl Figures {
-    /// The latency that so large a part stays below, for people.
+    /// The latency that this part of the requests stays below, in milliseconds with the unit.
     fn quantile(&self, part: f64) -> String {
         let wanted = (self.tokens as f64 * part).ceil() as u64;
         let mut seen = 0;
@@ -173,11 +174,11 @@ async fn figures(namespace: &Namespace, pods: &[String]) -> Figures {
         namespace.container_ended(pod, "app").await;
         let log = namespace.log(pod, "app").await;
         let line = log.lines().last().unwrap_or_default();
-        let told: Value =
+        let result: Value =
             serde_json::from_str(line).unwrap_or_else(|error| panic!("{log}: {error}"));
-        all.tokens += told["tokens"].as_u64().expect("a number");
-        all.failures += told["failures"].as_u64().expect("a number");
-        for (bound, count) in told["latencies"].as_object().expect("an object") {
+        all.tokens += result["tokens"].as_u64().expect("a number");
+        all.failures += result["failures"].as_u64().expect("a number");
+        for (bound, count) in result["latencies"].as_object().expect("an object") {
             *all.latencies
                 .entry(bound.parse().expect("a number"))
                 .or_default() += count.as_u64().expect("a number");
@@ -186,11 +187,11 @@ async fn figures(namespace: &Namespace, pods: &[String]) -> Figures {
     all
 }
 
-fn ticks(pids: &[String]) -> u64 {
-    pids.iter().filter_map(|pid| cpu_ticks(pid)).sum()
+fn ticks(pids: &[u32]) -> u64 {
+    pids.iter().copied().filter_map(cpu_ticks).sum()
 }
 
-/// A folder in which askers see that they may begin.
+/// A folder whose file `go` starts the askers.
 struct Signal(PathBuf);
 
 impl Signal {

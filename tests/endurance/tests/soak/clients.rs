@@ -1,4 +1,4 @@
-//! All SDKs in one pod, each in a container of its own.
+//! All SDKs in one pod, each in its own container.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use e2e::{Identity, Namespace, Pod};
 
 const POD: &str = "clients";
 
-/// They ask.
+/// Running clients that request tokens.
 pub struct Asking {
     namespace: Namespace,
     identity: Identity,
@@ -30,7 +30,7 @@ impl Asking {
             pod = pod.volume(client_volume(&name, &folder)).container(asking);
             names.push(name);
         }
-        // They have IMDS alone.
+        // Without Workload ID's variables, so that they use IMDS.
         let pod = pod.annotate(annotation::SKIP_CONTAINERS, &names.join(";"));
         namespace.apply(&pod.manifest()).await;
         for name in &names {
@@ -43,10 +43,10 @@ impl Asking {
         }
     }
 
-    /// What each saw.
+    /// Stops the clients, and returns the counts of each by outcome.
     pub async fn finish(self) -> BTreeMap<String, BTreeMap<String, u64>> {
-        let some = self.names.first().expect("there are clients");
-        stop_hammers(&self.namespace, POD, some).await;
+        let one = self.names.first().expect("there are clients");
+        stop_hammers(&self.namespace, POD, one).await;
         let mut all = BTreeMap::new();
         for name in self.names {
             let seen = counts(&self.namespace, POD, &name).await;

@@ -1,22 +1,24 @@
-//! What goes wrong, one thing after another, in an order that its number tells.
+//! Causes one fault after another, in an order that a seed decides.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use azure_emulator::{ConnectionFault, Respond, Rule, Service, Socket};
 use contract::container::PROXY;
-use e2e::authority::{Authority, bundle, set_bundle, store, stored};
-use e2e::{DEPLOYMENT, Load, Namespace, SECRET, control, replicas, system, until};
+use e2e::authority::{bundle, near_its_end, set_bundle, store, stored};
+use e2e::{
+    DEPLOYMENT, Load, Namespace, SECRET, control, replicas, restart_api_server, system, until,
+};
 use tokio::process::Command;
 use tokio::time::sleep;
 
 use crate::POD;
 
-/// How long a fault lasts, and how long there is peace after it.
-const WHILE: Duration = Duration::from_secs(10);
-/// Pods a second that are created all the time.
+/// How long a fault lasts, and the pause after it.
+const FAULT_LASTS: Duration = Duration::from_secs(10);
+/// The rate at which pods are created, in pods a second.
 const PODS: u32 = 5;
 
-/// Makes things go wrong.
+/// Causes faults while pods are created.
 pub struct Disturber<'a> {
     shaken: &'a Namespace,
     load: Option<Load>,
@@ -25,7 +27,7 @@ pub struct Disturber<'a> {
     count: usize,
 }
 
-/// What can go wrong, and whether pods can be created meanwhile.
+/// The faults.
 #[derive(Clone, Copy, Debug)]
 enum Fault {
     ApiServerRestarted,
@@ -60,11 +62,11 @@ const FAULTS: [Fault; 13] = [
 ];
 
 impl<'a> Disturber<'a> {
-    /// Pods are created from now on. The number decides what comes when.
+    /// Begins to create pods. Without a seed, the clock gives one.
     pub async fn new(shaken: &'a Namespace, number: Option<u64>) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let number = number.unwrap_or_else(|| now.map_or(1, |now| now.as_secs()));
-        println!("SOAK_SEED={number} brings the same faults again");
+        println!("SOAK_SEED={number} repeats these faults");
         let (load_of, _) = Namespace::with_identity("load").await;
         Self {
             shaken,
@@ -75,8 +77,8 @@ impl<'a> Disturber<'a> {
         }
     }
 
-    /// The next fault, from its beginning until it is over. Pods are created meanwhile, and none is
-    /// refused, unless the fault is one that has to refuse them.
+    /// Causes the next fault and waits until it is over. Asserts that no pod is refused meanwhile, unless
+    /// the fault stops the webhook or the API server.
     pub async fn next(&mut self) {
         // Marsaglia's xorshift.
         self.state ^= self.state << 13;
@@ -97,11 +99,11 @@ impl<'a> Disturber<'a> {
         } else if self.load.is_none() {
             self.load = Some(Load::start(&self.load_of, PODS).await);
         }
-        self.happens(fault).await;
-        sleep(WHILE).await;
+        self.cause(fault).await;
+        sleep(FAULT_LASTS).await;
     }
 
-    /// The last pods are created.
+    /// Stops creating pods.
     pub async fn end(mut self) {
         self.stop_load().await;
         println!("{} faults", self.count);
@@ -113,18 +115,18 @@ impl<'a> Disturber<'a> {
         }
     }
 
-    async fn happens(&self, fault: Fault) {
+    async fn cause(&self, fault: Fault) {
         let entra = |rule: Rule| Rule {
             service: Some(Service::Entra),
             ..rule
         };
         match fault {
-            Fault::ApiServerRestarted => restart_the_api_server().await,
+            Fault::ApiServerRestarted => restart_api_server().await,
             Fault::AuthorityReplaced => {
                 let before = bundle().await;
-                let due = Authority::near_its_end();
-                let both = [due.certificate.as_str(), &stored().await].concat();
-                store(&[("ca.crt", &both), ("ca.key", &due.key)]).await;
+                let due = near_its_end();
+                let both = [due.certificate(), &stored().await].concat();
+                store(&[("ca.crt", &both), ("ca.key", &due.key())]).await;
                 until("a new authority", bundle, |now| *now != before).await;
             }
             Fault::BundleEmptied => {
@@ -164,7 +166,7 @@ impl<'a> Disturber<'a> {
                     .set_listening(Socket::Azure, false)
                     .await
                     .expect("it stops");
-                sleep(WHILE).await;
+                sleep(FAULT_LASTS).await;
                 control
                     .set_listening(Socket::Azure, true)
                     .await
@@ -189,7 +191,7 @@ impl<'a> Disturber<'a> {
             Fault::ProxyKilled => self.shaken.kill(POD, PROXY).await,
             Fault::ProxyStopped => {
                 self.shaken.signal(POD, PROXY, "SIGSTOP").await;
-                sleep(WHILE).await;
+                sleep(FAULT_LASTS).await;
                 self.shaken.signal(POD, PROXY, "SIGCONT").await;
             }
             Fault::SecretDeleted => {
@@ -205,7 +207,7 @@ impl<'a> Disturber<'a> {
             }
             Fault::WebhookStopped => {
                 signal_a_webhook("STOP").await;
-                sleep(WHILE).await;
+                sleep(FAULT_LASTS).await;
                 signal_a_webhook("CONT").await;
                 system(&["rollout", "status", DEPLOYMENT, "--timeout=180s"]).await;
             }
@@ -214,22 +216,12 @@ impl<'a> Disturber<'a> {
     }
 }
 
-/// Entra does this for a while.
+/// Applies a rule to the emulator for a while.
 async fn ruled(rule: Rule) {
     let control = control();
     let id = control.add_rule(&rule).await.expect("it is a rule");
-    sleep(WHILE).await;
+    sleep(FAULT_LASTS).await;
     control.remove_rule(id).await.expect("it is there");
-}
-
-async fn restart_the_api_server() {
-    shell(
-        "before=$(pidof kube-apiserver)
-        kill $before
-        tail --pid $before --follow /dev/null
-        until kubectl get --raw /readyz >/dev/null 2>&1; do sleep 0.1; done",
-    )
-    .await;
 }
 
 async fn signal_a_webhook(signal: &str) {

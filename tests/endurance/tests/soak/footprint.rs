@@ -1,8 +1,8 @@
-//! What the product's processes hold.
+//! Memory and open files of the product's processes.
 
 use contract::container::PROXY;
-use e2e::process::{open_files, pids, resident_kib};
 use e2e::{Namespace, until};
+use testkit::process::{open_files, pids, resident_kib};
 
 use crate::POD;
 
@@ -13,11 +13,11 @@ const KIB_A_WEBHOOK_MAY_GROW: u64 = 8 * 1024;
 #[derive(Debug)]
 pub struct Footprint {
     proxy: Process,
-    /// The largest of them: replicas are killed and started anew.
+    /// The largest replica: they are killed and restarted meanwhile.
     webhook: Process,
 }
 
-/// Of one process.
+/// The usage of one process.
 #[derive(Debug, Default)]
 struct Process {
     kib: u64,
@@ -25,19 +25,26 @@ struct Process {
 }
 
 impl Footprint {
-    /// The proxy beside the pod's application, and the webhook.
+    /// Measures the proxy beside the pod's application, and the webhook.
     pub async fn of(namespace: &Namespace) -> Self {
         let proxy = namespace.pid(POD, PROXY).await;
-        let webhooks = until("webhooks", || pids("webhook"), |found| !found.is_empty()).await;
-        let webhooks = webhooks.iter().filter_map(|pid| Process::read(pid));
+        let webhooks = until(
+            "webhooks",
+            async || pids("webhook"),
+            |found| !found.is_empty(),
+        )
+        .await;
+        let webhooks = webhooks.into_iter().filter_map(Process::read);
         Self {
-            proxy: Process::read(&proxy).expect("it runs"),
+            proxy: Process::read(proxy).expect("it runs"),
             webhook: webhooks.max_by_key(|it| it.kib).expect("one runs"),
         }
     }
 
+    /// Asserts that nothing grew by more than an allocator's slack.
+    ///
     /// # Panics
-    /// When something grew by more than an allocator's whims.
+    /// When something did.
     pub fn assert_no_more_than(&self, before: &Self) {
         for (now, before, growth) in [
             (&self.proxy, &before.proxy, KIB_A_PROXY_MAY_GROW),
@@ -50,7 +57,7 @@ impl Footprint {
 }
 
 impl Process {
-    fn read(pid: &str) -> Option<Self> {
+    fn read(pid: u32) -> Option<Self> {
         Some(Self {
             kib: resident_kib(pid)?,
             files: open_files(pid)?,

@@ -1,5 +1,5 @@
-//! The product over time: tokens that live for a quarter of an hour, one fault after another, and all
-//! SDKs asking. `make soak` runs it; `make test` does not, for it takes as long as it is told to.
+//! The product over time: tokens with a lifetime of a quarter of an hour, one fault after another, and
+//! requests by all SDKs. `make soak` runs it. `make test` does not, since it takes half an hour or more.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,7 +18,7 @@ mod clients;
 mod disturbance;
 mod footprint;
 
-/// How long it lasts unless `SOAK_SECONDS` says.
+/// The duration without `SOAK_SECONDS`, in seconds.
 const HALF_AN_HOUR: u64 = 1800;
 const POD: &str = "hammer";
 
@@ -52,7 +52,7 @@ async fn soak() {
     let shaken = shaken.finish().await;
     let clients = clients.finish().await;
     println!(
-        "\nafter {} s:\n  a proxy in peace gave {steady:?}\n  a proxy that was killed and stopped gave {shaken:?}",
+        "\nafter {} s:\n  the undisturbed proxy gave {steady:?}\n  the proxy that was killed and stopped gave {shaken:?}",
         started.elapsed().as_secs()
     );
     for (client, seen) in &clients {
@@ -62,7 +62,7 @@ async fn soak() {
     assert_eq!(
         steady.len(),
         1,
-        "Entra's troubles do not reach an application whose token is valid"
+        "an application with a valid token must not see Entra's faults"
     );
     for (client, seen) in clients {
         assert_eq!(seen.len(), 1, "{client}");
@@ -70,7 +70,7 @@ async fn soak() {
     after.assert_no_more_than(&before);
 }
 
-/// A pod that asks two hundred times a second or so, and whose service account token lives for ten
+/// A pod that sends some two hundred requests a second. Its service account token has a lifetime of ten
 /// minutes.
 struct Hammered {
     namespace: Namespace,
@@ -95,7 +95,8 @@ impl Hammered {
         }
     }
 
-    /// What its application saw: its own tokens, and at times no proxy.
+    /// Stops the pod's requests and returns the counts by answer. Asserts that each was the workload's token
+    /// or a connection error.
     async fn finish(self) -> BTreeMap<String, u64> {
         stop_hammers(&self.namespace, POD, "app").await;
         let seen = counts(&self.namespace, POD, "app").await;

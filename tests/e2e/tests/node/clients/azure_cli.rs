@@ -1,5 +1,5 @@
-//! `az login --identity`, with and without an identity's id, as the Azure CLI of before and after
-//! it moved to msal does it.
+//! `az login --identity` with each kind of id, with an Azure CLI from before its move to MSAL and one
+//! from after.
 
 use azure_emulator::{Respond, Rule, Service};
 use contract::annotation;
@@ -12,7 +12,7 @@ use super::{UNKNOWN, VAULT, assert_is_for};
 const SUBSCRIPTION: &str = "33333333-4444-5555-6666-777777777777";
 
 #[tokio::test]
-async fn az_2_50_tries_what_an_id_may_be() {
+async fn az_2_50_tries_an_id_as_client_then_as_object() {
     let object_id = "cccccccc-0000-4000-8000-000000000250";
     let pod = Machine::start("az-2.50.0", object_id).await;
     assert_eq!(pod.login("").await, "MSI");
@@ -20,13 +20,13 @@ async fn az_2_50_tries_what_an_id_may_be() {
     let by_client = pod.login(&format!("-u {client_id}")).await;
     assert_eq!(by_client, format!("MSIClient-{client_id}"));
 
-    // It takes the id for a client's first. The next try needs a 400 that says `Bad Request`.
+    // The CLI tries it as a client id first. Only a 400 with `Bad Request` makes it try the next kind.
     let by_object = pod.login(&format!("-u {object_id}")).await;
     assert_eq!(by_object, format!("MSIObject-{object_id}"));
     let mut asked = control()
         .requests(Some(Service::Entra))
         .await
-        .expect("the emulator tells what it was asked");
+        .expect("the emulator lists its requests");
     asked.retain(|request| request.client_id.as_deref() == Some(object_id));
     assert_eq!(asked.len(), 1, "{asked:?}");
     assert_eq!(asked[0].aadsts, Some(700016));
@@ -40,7 +40,7 @@ async fn az_2_50_tries_what_an_id_may_be() {
 }
 
 #[tokio::test]
-async fn az_2_91_is_told_what_an_id_is() {
+async fn az_2_91_takes_the_kind_of_id_from_its_flag() {
     let object_id = "cccccccc-0000-4000-8000-000000000291";
     let pod = Machine::start("az-2.91.0", object_id).await;
     assert_eq!(pod.login("").await, "MSI");
@@ -55,7 +55,7 @@ async fn az_2_91_is_told_what_an_id_is() {
     pod.uses_its_token().await;
 }
 
-/// A pod with the CLI, and an identity that is mapped to an object id too.
+/// A pod with the CLI, and an identity that has an object id too.
 struct Machine {
     namespace: Namespace,
     identity: Identity,
@@ -77,23 +77,23 @@ impl Machine {
         }
     }
 
-    /// Logs in; how the CLI calls the identity.
+    /// Logs in, and returns the CLI's name for the identity.
     async fn login(&self, identity: &str) -> String {
         let said = self.az(&format!("login --identity {identity}")).await;
         let accounts: Value = serde_json::from_str(&said).expect("az prints JSON");
         assert_eq!(accounts[0]["id"], SUBSCRIPTION, "{accounts}");
         assert_eq!(accounts[0]["tenantId"], TENANT, "{accounts}");
         let identity = accounts[0]["user"]["assignedIdentityInfo"].as_str();
-        identity.expect("az says who it is").to_owned()
+        identity.expect("az prints the identity").to_owned()
     }
 
-    /// What the CLI says when it cannot log in.
+    /// Logs in, which must fail, and returns the CLI's error.
     async fn refused(&self, identity: &str) -> String {
         let line = format!("! /client/client login --identity {identity} 2>&1");
         self.namespace.exec(NAME, BARE, &line).await
     }
 
-    /// A token that `az` hands out for scripts.
+    /// Gets a token with `az account get-access-token`, as scripts do.
     async fn uses_its_token(&self) {
         let line =
             format!("account get-access-token --resource {VAULT} --query accessToken --output tsv");
@@ -108,7 +108,7 @@ impl Machine {
     }
 }
 
-/// Azure's management API, as far as `az login` asks it.
+/// Emulates the part of Azure's management API that `az login` calls.
 async fn a_subscription() {
     let subscriptions = json!({ "value": [{
         "id": format!("/subscriptions/{SUBSCRIPTION}"),

@@ -1,5 +1,5 @@
-//! The requests of the .NET libraries that cannot be had here, byte for byte as their sources make
-//! them, and what those libraries need in the answers.
+//! The requests of .NET libraries that cannot be installed here, byte for byte as their sources make
+//! them, and the parts of the answers that those libraries need.
 
 use e2e::kubectl_with_input;
 use serde_json::Value;
@@ -9,14 +9,14 @@ use super::pod::{BARE, Examined, NAME};
 
 const TOKEN: &str = "/metadata/identity/oauth2/token";
 
-/// What follows the host line of each request of Azure.Identity.
+/// The headers behind the host line of each request of Azure.Identity.
 const AZURE_CORE: &str = "x-ms-client-request-id: 6d3b2a5e-94d1-4d1e-8f0c-0f6f0c7b8a11\r\n\
     x-ms-return-client-request-id: true\r\n\
     User-Agent: azsdk-net-Identity/1.11.0 (.NET 8.0.4; Debian GNU/Linux 12 (bookworm))\r\n";
 
-/// One pod for all, since each sends but a few requests.
+/// One pod serves all, since each library sends few requests.
 #[tokio::test]
-async fn every_library_of_dotnet() {
+async fn serves_the_requests_of_every_dotnet_library() {
     let pod = Examined::start("python-msal-1.39.0").await;
     azure_identity_since_1_11_in_a_chain(&pod).await;
     azure_identity_until_1_2(&pod).await;
@@ -28,14 +28,14 @@ async fn every_library_of_dotnet() {
 }
 
 async fn azure_identity_until_1_2(pod: &Examined) {
-    // Any answer will do, within half a second.
+    // The library accepts any answer within half a second.
     let probe = send(pod, &format!("{TOKEN}?api-version=2018-02-01"), AZURE_CORE).await;
     assert_eq!(probe.status, 400, "{}", probe.body);
     gets_a_token_of_azure_identity(pod).await;
 }
 
 async fn azure_identity_1_3_to_1_4(pod: &Examined) {
-    // The probe is a connection without a byte.
+    // The probe is a connection that sends nothing.
     let connect = "import socket; socket.create_connection(('169.254.169.254', 80)).close()";
     let line = format!("/usr/bin/python3 -c \"{connect}\"");
     pod.namespace.exec(NAME, BARE, &line).await;
@@ -43,7 +43,8 @@ async fn azure_identity_1_3_to_1_4(pod: &Examined) {
 }
 
 async fn azure_identity_1_5_to_1_10(pod: &Examined) {
-    // No probe: in a chain the first token has a second. Here a selected identity's.
+    // Without a probe: in a chain the first token must come within a second. This one selects an
+    // identity.
     let client_id = &pod.identity.client_id;
     let target = format!(
         "{TOKEN}?api-version=2018-02-01&resource=https%3A%2F%2Fvault.azure.net&client_id={client_id}"
@@ -52,20 +53,20 @@ async fn azure_identity_1_5_to_1_10(pod: &Examined) {
 }
 
 async fn azure_identity_since_1_11_in_a_chain(pod: &Examined) {
-    // All of the real request but the header. A token here would be taken for the answer.
+    // The real request without its header. The library would accept a token here.
     let target = format!("{TOKEN}?api-version=2018-02-01&resource=https%3A%2F%2Fvault.azure.net");
     let probe = send(pod, &target, AZURE_CORE).await;
     assert_eq!(probe.status, 400, "{}", probe.body);
     assert!(
         !probe.body.is_empty(),
-        "an empty body means that there is no IMDS"
+        "the library takes an empty body for a missing IMDS"
     );
     assert!(!probe.body.contains("Identity not found"), "{}", probe.body);
     assert_eq!(pod.served().await.entra, 0, "a probe costs no exchange");
 }
 
 async fn app_authentication_until_1_4(pod: &Examined) {
-    // Any answer will do, within two seconds.
+    // The library accepts any answer within two seconds.
     let probe = send(pod, TOKEN, "").await;
     assert_eq!(probe.status, 400, "{}", probe.body);
     // The resource is not escaped.
@@ -74,7 +75,7 @@ async fn app_authentication_until_1_4(pod: &Examined) {
 }
 
 async fn app_authentication_since_1_5(pod: &Examined) {
-    // The node's own IMDS answers this one.
+    // This one is relayed to the node's IMDS.
     let instance = "/metadata/instance?api-version=2020-06-01";
     let probe = send(pod, instance, "Metadata: true\r\n").await;
     assert_eq!(probe.status, 200, "{}", probe.body);
@@ -93,10 +94,10 @@ async fn msal_since_4_81(pod: &Examined) {
         let probe = send(pod, &target, id).await;
         assert_eq!(
             probe.status, 400,
-            "any other status means that there is no IMDS"
+            "the library takes any other status for a missing IMDS"
         );
     }
-    // The mTLS endpoints concern the node's identity. 404 sends MSAL back to the plain ones.
+    // The mTLS endpoints are about the node's identity. After a 404, MSAL uses the plain ones.
     let platform = "/metadata/identity/getplatformmetadata?cred-api-version=2.0";
     for headers in [id, &format!("Metadata: true\r\n{id}")] {
         let answer = send(pod, platform, headers).await;
@@ -106,7 +107,7 @@ async fn msal_since_4_81(pod: &Examined) {
         format!("Metadata: true\r\nx-client-SKU: MSAL.NetCore\r\nx-client-Ver: 4.81.0.0\r\n{id}");
     let target = format!("{TOKEN}?api-version=2018-02-01&resource=https%3A%2F%2Fvault.azure.net");
     let body = gets_a_token(pod, &target, &headers).await;
-    // Both are read into one field: the later one stays, and must be the absolute one.
+    // The library reads both into one field, so the last one must be the absolute time.
     let (first, last) = (body.find("\"expires_in\""), body.find("\"expires_on\""));
     assert!(first.is_some() && first < last, "{body}");
 }
@@ -116,7 +117,7 @@ async fn gets_a_token_of_azure_identity(pod: &Examined) {
     gets_a_token(pod, &target, &format!("Metadata: true\r\n{AZURE_CORE}")).await;
 }
 
-/// The workload's token, with every field that one of the libraries needs.
+/// Gets the workload's token, with every field that one of the libraries needs.
 async fn gets_a_token(pod: &Examined, target: &str, headers: &str) -> String {
     let answer = send(pod, target, headers).await;
     assert_eq!(answer.status, 200, "{}", answer.body);
@@ -134,7 +135,7 @@ struct Received {
     body: String,
 }
 
-/// Sends a GET from the pod, and gives the answer.
+/// Sends a GET from the pod, and returns the answer.
 async fn send(pod: &Examined, target: &str, headers: &str) -> Received {
     const SEND: &str = "import http.client, socket, sys\n\
         connection = socket.create_connection(('169.254.169.254', 80))\n\

@@ -1,4 +1,4 @@
-//! Every client in mode `environment`: where it gets its tokens without a redirect.
+//! Where every client gets its tokens in mode `environment`, without a redirect.
 
 use azure_emulator::{Jwt, NODE_CLIENT_ID, Resource};
 use contract::annotation;
@@ -10,7 +10,7 @@ use super::pod::{Examined, NAME, application, trusting};
 use super::session::{Answer, Session};
 use super::table::{self, ENVIRONMENT};
 
-/// Compares what each client does with its row in the page, or writes it.
+/// Compares each client's result with its row in docs/sdk-compatibility.md, or writes the row.
 pub async fn check(clients: &[Client]) {
     let pod = start(clients).await;
     for client in clients {
@@ -27,14 +27,14 @@ pub async fn check(clients: &[Client]) {
     }
 }
 
-/// Where the client gets its token in one of its ways.
+/// Where the client gets its token, for one kind of credential.
 async fn way(
     pod: &Examined,
     session: &mut Session<'_>,
     client: &Client,
     way: &str,
 ) -> &'static str {
-    // A resource that no other asks for, so that the proxy's log tells who asked it.
+    // A resource of its own, so that the emulator's log shows which client requested it.
     let resource = format!("api://{way}-{}", container_name(client));
     let known = Resource {
         identifiers: vec![resource.clone()],

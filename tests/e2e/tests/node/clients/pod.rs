@@ -1,16 +1,16 @@
-//! The pod that a client is examined in.
+//! The pod that a client runs in.
 
 use contract::annotation;
 use e2e::client::{self, client_volume, with_common_volumes};
 use e2e::{Container, Identity, Namespace, PROXY_IMAGE, Pod};
 use serde_json::json;
 
-/// The container without Workload ID's variables: all that it has is IMDS.
+/// The container without Workload ID's variables: it has IMDS alone.
 pub const BARE: &str = "bare";
-/// The container with them.
+/// The container with Workload ID's variables.
 pub const WITH_VARIABLES: &str = "with-variables";
 
-/// Its name.
+/// The pod's name.
 pub const NAME: &str = "client";
 /// The volume with the client.
 pub const CLIENT: &str = "client";
@@ -21,21 +21,21 @@ pub struct Examined {
     pub identity: Identity,
 }
 
-/// How many requests the proxy has answered so far, and how.
+/// How many requests the proxy has answered so far, by outcome.
 pub struct Served {
-    /// With a token that Entra was asked for.
+    /// With a token after an exchange with Entra.
     pub entra: u64,
-    /// With a token that the proxy had.
+    /// With a cached token.
     pub memory: u64,
-    /// With an error, because Entra gave no token.
+    /// With an error of the exchange.
     pub failed: u64,
     /// With the 400 that probes expect.
     pub probes: u64,
 }
 
 impl Examined {
-    /// Starts the pod. The proxy is written by hand, as in Microsoft's migration guide, so that it
-    /// shows its metrics.
+    /// Starts the pod. The manifest has the proxy's container, as in Microsoft's migration guide, so
+    /// that the proxy can serve its metrics.
     pub async fn start(folder: &str) -> Self {
         let (namespace, identity) = Namespace::with_identity("sdk").await;
         let [redirect, proxy] = proxy();
@@ -48,7 +48,7 @@ impl Examined {
         Self::run(namespace, identity, with_client(pod, folder)).await
     }
 
-    /// Runs a pod of the name [`NAME`] whose containers all stay.
+    /// Starts a pod named [`NAME`] whose containers do not end.
     pub async fn run(namespace: Namespace, identity: Identity, pod: Pod) -> Self {
         namespace.apply(&pod.manifest()).await;
         namespace
@@ -66,7 +66,7 @@ impl Examined {
         }
     }
 
-    /// What the proxy has done so far.
+    /// The proxy's request counters.
     pub async fn served(&self) -> Served {
         let metrics = self
             .namespace
@@ -116,12 +116,12 @@ pub fn application(name: &str, client: &str) -> Container {
     client::with_client(name, client, &["/usr/bin/sleep", "infinity"])
 }
 
-/// With the volumes of [`application`], of which there is one client in the volume [`CLIENT`].
+/// Adds the volumes of [`application`], with one client's folder as the volume [`CLIENT`].
 pub fn with_client(pod: Pod, folder: &str) -> Pod {
     with_common_volumes(pod).volume(client_volume(CLIENT, folder))
 }
 
-/// With Azure's test CA where Node, Go, Java and Rust look for one.
+/// Adds Azure's test CA where Node, Go, Java and Rust look for CAs.
 pub fn trusting(container: Container) -> Container {
     ["NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE"]
         .into_iter()

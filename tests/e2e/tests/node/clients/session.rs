@@ -1,4 +1,4 @@
-//! A client's process in the pod: a line in, a line of JSON out.
+//! A client's process in the pod: it reads a line and answers with a line of JSON.
 
 use std::process::Stdio;
 use std::time::{Duration, SystemTime};
@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::assert_is_for;
 use super::pod::{Examined, NAME};
 
-/// How long an SDK may take for one answer, with the pauses between its tries.
+/// The deadline for one answer of an SDK, with its retries.
 const DEADLINE: Duration = Duration::from_secs(180);
 
 /// A running client.
@@ -24,16 +24,16 @@ pub struct Session<'a> {
     kubectl: Child,
 }
 
-/// What the SDK gave its program.
+/// The SDK's result.
 #[derive(Debug)]
 pub enum Answer {
     /// A token, and when it expires, in seconds since 1970.
     Token {
         token: String,
-        /// None when the SDK could not read it.
+        /// `None` when the SDK could not read it.
         expires_on: Option<i64>,
     },
-    /// An error with its causes, and the answer of the proxy's that it holds, if any.
+    /// An error with its causes, and the proxy's answer if the error has it.
     Error {
         text: String,
         response: Option<String>,
@@ -41,8 +41,8 @@ pub enum Answer {
 }
 
 impl<'a> Session<'a> {
-    /// Starts the client in a container. The shell stays and keeps its error output open: an exec
-    /// session whose error output ends is ended.
+    /// Starts the client in a container. The shell stays and keeps standard error open, since an exec
+    /// session ends with its standard error.
     pub fn start(pod: &'a Examined, container: &'a str) -> Self {
         let namespace = pod.namespace.name();
         let mut kubectl = Command::new("kubectl")
@@ -64,11 +64,11 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Asks for a token for a resource, and perhaps a client id, in one of the client's ways.
+    /// Requests a token for a resource, optionally for a client id, with one kind of credential.
     pub async fn ask(&mut self, way: &str, resource: &str, client_id: Option<&str>) -> Answer {
         let line = format!("{way} {resource} {}", client_id.unwrap_or_default());
         let line = line.trim_end().to_owned() + "\n";
-        // A client that has ended already is found below, with its errors.
+        // If the client has ended already, reading its answer below reports that with its errors.
         let _ = self.input.write_all(line.as_bytes()).await;
         let answer = match timeout(DEADLINE, self.output.next_line()).await {
             Ok(Ok(Some(answer))) => answer,
@@ -99,7 +99,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// A token of the workload's for a resource, with its right expiry.
+    /// Gets the workload's token for a resource, and checks its expiry.
     pub async fn token(&mut self, way: &str, resource: &str) -> String {
         match self.ask(way, resource, None).await {
             Answer::Token { token, expires_on } => {
@@ -115,7 +115,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// The same, for an SDK that may still remember a failure for some seconds.
+    /// The same, for an SDK that may cache a failure for some seconds.
     pub async fn token_in_the_end(&mut self, way: &str, resource: &str) {
         let deadline = Instant::now() + DEADLINE;
         while let Answer::Error { text, .. } = self.ask(way, resource, None).await {

@@ -1,19 +1,22 @@
-//! The tables of clients in `docs/compatibility.md`: each test compares its row, or writes it.
+//! The tables of clients in `docs/sdk-compatibility.md`: each test compares its row, or writes it.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::sync::Mutex;
 
-const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/compatibility.md");
+const PAGE: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../../docs/sdk-compatibility.md"
+);
 
-/// A table of the page, between two comments.
+/// A table of docs/sdk-compatibility.md, between two HTML comments.
 pub struct Table {
     begin: &'static str,
     end: &'static str,
     head: &'static str,
 }
 
-/// What clients do in mode `redirect`.
+/// The results of clients in mode `redirect`.
 pub const REDIRECT: Table = Table {
     begin: "<!-- The rows below are written by: UPDATE_DOCS=1 make e2e ARGS=clients -->",
     end: "<!-- The rows above are written by the test. -->",
@@ -29,27 +32,27 @@ pub const ENVIRONMENT: Table = Table {
     head: "| SDK | its credential for managed identities | what finds a credential by itself |\n|---|---|---|",
 };
 
-/// What a client was seen to do.
+/// The measurements of one client.
 pub struct Cells {
-    /// Probes with the first token.
+    /// The number of probes before the first token.
     pub probes_first: u64,
-    /// Requests for a token that it has had already.
+    /// The number of requests for a token that it got before.
     pub second_call: u64,
-    /// Probes when it looks for IMDS by itself, if it does.
+    /// The number of probes when it looks for IMDS by itself; `None` when it does not.
     pub probes_default: Option<u64>,
-    /// Where an error holds Entra's text.
+    /// Where its error shows Entra's text.
     pub shown: Shown,
-    /// It asks again when the proxy says that Entra is unavailable.
+    /// Whether it retries when the proxy reports that Entra is unavailable.
     pub asks_again: bool,
-    /// Where it gets tokens in a container with the variables.
+    /// Where it gets tokens in a container with Workload ID's variables.
     pub way: Way,
 }
 
-/// Where a client's error has Entra's text.
+/// Where a client's error shows Entra's text.
 pub enum Shown {
-    /// In its own words, or a cause's.
+    /// In its message, or in the message of a cause.
     InText,
-    /// In the answer that it carries along.
+    /// In the response that the error holds.
     InResponse,
     /// Nowhere.
     Nowhere,
@@ -67,7 +70,7 @@ pub enum Way {
 
 /// Compares a client's row with the page's, or writes it when `UPDATE_DOCS` is set.
 pub fn check(table: &Table, title: &str, row: String) {
-    // Tests run side by side.
+    // Tests run in parallel.
     static PAGE_IN_USE: Mutex<()> = Mutex::new(());
     let _guard = PAGE_IN_USE.lock();
     let page = Page::read(table);
@@ -77,12 +80,12 @@ pub fn check(table: &Table, title: &str, row: String) {
         assert_eq!(
             page.rows.get(title),
             Some(&row),
-            "docs/compatibility.md is out of date: UPDATE_DOCS=1 make e2e ARGS=clients"
+            "docs/sdk-compatibility.md is out of date: UPDATE_DOCS=1 make e2e ARGS=clients"
         );
     }
 }
 
-/// The page has a row for each of these clients in each table, and no other.
+/// Asserts that each table has a row for each of these clients and no other.
 pub fn check_titles(titles: &[&str]) {
     let mut wanted = titles.to_vec();
     wanted.sort_unstable();
@@ -92,7 +95,7 @@ pub fn check_titles(titles: &[&str]) {
         if std::env::var_os("UPDATE_DOCS").is_none() {
             assert_eq!(
                 found, wanted,
-                "docs/compatibility.md has other clients than the tests"
+                "docs/sdk-compatibility.md has other clients than the tests"
             );
         }
     }
@@ -131,7 +134,7 @@ pub fn row(title: &str, cells: &Cells) -> String {
     )
 }
 
-/// The page, with the table taken apart.
+/// The page, split at the table.
 struct Page {
     before: String,
     rows: BTreeMap<String, String>,
@@ -140,7 +143,7 @@ struct Page {
 
 impl Page {
     fn read(table: &Table) -> Self {
-        let text = fs::read_to_string(PAGE).expect("docs/compatibility.md can be read");
+        let text = fs::read_to_string(PAGE).expect("docs/sdk-compatibility.md can be read");
         let (before, rest) = text
             .split_once(table.begin)
             .expect("the page has the table's beginning");
@@ -168,6 +171,6 @@ impl Page {
         let Table { begin, end, head } = table;
         let (before, after) = (&self.before, &self.after);
         let text = format!("{before}{begin}\n\n{head}\n{rows}\n{end}{after}");
-        fs::write(PAGE, text).expect("docs/compatibility.md can be written");
+        fs::write(PAGE, text).expect("docs/sdk-compatibility.md can be written");
     }
 }

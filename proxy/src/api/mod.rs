@@ -1,0 +1,194 @@
+//! The proxy's API: the one place that knows HTTP paths, statuses and bodies.
+//!
+//! [`Api`] routes a request to readiness, App Service's endpoint ([`app_service`]), IMDS's token
+//! endpoint ([`imds`]) or the relay. All errors get their HTTP status in [`error`].
+
+mod answer;
+pub mod app_service;
+pub mod error;
+pub mod imds;
+mod metrics;
+mod queries;
+pub mod readiness;
+pub mod refusal;
+#[cfg(test)]
+mod testing;
+mod view;
+
+pub use self::view::View;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use http_body_util::{Either, Full};
+use hyper::body::Incoming;
+use prometheus_client::registry::Registry;
+use service_kit::listener::{HeadError, RequestBody, Service};
+use tracing::debug;
+
+use self::answer::Answer;
+use self::app_service::Secret;
+use self::error::ApiError;
+use self::imds::Decision;
+use self::metrics::Requests;
+use self::queries::Queries;
+use self::readiness::Readiness;
+use self::refusal::Refusal;
+use self::view::Protocol;
+use crate::identity::Identities;
+use crate::redact::short;
+use crate::relay::Relay;
+use crate::token::{Clock, Exchange, Key, Source, SystemClock, Tokens};
+
+/// The settings of the API.
+#[derive(Debug)]
+pub struct Config {
+    /// The secret of App Service's endpoint; without one there is no such endpoint.
+    pub app_service: Option<Secret>,
+    /// The pod's identities.
+    pub identities: Identities,
+    /// Whether IMDS is answered for, and relayed to.
+    pub imds: bool,
+}
+
+/// The body of an answer: made here, or streamed from IMDS.
+pub type Body = Either<Full<Bytes>, Incoming>;
+
+/// The token store with the slot that the API fills.
+pub type Store<E, C = SystemClock> = Tokens<E, View, C>;
+
+/// Answers the requests of applications and of kubelet.
+#[derive(Debug)]
+pub struct Api<E, C = SystemClock> {
+    app_service: Option<Secret>,
+    imds: bool,
+    queries: Queries,
+    readiness: Readiness,
+    relay: Relay,
+    requests: Requests,
+    tokens: Store<E, C>,
+}
+
+impl<E: Exchange, C: Clock> Api<E, C> {
+    /// Registers its counters. `token_file` is the service account token that readiness needs.
+    pub fn new(
+        config: Config,
+        token_file: PathBuf,
+        relay: Relay,
+        tokens: Store<E, C>,
+        registry: &mut Registry,
+    ) -> Self {
+        Self {
+            app_service: config.app_service,
+            imds: config.imds,
+            queries: Queries::new(config.identities),
+            readiness: Readiness::new(token_file),
+            relay,
+            requests: Requests::register(registry),
+            tokens,
+        }
+    }
+
+    /// `/readyz`, to report the end of the start to.
+    pub fn readiness(&self) -> &Readiness {
+        &self.readiness
+    }
+
+    /// Answers with a token, or with the reason why there is none.
+    async fn token(&self, query: &str, protocol: Protocol) -> Answer {
+        let key = match self.queries.key(query) {
+            Ok(key) => key,
+            Err(refusal) => return self.refused(&refusal, protocol),
+        };
+        if let Some(token) = self.tokens.peek(&key) {
+            self.requests.memory.inc();
+            debug!(client_id = %short(&key.client_id), "served a token from memory");
+            return protocol.token(&token);
+        }
+        // Boxed, so that only the requests that need it pay for its size.
+        Box::pin(self.exchanged(&key, protocol)).await
+    }
+
+    async fn exchanged(&self, key: &Arc<Key>, protocol: Protocol) -> Answer {
+        match self.tokens.get(key).await {
+            Ok(served) => {
+                match served.source {
+                    Source::Entra => self.requests.entra.inc(),
+                    Source::Memory => self.requests.memory.inc(),
+                    Source::Stale => self.requests.stale.inc(),
+                };
+                protocol.token(&served.token)
+            }
+            Err(failure) => {
+                self.requests.failed.inc();
+                protocol.error(&failure.into())
+            }
+        }
+    }
+
+    async fn app_service(&self, secret: &Secret, request: &Request<RequestBody>) -> Answer {
+        let query = request.uri().query().unwrap_or_default();
+        match app_service::check(secret, request.method(), query, request.headers()) {
+            Ok(version) => self.token(query, Protocol::AppService(version)).await,
+            Err(refusal) => {
+                let protocol = Protocol::AppService(app_service::Version::V2019);
+                self.refused(&refusal, protocol)
+            }
+        }
+    }
+
+    async fn relayed(&self, request: Request<RequestBody>, client: SocketAddr) -> Response<Body> {
+        self.requests.relayed.inc();
+        match self.relay.forward(request, client).await {
+            Ok(response) => response.map(Either::Right),
+            Err(error) => imds::error(&error.into()).map(Either::Left),
+        }
+    }
+
+    fn refused(&self, refusal: &Refusal, protocol: Protocol) -> Answer {
+        match refusal {
+            Refusal::NoMetadataHeader => self.requests.probe.inc(),
+            _ => self.requests.refused.inc(),
+        };
+        debug!(%refusal, "refused a request");
+        protocol.error(&ApiError::from(refusal))
+    }
+}
+
+impl<E: Exchange, C: Clock> Service for Api<E, C> {
+    type Body = Body;
+
+    async fn answer(&self, request: Request<RequestBody>, client: SocketAddr) -> Response<Body> {
+        let uri = request.uri();
+        let answer = match &self.app_service {
+            _ if is_readiness(&request) => self.readiness.answer(),
+            Some(secret) if app_service::is_endpoint(uri.path()) => {
+                Box::pin(self.app_service(secret, &request)).await
+            }
+            _ if !self.imds => self.refused(&Refusal::NoImds, Protocol::Imds),
+            _ => match imds::decide(request.method(), uri.path(), uri.query(), request.headers()) {
+                Decision::Token(query) => self.token(query, Protocol::Imds).await,
+                Decision::Refuse(refusal) => self.refused(&refusal, Protocol::Imds),
+                Decision::Relay => return Box::pin(self.relayed(request, client)).await,
+            },
+        };
+        answer.map(Either::Left)
+    }
+
+    fn refuse(&self, error: HeadError) -> Response<Bytes> {
+        let refusal = match error {
+            HeadError::NotHttp => Refusal::NotHttp,
+            HeadError::TooLarge => Refusal::TooLarge,
+        };
+        let answer = imds::error(&ApiError::from(&refusal));
+        answer.map(|body| body.into_inner().unwrap_or_default())
+    }
+}
+
+/// A success of CONNECT would turn the connection into a tunnel.
+fn is_readiness(request: &Request<RequestBody>) -> bool {
+    request.uri().path() == readiness::PATH && request.method() != Method::CONNECT
+}

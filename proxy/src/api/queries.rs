@@ -1,0 +1,53 @@
+//! Queries that were read before. An application sends the same few all the time.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::imds::TokenRequest;
+use super::refusal::Refusal;
+use crate::identity::Identities;
+use crate::token::Key;
+
+/// The keys that queries stand for.
+#[derive(Debug)]
+pub(crate) struct Queries {
+    identities: Identities,
+    seen: RwLock<HashMap<Box<str>, Arc<Key>>>,
+}
+
+impl Queries {
+    /// No query was seen yet.
+    pub(crate) fn new(identities: Identities) -> Self {
+        Self {
+            identities,
+            seen: RwLock::default(),
+        }
+    }
+
+    /// The identity and resource that a query asks for.
+    ///
+    /// # Errors
+    ///
+    /// The query is refused: see [`TokenRequest::parse`], or its identity is not known.
+    pub(crate) fn key(&self, query: &str) -> Result<Arc<Key>, Refusal> {
+        let seen = self.seen.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(key) = seen.get(query) {
+            return Ok(Arc::clone(key));
+        }
+        drop(seen);
+        let request = TokenRequest::parse(query)?;
+        let key = Arc::new(Key {
+            client_id: self.identities.client_id(&request.identity)?.into(),
+            resource: request.resource.into(),
+        });
+        let mut seen = self.seen.write().unwrap_or_else(PoisonError::into_inner);
+        if seen.len() >= MAX_QUERIES {
+            seen.clear();
+        }
+        seen.insert(query.into(), Arc::clone(&key));
+        Ok(key)
+    }
+}
+
+/// How many queries are remembered.
+const MAX_QUERIES: usize = 1_000;

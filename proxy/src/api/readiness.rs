@@ -1,0 +1,53 @@
+//! `/readyz`: ready once the proxy has started and while the service account token can be opened.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use http::StatusCode;
+use tracing::{debug, info};
+
+use super::answer::{Answer, text};
+
+/// The route's path.
+pub const PATH: &str = "/readyz";
+
+/// Whether the proxy is ready. A probe costs no exchange (law 4).
+#[derive(Debug)]
+pub struct Readiness {
+    probed: AtomicBool,
+    started: AtomicBool,
+    token_file: PathBuf,
+}
+
+impl Readiness {
+    /// Not ready yet. Ready needs a readable file at `token_file`.
+    pub fn new(token_file: PathBuf) -> Self {
+        Self {
+            probed: AtomicBool::new(false),
+            started: AtomicBool::new(false),
+            token_file,
+        }
+    }
+
+    /// Reports the end of the start. From now on readiness depends on the token file alone.
+    pub fn set_started(&self) {
+        self.started.store(true, Ordering::Release);
+    }
+
+    /// 200 with `ok`, or 503 with the reason.
+    pub fn answer(&self) -> Answer {
+        if self.probed.swap(true, Ordering::Relaxed) {
+            debug!("received readyz request");
+        } else {
+            info!("received readyz request");
+        }
+        let unavailable = |line: String| text(StatusCode::SERVICE_UNAVAILABLE, line);
+        if !self.started.load(Ordering::Acquire) {
+            return unavailable("not ready: starting".to_owned());
+        }
+        match std::fs::File::open(&self.token_file) {
+            Ok(_) => text(StatusCode::OK, "ok"),
+            Err(error) => unavailable(format!("not ready: {}: {error}", self.token_file.display())),
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Requests that are refused without an exchange, and the sentence that the application gets.
+
+use thiserror::Error;
+
+use crate::identity::IdentityError;
+
+/// Why a request is refused. `error` gives each its HTTP status.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum Refusal {
+    /// An App Service request without an `api-version` that is supported.
+    #[error("api-version must be 2019-08-01 or 2017-09-01")]
+    ApiVersion,
+    /// `client_id` is no GUID.
+    #[error("client_id is not a GUID (8-4-4-4-12 hexadecimal digits)")]
+    ClientIdNotGuid,
+    /// The request came through a proxy: a guard against request forgery (IMDS R13).
+    #[error("Header contains 'X-Forwarded-For' are not supported.")]
+    Forwarded,
+    /// The request names an identity that is not known here (IMDS R10).
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// Two readers could take the path for two different ones.
+    #[error("Invalid request: the path has escapes or dot segments that have no single meaning")]
+    MalformedPath,
+    /// Another method than GET on a token endpoint (IMDS R13).
+    #[error("Only GET requests are supported")]
+    Method,
+    /// The token endpoint in a spelling that IMDS does not accept.
+    #[error("Invalid request: the token endpoint is /metadata/identity/oauth2/token, spelled so")]
+    MisspelledTokenPath,
+    /// IMDS is switched off, because programs outside the pod can reach the port.
+    #[error(
+        "this proxy answers the endpoint in IDENTITY_ENDPOINT alone (AZWI_IMDS=off): the pod is on \
+         the node's network, where others could ask too"
+    )]
+    NoImds,
+    /// The header `Metadata: true` is missing (IMDS R2): the answer that availability probes expect.
+    #[error("Required metadata header not specified")]
+    NoMetadataHeader,
+    /// A path of the node's identity (IMDS R14, D9).
+    #[error("this path concerns the node's identity, which pods do not get")]
+    NodeIdentity,
+    /// No resource (IMDS R3).
+    #[error("Required query variable 'resource' is missing")]
+    NoResource,
+    /// The bytes are not a request in HTTP/1.1.
+    #[error("Invalid request: it cannot be read as HTTP/1.1")]
+    NotHttp,
+    /// The relay policy does not allow this path.
+    #[error("the policy of the workload identity proxy (--relay) does not let this path through")]
+    NotRelayed,
+    /// A parameter is there twice, or there are too many of them.
+    #[error("the query has a parameter twice, or too many parameters")]
+    RepeatedParameter,
+    /// The resource is not UTF-8, or has control characters.
+    #[error("resource is not printable UTF-8 text")]
+    ResourceNotText,
+    /// App Service's secret is missing or wrong.
+    #[error("the header X-IDENTITY-HEADER or Secret must hold the value of IDENTITY_HEADER")]
+    Secret,
+    /// More than one of the parameters that select an identity.
+    #[error("only one of client_id, object_id, msi_res_id and mi_res_id may be given")]
+    SeveralSelectors,
+    /// The head of the request is larger than a connection's buffer.
+    #[error("Invalid request: its head is larger than 8 KiB")]
+    TooLarge,
+}

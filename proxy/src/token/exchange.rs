@@ -1,0 +1,71 @@
+//! The exchange that brings a token, or a failure.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::value::{AccessToken, Key};
+
+/// Gets tokens from the authority.
+pub trait Exchange: Send + Sync + 'static {
+    /// Gets one token. It ends by itself within a bounded time.
+    ///
+    /// # Errors
+    ///
+    /// The reason why there is no token.
+    fn exchange(&self, key: &Key) -> impl Future<Output = Result<Granted, Failure>> + Send;
+}
+
+/// A token as the authority granted it.
+#[derive(Clone, Debug)]
+pub struct Granted {
+    /// The access token.
+    pub access_token: AccessToken,
+    /// The token's lifetime from now on.
+    pub expires_in: Duration,
+    /// How long Entra lets the token be used in an outage.
+    pub ext_expires_in: Duration,
+    /// When Entra advises to replace the token.
+    pub refresh_in: Option<Duration>,
+}
+
+/// Why there is no token. The application gets `error` and `description`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What the failure means for the next attempt.
+    pub kind: FailureKind,
+    /// The OAuth error code, such as `invalid_client`.
+    pub error: String,
+    /// Entra's text, and how to fix the cause where that is known.
+    pub description: String,
+    /// The pause that Entra asks for.
+    pub retry_after: Option<Duration>,
+}
+
+/// What a failure means for the next attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureKind {
+    /// Every attempt fails until the configuration changes.
+    Permanent,
+    /// Entra limits the rate of requests.
+    Throttled,
+    /// The next attempt may succeed.
+    Transient,
+}
+
+impl Failure {
+    /// A transient failure that was found here, not reported by Entra.
+    pub fn transient(description: impl Into<String>) -> Self {
+        Self {
+            kind: FailureKind::Transient,
+            error: "service_unavailable".to_owned(),
+            description: description.into(),
+            retry_after: None,
+        }
+    }
+}
+
+impl<E: Exchange> Exchange for Arc<E> {
+    fn exchange(&self, key: &Key) -> impl Future<Output = Result<Granted, Failure>> + Send {
+        E::exchange(self, key)
+    }
+}

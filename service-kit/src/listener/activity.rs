@@ -1,0 +1,120 @@
+//! What a connection is doing, noted by its task and read by the accept loop without a lock.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// What a connection is doing.
+#[derive(Debug)]
+pub(super) struct Activity {
+    has_served: AtomicBool,
+    leave: Notify,
+    /// The listener's start, from which `since` counts.
+    start: Instant,
+    /// When the stage began, in microseconds.
+    since: AtomicU64,
+    stage: AtomicU8,
+}
+
+/// A stage of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Stage {
+    /// No byte of a request has come.
+    Idle,
+    /// The head of a request is coming.
+    Head,
+    /// The service has the request, or its answer is being read.
+    Busy,
+    /// The answer is complete, but the client has not taken all of it.
+    Flushing,
+}
+
+impl Activity {
+    /// Of a connection that has just been accepted.
+    pub(super) fn new(start: Instant) -> Self {
+        Self {
+            has_served: AtomicBool::new(false),
+            leave: Notify::new(),
+            start,
+            since: AtomicU64::new(micros(start)),
+            stage: AtomicU8::new(Stage::Idle as u8),
+        }
+    }
+
+    /// Whether an answer of the service is being made or written. What is written while it is not is
+    /// hyper's own refusal of something that is no HTTP.
+    pub(super) fn is_answering(&self) -> bool {
+        matches!(self.stage(), Stage::Busy | Stage::Flushing)
+    }
+
+    pub(super) fn stage(&self) -> Stage {
+        match self.stage.load(Ordering::Relaxed) {
+            HEAD => Stage::Head,
+            BUSY => Stage::Busy,
+            FLUSHING => Stage::Flushing,
+            _ => Stage::Idle,
+        }
+    }
+
+    /// When the stage began.
+    pub(super) fn since(&self) -> Instant {
+        self.start + Duration::from_micros(self.since.load(Ordering::Relaxed))
+    }
+
+    /// Whether a request has been answered.
+    pub(super) fn has_served(&self) -> bool {
+        self.has_served.load(Ordering::Relaxed)
+    }
+
+    /// Bytes have been read.
+    pub(super) fn read(&self) {
+        if self.stage() == Stage::Idle {
+            self.enter(Stage::Head);
+        }
+    }
+
+    /// The service has got a request.
+    pub(super) fn begun(&self) {
+        // Its time is not looked at.
+        self.stage.store(BUSY, Ordering::Relaxed);
+    }
+
+    /// The answer's body is complete.
+    pub(super) fn answered(&self) {
+        self.enter(Stage::Flushing);
+    }
+
+    /// All that there was to write is written.
+    pub(super) fn flushed(&self) {
+        if self.stage() == Stage::Flushing {
+            self.has_served.store(true, Ordering::Relaxed);
+            self.enter(Stage::Idle);
+        }
+    }
+
+    /// Asks the connection to end.
+    pub(super) fn leave(&self) {
+        self.leave.notify_one();
+    }
+
+    /// Waits until the connection is to end.
+    pub(super) async fn leaving(&self) {
+        self.leave.notified().await;
+    }
+
+    fn enter(&self, stage: Stage) {
+        self.since.store(micros(self.start), Ordering::Relaxed);
+        self.stage.store(stage as u8, Ordering::Relaxed);
+    }
+}
+
+fn micros(start: Instant) -> u64 {
+    u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX)
+}
+
+const HEAD: u8 = Stage::Head as u8;
+const BUSY: u8 = Stage::Busy as u8;
+const FLUSHING: u8 = Stage::Flushing as u8;

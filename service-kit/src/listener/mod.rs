@@ -1,0 +1,321 @@
+//! One accept loop for HTTP/1.1, in the clear or over TLS, with every limit in one value.
+//!
+//! - [`Limits`]: how many connections, how long, how large, how slow.
+//! - `places`: which connection makes way for a new one (no I/O).
+//! - `activity`: what a connection is doing, noted without a lock.
+//! - [`RequestBody`]: a request's body with a lowest rate.
+//! - `unreadable`: the service's own answer to bytes that are not a request.
+//!
+//! A connection has no buffer until its client speaks.
+
+mod activity;
+mod body;
+mod connection;
+mod io;
+mod limits;
+mod places;
+mod unreadable;
+
+pub use body::{BodyError, RequestBody, is_slow};
+pub use connection::serve;
+pub use limits::{BodyRate, Limits};
+pub use unreadable::HeadError;
+
+use std::error::Error;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::body::Body;
+use hyper::{Request, Response};
+#[cfg(feature = "tls")]
+use rustls::ServerConfig;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, timeout};
+#[cfg(feature = "tls")]
+use tokio_rustls::TlsAcceptor;
+use tracing::{debug, error};
+
+use crate::shutdown::{Phase, Shutdown};
+use activity::Activity;
+use connection::Connection;
+use places::{Entrance, Places};
+
+/// Answers requests.
+pub trait Service: Send + Sync + 'static {
+    /// The body of an answer.
+    type Body: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin;
+
+    /// Answers one request of `client`.
+    fn answer(
+        &self,
+        request: Request<RequestBody>,
+        client: SocketAddr,
+    ) -> impl Future<Output = Response<Self::Body>> + Send;
+
+    /// Answers bytes that are not a request. The connection ends after it.
+    fn refuse(&self, error: HeadError) -> Response<Bytes> {
+        let mut answer = Response::new(Bytes::new());
+        *answer.status_mut() = error.status();
+        answer
+    }
+}
+
+/// A socket and what is served on it.
+#[derive(Debug)]
+pub struct Listener<S> {
+    /// The socket.
+    pub socket: TcpListener,
+    /// Answers the requests.
+    pub service: Arc<S>,
+    /// Every limit.
+    pub limits: Limits,
+    /// What is spoken.
+    pub protocol: Protocol,
+}
+
+/// What is spoken on a connection: HTTP/1.1, perhaps over TLS.
+#[derive(Clone, Debug, Default)]
+pub struct Protocol {
+    /// Whether a client that has closed its side of the connection still gets its answer. Otherwise
+    /// its request is dropped.
+    pub half_close: bool,
+    /// TLS, or none.
+    #[cfg(feature = "tls")]
+    pub tls: Option<Arc<ServerConfig>>,
+}
+
+impl Protocol {
+    /// HTTP/1.1 without TLS. `half_close` is described at the field.
+    #[must_use]
+    pub const fn plain(half_close: bool) -> Self {
+        Self {
+            half_close,
+            #[cfg(feature = "tls")]
+            tls: None,
+        }
+    }
+}
+
+/// Binds an address in Go's form, `:9443` or `host:port`. Without a host it listens on all addresses
+/// of both families, as far as the machine has them.
+///
+/// # Errors
+///
+/// When the address is malformed or taken.
+pub async fn bind(address: &str) -> std::io::Result<TcpListener> {
+    let Some(port) = address.strip_prefix(':') else {
+        return TcpListener::bind(address).await;
+    };
+    let port = port
+        .parse()
+        .map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidInput, error))?;
+    let any = |ip: IpAddr| TcpListener::bind(SocketAddr::from((ip, port)));
+    match any(Ipv6Addr::UNSPECIFIED.into()).await {
+        Err(error) if error.kind() != std::io::ErrorKind::AddrInUse => {
+            any(Ipv4Addr::UNSPECIFIED.into()).await
+        }
+        bound => bound,
+    }
+}
+
+impl<S: Service> Listener<S> {
+    /// Serves until the phase is closed and the requests under way are answered or
+    /// [`Limits::last_answers`] is over.
+    pub async fn run(self, shutdown: Shutdown) {
+        let server = Arc::new(Server {
+            left: Notify::new(),
+            limits: self.limits,
+            places: Mutex::default(),
+            protocol: self.protocol,
+            service: self.service,
+            start: Instant::now(),
+        });
+        let mut closing = shutdown.clone();
+        let mut closed = pin!(closing.reached(Phase::Closed));
+        let accepting = async {
+            loop {
+                let (stream, client) = accept(&self.socket).await;
+                if let Some(place) = server.enter(client.ip()).await {
+                    let connection = place.serve(stream, client, shutdown.clone());
+                    tokio::spawn(connection);
+                } else {
+                    debug!(%client, "connection refused: its address has too many");
+                }
+            }
+        };
+        tokio::select! {
+            () = accepting => {}
+            () = &mut closed => {}
+        }
+        drop(self.socket);
+        let empty = async {
+            while server.places().len() > 0 {
+                server.left.notified().await;
+            }
+        };
+        if timeout(server.limits.last_answers, empty).await.is_err() {
+            debug!("connections are closed with requests under way");
+        }
+    }
+}
+
+/// What the connections of a listener share.
+struct Server<S> {
+    /// A connection has left.
+    left: Notify,
+    limits: Limits,
+    places: Mutex<Places>,
+    protocol: Protocol,
+    service: Arc<S>,
+    start: Instant,
+}
+
+/// A place among the connections, free again when it is dropped.
+struct Place<S> {
+    activity: Arc<Activity>,
+    number: u64,
+    server: Arc<Server<S>>,
+}
+
+impl<S> Server<S> {
+    fn places(&self) -> MutexGuard<'_, Places> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for a place, `None` when the address may have no more.
+    async fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Place<S>> {
+        let activity = Arc::new(Activity::new(self.start));
+        let mut is_urgent = false;
+        loop {
+            let entrance = self
+                .places()
+                .enter(address, &activity, &self.limits, is_urgent);
+            match entrance {
+                Entrance::Entered(number) => {
+                    return Some(Place {
+                        activity,
+                        number,
+                        server: Arc::clone(self),
+                    });
+                }
+                Entrance::Refused => return None,
+                Entrance::Wait => {
+                    is_urgent = timeout(LEAVING, self.left.notified()).await.is_err();
+                }
+            }
+        }
+    }
+}
+
+impl<S> Drop for Place<S> {
+    fn drop(&mut self) {
+        self.server.places().left(self.number);
+        self.server.left.notify_one();
+    }
+}
+
+impl<S: Service> Place<S> {
+    async fn serve(self, stream: TcpStream, client: SocketAddr, shutdown: Shutdown) {
+        // Answers are written in one piece: waiting for more to send only delays them.
+        let _ = stream.set_nodelay(true);
+        if self.has_spoken(&stream, &shutdown).await {
+            // In a box, so that silent connections do not pay for its size.
+            Box::pin(self.speak(stream, client, shutdown)).await;
+        }
+    }
+
+    /// Waits for the client's first byte. Until then its connection costs no buffer.
+    async fn has_spoken(&self, stream: &TcpStream, shutdown: &Shutdown) -> bool {
+        let limits = &self.server.limits;
+        let silence = if self.is_tls() {
+            limits.handshake
+        } else {
+            limits.idle
+        };
+        let mut closed = shutdown.clone();
+        let mut first = [0];
+        tokio::select! {
+            biased;
+            spoken = timeout(silence, stream.peek(&mut first)) => matches!(spoken, Ok(Ok(_))),
+            () = self.activity.leaving() => false,
+            () = closed.reached(Phase::Closed) => false,
+        }
+    }
+
+    #[cfg(feature = "tls")]
+    fn is_tls(&self) -> bool {
+        self.server.protocol.tls.is_some()
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn is_tls(&self) -> bool {
+        false
+    }
+
+    async fn speak(&self, stream: TcpStream, client: SocketAddr, shutdown: Shutdown) {
+        let server = &*self.server;
+        let connection = Connection {
+            activity: Arc::clone(&self.activity),
+            client,
+            limits: &server.limits,
+            protocol: &server.protocol,
+            service: &*server.service,
+            shutdown,
+        };
+        #[cfg(feature = "tls")]
+        if let Some(config) = &server.protocol.tls {
+            let handshake = TlsAcceptor::from(Arc::clone(config)).accept(stream);
+            let left = server
+                .limits
+                .handshake
+                .saturating_sub(self.activity.since().elapsed());
+            let mut closed = connection.shutdown.clone();
+            let accepted = tokio::select! {
+                accepted = timeout(left, handshake) => accepted,
+                () = self.activity.leaving() => return,
+                () = closed.reached(Phase::Closed) => return,
+            };
+            match accepted {
+                Ok(Ok(stream)) => connection.serve(stream).await,
+                Ok(Err(error)) => debug!(%client, %error, "TLS handshake failed"),
+                Err(_) => debug!(%client, "TLS handshake took too long"),
+            }
+            return;
+        }
+        connection.serve(stream).await;
+    }
+}
+
+/// The next connection. Errors of one that is gone already are passed over. For the others (mostly
+/// no file descriptor is left) it waits: trying again at once would only burn the processor.
+async fn accept(socket: &TcpListener) -> (TcpStream, SocketAddr) {
+    loop {
+        match socket.accept().await {
+            Ok(accepted) => return accepted,
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                error!(%error, "cannot accept connections: trying again in a second");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn is_of_one_connection(error: &std::io::Error) -> bool {
+    matches!(
+        error.kind(),
+        std::io::ErrorKind::ConnectionAborted
+            | std::io::ErrorKind::ConnectionRefused
+            | std::io::ErrorKind::ConnectionReset
+            | std::io::ErrorKind::Interrupted
+    )
+}
+
+/// How long a connection that was asked to leave may take before the next one is asked.
+const LEAVING: Duration = Duration::from_millis(100);
+
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);

@@ -1,0 +1,326 @@
+//! Which connection makes way for a new one. No I/O.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::activity::{Activity, Stage};
+use super::limits::Limits;
+
+/// The connections that a listener has open.
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    entries: HashMap<u64, Entry>,
+    /// Connections that stay, by address.
+    by_address: HashMap<IpAddr, usize>,
+    next: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    activity: Arc<Activity>,
+    address: IpAddr,
+    is_leaving: bool,
+}
+
+/// What becomes of a new connection.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Entrance {
+    /// It has the place of this number.
+    Entered(u64),
+    /// Its address has as many as it may, and all are busy.
+    Refused,
+    /// It waits until another has left.
+    Wait,
+}
+
+impl Places {
+    /// Looks for a place for a connection of `address`, and asks another to leave where that is
+    /// needed. `is_urgent` asks one more to leave when those asked before have not left.
+    pub(super) fn enter(
+        &mut self,
+        address: IpAddr,
+        activity: &Arc<Activity>,
+        limits: &Limits,
+        is_urgent: bool,
+    ) -> Entrance {
+        let address = address.to_canonical();
+        let of_address = self.by_address.get(&address).copied().unwrap_or_default();
+        let most = limits.connections_per_address.unwrap_or(usize::MAX);
+        // One that was asked to leave no longer counts for its address: its client cannot delay the
+        // accept loop by leaving slowly.
+        if of_address >= most && !self.ask(limits, |entry| entry.address == address) {
+            return Entrance::Refused;
+        }
+        if self.entries.len() >= limits.connections {
+            // Those that leave at once. One that got a request in that moment answers it first.
+            let is_awaited = self
+                .entries
+                .values()
+                .any(|entry| entry.is_leaving && !entry.activity.is_answering());
+            if is_urgent || !is_awaited {
+                self.ask(limits, |_| true);
+            }
+            return Entrance::Wait;
+        }
+        let number = self.next;
+        self.next += 1;
+        *self.by_address.entry(address).or_default() += 1;
+        self.entries.insert(
+            number,
+            Entry {
+                activity: Arc::clone(activity),
+                address,
+                is_leaving: false,
+            },
+        );
+        Entrance::Entered(number)
+    }
+
+    /// The connection of this number has left.
+    pub(super) fn left(&mut self, number: u64) {
+        if let Some(entry) = self.entries.remove(&number)
+            && !entry.is_leaving
+        {
+            self.release(entry.address);
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Asks the connection that has been idle for longest to leave, and says whether there was one. See
+    /// [`Limits::unanswered_first`].
+    fn ask(&mut self, limits: &Limits, is_candidate: impl Fn(&Entry) -> bool) -> bool {
+        let candidates = self.entries.values_mut().filter(|entry| {
+            let stage = entry.activity.stage();
+            !entry.is_leaving && matches!(stage, Stage::Idle | Stage::Head) && is_candidate(entry)
+        });
+        let oldest = candidates.min_by_key(|entry| {
+            let is_kept = limits.unanswered_first && entry.activity.has_served();
+            (is_kept, entry.activity.since())
+        });
+        let Some(entry) = oldest else { return false };
+        entry.is_leaving = true;
+        entry.activity.leave();
+        let address = entry.address;
+        self.release(address);
+        true
+    }
+
+    fn release(&mut self, address: IpAddr) {
+        if let Some(count) = self.by_address.get_mut(&address) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_address.remove(&address);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::time::Duration;
+
+    use super::*;
+    use proptest::prelude::*;
+    use tokio::time::{Instant, advance};
+
+    const LIMITS: Limits = Limits {
+        connections: 4,
+        connections_per_address: Some(2),
+        ..Limits::DEFAULT
+    };
+
+    fn address(last: u8) -> IpAddr {
+        Ipv4Addr::new(127, 0, 0, last).into()
+    }
+
+    fn new(start: Instant) -> Arc<Activity> {
+        Arc::new(Activity::new(start))
+    }
+
+    /// Enters a connection that has a place, a moment after the one before.
+    async fn entered(places: &mut Places, start: Instant, last: u8) -> (u64, Arc<Activity>) {
+        advance(Duration::from_secs(1)).await;
+        let activity = new(start);
+        match places.enter(address(last), &activity, &LIMITS, false) {
+            Entrance::Entered(number) => (number, activity),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn serve(activity: &Activity) {
+        activity.read();
+        activity.begun();
+        activity.answered();
+        activity.flushed();
+    }
+
+    fn is_asked(activity: &Activity) -> bool {
+        let mut leaving = std::pin::pin!(activity.leaving());
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        leaving.as_mut().poll(&mut context).is_ready()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_oldest_idle_connection_makes_way_where_answers_do_not_count() {
+        let limits = Limits {
+            unanswered_first: false,
+            ..LIMITS
+        };
+        let (mut places, start) = (Places::default(), Instant::now());
+        let (_, served) = entered(&mut places, start, 1).await;
+        serve(&served);
+        let (_, silent) = entered(&mut places, start, 1).await;
+        for last in [2, 2] {
+            let (_, busy) = entered(&mut places, start, last).await;
+            busy.begun();
+        }
+        let entrance = places.enter(address(3), &new(start), &limits, false);
+        assert_eq!(entrance, Entrance::Wait);
+        assert!(is_asked(&served) && !is_asked(&silent));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_oldest_silent_connection_makes_way_when_full() {
+        let (mut places, start) = (Places::default(), Instant::now());
+        let (_, served) = entered(&mut places, start, 1).await;
+        serve(&served);
+        let (number, silent) = entered(&mut places, start, 1).await;
+        let (_, later) = entered(&mut places, start, 2).await;
+        let (_, busy) = entered(&mut places, start, 2).await;
+        busy.begun();
+        let late = new(start);
+        let mut enter = |urgent| places.enter(address(3), &late, &LIMITS, urgent);
+        assert_eq!(enter(false), Entrance::Wait);
+        assert!(is_asked(&silent) && !is_asked(&later) && !is_asked(&served));
+        // One is enough, until it has taken too long.
+        assert_eq!(enter(false), Entrance::Wait);
+        assert!(!is_asked(&later));
+        assert_eq!(enter(true), Entrance::Wait);
+        assert!(is_asked(&later));
+        assert_eq!(enter(true), Entrance::Wait);
+        assert!(is_asked(&served), "one that was served comes last");
+        assert_eq!(enter(true), Entrance::Wait);
+        assert!(!is_asked(&busy));
+        places.left(number);
+        let entrance = places.enter(address(3), &late, &LIMITS, false);
+        assert!(matches!(entrance, Entrance::Entered(_)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_makes_way_for_itself() {
+        let (mut places, start) = (Places::default(), Instant::now());
+        let (_, other) = entered(&mut places, start, 2).await;
+        let (_, busy) = entered(&mut places, start, 1).await;
+        busy.begun();
+        let (_, silent) = entered(&mut places, start, 1).await;
+        let (_, third) = entered(&mut places, start, 1).await;
+        assert!(is_asked(&silent) && !is_asked(&other));
+        third.begun();
+        let refused = places.enter(address(1), &new(start), &LIMITS, false);
+        assert_eq!(refused, Entrance::Refused);
+        // The same address in an IPv6 socket.
+        let mapped = Ipv4Addr::new(127, 0, 0, 1).to_ipv6_mapped().into();
+        let refused = places.enter(mapped, &new(start), &LIMITS, false);
+        assert_eq!(refused, Entrance::Refused);
+        assert!(!is_asked(&other));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_got_a_request_while_it_was_asked_is_not_waited_for() {
+        let limits = Limits {
+            connections: 2,
+            ..LIMITS
+        };
+        let (mut places, start) = (Places::default(), Instant::now());
+        let (_, first) = entered(&mut places, start, 1).await;
+        let (_, second) = entered(&mut places, start, 2).await;
+        let late = new(start);
+        assert_eq!(
+            places.enter(address(3), &late, &limits, false),
+            Entrance::Wait
+        );
+        assert!(is_asked(&first));
+        first.begun();
+        assert_eq!(
+            places.enter(address(3), &late, &limits, false),
+            Entrance::Wait
+        );
+        assert!(is_asked(&second));
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Enter(u8),
+        Begin(usize),
+        Serve(usize),
+        Leave(usize),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            3 => (1_u8..5).prop_map(Step::Enter),
+            1 => (0_usize..8).prop_map(Step::Begin),
+            1 => (0_usize..8).prop_map(Step::Serve),
+            1 => (0_usize..8).prop_map(Step::Leave),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn limits_hold_and_no_busy_connection_is_asked(
+            steps in prop::collection::vec(step(), 1..200),
+        ) {
+            let (mut places, start) = (Places::default(), Instant::now());
+            let mut open: Vec<(u64, u8, Arc<Activity>, bool)> = Vec::new();
+            for step in steps {
+                match step {
+                    Step::Enter(last) => {
+                        let before = open.len();
+                        let activity = new(start);
+                        match places.enter(address(last), &activity, &LIMITS, false) {
+                            Entrance::Entered(number) => open.push((number, last, activity, false)),
+                            Entrance::Wait => prop_assert_eq!(before, LIMITS.connections),
+                            Entrance::Refused => {
+                                let busy = open.iter().filter(|(_, its, activity, left)| {
+                                    *its == last && !left && activity.is_answering()
+                                });
+                                prop_assert_eq!(busy.count(), 2);
+                            }
+                        }
+                        for (_, _, activity, left) in &mut open {
+                            if is_asked(activity) {
+                                prop_assert!(!activity.is_answering() && !*left);
+                                *left = true;
+                            }
+                        }
+                    }
+                    Step::Begin(nth) => {
+                        if let Some((_, _, activity, _)) = open.get(nth) {
+                            activity.begun();
+                        }
+                    }
+                    Step::Serve(nth) => {
+                        if let Some((_, _, activity, _)) = open.get(nth) {
+                            serve(activity);
+                        }
+                    }
+                    Step::Leave(nth) if nth < open.len() => places.left(open.remove(nth).0),
+                    Step::Leave(_) => {}
+                }
+                prop_assert_eq!(places.len(), open.len());
+                prop_assert!(open.len() <= LIMITS.connections);
+                for last in 1..5 {
+                    let stays = open.iter().filter(|(_, its, _, left)| *its == last && !left);
+                    prop_assert!(stays.count() <= 2);
+                }
+            }
+            open.into_iter().for_each(|(number, ..)| places.left(number));
+            prop_assert!(places.entries.is_empty() && places.by_address.is_empty());
+        }
+    }
+}

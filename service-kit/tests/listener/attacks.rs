@@ -1,0 +1,274 @@
+//! Attacks on a listener's real socket. Each client address is one of 127.0.0.0/8.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::{Request, Response, StatusCode};
+use service_kit::listener::{Limits, Listener, Protocol, RequestBody, Service, bind, is_slow};
+use service_kit::shutdown::{Control, Phase};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+
+const LIMITS: Limits = Limits {
+    connections: 64,
+    connections_per_address: Some(16),
+    ..Limits::DEFAULT
+};
+
+/// How long a client that does no harm may have to wait.
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+
+const ATTACKER: u8 = 66;
+const PROBE: u8 = 1;
+const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+const SLOW_HEAD: &[u8] = b"GET / HTTP/1.1\r\nHo";
+const SLOW_BODY: &[u8] = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n{";
+
+/// Reads the body and says `ok`; `/wait` never answers.
+struct Echo;
+
+impl Service for Echo {
+    type Body = Full<Bytes>;
+
+    async fn answer(&self, request: Request<RequestBody>, _: SocketAddr) -> Response<Full<Bytes>> {
+        if request.uri().path() == "/wait" {
+            std::future::pending::<()>().await;
+        }
+        let mut response = Response::new("ok".into());
+        if request
+            .into_body()
+            .collect()
+            .await
+            .is_err_and(|error| is_slow(&error))
+        {
+            *response.status_mut() = StatusCode::REQUEST_TIMEOUT;
+        }
+        response
+    }
+}
+
+/// A running listener.
+struct Running {
+    address: SocketAddr,
+    control: Control,
+    ended: JoinHandle<()>,
+}
+
+async fn start(limits: Limits) -> Running {
+    let socket = bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    let control = Control::default();
+    let listener = Listener {
+        socket,
+        service: Arc::new(Echo),
+        limits,
+        protocol: Protocol::default(),
+    };
+    let ended = tokio::spawn(listener.run(control.shutdown()));
+    Running {
+        address,
+        control,
+        ended,
+    }
+}
+
+impl Running {
+    /// A connection from 127.0.0.`last` that has sent `bytes`.
+    async fn connect(&self, last: u8, bytes: &[u8]) -> TcpStream {
+        let socket = TcpSocket::new_v4().unwrap();
+        let from = SocketAddr::from((Ipv4Addr::new(127, 0, 0, last), 0));
+        socket.bind(from).unwrap();
+        let mut stream = socket.connect(self.address).await.unwrap();
+        // The listener may have refused it already.
+        let _ = stream.write_all(bytes).await;
+        stream
+    }
+
+    async fn flood(&self, addresses: u8, each: usize, bytes: &[u8]) -> Vec<TcpStream> {
+        let mut streams = Vec::new();
+        for _ in 0..each {
+            for nth in 0..addresses {
+                streams.push(self.connect(ATTACKER + nth, bytes).await);
+            }
+        }
+        streams
+    }
+
+    /// Whether a client from elsewhere is answered in time.
+    async fn serves(&self) -> bool {
+        let asking = async {
+            let mut stream = self.connect(PROBE, GET).await;
+            answer(&mut stream).await
+        };
+        let answered = timeout(SECOND, asking).await;
+        answered.is_ok_and(|answer| answer.starts_with("HTTP/1.1 200 OK"))
+    }
+}
+
+/// What comes until `ok` or the end.
+async fn answer(stream: &mut TcpStream) -> String {
+    let mut read = Vec::new();
+    while !read.ends_with(b"ok") {
+        match stream.read_u8().await {
+            Ok(byte) => read.push(byte),
+            Err(_) => break,
+        }
+    }
+    String::from_utf8(read).unwrap()
+}
+
+/// Waits until the other side has closed the connection.
+async fn closed(stream: &mut TcpStream) -> Duration {
+    let start = Instant::now();
+    let mut rest = Vec::new();
+    let reading = timeout(MINUTE, stream.read_to_end(&mut rest));
+    // A reset is an end, too.
+    let _ = reading.await.expect("still open after a minute");
+    start.elapsed()
+}
+
+/// Floods of `bytes`, from one address and from fifty, twice as many as there are places.
+async fn assert_serves_under(bytes: &[u8]) {
+    for (addresses, each) in [(1, 128), (50, 3)] {
+        let listener = start(LIMITS).await;
+        let held = listener.flood(addresses, each, bytes).await;
+        for _ in 0..5 {
+            assert!(listener.serves().await, "{addresses} addresses");
+        }
+        drop(held);
+    }
+}
+
+#[tokio::test]
+async fn serves_under_a_flood_of_silent_connections() {
+    assert_serves_under(b"").await;
+}
+
+#[tokio::test]
+async fn serves_under_a_flood_of_slow_heads() {
+    assert_serves_under(SLOW_HEAD).await;
+}
+
+#[tokio::test]
+async fn serves_under_a_flood_of_idle_connections() {
+    assert_serves_under(GET).await;
+}
+
+#[tokio::test]
+async fn one_address_cannot_take_all_places_with_slow_requests() {
+    for bytes in [SLOW_BODY, b"GET /wait HTTP/1.1\r\nHost: x\r\n\r\n"] {
+        let listener = start(LIMITS).await;
+        let held = listener.flood(1, 128, bytes).await;
+        assert!(listener.serves().await);
+        drop(held);
+    }
+}
+
+#[tokio::test]
+async fn slow_bodies_from_fifty_addresses_end_soon() {
+    let mut limits = LIMITS;
+    limits.body.grace = Duration::from_millis(300);
+    let listener = start(limits).await;
+    let held = listener.flood(50, 2, SLOW_BODY).await;
+    assert!(listener.serves().await);
+    drop(held);
+}
+
+#[tokio::test]
+async fn a_flood_that_goes_on_does_not_keep_others_out() {
+    let listener = Arc::new(start(LIMITS).await);
+    let flood = tokio::spawn({
+        let listener = Arc::clone(&listener);
+        async move {
+            let mut held = std::collections::VecDeque::new();
+            for nth in 0_u32.. {
+                let last = ATTACKER + u8::try_from(nth % 50).unwrap();
+                held.push_back(listener.connect(last, b"").await);
+                if held.len() > 200 {
+                    held.pop_front();
+                }
+            }
+        }
+    });
+    sleep(Duration::from_millis(200)).await;
+    for _ in 0..20 {
+        assert!(listener.serves().await);
+    }
+    flood.abort();
+}
+
+#[tokio::test]
+async fn a_served_connection_outlives_a_flood_of_silent_ones() {
+    let listener = start(LIMITS).await;
+    let mut kept = listener.connect(PROBE, GET).await;
+    answer(&mut kept).await;
+    let held = listener.flood(50, 3, b"").await;
+    kept.write_all(GET).await.unwrap();
+    assert!(answer(&mut kept).await.starts_with("HTTP/1.1 200 OK"));
+    drop(held);
+}
+
+#[tokio::test]
+async fn a_slow_head_ends_while_an_idle_connection_stays() {
+    let mut limits = LIMITS;
+    limits.head = Duration::from_millis(300);
+    let listener = start(limits).await;
+    let mut idle = listener.connect(PROBE, GET).await;
+    answer(&mut idle).await;
+    let mut slow = listener.connect(ATTACKER, SLOW_HEAD).await;
+    let took = closed(&mut slow).await;
+    assert!(took >= Duration::from_millis(250), "{took:?}");
+    idle.write_all(GET).await.unwrap();
+    assert!(answer(&mut idle).await.starts_with("HTTP/1.1 200 OK"));
+}
+
+#[tokio::test]
+async fn a_slow_body_gets_408_and_the_connection_ends() {
+    let mut limits = LIMITS;
+    limits.body.grace = Duration::from_millis(300);
+    let listener = start(limits).await;
+    let mut slow = listener.connect(ATTACKER, SLOW_BODY).await;
+    assert!(answer(&mut slow).await.starts_with("HTTP/1.1 408 "));
+    closed(&mut slow).await;
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_large_is_refused() {
+    let listener = start(LIMITS).await;
+    let head = format!(
+        "GET / HTTP/1.1\r\nX: {}\r\n\r\n",
+        "x".repeat(LIMITS.head_size)
+    );
+    let mut stream = listener.connect(PROBE, head.as_bytes()).await;
+    let mut line = [0; 12];
+    stream.read_exact(&mut line).await.unwrap();
+    assert_eq!(&line, b"HTTP/1.1 431");
+}
+
+#[tokio::test]
+async fn closes_idle_connections_and_answers_what_is_under_way() {
+    let listener = start(LIMITS).await;
+    let mut idle = listener.connect(PROBE, GET).await;
+    answer(&mut idle).await;
+    let mut silent = listener.connect(PROBE, b"").await;
+    let head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n";
+    let mut busy = listener.connect(PROBE, head).await;
+    // The service has it when its first byte is read, after the head.
+    busy.write_all(b"a").await.unwrap();
+    sleep(Duration::from_millis(100)).await;
+    listener.control.enter(Phase::Closed);
+    closed(&mut idle).await;
+    closed(&mut silent).await;
+    assert!(!listener.ended.is_finished());
+    busy.write_all(b"b").await.unwrap();
+    let answered = answer(&mut busy).await;
+    assert!(answered.starts_with("HTTP/1.1 200 OK"), "{answered}");
+    timeout(MINUTE, listener.ended).await.unwrap().unwrap();
+    assert!(TcpStream::connect(listener.address).await.is_err());
+}

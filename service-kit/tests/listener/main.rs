@@ -1,0 +1,6 @@
+//! The listener from outside, over real sockets.
+
+#![cfg(feature = "listener")]
+
+#[cfg(test)]
+mod attacks;
