@@ -51,7 +51,7 @@ pub enum Shown {
     InText,
     /// In the response that the error holds.
     InResponse,
-    /// Nowhere.
+    /// The error does not show it.
     Nowhere,
 }
 
