@@ -27,7 +27,7 @@ pub enum ControlError {
         path: String,
         /// The status of the answer.
         status: u16,
-        /// The reason.
+        /// The emulator's explanation.
         reason: String,
     },
 }
@@ -160,7 +160,7 @@ impl Control {
         self.done(self.request(Method::DELETE, "/requests")).await
     }
 
-    /// The counters.
+    /// Gets the counts since the start or the last reset.
     pub async fn counters(&self) -> Result<Counters> {
         self.read(self.request(Method::GET, "/counters")).await
     }

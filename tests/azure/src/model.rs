@@ -13,7 +13,7 @@ use crate::jwt::KeySet;
 pub struct Tenant {
     /// The tenant's id, a GUID.
     pub id: String,
-    /// Names that stand for the id, such as `contoso.onmicrosoft.com`.
+    /// Domain names that are accepted in place of the id, such as `contoso.onmicrosoft.com`.
     #[serde(default)]
     pub domains: Vec<String>,
     /// The host of the cloud that the tenant is in. Another cloud's host does not know it.
@@ -58,10 +58,10 @@ pub struct Application {
     /// The object id of its service principal; empty: the client id.
     #[serde(default)]
     pub object_id: String,
-    /// Its name.
+    /// The name of its service principal, which a managed identity's tokens have in `xms_mirid`.
     #[serde(default)]
     pub name: String,
-    /// Its kind.
+    /// Whether it is a managed identity or an app registration.
     #[serde(default)]
     pub kind: Kind,
     /// The credentials that it trusts. Entra allows 20 at most.
@@ -69,7 +69,7 @@ pub struct Application {
     pub federated_credentials: Vec<FederatedCredential>,
 }
 
-/// A federated identity credential: the tokens that stand for an application. All three values are
+/// A federated identity credential: the tokens that an application accepts as its credential. All three values are
 /// compared case-sensitively.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -81,7 +81,7 @@ pub struct FederatedCredential {
     pub issuer: String,
     /// The subject, `system:serviceaccount:NAMESPACE:NAME`.
     pub subject: String,
-    /// The audiences.
+    /// The accepted audiences.
     #[serde(default = "default_audiences")]
     pub audiences: Vec<String>,
 }
@@ -134,7 +134,7 @@ pub struct Resource {
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Vault {
-    /// Its name.
+    /// Its name, the first label of its host.
     pub name: String,
     /// The tenant whose tokens it accepts.
     pub tenant: String,
@@ -183,7 +183,7 @@ pub struct Record {
     pub service: Service,
     /// The number of its connection; requests on one connection have the same.
     pub connection: u64,
-    /// The method.
+    /// The HTTP method.
     pub method: String,
     /// The target with its query.
     pub target: String,

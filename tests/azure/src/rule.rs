@@ -11,13 +11,13 @@ use crate::model::Service;
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Rule {
-    /// The service.
+    /// The service that gets the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service: Option<Service>,
     /// The tenant in the path.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tenant: Option<String>,
-    /// The client id.
+    /// The client id in the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_id: Option<String>,
     /// The scope, as sent.
@@ -52,12 +52,12 @@ pub struct Rule {
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Respond {
-    /// The status.
+    /// The HTTP status code.
     pub status: u16,
     /// The headers; without `content-type` the answer has none.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
-    /// The body.
+    /// The body, as text.
     #[serde(default)]
     pub body: String,
     /// The number of spaces after the body.
@@ -140,7 +140,7 @@ pub struct RuleState {
     pub id: u64,
     /// The number of requests that matched its selectors.
     pub matched: u64,
-    /// The rule.
+    /// The rule as it was added.
     pub rule: Rule,
 }
 

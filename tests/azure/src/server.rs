@@ -56,9 +56,9 @@ pub enum StartError {
     /// An address cannot be listened on.
     #[error("cannot listen on {address}: {source}; is it on this machine and free?")]
     Bind {
-        /// The address.
+        /// The address that cannot be bound.
         address: SocketAddr,
-        /// The system's reason.
+        /// The error of the system call.
         source: io::Error,
     },
     /// The control client cannot be made.

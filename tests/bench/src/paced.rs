@@ -15,7 +15,7 @@ const GRACE: Duration = Duration::from_secs(60);
 /// The request and its times.
 #[derive(Clone, Copy, Debug)]
 pub struct Schedule<'a> {
-    /// The request.
+    /// The HTTP request, the same each time.
     pub request: &'a [u8],
     /// The time between two requests.
     pub interval: Duration,

@@ -130,7 +130,7 @@ pub struct Running<'a> {
 }
 
 impl Running<'_> {
-    /// The server.
+    /// The server that this process runs.
     pub fn server(&self) -> &Server {
         self.server
     }
@@ -215,7 +215,7 @@ impl Drop for Running<'_> {
 pub struct Scratch(PathBuf);
 
 impl Scratch {
-    /// Makes one.
+    /// Makes a directory under the temporary directory.
     ///
     /// # Errors
     /// When it exists already or cannot be made.

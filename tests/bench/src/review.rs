@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 /// The namespace of the reviewed pods.
 pub const NAMESPACE: &str = "bench";
-/// Their service account.
+/// The service account of the reviewed pods.
 pub const SERVICE_ACCOUNT: &str = "application";
 
 /// The review of a new pod that asks for the proxy, `length` bytes long, or as short as possible when

@@ -13,7 +13,7 @@ pub enum Goal {
     ShareOfBare(f64),
     /// At most this many times the bare server's figure.
     TimesBare(f64),
-    /// At most this.
+    /// At most this figure.
     AtMost(f64),
 }
 

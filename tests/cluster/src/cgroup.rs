@@ -37,7 +37,7 @@ impl Cgroup {
         ))
     }
 
-    /// Makes it.
+    /// Makes the cgroup in every hierarchy.
     ///
     /// # Errors
     /// When a hierarchy is read-only, as in a container without its own.

@@ -13,11 +13,11 @@ use crate::{TENANT, kubectl, kubectl_json};
 
 /// The namespace that the chart is installed in.
 pub const SYSTEM_NAMESPACE: &str = "azure-workload-identity-system";
-/// Its webhook configuration.
+/// The name of the installed webhook configuration.
 pub const CONFIGURATION: &str = "azure-wi-webhook-mutating-webhook-configuration";
-/// Its Deployment.
+/// The installed Deployment.
 pub const DEPLOYMENT: &str = "deployment/azure-wi-webhook-controller-manager";
-/// The Secret of its certificate authority.
+/// The Secret with the webhook's certificate authority.
 pub const SECRET: &str = "azure-wi-webhook-server-cert";
 
 /// Runs kubectl in the webhook's namespace.

@@ -6,6 +6,7 @@
 //! - [`poll`] waits for a condition, and reports what it saw last when the deadline passes.
 //! - [`kubectl`] runs the real kubectl on the test node.
 //! - [`process`] reads what a process uses, and the end of its log.
+//! - [`program`] starts a program under test and waits for lines of its log.
 //!
 //! The fake Entra is not here: it is `azure-emulator`, used as a library.
 
@@ -13,3 +14,4 @@ pub mod certificate;
 pub mod kubectl;
 pub mod poll;
 pub mod process;
+pub mod program;

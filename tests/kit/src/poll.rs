@@ -85,13 +85,13 @@ pub async fn until_within<T: Debug>(
     }
 }
 
-/// The deadline passed.
+/// A condition did not hold before the deadline.
 #[derive(Debug, Error)]
 #[error("waited {deadline:?} for {what}: {last}")]
 pub struct TimeoutError {
-    /// How long was waited.
+    /// The time from the first call of `ask`.
     pub deadline: Duration,
-    /// For what.
+    /// What was waited for.
     pub what: String,
     /// The last answer, as `Debug` shows it.
     pub last: String,
@@ -125,7 +125,7 @@ pub fn blocking<T: Debug>(
     }
 }
 
-/// Between two questions.
+/// The time between two calls of `ask`.
 const PAUSE: Duration = Duration::from_millis(50);
 
 #[cfg(test)]

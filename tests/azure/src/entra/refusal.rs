@@ -156,7 +156,7 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
-    /// The number.
+    /// The AADSTS code.
     pub(super) fn code(&self) -> u32 {
         self.facts().0
     }

@@ -19,7 +19,7 @@ use crate::state::State;
 /// The way of a request to the token endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Route {
-    /// To Entra.
+    /// Straight to Entra's host.
     Direct,
     /// Through the token proxy of AKS identity bindings.
     TokenProxy,

@@ -11,7 +11,7 @@ use super::{NAME, kubeconfig, network};
 
 /// The cluster's CA (PEM).
 pub(super) const CA: &str = "/run/cluster/pki/ca.crt";
-/// Its key.
+/// The CA's private key (PEM).
 pub(super) const CA_KEY: &str = "/run/cluster/pki/ca.key";
 /// The key that signs service account tokens: RSA, the only kind that Entra accepts.
 pub(super) const TOKEN_KEY: &str = "/run/cluster/pki/service-account.key";

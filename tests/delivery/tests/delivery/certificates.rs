@@ -22,7 +22,7 @@ async fn changes_the_certificate_mode_and_back_without_refusing_a_pod() {
     let (namespace, _) = Namespace::with_identity("modes").await;
     let load = Load::start(&namespace, 50).await;
 
-    // To cert-manager's.
+    // From the webhook's own certificate to cert-manager's.
     let both = documented(PAGE, "authorities=").with("<new authority>", &new);
     let _ = both.run().await;
     let both = [own.as_str(), issued.authority.certificate()].concat();
@@ -41,7 +41,7 @@ async fn changes_the_certificate_mode_and_back_without_refusing_a_pod() {
         "{secrets}"
     );
 
-    // And back.
+    // Back to the webhook's own.
     let _ = documented(PAGE, "certificates.mode=own").run().await;
     ready().await;
     let own = certificates(&stored().await);

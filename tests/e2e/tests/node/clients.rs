@@ -30,7 +30,7 @@ const UNKNOWN: &str = "aaaaaaaa-0000-0000-0000-00000000dead";
 struct Client {
     /// Its name in the table.
     title: &'static str,
-    /// Its folder.
+    /// Its folder under `sdk/clients`.
     folder: &'static str,
     /// Whether it probes for IMDS by itself.
     finds: bool,

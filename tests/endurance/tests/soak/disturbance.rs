@@ -27,7 +27,7 @@ pub struct Disturber<'a> {
     count: usize,
 }
 
-/// The faults.
+/// The faults that a run chooses from.
 #[derive(Clone, Copy, Debug)]
 enum Fault {
     ApiServerRestarted,

@@ -54,7 +54,7 @@ pub enum Shown {
     InText,
     /// In the response that the error holds.
     InResponse,
-    /// Nowhere.
+    /// The error does not show it.
     Nowhere,
 }
 

@@ -1,0 +1,127 @@
+//! A program under test, and its log.
+
+use std::process::{ExitStatus, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+
+use crate::poll;
+
+/// A running program, whose standard error is its log. It is killed when this is dropped.
+pub struct Program {
+    child: Child,
+    id: u32,
+    log: watch::Receiver<Vec<String>>,
+}
+
+impl Program {
+    /// Starts a command.
+    ///
+    /// # Panics
+    ///
+    /// When the program cannot be started.
+    #[must_use]
+    pub fn start(mut command: Command) -> Self {
+        command.stderr(Stdio::piped()).kill_on_drop(true);
+        let mut child = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+        let stderr = child.stderr.take().expect("standard error is piped");
+        let (lines, log) = watch::channel(Vec::new());
+        tokio::spawn(async move {
+            let mut reader = BufReader::new(stderr).lines();
+            while let Ok(Some(line)) = reader.next_line().await {
+                lines.send_modify(|log| log.push(line));
+            }
+        });
+        let id = child.id().expect("it was just started");
+        Self { child, id, log }
+    }
+
+    /// The process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// The log so far.
+    #[must_use]
+    pub fn log(&self) -> Vec<String> {
+        self.log.borrow().clone()
+    }
+
+    /// Waits for a line that contains `text`, at most a minute, and returns the first one.
+    ///
+    /// # Panics
+    ///
+    /// When the deadline passes or the program ends: with its log.
+    pub async fn logged(&self, text: &str) -> String {
+        let find = |log: &Vec<String>| log.iter().find(|line| line.contains(text)).cloned();
+        let what = format!("a log line with {text:?}");
+        let log = poll::changed(&what, self.log.clone(), |log| find(log).is_some()).await;
+        find(&log).expect("it was waited for")
+    }
+
+    /// Sends a signal.
+    ///
+    /// # Panics
+    ///
+    /// When the program has ended.
+    pub fn signal(&self, signal: Signal) {
+        let id = i32::try_from(self.id).expect("a process id is small");
+        kill(Pid::from_raw(id), signal).expect("the program runs");
+    }
+
+    /// Waits for the program's end, at most a minute.
+    ///
+    /// # Panics
+    ///
+    /// When the deadline passes: with its log.
+    pub async fn ended(&mut self) -> ExitStatus {
+        let waited = tokio::time::timeout(poll::MINUTE, self.child.wait()).await;
+        let status = waited
+            .unwrap_or_else(|_| panic!("waited {:?} for the end: {:#?}", poll::MINUTE, self.log()));
+        // The rest of its log. The channel closes when every process has closed standard error.
+        poll::event("the end of the log", async {
+            while self.log.changed().await.is_ok() {}
+        })
+        .await;
+        status.expect("it can be waited for")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn waits_for_a_line_and_keeps_the_log() {
+        let mut program = shell("echo one >&2; echo two >&2; exit 3");
+        assert_eq!(program.logged("tw").await, "two");
+        assert_eq!(program.ended().await.code(), Some(3));
+        assert_eq!(program.log(), ["one", "two"]);
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "a log line with \"three\" does not come: [\"one\"]")]
+    async fn reports_the_log_of_a_program_that_ended() {
+        shell("echo one >&2").logged("three").await;
+    }
+
+    #[tokio::test]
+    async fn signals_the_program() {
+        let mut program = shell("trap 'exit 4' TERM; echo ready >&2; while :; do :; done");
+        program.logged("ready").await;
+        program.signal(Signal::SIGTERM);
+        assert_eq!(program.ended().await.code(), Some(4));
+    }
+
+    fn shell(script: &str) -> Program {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        Program::start(command)
+    }
+}
