@@ -6,13 +6,14 @@
 pub mod annotation;
 pub mod app_service;
 pub mod container;
-pub mod flags;
 pub mod label;
 pub mod log;
 pub mod metadata;
+pub mod path;
 pub mod service_link;
 pub mod terminal;
 pub mod token;
+pub mod value;
 pub mod variable;
 
 /// The version of the three binaries, their images and the chart.

@@ -54,9 +54,10 @@ impl fmt::Display for LogLevel {
 pub struct LogLevelError(String);
 
 /// What `--log-format` takes: `text` or `json`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
-    /// One JSON object a line.
+    /// One JSON object a line; the default.
+    #[default]
     Json,
     /// One line for people.
     Text,
@@ -71,6 +72,15 @@ impl FromStr for LogFormat {
             "text" => Ok(Self::Text),
             _ => Err(LogFormatError(text.to_owned())),
         }
+    }
+}
+
+impl fmt::Display for LogFormat {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Json => "json",
+            Self::Text => "text",
+        })
     }
 }
 

@@ -51,3 +51,14 @@ pub const PROXY_UID: &str = "PROXY_UID";
 pub const METADATA_IP: &str = "METADATA_IP";
 /// proxy-init: the metadata port.
 pub const METADATA_PORT: &str = "METADATA_PORT";
+
+/// A value as it is written in a container's `env`: the kubelet replaces `$(NAME)` by another variable of
+/// the container, and reads `$$` as `$`.
+///
+/// ```
+/// assert_eq!(contract::variable::literal("p$(HOME)"), "p$$(HOME)");
+/// ```
+#[must_use]
+pub fn literal(value: &str) -> String {
+    value.replace('$', "$$")
+}

@@ -2,7 +2,8 @@
 
 use std::ffi::OsString;
 
-use crate::config::Mistakes;
+use service_kit::settings::ConfigurationError;
+
 use crate::failure;
 
 /// What to do.
@@ -18,16 +19,17 @@ pub enum Command {
 ///
 /// # Errors
 /// Any argument but `--version` and `--help`.
-pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, Mistakes> {
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, ConfigurationError> {
     let mut arguments =
-        contract::flags::from_go_syntax(std::iter::once(OsString::new()).chain(arguments)).skip(1);
+        service_kit::flags::from_go_syntax(std::iter::once(OsString::new()).chain(arguments))
+            .skip(1);
     let Some(first) = arguments.next() else {
         return Ok(Command::Redirect);
     };
     match first.to_str() {
         Some("--version") => Ok(Command::Print(format!("proxy-init {}", contract::VERSION))),
         Some("--help" | "-h") => Ok(Command::Print(help())),
-        _ => Err(Mistakes::one(format!(
+        _ => Err(ConfigurationError::new(format!(
             "unknown argument {first:?}: proxy-init is configured by the environment, see --help"
         ))),
     }
@@ -60,7 +62,7 @@ fn help() -> String {
 mod tests {
     use super::*;
 
-    fn parsed(arguments: &[&str]) -> Result<Command, Mistakes> {
+    fn parsed(arguments: &[&str]) -> Result<Command, ConfigurationError> {
         parse(arguments.iter().map(OsString::from))
     }
 

@@ -1,60 +1,57 @@
-//! What is redirected, where to, and who is exempt: read from the environment.
+//! The configuration: environment variables, which the webhook or a user sets.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fmt::Display;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::str::FromStr;
 
 use contract::service_link::is_service_link;
+use contract::value::{RelayPolicy, ServicePort};
 use contract::{container, metadata, variable};
+use service_kit::settings::{ConfigurationError, Mistakes};
 
-/// The checked configuration.
+/// The configuration of the redirect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {
     /// The address and port of IMDS (`METADATA_IP`, `METADATA_PORT`).
     pub metadata: SocketAddrV4,
-    /// The port that the proxy listens on at 127.0.0.1 (`PROXY_PORT`).
+    /// The proxy's port on 127.0.0.1 (`PROXY_PORT`).
     pub proxy_port: u16,
-    /// The proxy's user (`PROXY_UID`).
+    /// The proxy's user id (`PROXY_UID`).
     pub proxy_uid: u32,
     /// Whether the proxy relays to the real IMDS (`AZWI_RELAY` is not `deny`). Only then is its user
-    /// exempt.
+    /// exempt from the redirect.
     pub relays: bool,
 }
 
-/// Every mistake of the configuration, so that one run shows them all.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("wrong configuration: {}", .0.join("; "))]
-pub struct Mistakes(Vec<String>);
-
 impl Config {
-    /// Reads the configuration from `variable`, which gives the value of an environment variable.
-    /// An absent or empty variable takes its default.
+    /// Reads the environment, of which `variable` gives the values. An absent or empty variable has its
+    /// default.
     ///
     /// # Errors
+    ///
     /// All mistakes at once.
     pub fn from_environment(
         variable: impl Fn(&'static str) -> Option<OsString>,
-    ) -> Result<Self, Mistakes> {
+    ) -> Result<Self, ConfigurationError> {
         let mut reader = Reader {
             variable,
-            mistakes: Vec::new(),
+            mistakes: Mistakes::default(),
         };
+        let address = reader.read(
+            variable::METADATA_IP,
+            metadata::ADDRESS,
+            "the IPv4 address of another host",
+            |address: &Ipv4Addr| {
+                !(address.is_unspecified()
+                    || address.is_loopback()
+                    || address.is_multicast()
+                    || address.is_broadcast())
+            },
+        );
+        let port = reader.port(variable::METADATA_PORT, metadata::PORT);
         let config = Self {
-            metadata: SocketAddrV4::new(
-                reader.read(
-                    variable::METADATA_IP,
-                    metadata::ADDRESS,
-                    "the IPv4 address of one host that is not this one",
-                    |address: &Ipv4Addr| {
-                        !(address.is_unspecified()
-                            || address.is_loopback()
-                            || address.is_multicast()
-                            || address.is_broadcast())
-                    },
-                ),
-                reader.port(variable::METADATA_PORT, metadata::PORT),
-            ),
+            metadata: SocketAddrV4::new(address, port),
             proxy_port: reader.port(variable::PROXY_PORT, metadata::DEFAULT_PROXY_PORT),
             proxy_uid: reader.read(
                 variable::PROXY_UID,
@@ -62,79 +59,86 @@ impl Config {
                 "a user id from 1 to 4294967294 (0 would exempt every container that runs as root)",
                 |uid: &u32| (1..u32::MAX).contains(uid),
             ),
-            relays: (reader.variable)(variable::RELAY)
-                .is_none_or(|policy| policy.to_string_lossy().trim() != "deny"),
+            relays: reader.relays(),
         };
-        if reader.mistakes.is_empty() {
-            Ok(config)
-        } else {
-            Err(Mistakes(reader.mistakes))
-        }
+        reader.mistakes.finish(Some(config))
     }
 
-    /// Where the proxy listens.
+    /// The address of the proxy.
     #[must_use]
     pub fn proxy(&self) -> SocketAddrV4 {
         SocketAddrV4::new(Ipv4Addr::LOCALHOST, self.proxy_port)
     }
 }
 
-impl Mistakes {
-    /// The proof would be exempt from the redirect that it is to prove.
-    pub(crate) fn own_uid(uid: u32) -> Self {
-        Self::one(format!(
-            "{}={uid} is the user that proxy-init itself runs as: run it as user 0",
-            variable::PROXY_UID
-        ))
-    }
-
-    /// The one mistake `text`.
-    pub(crate) fn one(text: String) -> Self {
-        Self(vec![text])
-    }
-}
-
 struct Reader<F> {
     variable: F,
-    mistakes: Vec<String>,
+    mistakes: Mistakes,
 }
 
 impl<F: Fn(&'static str) -> Option<OsString>> Reader<F> {
     fn port(&mut self, name: &'static str, default: u16) -> u16 {
-        let value = (self.variable)(name).unwrap_or_default();
-        if is_service_link(&value.to_string_lossy()) {
+        if is_service_link(&self.text(name)) {
             return default;
         }
-        self.read(name, default, "a port from 1 to 65535", |port| *port != 0)
+        let Some(port) = self.value(
+            name,
+            default,
+            "a port from 1 to 65535",
+            |_: &ServicePort| true,
+        ) else {
+            return default;
+        };
+        port.get()
     }
 
-    /// The variable's value, or `default` after a mistake was noted.
-    fn read<T: FromStr + Display>(
+    fn relays(&mut self) -> bool {
+        let text = self.text(variable::RELAY);
+        if text.is_empty() {
+            return true;
+        }
+        let policy = text.parse::<RelayPolicy>();
+        let policy = policy.map_err(|error| format!("{}: {error}", variable::RELAY));
+        self.mistakes.keep(policy) != Some(RelayPolicy::Deny)
+    }
+
+    /// The variable's value. `default` if it has none, or after a mistake was added.
+    fn read<T: FromStr + Display + Copy>(
         &mut self,
         name: &'static str,
         default: T,
         wanted: &str,
-        valid: impl Fn(&T) -> bool,
+        is_valid: impl Fn(&T) -> bool,
     ) -> T {
-        let raw = (self.variable)(name).unwrap_or_default();
-        let text = raw.to_string_lossy();
-        let text = text.trim();
-        if text.is_empty() {
-            return default;
-        }
-        if let Some(value) = text.parse().ok().filter(valid) {
-            return value;
-        }
-        self.mistakes.push(format!(
-            "{name}={} is not {wanted}; without the variable it is {default}",
-            quoted(&raw)
-        ));
-        default
+        self.value(name, default, wanted, is_valid)
+            .unwrap_or(default)
     }
-}
 
-fn quoted(raw: &OsStr) -> String {
-    format!("{raw:?}")
+    /// The variable's value. `None` if it has none, or after a mistake was added.
+    fn value<T: FromStr>(
+        &mut self,
+        name: &'static str,
+        default: impl Display,
+        wanted: &str,
+        is_valid: impl Fn(&T) -> bool,
+    ) -> Option<T> {
+        let text = self.text(name);
+        if text.is_empty() {
+            return None;
+        }
+        let value = text.parse().ok().filter(is_valid);
+        if value.is_none() {
+            self.mistakes.add(format!(
+                "{name}={text:?} is not {wanted}; without the variable it is {default}"
+            ));
+        }
+        value
+    }
+
+    fn text(&self, name: &'static str) -> String {
+        let value = (self.variable)(name).unwrap_or_default();
+        value.to_string_lossy().trim().to_owned()
+    }
 }
 
 #[cfg(test)]
@@ -143,7 +147,7 @@ mod tests {
 
     use super::*;
 
-    fn config(variables: &[(&str, &str)]) -> Result<Config, Mistakes> {
+    fn config(variables: &[(&str, &str)]) -> Result<Config, ConfigurationError> {
         Config::from_environment(|name| {
             variables
                 .iter()
@@ -153,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn without_variables_it_is_the_peers_defaults() {
+    fn has_the_defaults_of_upstream() {
         let expected = Config {
             metadata: "169.254.169.254:80".parse().unwrap(),
             proxy_port: 8000,
@@ -164,12 +168,12 @@ mod tests {
         assert_eq!(
             config(&[("PROXY_PORT", ""), ("PROXY_UID", " ")]),
             Ok(expected),
-            "an empty variable is an absent one, as in the peer's script"
+            "an empty variable is an absent one, as in upstream's script"
         );
     }
 
     #[test]
-    fn every_variable_counts() {
+    fn reads_every_variable() {
         assert_eq!(
             config(&[
                 ("METADATA_IP", "192.0.2.7"),
@@ -188,12 +192,13 @@ mod tests {
     }
 
     #[test]
-    fn all_mistakes_are_told_at_once() {
+    fn reports_all_mistakes_at_once() {
         let mistakes = config(&[
             ("METADATA_IP", "::1"),
             ("METADATA_PORT", "0"),
             ("PROXY_PORT", "70000"),
             ("PROXY_UID", "-1"),
+            ("AZWI_RELAY", "/a/%zz"),
         ])
         .unwrap_err()
         .to_string();
@@ -202,13 +207,14 @@ mod tests {
             "METADATA_PORT=\"0\"",
             "PROXY_PORT=\"70000\"",
             "PROXY_UID=\"-1\"",
+            "AZWI_RELAY: \"/a/%zz\" is not a relay policy",
         ] {
             assert!(mistakes.contains(part), "{part} in {mistakes}");
         }
     }
 
     #[test]
-    fn services_called_like_our_variables_do_no_harm() {
+    fn ignores_the_addresses_of_services_in_variables_of_ports() {
         for link in [
             "tcp://10.0.0.5:80",
             "udp://10.0.0.5:80",
@@ -222,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn values_that_would_open_a_hole_are_refused() {
+    fn rejects_values_that_would_exempt_too_much() {
         for (name, value) in [
             ("PROXY_UID", "0"),
             ("PROXY_UID", "4294967295"),
@@ -239,10 +245,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_value_gives_itself_or_one_mistake(value in "\\PC*") {
-            for name in ["METADATA_IP", "METADATA_PORT", "PROXY_PORT", "PROXY_UID"] {
-                if let Err(Mistakes(mistakes)) = config(&[(name, &value)]) {
-                    prop_assert_eq!(mistakes.len(), 1);
+        fn any_value_is_read_or_is_one_mistake(value in "\\PC*") {
+            for name in ["METADATA_IP", "METADATA_PORT", "PROXY_PORT", "PROXY_UID", "AZWI_RELAY"] {
+                if let Err(error) = config(&[(name, &value)]) {
+                    prop_assert_eq!(error.mistakes().len(), 1);
                 }
             }
         }

@@ -2,8 +2,12 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use crate::config::{Config, Mistakes};
-use crate::{iptables, netlink, proof};
+use service_kit::settings::ConfigurationError;
+
+use crate::config::Config;
+use crate::iptables::IptablesError;
+use crate::netlink::{NetlinkError, nftables};
+use crate::proof::ProofError;
 
 /// Every exit code and what it means.
 pub const TABLE: [(u8, &str); 11] = [
@@ -33,8 +37,8 @@ pub const TABLE: [(u8, &str); 11] = [
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// Wrong configuration.
-    #[error(transparent)]
-    Configuration(#[from] Mistakes),
+    #[error("wrong configuration: {}", .0.mistakes().join("; "))]
+    Configuration(#[from] ConfigurationError),
 
     /// Not the process's own rights, but a filter around it.
     #[error(
@@ -43,7 +47,7 @@ pub enum Failure {
          sandbox refuses it; allow netlink sockets for this container, for example with \
          seccompProfile RuntimeDefault"
     )]
-    Forbidden(netlink::Error),
+    Forbidden(NetlinkError),
 
     /// The fallback failed.
     #[error(
@@ -54,7 +58,7 @@ pub enum Failure {
         /// Why it was tried.
         lacking: Box<Self>,
         /// What it said.
-        error: iptables::Error,
+        error: IptablesError,
     },
 
     /// `CAP_NET_ADMIN` is missing.
@@ -79,7 +83,7 @@ pub enum Failure {
         "the kernel has no nf_tables ({0}): load the modules nf_tables, nft_chain_nat, nft_nat and \
          nft_redir on the node, or add iptables to this image"
     )]
-    NoNfTables(netlink::Error),
+    NoNfTables(NetlinkError),
 
     /// No route.
     #[error("no route to {address}, and it cannot be put on the interface lo: {cause}")]
@@ -94,7 +98,7 @@ pub enum Failure {
     #[error(
         "the kernel lists other rules than were written to table ip {}: look at `nft list ruleset` \
          in the pod's network for another program that changes it",
-        crate::nftables::TABLE
+        nftables::TABLE
     )]
     OtherRules,
 
@@ -116,7 +120,7 @@ pub enum Failure {
 
     /// Any other refusal.
     #[error("the redirect cannot be written: {0}")]
-    Refused(netlink::Error),
+    Refused(NetlinkError),
 
     /// The proof failed.
     #[error(
@@ -129,15 +133,15 @@ pub enum Failure {
         /// What should have been redirected.
         config: Config,
         /// What was seen instead.
-        error: proof::Error,
+        error: ProofError,
     },
 }
 
 impl Failure {
     /// What the lack of a proof means.
-    pub(crate) fn unproved(config: &Config, error: proof::Error) -> Self {
+    pub(crate) fn unproved(config: &Config, error: ProofError) -> Self {
         match error {
-            proof::Error::PortTaken(owner) => Self::PortTaken {
+            ProofError::PortTaken(owner) => Self::PortTaken {
                 proxy: config.proxy(),
                 proxy_uid: config.proxy_uid,
                 owner,

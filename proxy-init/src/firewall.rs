@@ -9,8 +9,8 @@ use crate::capability;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::iptables;
-use crate::netlink::{Error, Socket};
-use crate::nftables::{self, Batch, Part};
+use crate::netlink::nftables::{self, Batch, Part};
+use crate::netlink::{NetlinkError, Socket};
 
 /// What holds the rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub fn write(config: &Config) -> Result<Firewall, Failure> {
         Err(lacking @ (Failure::NoNfTables(_) | Failure::NoExpression { .. })) => {
             match iptables::write(config) {
                 Ok(flavour) => Ok(Firewall::Iptables(flavour)),
-                Err(iptables::Error::Absent) => Err(lacking),
+                Err(iptables::IptablesError::Absent) => Err(lacking),
                 Err(error) => Err(Failure::Iptables {
                     lacking: Box::new(lacking),
                     error,
@@ -54,7 +54,7 @@ pub fn write(config: &Config) -> Result<Firewall, Failure> {
 fn write_nftables(config: &Config) -> Result<(), Failure> {
     let created = Batch::creating(config).send();
     if let Err((
-        Error::Refused {
+        NetlinkError::Refused {
             errno: Errno::EEXIST,
             ..
         },
@@ -79,15 +79,15 @@ fn write_nftables(config: &Config) -> Result<(), Failure> {
 impl Batch {
     /// Sends the batch over a socket of its own: the kernel answers every message of a batch that
     /// it refuses, and those answers must not be taken for another batch's.
-    fn send(&self) -> Result<(), (Error, Part)> {
+    fn send(&self) -> Result<(), (NetlinkError, Part)> {
         Socket::open(SockProtocol::NetlinkNetFilter)
             .and_then(|socket| socket.request(&self.bytes, self.parts.len()))
             .map_err(|error| (error, self.part(error)))
     }
 
     /// What the kernel refused.
-    fn part(&self, error: Error) -> Part {
-        let Error::Refused { sequence, .. } = error else {
+    fn part(&self, error: NetlinkError) -> Part {
+        let NetlinkError::Refused { sequence, .. } = error else {
             return Part::Batch;
         };
         (sequence as usize)
@@ -98,21 +98,20 @@ impl Batch {
 }
 
 /// What a refusal of nf_tables means.
-fn failure(error: Error, part: Part) -> Failure {
+fn failure(error: NetlinkError, part: Part) -> Failure {
     use Errno::{EACCES, EAFNOSUPPORT, ENOENT, ENOSYS, EOPNOTSUPP, EPERM, EPROTONOSUPPORT};
     match error {
-        Error::Open(EPROTONOSUPPORT | EAFNOSUPPORT) => Failure::NoNfTables(error),
-        Error::Open(EPERM | EACCES | ENOSYS) | Error::Send(EPERM | EACCES | ENOSYS) => {
-            Failure::Forbidden(error)
-        }
-        Error::Refused { errno: EPERM, .. } if !capability::has_net_admin() => {
+        NetlinkError::Open(EPROTONOSUPPORT | EAFNOSUPPORT) => Failure::NoNfTables(error),
+        NetlinkError::Open(EPERM | EACCES | ENOSYS)
+        | NetlinkError::Send(EPERM | EACCES | ENOSYS) => Failure::Forbidden(error),
+        NetlinkError::Refused { errno: EPERM, .. } if !capability::has_net_admin() => {
             Failure::NoCapability
         }
-        Error::Refused {
+        NetlinkError::Refused {
             errno: EPERM | EACCES,
             ..
         } => Failure::Forbidden(error),
-        Error::Refused {
+        NetlinkError::Refused {
             errno: ENOENT | EOPNOTSUPP | EAFNOSUPPORT,
             ..
         } => match part {
@@ -135,7 +134,7 @@ mod tests {
 
     fn refused(sequence: u32, errno: Errno) -> Failure {
         let config = Config::from_environment(|_| None).unwrap();
-        let error = Error::Refused { sequence, errno };
+        let error = NetlinkError::Refused { sequence, errno };
         failure(error, Batch::replacing(&config).part(error))
     }
 
@@ -164,10 +163,10 @@ mod tests {
     #[test]
     fn a_socket_that_is_refused_is_not_a_missing_capability() {
         for errno in [Errno::EPERM, Errno::EACCES, Errno::ENOSYS] {
-            assert_eq!(failure(Error::Open(errno), Part::Batch).code(), 15);
+            assert_eq!(failure(NetlinkError::Open(errno), Part::Batch).code(), 15);
         }
         assert_eq!(
-            failure(Error::Open(Errno::EPROTONOSUPPORT), Part::Batch).code(),
+            failure(NetlinkError::Open(Errno::EPROTONOSUPPORT), Part::Batch).code(),
             11
         );
     }
@@ -175,10 +174,10 @@ mod tests {
     #[test]
     fn what_nobody_thought_of_is_a_failure_too() {
         for error in [
-            Error::Malformed,
-            Error::Receive(Errno::EAGAIN),
-            Error::Send(Errno::ENOBUFS),
-            Error::Refused {
+            NetlinkError::Malformed,
+            NetlinkError::Receive(Errno::EAGAIN),
+            NetlinkError::Send(Errno::ENOBUFS),
+            NetlinkError::Refused {
                 sequence: 7,
                 errno: Errno::EINVAL,
             },

@@ -14,7 +14,7 @@ const CHAINS: [(&str, &str); 2] = [("OUTPUT", "AZWI_OUTPUT"), ("PREROUTING", "AZ
 
 /// Why the rules are not in force.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum IptablesError {
     /// The image has no iptables.
     #[error("the image has no iptables")]
     Absent,
@@ -27,7 +27,7 @@ pub enum Error {
 ///
 /// # Errors
 /// None can, or there is none.
-pub fn write(config: &Config) -> Result<&'static str, Error> {
+pub fn write(config: &Config) -> Result<&'static str, IptablesError> {
     let mut failures = Vec::new();
     for flavour in FLAVOURS {
         match restore(flavour, config) {
@@ -37,9 +37,9 @@ pub fn write(config: &Config) -> Result<&'static str, Error> {
         }
     }
     Err(if failures.is_empty() {
-        Error::Absent
+        IptablesError::Absent
     } else {
-        Error::Failed(failures)
+        IptablesError::Failed(failures)
     })
 }
 

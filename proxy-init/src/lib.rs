@@ -4,7 +4,7 @@
 //! A pod in which this failed must not start: its token requests would go to the node's identity.
 //! So every doubt is a failure, and every failure has its own exit code ([`failure::TABLE`]).
 //!
-//! The rules are in [`nftables`] and the proof is in [`proof`]; these, [`config`], [`wire`] and
+//! The rules are in [`netlink::nftables`] and the proof is in [`proof`]; these, [`config`], [`netlink::wire`] and
 //! [`socket_table`] hold the decisions, [`netlink`], [`route`] and [`iptables`] talk to the kernel.
 
 pub mod capability;
@@ -14,16 +14,17 @@ pub mod failure;
 pub mod firewall;
 pub mod iptables;
 pub mod netlink;
-pub mod nftables;
 pub mod proof;
 pub mod report;
 pub mod route;
 pub mod socket_table;
-pub mod wire;
 
 use std::time::{Duration, Instant};
 
-use crate::config::{Config, Mistakes};
+use contract::variable;
+use service_kit::settings::ConfigurationError;
+
+use crate::config::Config;
 use crate::firewall::Firewall;
 use crate::proof::Proof;
 use crate::route::Route;
@@ -53,7 +54,7 @@ pub struct Done {
 pub fn redirect(config: &Config) -> Result<Done, Failure> {
     let start = Instant::now();
     if nix::unistd::geteuid().as_raw() == config.proxy_uid {
-        return Err(Failure::Configuration(Mistakes::own_uid(config.proxy_uid)));
+        return Err(Failure::Configuration(own_uid(config.proxy_uid)));
     }
     let firewall = firewall::write(config)?;
     let route = route::ensure(config.metadata)?;
@@ -65,4 +66,12 @@ pub fn redirect(config: &Config) -> Result<Done, Failure> {
         proof,
         took: start.elapsed(),
     })
+}
+
+/// The proof would be exempt from the redirect that it has to prove.
+fn own_uid(uid: u32) -> ConfigurationError {
+    ConfigurationError::new(format!(
+        "{}={uid} is the user that proxy-init itself runs as: run it as user 0",
+        variable::PROXY_UID
+    ))
 }

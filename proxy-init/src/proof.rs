@@ -47,7 +47,7 @@ impl fmt::Display for Proof {
 
 /// Why the redirect is not proved.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum ProofError {
     /// The connection was not redirected, or nobody could be reached.
     #[error("connecting failed: {0}")]
     Connect(io::Error),
@@ -75,14 +75,14 @@ pub enum Error {
 ///
 /// # Errors
 /// The connection does not arrive there within [`DEADLINE`], or the port is someone else's.
-pub fn prove(config: &Config) -> Result<Proof, Error> {
+pub fn prove(config: &Config) -> Result<Proof, ProofError> {
     let deadline = Deadline(Instant::now() + DEADLINE);
     match TcpListener::bind(config.proxy()) {
         Ok(listener) => by_token(&listener, config.metadata, deadline).map(|()| Proof::Token),
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
             by_socket_table(config, deadline).map(|()| Proof::ReachedProxy)
         }
-        Err(error) => Err(Error::Listen(error)),
+        Err(error) => Err(ProofError::Listen(error)),
     }
 }
 
@@ -90,13 +90,13 @@ fn by_token(
     listener: &TcpListener,
     metadata: SocketAddrV4,
     deadline: Deadline,
-) -> Result<(), Error> {
+) -> Result<(), ProofError> {
     let (question, answer) = (random()?, random()?);
     let mut client = deadline.connect(metadata)?;
-    client.write_all(&question).map_err(Error::Exchange)?;
+    client.write_all(&question).map_err(ProofError::Exchange)?;
     let mut server = deadline.accept_from(listener, &client)?;
     deadline.expect(&mut server, &question)?;
-    server.write_all(&answer).map_err(Error::Exchange)?;
+    server.write_all(&answer).map_err(ProofError::Exchange)?;
     deadline.expect(&mut client, &answer)?;
     // Whoever closes first keeps its port a while (TIME_WAIT): not the side that the proxy needs.
     drop(client);
@@ -104,31 +104,33 @@ fn by_token(
     Ok(())
 }
 
-fn by_socket_table(config: &Config, deadline: Deadline) -> Result<(), Error> {
-    let owner =
-        socket_table::listener(&socket_table::read().map_err(Error::Table)?, config.proxy());
+fn by_socket_table(config: &Config, deadline: Deadline) -> Result<(), ProofError> {
+    let owner = socket_table::listener(
+        &socket_table::read().map_err(ProofError::Table)?,
+        config.proxy(),
+    );
     if owner != Some(config.proxy_uid) {
-        return Err(Error::PortTaken(owner));
+        return Err(ProofError::PortTaken(owner));
     }
     let client = deadline.connect(config.metadata)?;
-    let SocketAddr::V4(source) = client.local_addr().map_err(Error::Exchange)? else {
-        return Err(Error::Elsewhere);
+    let SocketAddr::V4(source) = client.local_addr().map_err(ProofError::Exchange)? else {
+        return Err(ProofError::Elsewhere);
     };
     while deadline.remaining().is_some() {
-        let table = socket_table::read().map_err(Error::Table)?;
+        let table = socket_table::read().map_err(ProofError::Table)?;
         if socket_table::is_connected(&table, config.proxy(), source) {
             return Ok(());
         }
         thread::sleep(Duration::from_millis(1));
     }
-    Err(Error::Elsewhere)
+    Err(ProofError::Elsewhere)
 }
 
 type Token = [u8; 16];
 
-fn random() -> Result<Token, Error> {
+fn random() -> Result<Token, ProofError> {
     let mut token = Token::default();
-    getrandom::fill(&mut token).map_err(Error::Random)?;
+    getrandom::fill(&mut token).map_err(ProofError::Random)?;
     Ok(token)
 }
 
@@ -136,39 +138,43 @@ fn random() -> Result<Token, Error> {
 struct Deadline(Instant);
 
 impl Deadline {
-    fn connect(self, metadata: SocketAddrV4) -> Result<TcpStream, Error> {
-        let remaining = self.remaining().ok_or(Error::Elsewhere)?;
-        TcpStream::connect_timeout(&metadata.into(), remaining).map_err(Error::Connect)
+    fn connect(self, metadata: SocketAddrV4) -> Result<TcpStream, ProofError> {
+        let remaining = self.remaining().ok_or(ProofError::Elsewhere)?;
+        TcpStream::connect_timeout(&metadata.into(), remaining).map_err(ProofError::Connect)
     }
 
     /// The other end of `client`. Connections of others, who must try again later anyway, are
     /// closed.
-    fn accept_from(self, listener: &TcpListener, client: &TcpStream) -> Result<TcpStream, Error> {
-        let source = client.local_addr().map_err(Error::Exchange)?;
+    fn accept_from(
+        self,
+        listener: &TcpListener,
+        client: &TcpStream,
+    ) -> Result<TcpStream, ProofError> {
+        let source = client.local_addr().map_err(ProofError::Exchange)?;
         while let Some(remaining) = self.remaining() {
             let timeout = TimeVal::microseconds(remaining.as_micros().max(1) as i64);
             setsockopt(listener, ReceiveTimeout, &timeout)
-                .map_err(|errno| Error::Listen(errno.into()))?;
+                .map_err(|errno| ProofError::Listen(errno.into()))?;
             match listener.accept() {
                 Ok((server, peer)) if peer == source => return Ok(server),
                 Ok(_) => {}
                 Err(error) if is_passing(&error) => {}
-                Err(error) => return Err(Error::Listen(error)),
+                Err(error) => return Err(ProofError::Listen(error)),
             }
         }
-        Err(Error::Elsewhere)
+        Err(ProofError::Elsewhere)
     }
 
-    fn expect(self, stream: &mut TcpStream, token: &Token) -> Result<(), Error> {
+    fn expect(self, stream: &mut TcpStream, token: &Token) -> Result<(), ProofError> {
         let mut found = Token::default();
         stream
-            .set_read_timeout(Some(self.remaining().ok_or(Error::Elsewhere)?))
+            .set_read_timeout(Some(self.remaining().ok_or(ProofError::Elsewhere)?))
             .and_then(|()| stream.read_exact(&mut found))
-            .map_err(Error::Exchange)?;
+            .map_err(ProofError::Exchange)?;
         if found == *token {
             Ok(())
         } else {
-            Err(Error::Elsewhere)
+            Err(ProofError::Elsewhere)
         }
     }
 

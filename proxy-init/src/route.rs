@@ -10,8 +10,8 @@ use nix::errno::Errno;
 use nix::sys::socket::SockProtocol;
 
 use crate::failure::Failure;
-use crate::netlink::{Error, Socket};
-use crate::wire::{ACK, CREATE, EXCLUSIVE, REQUEST, attribute, message};
+use crate::netlink::wire::{ACK, CREATE, EXCLUSIVE, REQUEST, attribute, message};
+use crate::netlink::{NetlinkError, Socket};
 
 /// How the pod reaches the address of IMDS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub fn ensure(metadata: SocketAddrV4) -> Result<Route, Failure> {
         return Ok(Route::Present);
     }
     put_on_loopback(*metadata.ip()).map_err(|error| match error {
-        Error::Refused {
+        NetlinkError::Refused {
             errno: Errno::EPERM,
             ..
         } => Failure::NoCapability,
@@ -52,10 +52,10 @@ fn look_up(metadata: SocketAddrV4) -> io::Result<()> {
     UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?.connect(metadata)
 }
 
-fn put_on_loopback(address: Ipv4Addr) -> Result<(), Error> {
+fn put_on_loopback(address: Ipv4Addr) -> Result<(), NetlinkError> {
     let socket = Socket::open(SockProtocol::NetlinkRoute)?;
     match socket.request(&new_address(address), 1) {
-        Err(Error::Refused {
+        Err(NetlinkError::Refused {
             errno: Errno::EEXIST,
             ..
         }) => Ok(()),

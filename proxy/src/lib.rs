@@ -10,7 +10,8 @@
 //! | module | subject |
 //! |---|---|
 //! | [`app`] | makes the components, opens the ports, serves until a signal |
-//! | [`config`] | flags and environment variables |
+//! | [`cli`] | flags and environment variables |
+//! | [`config`] | the settings of the components, checked |
 //! | [`api`] | routes, statuses and bodies: [`api::imds`], [`api::app_service`], [`api::readiness`] |
 //! | [`entra`] | the exchange of a service account token for an Entra token |
 //! | [`relay`] | other requests, passed on to the real IMDS |
@@ -39,6 +40,7 @@
 
 pub mod api;
 pub mod app;
+pub mod cli;
 pub mod config;
 pub mod entra;
 pub mod identity;
@@ -52,17 +54,15 @@ mod watchdog;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use config::{Command, Config, Shutdown, UsageError};
+use cli::Command;
+use config::{Config, Shutdown};
 use service_kit::shutdown::Signals;
 use tracing::{error, info};
 
 /// Runs the command of `args` and returns the exit code.
 pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
-    match Command::parse(args) {
-        Ok(Command::Probe {
-            port,
-            patience: limit,
-        }) => match probe::probe(port, limit) {
+    match Command::parse(args, |name| std::env::var_os(name)) {
+        Ok(Command::Probe { port, timeout }) => match probe::probe(port, timeout) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("{error}");
@@ -70,14 +70,7 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
             }
         },
         Ok(Command::Serve(config)) => serve(*config),
-        Err(UsageError::Flags(error)) if !error.use_stderr() => {
-            let _ = error.print();
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::from(contract::EXIT_USAGE)
-        }
+        Err(error) => error.report(),
     }
 }
 

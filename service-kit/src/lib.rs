@@ -1,7 +1,8 @@
 //! What a long-running program needs besides its own subject. It knows nothing of pods, tokens or
 //! Entra; values that two programs exchange are in `contract`.
 //!
-//! Each module is a feature, so that a binary compiles only what it uses:
+//! `settings` reads a configuration and reports all of its mistakes at once, `flags` reads Go's flag
+//! syntax. Every other module is a feature, so that a binary compiles only what it uses:
 //!
 //! - `logging`: log lines on standard error that never block the program.
 //! - `listener`: one accept loop for HTTP/1.1 with every limit in one value, [`listener::Limits`].
@@ -10,6 +11,7 @@
 //! - `readiness`: what `/readyz` waits for, as handles that components hold.
 //! - `metrics`: the answer to a scrape, and gauges that are read at the moment of the scrape.
 
+pub mod flags;
 #[cfg(feature = "listener")]
 pub mod listener;
 #[cfg(feature = "logging")]
@@ -18,5 +20,6 @@ pub mod logging;
 pub mod metrics;
 #[cfg(feature = "readiness")]
 pub mod readiness;
+pub mod settings;
 #[cfg(feature = "shutdown")]
 pub mod shutdown;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
+use contract::value::CaData;
 use contract::variable;
 use k8s_openapi::apimachinery::pkg::version::Info;
 use kube::Client;
@@ -15,7 +16,6 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::accounts::{self, Accounts};
-use crate::certificate::bundle::Bundle;
 use crate::certificate::{Serving, files, own};
 use crate::inject::{Config, Prepared};
 use crate::metrics::Metrics;
@@ -31,8 +31,6 @@ use crate::version;
 const MAX_OPERATIONS_CONNECTIONS: u32 = 32;
 const CA_FILE_PERIOD: Duration = Duration::from_secs(10);
 const VERSION_PAUSE: Duration = Duration::from_secs(1);
-/// Linux gives a variable 128 KiB, with its name (MAX_ARG_STRLEN).
-const MAX_CA_DATA: usize = 131_000;
 /// The first minor version that may list as a stream (KEP-3157).
 const FIRST_WITH_STREAMS: u32 = 32;
 
@@ -234,17 +232,7 @@ fn update(admission: &Admission, change: impl Fn(&mut Config)) {
 fn read_ca(path: &Path) -> anyhow::Result<String> {
     let name = || format!("--proxy-ca-file={}", path.display());
     let text = std::fs::read_to_string(path).with_context(name)?;
-    if Bundle::parse(text.as_bytes()).is_empty() {
-        anyhow::bail!("{}: it holds no certificate", name());
-    }
-    if text.len() > MAX_CA_DATA {
-        anyhow::bail!(
-            "{}: it has {} bytes, and a variable of a container has room for {MAX_CA_DATA}. Leave \
-             out public authorities: the proxies know them",
-            name(),
-            text.len()
-        );
-    }
+    text.parse::<CaData>().with_context(name)?;
     Ok(text)
 }
 

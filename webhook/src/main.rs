@@ -7,10 +7,9 @@ use webhook::app;
 use webhook::settings::{self, Settings};
 
 fn main() -> ExitCode {
-    let args = contract::flags::from_go_syntax(std::env::args_os());
-    let settings = match Settings::read(args, |name| std::env::var(name).ok()) {
+    let settings = match Settings::read(std::env::args_os(), |name| std::env::var_os(name)) {
         Ok(settings) => settings,
-        Err(refusal) => return refusal.report(),
+        Err(error) => return error.report(),
     };
     logging::start(settings.log_level, settings.log_format, settings::CRATE);
     match app::run(settings) {

@@ -7,7 +7,7 @@ use netlink_packet_netfilter::nftables::{
 use netlink_packet_netfilter::none::ControlMessage;
 use netlink_packet_netfilter::{NetfilterMessage, NetfilterMessageInner, NetfilterProtoFamily};
 use proxy_init::config::Config;
-use proxy_init::nftables::Batch;
+use proxy_init::netlink::nftables::Batch;
 
 /// `include/uapi/linux/netlink.h`: request, ack, create; excl; append.
 const CREATE: u16 = 0x1 | 0x4 | 0x400;

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Mutex;
 
+use contract::value::{self, CaData, TokenProxy};
 use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use thiserror::Error;
@@ -19,16 +20,10 @@ pub struct Binding {
     pub(super) authority: Authority,
 }
 
-/// What is wrong with the settings of identity bindings.
+/// The settings of identity bindings contradict each other.
 #[derive(Debug, Error)]
 pub enum BindingError {
-    /// The certificates in `AZURE_KUBERNETES_CA_DATA` are of no use.
-    #[error(transparent)]
-    CaData(#[from] RootsError),
-    /// `AZURE_KUBERNETES_SNI_NAME` is not a DNS name.
-    #[error("AZURE_KUBERNETES_SNI_NAME ({0:?}) is not a DNS name")]
-    ServerName(String),
-    /// Both sources of certificates.
+    /// Two sources of certificates.
     #[error("only one of AZURE_KUBERNETES_CA_FILE and AZURE_KUBERNETES_CA_DATA may be set")]
     TwoAuthorities,
     /// Settings of a token proxy without a token proxy.
@@ -37,11 +32,10 @@ pub enum BindingError {
          or remove them"
     )]
     Unused,
-    /// The token proxy's address is not a plain `https` URL.
-    #[error(
-        "AZURE_KUBERNETES_TOKEN_PROXY ({0:?}) must be an https URL without user, query or fragment"
-    )]
-    Url(String),
+    /// The HTTP library cannot use the URL, or not with this server name. A test shows that it can use
+    /// every [`TokenProxy`] and every name.
+    #[error("AZURE_KUBERNETES_TOKEN_PROXY cannot be used")]
+    Url,
 }
 
 /// Where the token proxy's certificate authority is.
@@ -65,42 +59,32 @@ pub(super) struct ServerName {
 }
 
 impl Binding {
-    /// Checks the values of `AZURE_KUBERNETES_TOKEN_PROXY`, `_SNI_NAME`, `_CA_FILE` and `_CA_DATA`.
-    /// `None` when nothing is set.
+    /// A binding of the values of `AZURE_KUBERNETES_TOKEN_PROXY`, `_SNI_NAME`, `_CA_FILE` and `_CA_DATA`.
+    /// `None` when none is set.
     ///
     /// # Errors
-    /// The first mistake.
+    ///
+    /// The values contradict each other.
     pub fn new(
-        token_proxy: Option<&str>,
-        sni_name: Option<&str>,
-        ca_file: Option<&str>,
-        ca_data: Option<&str>,
+        token_proxy: Option<&TokenProxy>,
+        sni_name: Option<&value::ServerName>,
+        ca_file: Option<PathBuf>,
+        ca_data: Option<&CaData>,
     ) -> Result<Option<Self>, BindingError> {
-        let set =
-            |value: Option<&'_ str>| value.map(str::to_owned).filter(|value| !value.is_empty());
-        let (sni_name, ca_file, ca_data) = (set(sni_name), set(ca_file), set(ca_data));
-        let Some(token_proxy) = set(token_proxy) else {
-            let nothing_set = sni_name.is_none() && ca_file.is_none() && ca_data.is_none();
-            return if nothing_set {
+        let Some(token_proxy) = token_proxy else {
+            return if sni_name.is_none() && ca_file.is_none() && ca_data.is_none() {
                 Ok(None)
             } else {
                 Err(BindingError::Unused)
             };
         };
-        let url = Url::parse(&token_proxy)
-            .ok()
-            .filter(|url| url.scheme() == "https" && url.username().is_empty())
-            .filter(|url| url.password().is_none() && url.query().is_none())
-            .filter(|url| url.fragment().is_none())
-            .ok_or(BindingError::Url(token_proxy))?;
         let authority = match (ca_file, ca_data) {
             (None, None) => Authority::BuiltIn,
-            (Some(file), None) => Authority::File(file.into()),
-            (None, Some(pem)) => {
-                Authority::Data(Roots::only("AZURE_KUBERNETES_CA_DATA", pem.as_bytes())?)
-            }
+            (Some(file), None) => Authority::File(file),
+            (None, Some(data)) => Authority::Data(data.into()),
             (Some(_), Some(_)) => return Err(BindingError::TwoAuthorities),
         };
+        let url = Url::parse(&token_proxy.to_string()).map_err(|_| BindingError::Url)?;
         let server_name = sni_name
             .map(|name| ServerName::new(name, &url))
             .transpose()?;
@@ -126,10 +110,11 @@ impl Binding {
 }
 
 impl ServerName {
-    fn new(name: String, url: &Url) -> Result<Self, BindingError> {
+    fn new(name: &value::ServerName, url: &Url) -> Result<Self, BindingError> {
+        let name = name.to_string();
         let mut named = url.clone();
         if named.set_host(Some(&name)).is_err() || named.domain() != Some(&*name) {
-            return Err(BindingError::ServerName(name));
+            return Err(BindingError::Url);
         }
         let host = url.host_str().unwrap_or_default();
         Ok(Self {
@@ -186,42 +171,56 @@ impl FromFile {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn binding(values: [&str; 4]) -> Result<Option<Binding>, BindingError> {
-        let [token_proxy, sni_name, ca_file, ca_data] = values.map(Some);
-        Binding::new(token_proxy, sni_name, ca_file, ca_data)
+        let [token_proxy, sni_name, ca_file, ca_data] =
+            values.map(|it| Some(it).filter(|it| !it.is_empty()));
+        Binding::new(
+            token_proxy.map(|it| it.parse().unwrap()).as_ref(),
+            sni_name.map(|it| it.parse().unwrap()).as_ref(),
+            ca_file.map(PathBuf::from),
+            ca_data.map(|it| it.parse().unwrap()).as_ref(),
+        )
+    }
+
+    fn certificate() -> String {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let parameters = rcgen::CertificateParams::new(["ca.example".to_owned()]).unwrap();
+        parameters.self_signed(&key).unwrap().pem()
     }
 
     #[test]
     fn nothing_set_means_no_binding() {
         assert!(binding(["", "", "", ""]).unwrap().is_none());
-        assert!(Binding::new(None, None, None, None).unwrap().is_none());
     }
 
     #[test]
-    fn mistakes_are_told_as_azidentity_does() {
-        for values in [["", "a", "", ""], ["", "", "/f", ""], ["", "", "", "pem"]] {
+    fn settings_that_contradict_each_other_are_mistakes_as_in_azidentity() {
+        let pem = certificate();
+        for values in [["", "a", "", ""], ["", "", "/f", ""], ["", "", "", &pem]] {
             assert!(
                 matches!(binding(values), Err(BindingError::Unused)),
                 "{values:?}"
             );
         }
-        for url in ["http://a", "https://u@a", "https://a?q", "https://a#f", "a"] {
-            assert!(
-                matches!(binding([url, "", "", ""]), Err(BindingError::Url(_))),
-                "{url}"
-            );
-        }
-        let both = binding(["https://a", "", "/f", "pem"]);
+        let both = binding(["https://a", "", "/f", &pem]);
         assert!(matches!(both, Err(BindingError::TwoAuthorities)));
-        assert!(matches!(
-            binding(["https://a", "", "", "pem"]),
-            Err(BindingError::CaData(_))
-        ));
-        for name in ["10.0.0.1", "a b", "[::1]", "UPPER/x"] {
-            let error = binding(["https://a", name, "", ""]);
-            assert!(matches!(error, Err(BindingError::ServerName(_))), "{name}");
+        assert!(binding(["https://a", "", "", &pem]).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn the_http_library_can_use_every_token_proxy_and_name(
+            url in r"https://([a-zA-Z0-9._-]{1,9}|[0-9.]{1,9}|\[[0-9a-f:.]{1,9}\])(:[0-9]{1,5})?(/[!-~]{0,4})?",
+            name in r"[a-zA-Z0-9._-]{1,12}",
+        ) {
+            if let (Ok(url), Ok(name)) = (url.parse::<TokenProxy>(), name.parse()) {
+                let binding = Binding::new(Some(&url), Some(&name), None, None);
+                prop_assert!(binding.is_ok(), "{url} {name}");
+            }
         }
     }
 
@@ -258,7 +257,7 @@ mod tests {
     #[tokio::test]
     async fn the_name_leads_to_the_token_proxys_address() {
         let url = Url::parse("https://127.0.0.9:8443").unwrap();
-        let name = ServerName::new("sni.aks".to_owned(), &url).unwrap();
+        let name = ServerName::new(&"sni.aks".parse().unwrap(), &url).unwrap();
         let found = name.resolve("sni.aks".parse().unwrap()).await;
         let found: Vec<_> = found.unwrap_or_else(|error| panic!("{error}")).collect();
         assert_eq!(found, ["127.0.0.9:8443".parse().unwrap()]);

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use contract::value::{CaData, CaDataError, certificates};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
@@ -25,15 +26,25 @@ pub enum RootsError {
         /// The reason.
         source: std::io::Error,
     },
-    /// No certificate where there should be one.
-    #[error("{0} has no certificate in PEM form")]
-    Empty(&'static str),
-    /// Something in it is not a certificate.
-    #[error("{0} has a certificate that cannot be read")]
-    Malformed(&'static str),
+    /// The certificates of a file cannot be used.
+    #[error("{from}: {source}")]
+    Certificates {
+        /// The setting that named the file.
+        from: &'static str,
+        /// The reason.
+        source: CaDataError,
+    },
     /// The TLS library refuses its own settings.
     #[error("TLS cannot be set up: {0}")]
     Tls(#[from] rustls::Error),
+}
+
+impl From<&CaData> for Roots {
+    fn from(data: &CaData) -> Self {
+        let mut roots = Self(RootCertStore::empty());
+        roots.add(data);
+        roots
+    }
 }
 
 impl Roots {
@@ -42,9 +53,10 @@ impl Roots {
         Self(webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect())
     }
 
-    /// None but those in `pem`.
+    /// The authorities in `pem` alone.
     ///
     /// # Errors
+    ///
     /// `pem` has no certificate, or one that cannot be read. `from` names the setting in the text.
     pub fn only(from: &'static str, pem: &[u8]) -> Result<Self, RootsError> {
         let mut roots = Self(RootCertStore::empty());
@@ -52,37 +64,33 @@ impl Roots {
         Ok(roots)
     }
 
-    /// Adds the certificates in `pem`.
-    ///
-    /// # Errors
-    /// `pem` has no certificate, or one that cannot be read. `from` names the setting in the text.
-    pub fn add_pem(&mut self, from: &'static str, pem: &[u8]) -> Result<(), RootsError> {
-        let mut count = 0;
-        for certificate in CertificateDer::pem_slice_iter(pem) {
-            let certificate = certificate.map_err(|_| RootsError::Malformed(from))?;
-            self.0
-                .add(certificate)
-                .map_err(|_| RootsError::Malformed(from))?;
-            count += 1;
-        }
-        if count == 0 {
-            return Err(RootsError::Empty(from));
-        }
+    /// Adds these certificates.
+    pub fn add(&mut self, data: &CaData) {
+        let certificates = data.certificates().iter().cloned();
+        self.0.add_parsable_certificates(certificates);
+    }
+
+    fn add_pem(&mut self, from: &'static str, pem: &[u8]) -> Result<(), RootsError> {
+        let certificates =
+            certificates(pem).map_err(|source| RootsError::Certificates { from, source })?;
+        self.0.add_parsable_certificates(certificates);
         Ok(())
     }
 
     /// Adds what `SSL_CERT_FILE` names.
     ///
     /// # Errors
+    ///
     /// The file cannot be read, or has no certificate.
     pub fn add_file(&mut self, path: &Path) -> Result<(), RootsError> {
         self.add_pem(CERT_FILE, &read(CERT_FILE, path)?)
     }
 
-    /// Adds every certificate in the files of a directory of `SSL_CERT_DIR`. Other files are
-    /// passed over, as OpenSSL does.
+    /// Adds every certificate in the files of a directory of `SSL_CERT_DIR`. Files without
+    /// certificates are ignored, as OpenSSL does.
     ///
     /// # Errors
+    ///
     /// The directory cannot be read.
     pub fn add_directory(&mut self, path: &Path) -> Result<(), RootsError> {
         let unreadable = |source| RootsError::Unreadable {
@@ -103,6 +111,7 @@ impl Roots {
     /// A client's TLS settings that trust these authorities and no other, with ring's algorithms.
     ///
     /// # Errors
+    ///
     /// The TLS library refuses its own settings.
     pub fn client_config(self) -> Result<ClientConfig, RootsError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -135,17 +144,17 @@ mod tests {
     }
 
     #[test]
-    fn certificates_are_added_or_stand_alone() {
+    fn adds_certificates_or_trusts_them_alone() {
         let two = format!("{}\n# a remark\n{}", certificate(), certificate());
         assert_eq!(Roots::only("X", two.as_bytes()).unwrap().0.len(), 2);
         let mut roots = Roots::built_in();
         let before = roots.0.len();
-        roots.add_pem("X", two.as_bytes()).unwrap();
+        roots.add(&two.parse().unwrap());
         assert_eq!(roots.0.len(), before + 2);
     }
 
     #[test]
-    fn what_is_no_certificate_is_named() {
+    fn an_error_names_the_setting() {
         let error = Roots::only("AZWI_CA_DATA", b"hello").unwrap_err();
         assert!(error.to_string().contains("AZWI_CA_DATA"), "{error}");
         let garbage = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";

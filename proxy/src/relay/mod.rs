@@ -3,11 +3,11 @@
 mod in_flight;
 
 use std::net::SocketAddr;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+pub use contract::value::RelayPolicy as Policy;
 use contract::{container, variable};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Request, Response, Uri};
@@ -22,26 +22,6 @@ use tokio::time::timeout;
 use tracing::{debug, error};
 
 use self::in_flight::InFlight;
-use crate::api::imds::canonical;
-
-/// Which paths are relayed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Policy {
-    /// All but the node's identity.
-    Allow,
-    /// None.
-    Deny,
-    /// Those under one of these paths, in canonical spelling.
-    Only(Vec<String>),
-}
-
-/// A policy that cannot be read.
-#[derive(Debug, Error, PartialEq, Eq)]
-#[error(
-    "{0:?} is no relay policy: use allow, deny, or paths that begin with / split by commas, such as \
-     /metadata/instance,/metadata/scheduledevents"
-)]
-pub struct PolicyError(String);
 
 /// The settings of the relay.
 #[derive(Clone, Debug)]
@@ -113,39 +93,6 @@ pub enum RelayError {
         /// The address of IMDS.
         imds: SocketAddr,
     },
-}
-
-impl FromStr for Policy {
-    type Err = PolicyError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.trim() {
-            "allow" => Ok(Self::Allow),
-            "deny" => Ok(Self::Deny),
-            paths => paths
-                .split(',')
-                .map(|path| canonical(path.trim()))
-                .collect::<Option<_>>()
-                .map(Self::Only)
-                .ok_or_else(|| PolicyError(text.to_owned())),
-        }
-    }
-}
-
-impl Policy {
-    /// Whether a path may be relayed. The node's identity never is; it does not reach this check.
-    pub fn allows(&self, path: &str) -> bool {
-        match self {
-            Self::Allow => true,
-            Self::Deny => false,
-            Self::Only(allowed) => canonical(path).is_some_and(|path| {
-                allowed.iter().any(|allowed| {
-                    path.strip_prefix(allowed.trim_end_matches('/'))
-                        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-                })
-            }),
-        }
-    }
 }
 
 impl From<hyper::Error> for RelayError {
@@ -289,39 +236,6 @@ const ANSWER: Duration = Duration::from_secs(180);
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_list_allows_the_paths_under_it() {
-        let policy: Policy = "/metadata/instance, /metadata/scheduledevents/"
-            .parse()
-            .unwrap();
-        for path in [
-            "/metadata/instance",
-            "/metadata/instance/compute",
-            "/Metadata/instance?",
-            "/metadata/%69nstance/x",
-            "/metadata/scheduledevents",
-        ] {
-            assert!(policy.allows(path), "{path}");
-        }
-        for path in [
-            "/",
-            "/metadata",
-            "/metadata/instances",
-            "/metadata/attested/document",
-        ] {
-            assert!(!policy.allows(path), "{path}");
-        }
-    }
-
-    #[test]
-    fn reads_policies() {
-        assert_eq!("allow".parse(), Ok(Policy::Allow));
-        assert_eq!("deny".parse(), Ok(Policy::Deny));
-        for text in ["", "Allow", "metadata/instance", "/a,,/b", "/a,b"] {
-            assert!(text.parse::<Policy>().is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn removes_hop_by_hop_headers() {

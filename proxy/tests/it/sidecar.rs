@@ -8,7 +8,8 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use proxy::app::build;
-use proxy::config::{Command, Config};
+use proxy::cli::Command;
+use proxy::config::Config;
 use tokio::sync::oneshot;
 
 use crate::entra::Entra;
@@ -122,7 +123,7 @@ pub(crate) fn assertion(mark: &str) -> String {
 pub(crate) fn config(entra: &Entra, token_file: &TokenFile, flags: &[&str]) -> Config {
     let all = self::flags(entra, token_file, flags);
     let all = std::iter::once("proxy").chain(all.iter().map(String::as_str));
-    let mut config = match Command::parse(all.map(OsString::from)) {
+    let mut config = match Command::parse(all.map(OsString::from), |_| None) {
         Ok(Command::Serve(config)) => *config,
         other => panic!("{other:?}"),
     };

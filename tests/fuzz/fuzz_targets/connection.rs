@@ -32,7 +32,8 @@ fuzz_target!(|bytes: &[u8]| {
             answers
         };
         let control = Control::default();
-        let connection = serve(server, CLIENT, api, &LIMITS, &PROTOCOL, control.shutdown());
+        let protocol = PROTOCOL;
+        let connection = serve(server, CLIENT, api, &LIMITS, &protocol, control.shutdown());
         let both = async { tokio::join!(connection, talk) };
         let (_, answers) = timeout(Duration::from_secs(5), both)
             .await

@@ -6,7 +6,8 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use libfuzzer_sys::fuzz_target;
 use proxy_init::config::Config;
-use proxy_init::{nftables, socket_table, wire};
+use proxy_init::netlink::{nftables, wire};
+use proxy_init::socket_table;
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(config) = Config::from_environment(|_| None) else {

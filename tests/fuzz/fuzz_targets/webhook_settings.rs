@@ -1,12 +1,12 @@
-//! The webhook's configuration, one a line: `--flag…` or `VARIABLE=value`. It is taken, or every
-//! mistake is told in a sentence.
+//! The webhook's configuration, one a line: `--flag…` or `VARIABLE=value`. It is accepted, or every
+//! mistake is reported in a sentence.
 
 #![no_main]
 
 use std::collections::HashMap;
 
 use libfuzzer_sys::fuzz_target;
-use webhook::settings::{Refusal, Settings};
+use webhook::settings::{Settings, UsageError};
 
 fuzz_target!(|text: &str| {
     // That variable names a file, and any file may be there.
@@ -20,8 +20,7 @@ fuzz_target!(|text: &str| {
         .filter_map(|line| line.split_once('='))
         .collect();
     let args = ["webhook"].into_iter().chain(flags).map(Into::into);
-    let args = contract::flags::from_go_syntax(args);
-    match Settings::read(args, |name| variables.get(name).map(|it| (*it).to_owned())) {
+    match Settings::read(args, |name| variables.get(name).map(Into::into)) {
         Ok(settings) => {
             let config = settings.config;
             assert!(config.authority_host.starts_with("https://"));
@@ -29,8 +28,9 @@ fuzz_target!(|text: &str| {
             assert!(!config.tenant_id.is_empty() && !config.sidecar.image.is_empty());
             assert!(settings.max_connections > 0);
         }
-        Err(Refusal::Clap(_)) => {}
-        Err(Refusal::Mistakes(mistakes)) => {
+        Err(UsageError::Arguments(_)) => {}
+        Err(UsageError::Configuration(error)) => {
+            let mistakes = error.mistakes();
             assert!(!mistakes.is_empty() && mistakes.iter().all(|it| it.len() > 10));
         }
     }

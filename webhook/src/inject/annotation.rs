@@ -1,5 +1,6 @@
 //! What a pod's annotations ask for, and what in them looks mistaken.
 
+use contract::value::{IdentityMap, ServicePort};
 use contract::{annotation as key, label, metadata, token};
 
 use super::account::Account;
@@ -187,8 +188,8 @@ fn proxy(pod: &Pod<'_>, config: &Config, seed: &Seed) -> Result<Option<Proxy>, D
         return Err(Denial::InjectProxySidecar(Shown::new(wanted)));
     }
     let port = match pod.annotation(key::PROXY_SIDECAR_PORT) {
-        Some(port) => match port.trim().parse() {
-            Ok(0) | Err(_) => return Err(Denial::Port(Shown::new(port))),
+        Some(port) => match port.parse::<ServicePort>().map(ServicePort::get) {
+            Err(_) => return Err(Denial::Port(Shown::new(port))),
             Ok(metadata::PORT) => return Err(Denial::PortOfMetadata),
             Ok(port) => port,
         },
@@ -206,14 +207,9 @@ fn identity_map<'a>(pod: &'a Pod<'a>) -> Result<Option<&'a str>, Denial> {
     let Some(map) = pod.annotation(key::IDENTITY_MAP) else {
         return Ok(None);
     };
-    let pairs = map.split([';', ',', '\n']).map(str::trim);
-    for pair in pairs.filter(|pair| !pair.is_empty()) {
-        let is_pair = pair.rsplit_once('=').is_some_and(|(id, client_id)| {
-            !id.trim().is_empty() && guid::is_guid(client_id.trim())
-        });
-        if !is_pair {
-            return Err(Denial::IdentityMap(Shown::new(pair)));
-        }
+    if let Err(error) = map.parse::<IdentityMap>() {
+        let entry = error.entries.first().map(String::as_str);
+        return Err(Denial::IdentityMap(Shown::new(entry.unwrap_or_default())));
     }
     Ok(Some(map))
 }

@@ -1,9 +1,9 @@
 //! What the operator decides for all pods.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::ops::Deref;
-use std::str::FromStr;
+
+pub use contract::value::ProxyMode as Mode;
 
 use super::resources::Resources;
 use super::seccomp::SeccompProfile;
@@ -22,36 +22,6 @@ pub struct Config {
     pub sidecar: Sidecar,
     /// Identity bindings, when configured.
     pub bindings: Option<Bindings>,
-}
-
-/// How applications find the proxy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// By variables that SDKs read: no init container and no capability.
-    Environment,
-    /// Under IMDS's own address, which `azwi-proxy-init` redirects.
-    Redirect,
-}
-
-impl FromStr for Mode {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.trim() {
-            "environment" => Ok(Self::Environment),
-            "redirect" => Ok(Self::Redirect),
-            _ => Err("it must be redirect or environment"),
-        }
-    }
-}
-
-impl fmt::Display for Mode {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Environment => "environment",
-            Self::Redirect => "redirect",
-        })
-    }
 }
 
 /// The cluster's settings, and what is rendered from them once for all pods.

@@ -26,7 +26,6 @@ pub use account::Account;
 pub use config::{Bindings, CaSource, Config, Mode, Prepared, Sidecar};
 pub use denial::{Denial, printable};
 pub use endpoint::Seed;
-pub use guid::is_tenant;
 pub use pod::Pod;
 pub(crate) use pod::Text;
 pub use resources::{Resources, is_quantity};

@@ -1,6 +1,19 @@
-//! The flags. Their values are read by the parent module, which finds all mistakes.
+//! The flags, with their types, variables and defaults.
+
+use std::path::PathBuf;
 
 use clap::Parser;
+use contract::log::{LogFormat, LogLevel};
+use contract::token;
+use contract::value::{Authority, EgressProxy, NoProxy, ProxyMode, RelayPolicy};
+use service_kit::settings::Setting;
+
+use super::values::{
+    GoBool, ListenAddress, MaxConnections, MetricsAddress, MetricsBackend, PullPolicy,
+};
+use crate::inject::{Resources, SeccompProfile};
+use crate::server::tls::MinVersion;
+use crate::version::NativeSidecar;
 
 /// The mutating admission webhook of Azure workload identity for Kubernetes.
 ///
@@ -8,98 +21,171 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 #[command(name = "webhook", version = contract::VERSION, after_help = AFTER_HELP)]
 pub(super) struct Arguments {
-    /// Audience of the projected token; sovereign clouds have others [api://AzureADTokenExchange]
-    #[arg(long)]
-    pub(super) audience: Option<String>,
+    /// Audience of the projected token; sovereign clouds have others
+    #[arg(long, env = "AZWI_AUDIENCE", default_value = token::DEFAULT_AUDIENCE)]
+    pub(super) audience: Setting<String>,
     /// Entra authority, https only [that of AZURE_ENVIRONMENT]
-    #[arg(long, value_name = "URL")]
-    pub(super) authority_host: Option<String>,
+    #[arg(long, env = "AZWI_AUTHORITY_HOST", value_name = "URL")]
+    pub(super) authority_host: Option<Setting<Authority>>,
     /// Pods with annotation azure.workload.identity/use-<SUFFIX>: "true" get identity bindings
-    #[arg(long, value_name = "SUFFIX")]
-    pub(super) custom_token_endpoint_annotation_suffix: Option<String>,
+    #[arg(
+        long,
+        env = "AZWI_CUSTOM_TOKEN_ENDPOINT_ANNOTATION_SUFFIX",
+        value_name = "SUFFIX"
+    )]
+    pub(super) custom_token_endpoint_annotation_suffix: Option<Setting<String>>,
     /// Audience of those pods' tokens; both flags or neither
-    #[arg(long, value_name = "AUDIENCE")]
-    pub(super) custom_token_endpoint_audience: Option<String>,
-    /// Serve with tls.crt and tls.key of --webhook-cert-dir, which somebody else renews [false]
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    pub(super) disable_cert_rotation: Option<String>,
-    /// Address of /healthz and /readyz [:9440]
-    #[arg(long, value_name = "ADDRESS")]
-    pub(super) health_addr: Option<String>,
-    /// Log format: json or text [json]
-    #[arg(long, value_name = "FORMAT")]
-    pub(super) log_format: Option<String>,
-    /// Log level: error, warn, info, debug, trace or all [info]
-    #[arg(long, value_name = "LEVEL")]
-    pub(super) log_level: Option<String>,
-    /// Connections of API servers that are open at most; more wait in the kernel's queue [1024]
-    #[arg(long, value_name = "NUMBER")]
-    pub(super) max_connections: Option<String>,
-    /// Address of /metrics, 0 for none [:8095]
-    #[arg(long, value_name = "ADDRESS")]
-    pub(super) metrics_addr: Option<String>,
-    /// Only prometheus is known [prometheus]
-    #[arg(long, value_name = "NAME")]
-    pub(super) metrics_backend: Option<String>,
-    /// Tell durations apart by namespace: 37 series each [true]
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    pub(super) metrics_namespace_label: Option<String>,
+    #[arg(
+        long,
+        env = "AZWI_CUSTOM_TOKEN_ENDPOINT_AUDIENCE",
+        value_name = "AUDIENCE"
+    )]
+    pub(super) custom_token_endpoint_audience: Option<Setting<String>>,
+    /// Serve with tls.crt and tls.key of --webhook-cert-dir, which cert-manager or another program renews
+    #[arg(long, env = "AZWI_DISABLE_CERT_ROTATION", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false")]
+    pub(super) disable_cert_rotation: Setting<GoBool>,
+    /// Address of /healthz and /readyz
+    #[arg(
+        long,
+        env = "AZWI_HEALTH_ADDR",
+        value_name = "ADDRESS",
+        default_value = ":9440"
+    )]
+    pub(super) health_addr: Setting<ListenAddress>,
+    /// Log format: json or text
+    #[arg(
+        long,
+        env = "AZWI_LOG_FORMAT",
+        value_name = "FORMAT",
+        default_value = "json"
+    )]
+    pub(super) log_format: Setting<LogFormat>,
+    /// Log level: error, warn, info, debug, trace or all
+    #[arg(
+        long,
+        env = "AZWI_LOG_LEVEL",
+        value_name = "LEVEL",
+        default_value = "info"
+    )]
+    pub(super) log_level: Setting<LogLevel>,
+    /// Connections of API servers that are open at most; more wait in the kernel's queue
+    #[arg(
+        long,
+        env = "AZWI_MAX_CONNECTIONS",
+        value_name = "NUMBER",
+        default_value = "1024"
+    )]
+    pub(super) max_connections: Setting<MaxConnections>,
+    /// Address of /metrics, 0 for none
+    #[arg(
+        long,
+        env = "AZWI_METRICS_ADDR",
+        value_name = "ADDRESS",
+        default_value = ":8095"
+    )]
+    pub(super) metrics_addr: Setting<MetricsAddress>,
+    /// Only prometheus is known
+    #[arg(
+        long,
+        env = "AZWI_METRICS_BACKEND",
+        value_name = "NAME",
+        default_value = "prometheus"
+    )]
+    pub(super) metrics_backend: Setting<MetricsBackend>,
+    /// Record durations by namespace: 37 series each
+    #[arg(long, env = "AZWI_METRICS_NAMESPACE_LABEL", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "true")]
+    pub(super) metrics_namespace_label: Setting<GoBool>,
     /// Inject the proxy as a native sidecar: on, off, or auto (API server 1.32 or newer; a version
-    /// that cannot be read counts as older, and is told) [auto]
-    #[arg(long, value_name = "MODE")]
-    pub(super) native_sidecar: Option<String>,
-    /// Port of the admission listener [9443]
-    #[arg(long)]
-    pub(super) port: Option<String>,
+    /// that cannot be read counts as older, and is logged)
+    #[arg(
+        long,
+        env = "AZWI_NATIVE_SIDECAR",
+        value_name = "MODE",
+        default_value = "auto"
+    )]
+    pub(super) native_sidecar: Setting<NativeSidecar>,
+    /// Port of the admission listener
+    #[arg(long, env = "AZWI_PORT", default_value = "9443")]
+    pub(super) port: Setting<u16>,
     /// File with certificates (PEM) that the proxies trust besides the public roots; read again when
     /// it changes
-    #[arg(long, value_name = "FILE")]
-    pub(super) proxy_ca_file: Option<String>,
+    #[arg(long, env = "AZWI_PROXY_CA_FILE", value_name = "FILE")]
+    pub(super) proxy_ca_file: Option<PathBuf>,
     /// HTTPS_PROXY of the proxies
-    #[arg(long, value_name = "URL")]
-    pub(super) proxy_https_proxy: Option<String>,
-    /// Image pull policy of the injected containers [IfNotPresent]
-    #[arg(long, value_name = "POLICY")]
-    pub(super) proxy_image_pull_policy: Option<String>,
+    #[arg(long, env = "AZWI_PROXY_HTTPS_PROXY", value_name = "URL")]
+    pub(super) proxy_https_proxy: Option<Setting<EgressProxy>>,
+    /// Image pull policy of the injected containers
+    #[arg(
+        long,
+        env = "AZWI_PROXY_IMAGE_PULL_POLICY",
+        value_name = "POLICY",
+        default_value = "IfNotPresent"
+    )]
+    pub(super) proxy_image_pull_policy: Setting<PullPolicy>,
     /// Give azwi-proxy-init NET_RAW besides NET_ADMIN: iptables-legacy needs it, where nodes have no
-    /// nf_tables and the image has iptables [false]
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    pub(super) proxy_init_net_raw: Option<String>,
+    /// nf_tables and the image has iptables
+    #[arg(long, env = "AZWI_PROXY_INIT_NET_RAW", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false")]
+    pub(super) proxy_init_net_raw: Setting<GoBool>,
     /// Resources of azwi-proxy-init, as JSON: {"requests": {…}, "limits": {…}} [10m CPU, 8Mi, at most
     /// 32Mi]
-    #[arg(long, value_name = "JSON")]
-    pub(super) proxy_init_resources: Option<String>,
+    #[arg(long, env = "AZWI_PROXY_INIT_RESOURCES", value_name = "JSON", default_value = PROXY_INIT_RESOURCES, hide_default_value = true)]
+    pub(super) proxy_init_resources: Setting<Resources>,
     /// Log level of the proxies [that of the webhook]
-    #[arg(long, value_name = "LEVEL")]
-    pub(super) proxy_log_level: Option<String>,
+    #[arg(long, env = "AZWI_PROXY_LOG_LEVEL", value_name = "LEVEL")]
+    pub(super) proxy_log_level: Option<Setting<LogLevel>>,
     /// Port of the proxies for Prometheus metrics at /metrics, on all addresses of the pod; 0 for none.
-    /// Pods on the node's network have none [0]
-    #[arg(long, value_name = "PORT")]
-    pub(super) proxy_metrics_port: Option<String>,
+    /// Pods on the node's network have none
+    #[arg(
+        long,
+        env = "AZWI_PROXY_METRICS_PORT",
+        value_name = "PORT",
+        default_value = "0"
+    )]
+    pub(super) proxy_metrics_port: Setting<u16>,
     /// How applications find the proxy, unless the pod's annotation says: redirect or environment
-    /// (variables alone, without a privileged init container) [redirect]
-    #[arg(long, value_name = "MODE")]
-    pub(super) proxy_mode: Option<String>,
+    /// (variables alone, without a privileged init container)
+    #[arg(
+        long,
+        env = "AZWI_PROXY_MODE",
+        value_name = "MODE",
+        default_value = "redirect"
+    )]
+    pub(super) proxy_mode: Setting<ProxyMode>,
     /// NO_PROXY of the proxies
-    #[arg(long, value_name = "LIST")]
-    pub(super) proxy_no_proxy: Option<String>,
+    #[arg(long, env = "AZWI_PROXY_NO_PROXY", value_name = "LIST")]
+    pub(super) proxy_no_proxy: Option<Setting<NoProxy>>,
     /// What the proxies relay to the real IMDS: allow, deny, or path prefixes split by commas [allow]
-    #[arg(long, value_name = "POLICY")]
-    pub(super) proxy_relay: Option<String>,
+    #[arg(long, env = "AZWI_PROXY_RELAY", value_name = "POLICY")]
+    pub(super) proxy_relay: Option<Setting<RelayPolicy>>,
     /// Resources of azwi-proxy, as JSON: {"requests": {…}, "limits": {…}} [10m CPU, 16Mi, at most
     /// 64Mi]
-    #[arg(long, value_name = "JSON")]
-    pub(super) proxy_resources: Option<String>,
+    #[arg(long, env = "AZWI_PROXY_RESOURCES", value_name = "JSON", default_value = PROXY_RESOURCES, hide_default_value = true)]
+    pub(super) proxy_resources: Setting<Resources>,
     /// Seccomp profile of azwi-proxy: runtime/default, or localhost/ and a file below the kubelet's
-    /// folder of profiles [runtime/default]
-    #[arg(long, value_name = "PROFILE")]
-    pub(super) proxy_seccomp_profile: Option<String>,
-    /// Oldest TLS version of the admission listener: 1.2 or 1.3 [1.3]
-    #[arg(long, value_name = "VERSION")]
-    pub(super) tls_min_version: Option<String>,
-    /// Directory of the certificate with --disable-cert-rotation [/certs]
-    #[arg(long, value_name = "DIRECTORY")]
-    pub(super) webhook_cert_dir: Option<String>,
+    /// folder of profiles
+    #[arg(
+        long,
+        env = "AZWI_PROXY_SECCOMP_PROFILE",
+        value_name = "PROFILE",
+        default_value = "runtime/default"
+    )]
+    pub(super) proxy_seccomp_profile: Setting<SeccompProfile>,
+    /// Oldest TLS version of the admission listener: 1.2 or 1.3
+    #[arg(
+        long,
+        env = "AZWI_TLS_MIN_VERSION",
+        value_name = "VERSION",
+        default_value = "1.3"
+    )]
+    pub(super) tls_min_version: Setting<MinVersion>,
+    /// Directory of the certificate with --disable-cert-rotation
+    #[arg(
+        long,
+        env = "AZWI_WEBHOOK_CERT_DIR",
+        value_name = "DIRECTORY",
+        default_value = "/certs"
+    )]
+    pub(super) webhook_cert_dir: PathBuf,
 }
 
 const AFTER_HELP: &str = "\
@@ -120,3 +206,8 @@ Exit codes:
   0   ended as it was told
   1   it cannot go on; the log says why
   64  the configuration is wrong; all mistakes are listed";
+
+const PROXY_RESOURCES: &str =
+    r#"{"limits":{"memory":"64Mi"},"requests":{"cpu":"10m","memory":"16Mi"}}"#;
+const PROXY_INIT_RESOURCES: &str =
+    r#"{"limits":{"memory":"32Mi"},"requests":{"cpu":"10m","memory":"8Mi"}}"#;

@@ -2,82 +2,97 @@
 
 use std::collections::BTreeMap;
 
+use contract::value::{CaData, CaDataError, ServerName, TokenProxy};
+use contract::variable::literal;
 use contract::{label, variable};
+use service_kit::settings::{Mistakes, Setting};
 
-use super::Reader;
+use super::variables::Variables;
 use crate::inject::{self, Bindings, CaSource};
 
-/// Reads them. Both flags or neither.
+/// Reads the settings of identity bindings. `None` if they are not used, or after a mistake was added.
 pub(super) fn read(
-    reader: &mut Reader<'_>,
-    suffix: Option<String>,
-    audience: Option<String>,
+    variables: &Variables<'_>,
+    suffix: Option<Setting<String>>,
+    audience: Option<Setting<String>>,
+    mistakes: &mut Mistakes,
 ) -> Option<Bindings> {
+    let suffix = suffix.map(|it| it.text().to_owned());
+    let audience = audience.map(|it| it.text().to_owned());
     let (suffix, audience) = match (suffix, audience) {
         (Some(suffix), Some(audience)) => (suffix, audience),
         (None, None) => return None,
         _ => {
-            reader.mistake(
+            mistakes.add(
                 "--custom-token-endpoint-annotation-suffix and --custom-token-endpoint-audience: \
                  give both or neither",
             );
             return None;
         }
     };
-    let token_proxy = reader.required(
+    let token_proxy = variables.required::<TokenProxy>(
         variable::KUBERNETES_TOKEN_PROXY,
         "the token proxy's address",
+        mistakes,
     );
-    if !token_proxy.is_empty() && !token_proxy.starts_with("https://") {
-        reader.mistake(format!(
-            "{}={token_proxy}: it must begin with https://",
-            variable::KUBERNETES_TOKEN_PROXY
-        ));
-    }
-    let ca = ca_source(reader);
-    let ca_data = reader.variable(variable::KUBERNETES_CA_DATA);
+    let server_name: Option<ServerName> = variables.read(variable::KUBERNETES_SNI_NAME, mistakes);
+    let ca = ca_source(variables, mistakes);
+    let ca_data = ca_data(variables, mistakes);
     if ca.is_some() && ca_data.is_some() {
-        reader.mistake(format!(
-            "{}, a ConfigMap and a ClusterTrustBundle exclude each other: the SDKs take one",
+        mistakes.add(format!(
+            "{}, a ConfigMap and a ClusterTrustBundle exclude each other: the SDKs accept one",
             variable::KUBERNETES_CA_DATA
         ));
     }
     let environment = [
-        (variable::KUBERNETES_TOKEN_PROXY, Some(token_proxy)),
+        (
+            variable::KUBERNETES_TOKEN_PROXY,
+            Some(token_proxy?.to_string()),
+        ),
         (
             variable::KUBERNETES_SNI_NAME,
-            reader.variable(variable::KUBERNETES_SNI_NAME),
+            server_name.map(|name| name.to_string()),
         ),
-        // Unlike the peer's, only where the file exists: SDKs refuse both at once.
+        // Unlike upstream's, only if the file exists: SDKs refuse a file and data together.
         (
             variable::KUBERNETES_CA_FILE,
             ca.is_some().then(|| inject::CA_FILE.to_owned()),
         ),
-        (variable::KUBERNETES_CA_DATA, ca_data),
+        (
+            variable::KUBERNETES_CA_DATA,
+            ca_data.map(|data| data.to_string()),
+        ),
     ];
     Some(Bindings {
         annotation: format!("{}-{suffix}", label::USE),
         audience,
         environment: environment
             .into_iter()
-            .filter_map(|(name, it)| Some((name, it?)))
+            .filter_map(|(name, value)| Some((name, literal(&value?))))
             .collect(),
         ca,
     })
 }
 
-fn ca_source(reader: &mut Reader<'_>) -> Option<CaSource> {
+/// The value is not repeated: it has many lines.
+fn ca_data(variables: &Variables<'_>, mistakes: &mut Mistakes) -> Option<CaData> {
+    const NAME: &str = variable::KUBERNETES_CA_DATA;
+    let data = variables.text(NAME)?.parse();
+    mistakes.keep(data.map_err(|error: CaDataError| format!("{NAME}: {error}")))
+}
+
+fn ca_source(variables: &Variables<'_>, mistakes: &mut Mistakes) -> Option<CaSource> {
     const CONFIG_MAP: &str = "AZURE_KUBERNETES_CA_CONFIGMAP_NAME";
     const SIGNER: &str = "AZURE_KUBERNETES_CA_CTB_SIGNER_NAME";
     const SELECTOR: &str = "AZURE_KUBERNETES_CA_CTB_LABEL_SELECTOR";
 
-    let config_map = reader.variable(CONFIG_MAP);
-    let bundle = match (reader.variable(SIGNER), reader.variable(SELECTOR)) {
+    let config_map = variables.text(CONFIG_MAP);
+    let bundle = match (variables.text(SIGNER), variables.text(SELECTOR)) {
         (None, None) => None,
         (Some(signer_name), Some(selector)) => {
             let labels = labels(&selector);
             if labels.is_none() {
-                reader.mistake(format!(
+                mistakes.add(format!(
                     "{SELECTOR}={selector}: write it as key=value,key=value"
                 ));
             }
@@ -87,12 +102,12 @@ fn ca_source(reader: &mut Reader<'_>) -> Option<CaSource> {
             })
         }
         _ => {
-            reader.mistake(format!("{SIGNER} and {SELECTOR}: give both or neither"));
+            mistakes.add(format!("{SIGNER} and {SELECTOR}: give both or neither"));
             None
         }
     };
     if config_map.is_some() && bundle.is_some() {
-        reader.mistake(format!("{CONFIG_MAP} and {SIGNER} exclude each other"));
+        mistakes.add(format!("{CONFIG_MAP} and {SIGNER} exclude each other"));
     }
     config_map.map(CaSource::ConfigMap).or(bundle)
 }
@@ -100,7 +115,7 @@ fn ca_source(reader: &mut Reader<'_>) -> Option<CaSource> {
 fn labels(selector: &str) -> Option<BTreeMap<String, String>> {
     let pairs = selector.split(',').map(|term| {
         let (name, value) = term.split_once('=')?;
-        // Kubernetes takes `==` too.
+        // Kubernetes accepts `==` too.
         let value = value.strip_prefix('=').unwrap_or(value);
         let is_equality = !name.trim_end().ends_with('!') && !name.trim().is_empty();
         is_equality.then(|| (name.trim().to_owned(), value.trim().to_owned()))
@@ -113,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn selectors() {
+    fn reads_selectors_by_equality() {
         let labels = |text| labels(text).map(|it| it.into_iter().collect::<Vec<_>>());
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         assert_eq!(

@@ -1,8 +1,13 @@
 //! The Azure clouds by name, as in go-autorest's `EnvironmentFromName`.
 
-use serde::Deserialize;
+use std::{fs, io};
 
-use super::Reader;
+use contract::value::{Authority, AuthorityError};
+use serde::Deserialize;
+use service_kit::settings::{Mistakes, Setting};
+use thiserror::Error;
+
+use super::variables::Variables;
 
 /// Lower-case names and their authorities.
 const CLOUDS: &[(&str, &str)] = &[
@@ -17,95 +22,93 @@ const CLOUDS: &[(&str, &str)] = &[
     ("azuregermancloud", "https://login.microsoftonline.de/"),
 ];
 
-/// The Entra authority: the flag's, else that of the cloud in `AZURE_ENVIRONMENT`.
-pub(super) fn authority_host(reader: &mut Reader<'_>, flag: Option<String>) -> String {
-    let (source, host) = match flag {
-        Some(host) => ("--authority-host", Ok(host)),
-        None => ("AZURE_ENVIRONMENT", of_environment(reader)),
-    };
-    match host.and_then(|host| normalised(&host)) {
-        Ok(host) => host,
-        Err(reason) => {
-            reader.mistake(format!("{source}: {reason}"));
-            String::new()
+/// The Entra authority: the flag's, else that of the cloud in `AZURE_ENVIRONMENT`. `None` after a
+/// mistake was added.
+pub(super) fn authority(
+    variables: &Variables<'_>,
+    flag: Option<Setting<Authority>>,
+    mistakes: &mut Mistakes,
+) -> Option<Authority> {
+    match flag {
+        Some(authority) => mistakes.read("--authority-host", authority),
+        None => {
+            let authority = of_environment(variables);
+            mistakes.keep(authority.map_err(|error| format!("AZURE_ENVIRONMENT: {error}")))
         }
     }
 }
 
-fn of_environment(reader: &Reader<'_>) -> Result<String, String> {
-    let name = reader
-        .variable("AZURE_ENVIRONMENT")
+/// A cloud without a known authority.
+#[derive(Debug, Error)]
+enum CloudError {
+    #[error("{FILE}={path}: {error}")]
+    Authority { path: String, error: AuthorityError },
+    #[error("AzureStackCloud needs {FILE}, the file that describes it")]
+    NoFile,
+    #[error(
+        "there is no cloud with the name {0:?}: use AzurePublicCloud, AzureUSGovernmentCloud, \
+         AzureChinaCloud or AzureStackCloud, or give --authority-host"
+    )]
+    Unknown(String),
+    #[error("{FILE}={path}: {error}")]
+    Unreadable { path: String, error: io::Error },
+}
+
+fn of_environment(variables: &Variables<'_>) -> Result<Authority, CloudError> {
+    let name = variables
+        .text("AZURE_ENVIRONMENT")
         .unwrap_or_else(|| "AzurePublicCloud".to_owned());
     let lower = name.to_ascii_lowercase();
     if lower == "azurestackcloud" {
-        return of_stack(reader);
+        return of_stack(variables);
     }
     let known = CLOUDS.iter().find(|(cloud, _)| *cloud == lower);
-    known.map(|(_, host)| (*host).to_owned()).ok_or_else(|| {
-        format!(
-            "there is no cloud of the name {name:?}: use AzurePublicCloud, AzureUSGovernmentCloud, \
-             AzureChinaCloud or AzureStackCloud, or give --authority-host"
-        )
-    })
+    let authority = known.and_then(|(_, host)| host.parse().ok());
+    authority.ok_or(CloudError::Unknown(name))
 }
 
-/// A disconnected cloud describes itself in a file.
-fn of_stack(reader: &Reader<'_>) -> Result<String, String> {
+/// The authority of a disconnected cloud, which describes itself in a file.
+fn of_stack(variables: &Variables<'_>) -> Result<Authority, CloudError> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Description {
         active_directory_endpoint: String,
     }
 
-    let variable = "AZURE_ENVIRONMENT_FILEPATH";
-    let path = reader
-        .variable(variable)
-        .ok_or_else(|| format!("AzureStackCloud needs {variable}, the file that describes it"))?;
-    let text = std::fs::read(&path).map_err(|error| format!("{variable}={path}: {error}"))?;
-    let description: Description =
-        serde_json::from_slice(&text).map_err(|error| format!("{variable}={path}: {error}"))?;
-    Ok(description.active_directory_endpoint)
+    let path = variables.text(FILE).ok_or(CloudError::NoFile)?;
+    let description = fs::read(&path)
+        .and_then(|text| serde_json::from_slice::<Description>(&text).map_err(io::Error::from));
+    match description {
+        Ok(description) => description
+            .active_directory_endpoint
+            .parse()
+            .map_err(|error| CloudError::Authority { path, error }),
+        Err(error) => Err(CloudError::Unreadable { path, error }),
+    }
 }
 
-/// With one trailing slash.
-fn normalised(host: &str) -> Result<String, String> {
-    let rest = host.strip_prefix("https://");
-    let rest = rest.ok_or_else(|| format!("the authority {host:?} must begin with https://"))?;
-    let is_plain = !rest.starts_with('/')
-        && !rest.is_empty()
-        && !rest.contains(|it: char| matches!(it, '?' | '#' | '@') || it.is_whitespace());
-    if !is_plain {
-        return Err(format!(
-            "the authority {host:?} must be a host, as in https://login.example/"
-        ));
-    }
-    Ok(format!("https://{}/", rest.trim_end_matches('/')))
-}
+const FILE: &str = "AZURE_ENVIRONMENT_FILEPATH";
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn host(flag: Option<&str>, environment: Option<&str>) -> Result<String, Vec<String>> {
-        let env = |name: &str| {
-            environment
-                .filter(|_| name == "AZURE_ENVIRONMENT")
-                .map(ToOwned::to_owned)
+        let variable = |name: &str| {
+            let environment = environment.filter(|_| name == "AZURE_ENVIRONMENT");
+            environment.map(Into::into)
         };
-        let mut reader = Reader {
-            env: &env,
-            mistakes: Vec::new(),
-        };
-        let host = authority_host(&mut reader, flag.map(ToOwned::to_owned));
-        if reader.mistakes.is_empty() {
-            Ok(host)
-        } else {
-            Err(reader.mistakes)
-        }
+        let mut mistakes = Mistakes::default();
+        let flag = flag.map(|flag| Setting::of(&flag));
+        let authority = authority(&Variables(&variable), flag, &mut mistakes);
+        let authority = mistakes.finish(authority);
+        authority
+            .map(|it| it.to_string())
+            .map_err(|error| error.mistakes().to_vec())
     }
 
     #[test]
-    fn clouds_are_known_in_any_case() {
+    fn knows_clouds_in_any_case() {
         let public = "https://login.microsoftonline.com/";
         assert_eq!(host(None, None).unwrap(), public);
         assert_eq!(host(None, Some("AZUREPUBLICCLOUD")).unwrap(), public);
@@ -120,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flag_wins_and_gets_its_slash() {
+    fn a_flag_wins_and_gets_a_slash() {
         assert_eq!(
             host(Some("https://login.sovcloud-identity.fr"), Some("nonsense")).unwrap(),
             "https://login.sovcloud-identity.fr/"
@@ -128,13 +131,15 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_named() {
+    fn rejects_unknown_clouds_and_authorities() {
         for (flag, environment, part) in [
             (None, Some("Mars"), "\"Mars\""),
             (None, Some("AzureStackCloud"), "AZURE_ENVIRONMENT_FILEPATH"),
             (Some("http://login.example"), None, "https://"),
-            (Some("https://"), None, "must be a host"),
-            (Some("https://a@b/"), None, "must be a host"),
+            (Some("https://"), None, "is not a URL"),
+            (Some("https://[::/"), None, "is not a URL"),
+            (Some("https://login.example:99999/"), None, "is not a URL"),
+            (Some("https://a@b/"), None, "have no user"),
         ] {
             let mistakes = host(flag, environment).unwrap_err();
             assert!(mistakes[0].contains(part), "{mistakes:?}");

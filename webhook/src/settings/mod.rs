@@ -4,31 +4,34 @@ mod arguments;
 mod bindings;
 mod cloud;
 mod resources;
+mod values;
+mod variables;
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::ExitCode;
-use std::str::FromStr;
 
-use clap::Parser;
 use contract::log::{LogFormat, LogLevel};
-use contract::{token, variable};
+use contract::value::Tenant;
+use contract::variable::{self, literal};
+use service_kit::settings::{self, Mistakes};
 
-use crate::inject::{self, Config, Mode, Resources, SeccompProfile, Sidecar};
+pub use service_kit::settings::UsageError;
+
+use crate::inject::{Config, Sidecar};
 use crate::server::tls::MinVersion;
 use crate::version::NativeSidecar;
 use arguments::Arguments;
+use variables::Variables;
 
-/// What log filters call this program.
+/// The webhook's name in log filters.
 pub const CRATE: &str = env!("CARGO_CRATE_NAME");
 
-/// What the operator wants.
+/// The webhook's configuration.
 #[derive(Debug)]
 pub struct Settings {
     /// Where the serving certificate comes from.
     pub certificates: Certificates,
-    /// What to inject. Whether sidecars are native is decided later when that is automatic.
+    /// What to inject. `native` is decided later if `native_sidecar` is automatic.
     pub config: Config,
     /// The address of `/healthz` and `/readyz`, in Go's form.
     pub health_addr: String,
@@ -36,11 +39,11 @@ pub struct Settings {
     pub log_format: LogFormat,
     /// The log's level.
     pub log_level: LogLevel,
-    /// How many connections of API servers are open at most.
+    /// The most connections of API servers that are open at once.
     pub max_connections: u32,
     /// The address of `/metrics`, in Go's form; none is served without.
     pub metrics_addr: Option<String>,
-    /// Whether durations are told apart by namespace.
+    /// Whether durations are recorded by namespace.
     pub metrics_by_namespace: bool,
     /// The webhook's own namespace.
     pub namespace: String,
@@ -50,7 +53,7 @@ pub struct Settings {
     pub port: u16,
     /// A file with certificates that the proxies trust besides the public roots.
     pub proxy_ca_file: Option<PathBuf>,
-    /// The oldest TLS version that is spoken.
+    /// The oldest TLS version of the admission listener.
     pub tls_min_version: MinVersion,
 }
 
@@ -59,431 +62,211 @@ pub struct Settings {
 pub enum Certificates {
     /// `tls.crt` and `tls.key` in this directory.
     Files(PathBuf),
-    /// The webhook makes it and tells the API server.
+    /// The webhook makes it and registers it with the API server.
     Own,
 }
 
-/// Why the program does not start, or need not.
-#[derive(Debug)]
-pub enum Refusal {
-    /// Usage: help or version was asked for, or a flag is unknown.
-    Clap(clap::Error),
-    /// What is wrong, one sentence each.
-    Mistakes(Vec<String>),
-}
-
-impl Refusal {
-    /// Tells the operator, and says how to exit.
-    pub fn report(self) -> ExitCode {
-        match self {
-            Self::Clap(error) => {
-                let _ = error.print();
-                if error.use_stderr() {
-                    ExitCode::from(contract::EXIT_USAGE)
-                } else {
-                    ExitCode::SUCCESS
-                }
-            }
-            Self::Mistakes(mistakes) => {
-                for mistake in mistakes {
-                    eprintln!("{mistake}");
-                }
-                ExitCode::from(contract::EXIT_USAGE)
-            }
-        }
-    }
-}
-
 impl Settings {
-    /// Reads flags, and variables where there is no flag. An empty value counts as none.
+    /// Reads flags, and the environment, of which `variable` gives the values. An empty value counts as
+    /// none.
     ///
     /// # Errors
     ///
-    /// Everything that is wrong, at once.
+    /// Every mistake at once, or an unknown flag.
     pub fn read(
         args: impl IntoIterator<Item = OsString>,
-        env: impl Fn(&str) -> Option<String>,
-    ) -> Result<Self, Refusal> {
-        let Arguments {
-            audience,
-            authority_host,
-            custom_token_endpoint_annotation_suffix,
-            custom_token_endpoint_audience,
-            disable_cert_rotation,
-            health_addr,
-            log_format,
-            log_level,
-            max_connections,
-            metrics_addr,
-            metrics_backend,
-            metrics_namespace_label,
-            native_sidecar,
-            port,
-            proxy_ca_file,
-            proxy_https_proxy,
-            proxy_image_pull_policy,
-            proxy_init_net_raw,
-            proxy_init_resources,
-            proxy_log_level,
-            proxy_metrics_port,
-            proxy_mode,
-            proxy_no_proxy,
-            proxy_relay,
-            proxy_resources,
-            proxy_seccomp_profile,
-            tls_min_version,
-            webhook_cert_dir,
-        } = Arguments::try_parse_from(args).map_err(Refusal::Clap)?;
-        let mut reader = Reader {
-            env: &env,
-            mistakes: Vec::new(),
-        };
-        let r = &mut reader;
-
-        let log_level_text = r
-            .text("log-level", log_level)
-            .unwrap_or_else(|| "info".to_owned());
-        let certificates = {
-            let directory = r.text("webhook-cert-dir", webhook_cert_dir);
-            let directory = directory.unwrap_or_else(|| "/certs".to_owned());
-            if r.switch("disable-cert-rotation", disable_cert_rotation, false) {
-                Certificates::Files(directory.into())
-            } else {
-                Certificates::Own
-            }
-        };
-        let metrics_backend = r.text("metrics-backend", metrics_backend);
-        if metrics_backend
-            .as_deref()
-            .is_some_and(|backend| backend != "prometheus")
-        {
-            r.mistake("--metrics-backend: only prometheus is known");
-        }
-
-        let config = Config {
-            audience: r
-                .text("audience", audience)
-                .unwrap_or_else(|| token::DEFAULT_AUDIENCE.to_owned()),
-            authority_host: {
-                let host = r.text("authority-host", authority_host);
-                cloud::authority_host(r, host)
-            },
-            tenant_id: r.tenant_id(),
-            sidecar: Sidecar {
-                image: r.required("PROXY_IMAGE", "the image of the injected proxy"),
-                init_image: r
-                    .variable("PROXY_INIT_IMAGE")
-                    .or_else(|| r.variable("PROXY_IMAGE"))
-                    .unwrap_or_default(),
-                pull_policy: r.pull_policy(proxy_image_pull_policy),
-                mode: r.parsed("proxy-mode", proxy_mode, Mode::Redirect),
-                log_level: r.proxy_log_level(proxy_log_level, &log_level_text),
-                metrics_port: Some(r.parsed("proxy-metrics-port", proxy_metrics_port, 0))
-                    .filter(|port| *port != 0),
-                native: false,
-                resources: r.resources("proxy-resources", proxy_resources, PROXY_RESOURCES),
-                init_net_raw: r.switch("proxy-init-net-raw", proxy_init_net_raw, false),
-                init_resources: r.resources(
-                    "proxy-init-resources",
-                    proxy_init_resources,
-                    PROXY_INIT_RESOURCES,
-                ),
-                seccomp_profile: r.parsed(
-                    "proxy-seccomp-profile",
-                    proxy_seccomp_profile,
-                    SeccompProfile::RuntimeDefault,
-                ),
-                environment: [
-                    ("HTTPS_PROXY", r.https_proxy(proxy_https_proxy)),
-                    ("NO_PROXY", r.text("proxy-no-proxy", proxy_no_proxy)),
-                    (variable::RELAY, r.relay(proxy_relay)),
-                ]
-                .into_iter()
-                .filter_map(|(name, value)| Some((name, value?)))
-                .collect(),
-            },
-            bindings: {
-                let suffix = r.text(
-                    "custom-token-endpoint-annotation-suffix",
-                    custom_token_endpoint_annotation_suffix,
-                );
-                let audience = r.text(
-                    "custom-token-endpoint-audience",
-                    custom_token_endpoint_audience,
-                );
-                bindings::read(r, suffix, audience)
-            },
-        };
-        if config
-            .bindings
-            .as_ref()
-            .is_some_and(|it| it.audience == config.audience)
-        {
-            r.mistake("--custom-token-endpoint-audience: it must differ from --audience");
-        }
-
-        let settings = Self {
-            certificates,
-            config,
-            health_addr: r.address("health-addr", health_addr, ":9440"),
-            log_format: r.parsed("log-format", log_format, LogFormat::Json),
-            log_level: r.log_level("--log-level", &log_level_text),
-            max_connections: r.max_connections(max_connections),
-            metrics_addr: Some(r.address("metrics-addr", metrics_addr, ":8095"))
-                .filter(|address| address != NO_METRICS),
-            metrics_by_namespace: r.switch(
-                "metrics-namespace-label",
-                metrics_namespace_label,
-                true,
-            ),
-            namespace: r
-                .variable("POD_NAMESPACE")
-                .unwrap_or_else(|| "azure-workload-identity-system".to_owned()),
-            native_sidecar: r.native_sidecar(native_sidecar),
-            port: r.parsed("port", port, 9443),
-            proxy_ca_file: r.text("proxy-ca-file", proxy_ca_file).map(PathBuf::from),
-            tls_min_version: r.tls_min_version(tls_min_version),
-        };
-        if reader.mistakes.is_empty() {
-            Ok(settings)
-        } else {
-            Err(Refusal::Mistakes(reader.mistakes))
-        }
-    }
-}
-
-/// The `--metrics-addr` that turns metrics off, as in controller-runtime.
-const NO_METRICS: &str = "0";
-const PROXY_RESOURCES: &str =
-    r#"{"limits":{"memory":"64Mi"},"requests":{"cpu":"10m","memory":"16Mi"}}"#;
-const PROXY_INIT_RESOURCES: &str =
-    r#"{"limits":{"memory":"32Mi"},"requests":{"cpu":"10m","memory":"8Mi"}}"#;
-
-/// Reads values and collects mistakes.
-struct Reader<'e> {
-    env: &'e dyn Fn(&str) -> Option<String>,
-    mistakes: Vec<String>,
-}
-
-impl Reader<'_> {
-    fn mistake(&mut self, text: impl Into<String>) {
-        self.mistakes.push(text.into());
+        variable: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<Self, UsageError> {
+        let arguments = settings::parse(args, &variable)?;
+        let mut mistakes = Mistakes::default();
+        let settings = Self::check(arguments, &Variables(&variable), &mut mistakes);
+        Ok(mistakes.finish(settings)?)
     }
 
-    fn variable(&self, name: &str) -> Option<String> {
-        (self.env)(name)
-            .map(|value| value.trim().to_owned())
-            .filter(|value| !value.is_empty())
-    }
-
-    fn required(&mut self, name: &str, meaning: &str) -> String {
-        self.variable(name).unwrap_or_else(|| {
-            self.mistake(format!("{name} is not set: it is {meaning}"));
-            String::new()
-        })
-    }
-
-    /// The flag's value, else that of its variable.
-    fn text(&self, flag: &str, value: Option<String>) -> Option<String> {
-        let value = value.filter(|value| !value.is_empty());
-        value.or_else(|| {
-            self.variable(&format!(
-                "AZWI_{}",
-                flag.to_ascii_uppercase().replace('-', "_")
-            ))
-        })
-    }
-
-    fn parsed<T: FromStr<Err: ToString>>(
-        &mut self,
-        flag: &str,
-        value: Option<String>,
-        default: T,
-    ) -> T {
-        let Some(text) = self.text(flag, value) else {
-            return default;
-        };
-        text.parse().unwrap_or_else(|error: T::Err| {
-            self.mistake(format!("--{flag}={text}: {}", error.to_string()));
-            default
-        })
-    }
-
-    fn switch(&mut self, flag: &str, value: Option<String>, default: bool) -> bool {
-        // Go's strconv.ParseBool
-        match self.text(flag, value).as_deref() {
-            None => default,
-            Some("1" | "t" | "T" | "true" | "TRUE" | "True") => true,
-            Some("0" | "f" | "F" | "false" | "FALSE" | "False") => false,
-            Some(other) => {
-                self.mistake(format!("--{flag}={other}: it must be true or false"));
-                default
-            }
-        }
-    }
-
-    fn address(&mut self, flag: &str, value: Option<String>, default: &str) -> String {
-        let address = self.text(flag, value).unwrap_or_else(|| default.to_owned());
-        let is_off = flag == "metrics-addr" && address == NO_METRICS;
-        let is_valid = match address.strip_prefix(':') {
-            Some(port) => port.parse::<u16>().is_ok(),
-            None => address.parse::<SocketAddr>().is_ok(),
-        };
-        if !is_valid && !is_off {
-            self.mistake(format!(
-                "--{flag}={address}: it must be :port or address:port"
-            ));
-        }
-        address
-    }
-
-    fn log_level(&mut self, source: &str, text: &str) -> LogLevel {
-        text.parse().unwrap_or_else(|error| {
-            self.mistake(format!("{source}={text}: {error}"));
-            LogLevel::default()
-        })
-    }
-
-    fn proxy_log_level(&mut self, value: Option<String>, own: &str) -> String {
-        let Some(text) = self.text("proxy-log-level", value) else {
-            return own.to_owned();
-        };
-        self.log_level("--proxy-log-level", &text);
-        text
-    }
-
-    fn tenant_id(&mut self) -> String {
-        let tenant = self.required(
-            "AZURE_TENANT_ID",
-            "the Microsoft Entra tenant that tokens are asked from",
+    /// Reads everything before it gives up, so that all mistakes are found.
+    fn check(
+        mut arguments: Arguments,
+        variables: &Variables<'_>,
+        mistakes: &mut Mistakes,
+    ) -> Option<Self> {
+        let config = config(&mut arguments, variables, mistakes);
+        let disable_cert_rotation =
+            mistakes.read("--disable-cert-rotation", arguments.disable_cert_rotation);
+        let health_addr = mistakes.read("--health-addr", arguments.health_addr);
+        let log_format = mistakes.read("--log-format", arguments.log_format);
+        let log_level = mistakes.read("--log-level", arguments.log_level);
+        let max_connections = mistakes.read("--max-connections", arguments.max_connections);
+        let metrics_addr = mistakes.read("--metrics-addr", arguments.metrics_addr);
+        mistakes.read("--metrics-backend", arguments.metrics_backend);
+        let by_namespace = mistakes.read(
+            "--metrics-namespace-label",
+            arguments.metrics_namespace_label,
         );
-        if !tenant.is_empty() && !inject::is_tenant(&tenant) {
-            self.mistake(format!(
-                "AZURE_TENANT_ID={tenant}: it must be a GUID or a domain"
-            ));
-        }
-        tenant
-    }
-
-    fn pull_policy(&mut self, value: Option<String>) -> String {
-        const FLAG: &str = "proxy-image-pull-policy";
-        let policy = self
-            .text(FLAG, value)
-            .unwrap_or_else(|| "IfNotPresent".to_owned());
-        if !["Always", "IfNotPresent", "Never"].contains(&policy.as_str()) {
-            self.mistake(format!(
-                "--{FLAG}={policy}: it must be Always, IfNotPresent or Never"
-            ));
-        }
-        policy
-    }
-
-    /// As far as it can be told without a parser of addresses. The value may hold a password.
-    fn https_proxy(&mut self, value: Option<String>) -> Option<String> {
-        let address = self.text("proxy-https-proxy", value)?;
-        let scheme = address.split_once("://").map(|(scheme, _)| scheme.trim());
-        let is_known = |scheme: &str| {
-            ["http", "https"]
-                .iter()
-                .any(|known| scheme.eq_ignore_ascii_case(known))
+        let native_sidecar = mistakes.read("--native-sidecar", arguments.native_sidecar);
+        let port = mistakes.read("--port", arguments.port);
+        let tls_min_version = mistakes.read("--tls-min-version", arguments.tls_min_version);
+        let certificates = if disable_cert_rotation?.0 {
+            Certificates::Files(arguments.webhook_cert_dir)
+        } else {
+            Certificates::Own
         };
-        if !scheme.is_none_or(is_known) {
-            self.mistake("--proxy-https-proxy: its scheme must be http or https");
-        }
-        Some(address)
-    }
-
-    /// The proxy's own check, where it is seen once and not in every pod.
-    fn relay(&mut self, value: Option<String>) -> Option<String> {
-        let policy = self.text("proxy-relay", value)?;
-        let is_known = match policy.trim() {
-            "allow" | "deny" => true,
-            paths => paths.split(',').all(|path| path.trim().starts_with('/')),
-        };
-        if !is_known {
-            self.mistake(format!(
-                "--proxy-relay={policy}: it must be allow, deny, or paths that begin with / split \
-                 by commas"
-            ));
-        }
-        Some(policy)
-    }
-
-    fn max_connections(&mut self, value: Option<String>) -> u32 {
-        const DEFAULT: u32 = 1024;
-        let number = self.parsed("max-connections", value, DEFAULT);
-        if number == 0 {
-            self.mistake("--max-connections=0: at least one is needed");
-        }
-        number
-    }
-
-    fn native_sidecar(&mut self, value: Option<String>) -> NativeSidecar {
-        match self.text("native-sidecar", value).as_deref() {
-            None | Some("auto") => NativeSidecar::Auto,
-            Some("on" | "true") => NativeSidecar::On,
-            Some("off" | "false") => NativeSidecar::Off,
-            Some(other) => {
-                self.mistake(format!(
-                    "--native-sidecar={other}: it must be auto, on or off"
-                ));
-                NativeSidecar::Auto
-            }
-        }
-    }
-
-    fn tls_min_version(&mut self, value: Option<String>) -> MinVersion {
-        match self.text("tls-min-version", value).as_deref() {
-            None | Some("1.3") => MinVersion::Tls13,
-            Some("1.2") => MinVersion::Tls12,
-            Some(other) => {
-                self.mistake(format!(
-                    "--tls-min-version={other}: it must be 1.2 or 1.3; older versions are not safe \
-                     and not spoken"
-                ));
-                MinVersion::Tls13
-            }
-        }
-    }
-
-    fn resources(&mut self, flag: &str, value: Option<String>, default: &str) -> Resources {
-        let text = self.text(flag, value).unwrap_or_else(|| default.to_owned());
-        match resources::parse(&text) {
-            Ok(resources) => resources,
-            Err(error) => {
-                self.mistake(format!("--{flag}: {error}"));
-                Resources::default()
-            }
-        }
+        Some(Self {
+            certificates,
+            config: config?,
+            health_addr: health_addr?.0,
+            log_format: log_format?,
+            log_level: log_level?,
+            max_connections: max_connections?.0.get(),
+            metrics_addr: metrics_addr?.0.map(|address| address.0),
+            metrics_by_namespace: by_namespace?.0,
+            namespace: variables
+                .text("POD_NAMESPACE")
+                .unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned()),
+            native_sidecar: native_sidecar?,
+            port: port?,
+            proxy_ca_file: arguments.proxy_ca_file,
+            tls_min_version: tls_min_version?,
+        })
     }
 }
+
+/// What to inject.
+fn config(
+    arguments: &mut Arguments,
+    variables: &Variables<'_>,
+    mistakes: &mut Mistakes,
+) -> Option<Config> {
+    let audience = mistakes.read("--audience", arguments.audience.clone());
+    let authority = cloud::authority(variables, arguments.authority_host.take(), mistakes);
+    let tenant = variables.required::<Tenant>(
+        variable::TENANT_ID,
+        "the Microsoft Entra tenant that tokens are requested from",
+        mistakes,
+    );
+    let bindings = bindings::read(
+        variables,
+        arguments.custom_token_endpoint_annotation_suffix.take(),
+        arguments.custom_token_endpoint_audience.take(),
+        mistakes,
+    );
+    let sidecar = sidecar(arguments, variables, mistakes);
+    let audience = audience?;
+    if bindings.as_ref().is_some_and(|it| it.audience == audience) {
+        mistakes.add("--custom-token-endpoint-audience: it must differ from --audience");
+    }
+    Some(Config {
+        audience,
+        authority_host: literal(&authority?.to_string()),
+        tenant_id: tenant?.to_string(),
+        sidecar: sidecar?,
+        bindings,
+    })
+}
+
+/// The injected containers.
+fn sidecar(
+    arguments: &mut Arguments,
+    variables: &Variables<'_>,
+    mistakes: &mut Mistakes,
+) -> Option<Sidecar> {
+    let image =
+        variables.required::<String>("PROXY_IMAGE", "the image of the injected proxy", mistakes);
+    let pull_policy = mistakes.read(
+        "--proxy-image-pull-policy",
+        arguments.proxy_image_pull_policy.clone(),
+    );
+    let mode = mistakes.read("--proxy-mode", arguments.proxy_mode.clone());
+    let own_level = arguments.log_level.text().to_owned();
+    let log_level = arguments.proxy_log_level.take().map(|level| {
+        let text = level.text().to_owned();
+        mistakes.read("--proxy-log-level", level);
+        text
+    });
+    let metrics_port = mistakes.read("--proxy-metrics-port", arguments.proxy_metrics_port.clone());
+    let resources = mistakes.read("--proxy-resources", arguments.proxy_resources.clone());
+    let net_raw = mistakes.read("--proxy-init-net-raw", arguments.proxy_init_net_raw.clone());
+    let init_resources = mistakes.read(
+        "--proxy-init-resources",
+        arguments.proxy_init_resources.clone(),
+    );
+    let seccomp_profile = mistakes.read(
+        "--proxy-seccomp-profile",
+        arguments.proxy_seccomp_profile.clone(),
+    );
+    let environment = environment(arguments, mistakes);
+    let image = image?;
+    Some(Sidecar {
+        init_image: variables
+            .text("PROXY_INIT_IMAGE")
+            .unwrap_or_else(|| image.clone()),
+        image,
+        pull_policy: pull_policy?.0,
+        mode: mode?,
+        log_level: log_level.unwrap_or(own_level),
+        metrics_port: metrics_port.filter(|port| *port != 0),
+        native: false,
+        resources: resources?,
+        init_net_raw: net_raw?.0,
+        init_resources: init_resources?,
+        seccomp_profile: seccomp_profile?,
+        environment,
+    })
+}
+
+/// The variables of the proxy that are the same in all pods.
+fn environment(arguments: &mut Arguments, mistakes: &mut Mistakes) -> Vec<(&'static str, String)> {
+    let https_proxy = arguments.proxy_https_proxy.take();
+    let https_proxy = https_proxy.and_then(|it| mistakes.read_secret("--proxy-https-proxy", it));
+    let no_proxy = arguments.proxy_no_proxy.take();
+    let no_proxy = no_proxy.and_then(|it| mistakes.read("--proxy-no-proxy", it));
+    let relay = arguments.proxy_relay.take();
+    let relay = relay.and_then(|it| mistakes.read("--proxy-relay", it));
+    [
+        ("HTTPS_PROXY", https_proxy.map(|it| it.to_string())),
+        ("NO_PROXY", no_proxy.map(|it| it.to_string())),
+        (variable::RELAY, relay.map(|it| it.to_string())),
+    ]
+    .into_iter()
+    .filter_map(|(name, value)| Some((name, literal(&value?))))
+    .collect()
+}
+
+/// The namespace where no `POD_NAMESPACE` says another.
+const DEFAULT_NAMESPACE: &str = "azure-workload-identity-system";
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::inject;
 
     const NEEDED: &[(&str, &str)] = &[
         ("AZURE_TENANT_ID", "11111111-2222-3333-4444-555555555555"),
         ("PROXY_IMAGE", "registry.example.com/proxy:v1"),
     ];
 
-    fn read(args: &[&str], env: &[(&str, &str)]) -> Result<Settings, Refusal> {
+    fn read(args: &[&str], env: &[(&str, &str)]) -> Result<Settings, UsageError> {
         let args = ["webhook"].iter().chain(args).map(OsString::from);
-        Settings::read(contract::flags::from_go_syntax(args), |name| {
+        Settings::read(args, |name| {
             let found = env.iter().chain(NEEDED).find(|(known, _)| *known == name);
-            found.map(|(_, value)| (*value).to_owned())
+            found.map(|(_, value)| value.into())
         })
     }
 
     fn mistakes(args: &[&str], env: &[(&str, &str)]) -> Vec<String> {
         match read(args, env) {
-            Err(Refusal::Mistakes(mistakes)) => mistakes,
+            Err(UsageError::Configuration(error)) => error.mistakes().to_vec(),
             other => panic!("{other:?}"),
         }
     }
 
+    fn certificate() -> String {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let parameters = rcgen::CertificateParams::new(["ca.example".to_owned()]).unwrap();
+        parameters.self_signed(&key).unwrap().pem()
+    }
+
     #[test]
-    fn the_defaults_are_the_peers() {
+    fn has_the_defaults_of_upstream() {
         let settings = read(&[], &[]).unwrap();
         assert_eq!(settings.certificates, Certificates::Own);
         assert_eq!(settings.health_addr, ":9440");
@@ -500,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_are_taken_in_gos_spelling_and_win_over_variables() {
+    fn accepts_flags_in_gos_spelling_and_prefers_them_to_variables() {
         let env = [
             ("AZWI_PORT", "1"),
             ("AZWI_NATIVE_SIDECAR", "off"),
@@ -533,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn every_mistake_is_found_in_one_run() {
+    fn reports_every_mistake_at_once() {
         let args = [
             "--port=x",
             "--tls-min-version=1.1",
@@ -577,20 +360,47 @@ mod tests {
         assert_eq!(mistakes.len(), 14, "{mistakes:#?}");
     }
 
+    /// Each once made every proxy exit with 64 at its start.
     #[test]
-    fn what_no_proxy_could_use_is_refused_once() {
-        for flag in [
-            "--proxy-relay=none",
-            "--proxy-relay=Deny",
-            "--proxy-relay=/a,b",
-            "--proxy-https-proxy=htps://user:secret@proxy",
-            "--proxy-metrics-port=70000",
+    fn rejects_what_no_proxy_accepts_in_the_proxys_words() {
+        for (flag, env, sentence) in [
+            ("--proxy-relay=/a/%zz", None, "is not a relay policy"),
+            ("--proxy-relay=none", None, "is not a relay policy"),
+            ("--proxy-relay=Deny", None, "is not a relay policy"),
+            ("--proxy-relay=/a,b", None, "is not a relay policy"),
+            (
+                "--port=9443",
+                Some(("AZURE_TENANT_ID", "..")),
+                "is neither a GUID nor a domain",
+            ),
+            (
+                "--proxy-https-proxy=http://user:p#ss@proxy:3128",
+                None,
+                "has characters that must be percent-encoded",
+            ),
+            (
+                "--proxy-https-proxy=htps://user:p@ss@proxy",
+                None,
+                "is neither http nor https",
+            ),
+            (
+                "--proxy-https-proxy=socks5://user:p@ss@proxy",
+                None,
+                "is a SOCKS proxy",
+            ),
+            ("--authority-host=https://[::/", None, "is not a URL"),
+            (
+                "--authority-host=https://login.example:99999/",
+                None,
+                "is not a URL",
+            ),
+            ("--proxy-metrics-port=70000", None, "70000"),
+            ("--proxy-no-proxy=a\nb", None, "control characters"),
         ] {
-            let Err(Refusal::Mistakes(mistakes)) = read(&[flag], &[]) else {
-                panic!("{flag} is accepted");
-            };
+            let mistakes = mistakes(&[flag], env.as_slice());
             assert_eq!(mistakes.len(), 1, "{mistakes:?}");
-            assert!(!mistakes[0].contains("secret"), "{mistakes:?}");
+            assert!(mistakes[0].contains(sentence), "{mistakes:?}");
+            assert!(!mistakes[0].contains("ss@"), "{mistakes:?}");
         }
         for flag in [
             "--proxy-relay=deny",
@@ -604,7 +414,21 @@ mod tests {
     }
 
     #[test]
-    fn identity_bindings_need_their_parts() {
+    fn the_kubelet_expands_no_value() {
+        let flags = [
+            "--proxy-https-proxy=http://user:$(HOME)@proxy",
+            "--proxy-no-proxy=$HOME",
+        ];
+        let environment = read(&flags, &[]).unwrap().config.sidecar.environment;
+        let values: Vec<_> = environment
+            .iter()
+            .map(|(_, value)| value.as_str())
+            .collect();
+        assert_eq!(values, ["http://user:$$(HOME)@proxy", "$$HOME"]);
+    }
+
+    #[test]
+    fn identity_bindings_need_all_their_parts() {
         let flags = [
             "--custom-token-endpoint-annotation-suffix=identity-binding",
             "--custom-token-endpoint-audience=api://AKSIdentityBinding",
@@ -632,10 +456,19 @@ mod tests {
         assert!(bindings.environment.contains(&file));
 
         assert_eq!(mistakes(&flags, &[]).len(), 1);
-        let data = ("AZURE_KUBERNETES_CA_DATA", "PEM");
+        let certificate = certificate();
+        let data = ("AZURE_KUBERNETES_CA_DATA", certificate.as_str());
         let signer = ("AZURE_KUBERNETES_CA_CTB_SIGNER_NAME", "example.com/ca");
         assert_eq!(mistakes(&flags, &[proxy, map, data]).len(), 1);
         assert_eq!(mistakes(&flags, &[proxy, signer]).len(), 1);
+        for (name, value) in [
+            ("AZURE_KUBERNETES_TOKEN_PROXY", "https://user@proxy.example"),
+            ("AZURE_KUBERNETES_SNI_NAME", "10.0.0.1"),
+            ("AZURE_KUBERNETES_CA_DATA", "PEM"),
+        ] {
+            let mistakes = mistakes(&flags, &[(name, value), proxy]);
+            assert!(mistakes[0].starts_with(name), "{mistakes:?}");
+        }
         let same = ["--audience=api://AKSIdentityBinding", flags[0], flags[1]];
         assert!(mistakes(&same, &[proxy])[0].contains("differ"));
     }

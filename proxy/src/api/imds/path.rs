@@ -1,9 +1,7 @@
 //! Which paths are the token endpoint, which are the node's identity, and which may be relayed (R1,
 //! R14, D9; law 1).
 
-use std::borrow::Cow;
-
-use percent_encoding::percent_decode;
+pub use contract::path::canonical;
 
 /// The place that a path names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,38 +40,6 @@ pub fn place(path: &str) -> Place {
     }
 }
 
-/// The one spelling that all readers of a path agree on: percent-decoded until nothing is left to
-/// decode, in lower case, with `/` for `\`, and without parameters (`;x`), empty and dot
-/// segments, and dots and spaces at a segment's end (which Windows drops).
-///
-/// `None` for a path that readers could take for different ones: escapes that do not decode to
-/// printable characters, and `..` in a path with a segment `identity`.
-pub fn canonical(path: &str) -> Option<String> {
-    let decoded = decoded(path)?;
-    if !decoded.starts_with(['/', '\\']) {
-        return None;
-    }
-    let mut segments: Vec<&str> = Vec::new();
-    let (mut climbs, mut identity) = (false, false);
-    for segment in decoded.split(['/', '\\']) {
-        let segment = segment.split([';', '?', '#']).next().unwrap_or_default();
-        let name = segment.trim_end_matches(['.', ' ']);
-        if name.is_empty() && segment.trim_end().len() > 1 {
-            climbs = true;
-            segments.pop();
-        } else if !name.is_empty() {
-            identity |= name == "identity";
-            segments.push(name);
-        }
-    }
-    // A server that does not resolve `..`, or cuts the path elsewhere, sees another path.
-    let cut = decoded.contains(['?', '#']);
-    if identity && (climbs || cut) {
-        return None;
-    }
-    Some(format!("/{}", segments.join("/")))
-}
-
 /// IMDS R1: `metadata` in any case, the rest as it is written, one slash more at either end.
 /// msal4j doubles the first slash.
 fn is_token_endpoint(path: &str) -> bool {
@@ -85,34 +51,13 @@ fn is_token_endpoint(path: &str) -> bool {
         })
 }
 
-/// `path` in lower case, decoded until it no longer changes; `None` unless all of it is printable
-/// ASCII then and no `%` is left.
-fn decoded(path: &str) -> Option<String> {
-    let mut path = Cow::Borrowed(path.as_bytes());
-    for _ in 0..MAX_DECODINGS {
-        match Cow::from(percent_decode(&path)) {
-            Cow::Borrowed(_) => break,
-            Cow::Owned(shorter) => path = Cow::Owned(shorter),
-        }
-    }
-    if path
-        .iter()
-        .any(|byte| *byte == b'%' || !matches!(byte, b' '..=b'~'))
-    {
-        return None;
-    }
-    String::from_utf8(path.to_ascii_lowercase()).ok()
-}
-
 const TOKEN: &str = "/metadata/identity/oauth2/token";
 const IDENTITY: &str = "/metadata/identity";
-
-/// No path is encoded more often than this by accident.
-const MAX_DECODINGS: usize = 8;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use percent_encoding::percent_decode;
     use proptest::prelude::*;
 
     #[test]
@@ -241,13 +186,6 @@ mod tests {
                     prop_assert_ne!(place(&path), Place::Elsewhere, "{}", path);
                 }
                 seen = percent_decode(url.path().as_bytes()).decode_utf8_lossy().into_owned();
-            }
-        }
-
-        #[test]
-        fn the_canonical_spelling_of_a_canonical_path_is_the_same(path in r"[/\\.;%a-zA-Z0-9 ?#-]{0,40}") {
-            if let Some(once) = canonical(&path) {
-                prop_assert_eq!(canonical(&once), Some(once));
             }
         }
     }

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+pub use contract::value::is_guid;
+
 use crate::api::refusal::Refusal;
 use crate::identity::Identity;
 
@@ -68,15 +70,6 @@ impl<'a> TokenRequest<'a> {
         };
         Ok(Self { identity, resource })
     }
-}
-
-/// Whether `text` is a GUID in the form `8-4-4-4-12`, in any case.
-pub fn is_guid(text: &str) -> bool {
-    text.len() == 36
-        && text.bytes().enumerate().all(|(index, byte)| match index {
-            8 | 13 | 18 | 23 => byte == b'-',
-            _ => byte.is_ascii_hexdigit(),
-        })
 }
 
 #[derive(Clone, Copy)]

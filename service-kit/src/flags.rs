@@ -1,13 +1,13 @@
-//! Command lines in Go's flag syntax, as the peer's users write them.
+//! Command lines in Go's flag syntax, as users of Azure/azure-workload-identity write them.
 
 use std::ffi::OsString;
 
-/// Rewrites Go's `-flag` to `--flag`, so that both spellings work. Arguments behind a lone `--`,
-/// negative numbers and one-letter flags (`-h`) are left as they are.
+/// Rewrites Go's `-flag` to `--flag`, so that both spellings work. Leaves arguments after a lone `--`,
+/// negative numbers and one-letter flags (`-h`) as they are.
 ///
 /// ```
 /// let args = ["proxy", "-proxy-port=8000", "--probe"].map(Into::into);
-/// let args: Vec<_> = contract::flags::from_go_syntax(args).collect();
+/// let args: Vec<_> = service_kit::flags::from_go_syntax(args).collect();
 /// assert_eq!(args, ["proxy", "--proxy-port=8000", "--probe"]);
 /// ```
 pub fn from_go_syntax(args: impl IntoIterator<Item = OsString>) -> impl Iterator<Item = OsString> {
@@ -37,7 +37,7 @@ mod tests {
     }
 
     #[test]
-    fn one_dash_becomes_two() {
+    fn doubles_the_dash_of_a_long_flag() {
         assert_eq!(
             rewritten(&["webhook", "-log-level", "info", "-audience=x", "--version"]),
             [
@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn values_short_flags_and_the_program_stay() {
+    fn leaves_values_short_flags_and_the_program_alone() {
         assert_eq!(
             rewritten(&["-webhook", "-h", "-1", "-", "--", "-audience"]),
             ["-webhook", "-h", "-1", "-", "--", "-audience"],

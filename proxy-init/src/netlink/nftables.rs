@@ -33,10 +33,10 @@
 //!
 //! Layout: `linux/netfilter/nf_tables.h`.
 
-use crate::config::Config;
-use crate::wire::{
+use super::wire::{
     ACK, APPEND, CREATE, DUMP, EXCLUSIVE, REQUEST, attribute, message, nested, number, string,
 };
+use crate::config::Config;
 
 /// The table's name, family `ip`. Nobody else's table is touched.
 pub const TABLE: &str = "azure-workload-identity";
@@ -189,7 +189,7 @@ pub fn differs(listed: &[Vec<u8>], config: &Config) -> bool {
     listed.len() != expected.len()
         || !expected.iter().zip(listed).all(|(expected, body)| {
             body.get(FAMILY_HEADER..)
-                .is_some_and(|found| crate::wire::contains(found, expected))
+                .is_some_and(|found| super::wire::contains(found, expected))
         })
 }
 
@@ -393,7 +393,7 @@ const TCP: u8 = 6;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::messages;
+    use crate::netlink::wire::messages;
 
     fn config() -> Config {
         Config::from_environment(|_| None).unwrap()

@@ -10,7 +10,7 @@ use nix::sys::socket::{
 };
 use nix::sys::time::{TimeVal, TimeValLike};
 
-use crate::wire;
+use super::wire;
 
 /// The kernel answers within the system call that asks; this bounds a kernel that does not.
 const ANSWER_SECONDS: i64 = 10;
@@ -23,7 +23,7 @@ const DUMP_ATTEMPTS: usize = 10;
 
 /// An answer that is not what was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
+pub enum NetlinkError {
     /// The kernel's answer cannot be read.
     #[error("the kernel's answer over netlink cannot be read")]
     Malformed,
@@ -55,16 +55,16 @@ impl Socket {
     ///
     /// # Errors
     /// The kernel has not got the protocol, or a seccomp filter refuses it.
-    pub fn open(protocol: SockProtocol) -> Result<Self, Error> {
+    pub fn open(protocol: SockProtocol) -> Result<Self, NetlinkError> {
         let socket = socket(
             AddressFamily::Netlink,
             SockType::Raw,
             SockFlag::SOCK_CLOEXEC,
             protocol,
         )
-        .map_err(Error::Open)?;
+        .map_err(NetlinkError::Open)?;
         setsockopt(&socket, ReceiveTimeout, &TimeVal::seconds(ANSWER_SECONDS))
-            .map_err(Error::Open)?;
+            .map_err(NetlinkError::Open)?;
         Ok(Self(socket))
     }
 
@@ -73,16 +73,16 @@ impl Socket {
     ///
     /// # Errors
     /// The first refusal.
-    pub fn request(&self, bytes: &[u8], count: usize) -> Result<(), Error> {
+    pub fn request(&self, bytes: &[u8], count: usize) -> Result<(), NetlinkError> {
         self.send(bytes)?;
         let mut acknowledged = 0;
         while acknowledged < count {
             let datagram = self.receive()?;
-            for message in wire::messages(&datagram).ok_or(Error::Malformed)? {
-                match message.error_number().ok_or(Error::Malformed)? {
+            for message in wire::messages(&datagram).ok_or(NetlinkError::Malformed)? {
+                match message.error_number().ok_or(NetlinkError::Malformed)? {
                     0 => acknowledged += 1,
                     number => {
-                        return Err(Error::Refused {
+                        return Err(NetlinkError::Refused {
                             sequence: message.sequence,
                             errno: Errno::from_raw(number),
                         });
@@ -97,26 +97,26 @@ impl Socket {
     ///
     /// # Errors
     /// A refusal, or a list that never holds still.
-    pub fn list(&self, bytes: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
+    pub fn list(&self, bytes: &[u8]) -> Result<Vec<Vec<u8>>, NetlinkError> {
         for _ in 0..DUMP_ATTEMPTS {
             self.send(bytes)?;
             if let Some(items) = self.items()? {
                 return Ok(items);
             }
         }
-        Err(Error::Receive(Errno::EINTR))
+        Err(NetlinkError::Receive(Errno::EINTR))
     }
 
     /// One whole list; `None` when it changed while it was read.
-    fn items(&self) -> Result<Option<Vec<Vec<u8>>>, Error> {
+    fn items(&self) -> Result<Option<Vec<Vec<u8>>>, NetlinkError> {
         let mut items = Vec::new();
         let mut consistent = true;
         loop {
             let datagram = self.receive()?;
-            for message in wire::messages(&datagram).ok_or(Error::Malformed)? {
+            for message in wire::messages(&datagram).ok_or(NetlinkError::Malformed)? {
                 consistent &= message.flags & wire::DUMP_INTERRUPTED == 0;
                 if let Some(number) = message.error_number() {
-                    return Err(Error::Refused {
+                    return Err(NetlinkError::Refused {
                         sequence: message.sequence,
                         errno: Errno::from_raw(number),
                     });
@@ -129,14 +129,14 @@ impl Socket {
         }
     }
 
-    fn send(&self, bytes: &[u8]) -> Result<(), Error> {
+    fn send(&self, bytes: &[u8]) -> Result<(), NetlinkError> {
         let kernel = NetlinkAddr::new(0, 0);
         sendto(self.0.as_raw_fd(), bytes, &kernel, MsgFlags::empty())
             .map(drop)
-            .map_err(Error::Send)
+            .map_err(NetlinkError::Send)
     }
 
-    fn receive(&self) -> Result<Vec<u8>, Error> {
+    fn receive(&self) -> Result<Vec<u8>, NetlinkError> {
         let mut buffer = vec![0; ANSWER_BYTES];
         loop {
             match recv(self.0.as_raw_fd(), &mut buffer, MsgFlags::empty()) {
@@ -145,7 +145,7 @@ impl Socket {
                     return Ok(buffer);
                 }
                 Err(Errno::EINTR) => {}
-                Err(errno) => return Err(Error::Receive(errno)),
+                Err(errno) => return Err(NetlinkError::Receive(errno)),
             }
         }
     }

@@ -1,0 +1,124 @@
+//! What the proxy relays to the real IMDS.
+
+use std::fmt;
+use std::str::FromStr;
+
+use thiserror::Error;
+
+use crate::path::canonical;
+
+/// Which paths the proxy relays to the real IMDS. Paths of the node's identity are never relayed,
+/// whatever the policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RelayPolicy {
+    /// All paths.
+    Allow,
+    /// No path.
+    Deny,
+    /// Those under one of these paths, in canonical spelling.
+    Only(Vec<String>),
+}
+
+/// The text is not a relay policy.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error(
+    "{0:?} is not a relay policy: use allow, deny, or paths that begin with / split by commas, such \
+     as /metadata/instance,/metadata/scheduledevents"
+)]
+pub struct RelayPolicyError(String);
+
+impl RelayPolicy {
+    /// Whether the policy lets a path through. The caller has refused the node's identity before.
+    #[must_use]
+    pub fn allows(&self, path: &str) -> bool {
+        match self {
+            Self::Allow => true,
+            Self::Deny => false,
+            Self::Only(allowed) => canonical(path).is_some_and(|path| {
+                allowed.iter().any(|allowed| {
+                    path.strip_prefix(allowed.trim_end_matches('/'))
+                        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+                })
+            }),
+        }
+    }
+}
+
+impl FromStr for RelayPolicy {
+    type Err = RelayPolicyError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.trim() {
+            "allow" => Ok(Self::Allow),
+            "deny" => Ok(Self::Deny),
+            paths => paths
+                .split(',')
+                .map(|path| canonical(path.trim()))
+                .collect::<Option<_>>()
+                .map(Self::Only)
+                .ok_or_else(|| RelayPolicyError(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for RelayPolicy {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Allow => formatter.write_str("allow"),
+            Self::Deny => formatter.write_str("deny"),
+            Self::Only(paths) => {
+                // A comma in a path would end it.
+                let paths: Vec<_> = paths.iter().map(|path| path.replace(',', "%2c")).collect();
+                formatter.write_str(&paths.join(","))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_allows_the_paths_under_it() {
+        let policy: RelayPolicy = "/metadata/instance, /metadata/scheduledevents/"
+            .parse()
+            .unwrap();
+        for path in [
+            "/metadata/instance",
+            "/metadata/instance/compute",
+            "/Metadata/instance?",
+            "/metadata/%69nstance/x",
+            "/metadata/scheduledevents",
+        ] {
+            assert!(policy.allows(path), "{path}");
+        }
+        for path in [
+            "/",
+            "/metadata",
+            "/metadata/instances",
+            "/metadata/attested/document",
+        ] {
+            assert!(!policy.allows(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn reads_words_and_paths() {
+        assert_eq!("allow".parse(), Ok(RelayPolicy::Allow));
+        assert_eq!(" deny\n".parse(), Ok(RelayPolicy::Deny));
+        for text in ["", "Allow", "metadata/instance", "/a,,/b", "/a,b", "/a/%zz"] {
+            assert!(text.parse::<RelayPolicy>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn writes_a_comma_in_a_path_escaped() {
+        let policy: RelayPolicy = "/a%2cb, /c".parse().unwrap();
+        assert_eq!(
+            policy,
+            RelayPolicy::Only(vec!["/a,b".to_owned(), "/c".to_owned()])
+        );
+        assert_eq!(policy.to_string(), "/a%2cb,/c");
+    }
+}

@@ -1,0 +1,136 @@
+//! Values of flags that no other program reads.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::str::FromStr;
+
+use thiserror::Error;
+
+use crate::server::tls::MinVersion;
+use crate::version::NativeSidecar;
+
+/// A boolean in the spelling of Go's `strconv.ParseBool`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct GoBool(pub(super) bool);
+
+/// An address to listen on in Go's form: `:PORT` or `ADDRESS:PORT`.
+#[derive(Clone, Debug)]
+pub(super) struct ListenAddress(pub(super) String);
+
+/// The address of `/metrics`; `0` turns metrics off, as in controller-runtime.
+#[derive(Clone, Debug)]
+pub(super) struct MetricsAddress(pub(super) Option<ListenAddress>);
+
+/// The one backend that there is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct MetricsBackend;
+
+/// `imagePullPolicy` of a container.
+#[derive(Clone, Debug)]
+pub(super) struct PullPolicy(pub(super) String);
+
+/// The most connections of API servers that are open at once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct MaxConnections(pub(super) NonZeroU32);
+
+/// A value that its flag does not allow.
+#[derive(Debug, Error)]
+#[error("{0}")]
+pub struct ValueError(&'static str);
+
+impl FromStr for GoBool {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(Self(true)),
+            "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(Self(false)),
+            _ => Err(ValueError("it must be true or false")),
+        }
+    }
+}
+
+impl FromStr for ListenAddress {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let is_valid = match text.strip_prefix(':') {
+            Some(port) => port.parse::<u16>().is_ok(),
+            None => text.parse::<SocketAddr>().is_ok(),
+        };
+        if is_valid {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(ValueError("it must be :port or address:port"))
+        }
+    }
+}
+
+impl FromStr for MetricsAddress {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "0" => Ok(Self(None)),
+            address => address.parse().map(|address| Self(Some(address))),
+        }
+    }
+}
+
+impl FromStr for MetricsBackend {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "prometheus" => Ok(Self),
+            _ => Err(ValueError("only prometheus is known")),
+        }
+    }
+}
+
+impl FromStr for PullPolicy {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "Always" | "IfNotPresent" | "Never" => Ok(Self(text.to_owned())),
+            _ => Err(ValueError("it must be Always, IfNotPresent or Never")),
+        }
+    }
+}
+
+impl FromStr for MaxConnections {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let number = text.parse().map(Self);
+        number.map_err(|_| ValueError("it must be a number from 1 on"))
+    }
+}
+
+impl FromStr for NativeSidecar {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "on" | "true" => Ok(Self::On),
+            "off" | "false" => Ok(Self::Off),
+            _ => Err(ValueError("it must be auto, on or off")),
+        }
+    }
+}
+
+impl FromStr for MinVersion {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "1.2" => Ok(Self::Tls12),
+            "1.3" => Ok(Self::Tls13),
+            _ => Err(ValueError(
+                "it must be 1.2 or 1.3: older versions are not safe",
+            )),
+        }
+    }
+}
