@@ -488,7 +488,7 @@ async fn a_mistaken_egress_proxy_is_named_and_exits_64() {
             let output = run(program.env(variable, value)).await;
             assert_eq!(output.status.code(), Some(64), "{output:?}");
             let said = text(&output.stderr);
-            assert!(said.contains(&format!("- {variable} ")), "{said}");
+            assert!(said.contains(&format!("- {variable}: ")), "{said}");
             assert!(!said.contains("hidden"), "{said}");
         }
     }
