@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{ArgAction, Parser};
@@ -16,6 +17,7 @@ use contract::value::{
 use contract::{metadata, variable};
 pub use service_kit::settings::UsageError;
 use service_kit::settings::{self, Mistakes, Setting};
+use thiserror::Error;
 
 use crate::api::app_service::Secret;
 use crate::config::Config;
@@ -85,7 +87,7 @@ struct Args {
         value_name = "SECONDS",
         default_value = "60"
     )]
-    probe_timeout: Setting<u64>,
+    probe_timeout: Setting<ProbeTimeout>,
     /// error, warn, info, debug, trace or all
     #[arg(long, env = "AZWI_LOG_LEVEL", value_name = "LEVEL", default_value_t = Setting::of(&LogLevel::default()))]
     log_level: Setting<LogLevel>,
@@ -200,14 +202,10 @@ Exit codes:
 impl Args {
     fn probe_command(self, mistakes: &mut Mistakes) -> Option<Command> {
         let port = mistakes.read("--proxy-port", self.proxy_port);
-        let advice = format!("it must be a number of seconds from 0 to {MAX_PROBE_TIMEOUT}");
-        let timeout = mistakes.read_with_advice("--probe-timeout", self.probe_timeout, &advice);
-        if timeout.is_some_and(|seconds| seconds > MAX_PROBE_TIMEOUT) {
-            mistakes.add(format!("--probe-timeout: {advice}"));
-        }
+        let timeout = mistakes.read("--probe-timeout", self.probe_timeout);
         Some(Command::Probe {
             port: port?.get(),
-            timeout: Duration::from_secs(timeout?),
+            timeout: timeout?.0,
         })
     }
 
@@ -368,6 +366,26 @@ fn required<T>(mistakes: &mut Mistakes, flag: &str, variable: &str, value: Optio
         ));
     }
     value
+}
+
+/// How long `--probe` keeps asking.
+#[derive(Clone, Copy)]
+struct ProbeTimeout(Duration);
+
+/// The text is not such a number of seconds.
+#[derive(Debug, Error)]
+#[error("it must be a number of seconds from 0 to {MAX_PROBE_TIMEOUT}")]
+struct ProbeTimeoutError;
+
+impl FromStr for ProbeTimeout {
+    type Err = ProbeTimeoutError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let seconds = text.parse().ok();
+        let seconds = seconds.filter(|seconds| *seconds <= MAX_PROBE_TIMEOUT);
+        let seconds = seconds.ok_or(ProbeTimeoutError)?;
+        Ok(Self(Duration::from_secs(seconds)))
+    }
 }
 
 /// A day, in seconds. No kubelet waits that long, and deadlines stay far from the end of the clock.
