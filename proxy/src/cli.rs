@@ -192,7 +192,7 @@ Variables without a flag:
                                    certificate, and its certificate authority
 
 Exit codes:
-  0   ended as it was told; with --probe: ready
+  0   ended at a signal; with --probe: ready
   1   with --probe: not ready
   64  the configuration is wrong; all mistakes are listed
   66  the service account token cannot be read

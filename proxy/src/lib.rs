@@ -18,12 +18,14 @@
 //! | [`token`] | tokens in memory: when to serve, replace or wait |
 //! | [`identity`] | which client id a request stands for |
 //!
-//! Connections, signals and the log are in `service-kit`. `metrics` answers scrapes, [`probe`] is the client of `/readyz` for kubelet.
+//! Connections, signals and the log are in `service-kit`. `metrics` answers scrapes, and [`probe`] is
+//! the client of `/readyz` for kubelet.
 //!
 //! # A token request
 //!
-//! The listener of `service-kit` reads the request, `api` decides by path and headers and finds the key of the query
-//! (identity and resource), and `token` has the token in memory, with the rendered body beside it.
+//! The listener of `service-kit` reads the request, `api` decides by path and headers and finds the
+//! key of the query (identity and resource), and `token` has the token in memory, with the rendered
+//! body beside it.
 //! Without a token in memory, one exchange through `entra` serves all requests that wait for the key.
 //!
 //! # Where each promise is kept
