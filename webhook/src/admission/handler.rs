@@ -111,10 +111,10 @@ pub enum Refusal {
     /// The body is no review.
     #[error(transparent)]
     Review(#[from] ReviewError),
-    /// Over [`MAX_BODY`].
+    /// Over `MAX_BODY`.
     #[error("the body is larger than {} MiB", MAX_BODY / MIB)]
     TooLarge,
-    /// Over [`BODY_TIMEOUT`], or below the listener's lowest rate.
+    /// Over `BODY_TIMEOUT`, or below the listener's lowest rate.
     #[error("the body did not come within {} s", BODY_TIMEOUT.as_secs())]
     TooSlow,
     /// The client closed the connection, or sent malformed chunks.
