@@ -46,7 +46,7 @@ async fn version_2019_writes_the_expiry_in_seconds() {
         )
     );
 
-    // The token is the one that IMDS's endpoint gives, from the same memory.
+    // IMDS's endpoint returns the same token from memory.
     let imds = sidecar.token(VAULT).await;
     assert_eq!(imds.text("access_token"), answer.text("access_token"));
     assert_eq!(entra.asked().len(), 1);
@@ -115,7 +115,7 @@ async fn has_no_app_service_endpoint_without_a_secret() {
     assert_eq!(answer.status, 403, "{answer:?}");
 }
 
-/// On the node's network others reach the port: what asks for no secret is off there.
+/// Other pods reach a port on the node's network, so IMDS, which takes no secret, is off there.
 #[tokio::test]
 async fn answers_only_app_service_requests_with_imds_off() {
     let (entra, sidecar) = sidecar(&["--imds=off"]).await;

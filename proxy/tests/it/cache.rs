@@ -1,4 +1,4 @@
-//! The cache in time that the tests turn by hand.
+//! The token cache, on a paused clock that the tests advance.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -12,7 +12,7 @@ const B: &str = "https://b/";
 const HOUR: Duration = Duration::from_secs(3600);
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// What an exchange does.
+/// The outcome of an exchange.
 #[derive(Clone)]
 enum Step {
     Fail(FailureKind),
@@ -23,7 +23,7 @@ enum Step {
 
 type Script = dyn Fn(&str) -> Step + Send + Sync;
 
-/// Does what it is told, after a round trip of 50 ms.
+/// Exchanges by a script, with a round trip of 50 ms.
 #[derive(Clone)]
 struct Scripted {
     calls: Arc<AtomicUsize>,
@@ -58,7 +58,7 @@ impl Exchange for Scripted {
     }
 }
 
-/// Runs with tokio's clock, and jumps when told to.
+/// tokio's clock, with jumps that a test adds.
 #[derive(Clone)]
 struct HandClock {
     start: Instant,
@@ -134,7 +134,7 @@ fn key(resource: &str) -> Arc<Key> {
     })
 }
 
-/// Runs `future` and tells how long it took.
+/// Runs `future` and measures it.
 async fn timed<T>(future: impl Future<Output = T>) -> (T, Duration) {
     let start = Instant::now();
     let value = future.await;
@@ -300,8 +300,8 @@ async fn repeats_a_permanent_failure_for_seconds_not_minutes() {
 #[tokio::test(start_paused = true)]
 async fn an_exchange_goes_on_when_the_client_leaves() {
     let bench = Bench::new();
-    let patience = Duration::from_millis(10);
-    timeout(patience, bench.get(A)).await.unwrap_err();
+    let shorter = Duration::from_millis(10);
+    timeout(shorter, bench.get(A)).await.unwrap_err();
     sleep(Duration::from_millis(50)).await;
     assert!(bench.is_fresh(A));
     assert_eq!(bench.calls(), 1);

@@ -1,4 +1,4 @@
-//! What applications are told when there is no token (IMDS R8).
+//! The answers to applications when there is no token (IMDS R8).
 
 use crate::entra::{Entra, Reply, aadsts, answer};
 use crate::sidecar::{CLIENT, ISSUER, OTHER_CLIENT, SUBJECT, Sidecar};
@@ -104,7 +104,7 @@ async fn r8_answers_throttling_with_429_and_entras_retry_after() {
 
 #[tokio::test]
 async fn r8_reads_a_date_in_retry_after() {
-    // Far ahead: what is asked for is honoured for an hour at most.
+    // Far ahead: Retry-After is honoured for an hour at most.
     let date = "Fri, 06 Nov 2093 08:49:37 GMT";
     for status in [429, 503] {
         let (entra, sidecar) = failing(answer(status, Some(date), "{}")).await;

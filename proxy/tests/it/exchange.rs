@@ -1,4 +1,4 @@
-//! What Entra is asked, and how often.
+//! The requests to Entra: their form and their number.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::entra::{Entra, Reply, aadsts, answer, certificate, token};
+use crate::entra::{Entra, Reply, aadsts, answer, token, untrusted_authority};
 use crate::sidecar::{CLIENT, Sidecar, TENANT, TokenFile, assertion, config};
 
 const VAULT: &str = "resource=https://vault.azure.net";
@@ -158,7 +158,7 @@ async fn reads_an_expired_assertion_again_and_retries_once() {
     let file = TokenFile(sidecar.token_file.0.clone());
     entra.answer(move |nth, _| {
         if nth == 0 {
-            // kubelet's replacement arrives in this moment.
+            // The kubelet replaces the token at this moment.
             file.write("second");
             return aadsts(401, "invalid_client", 700024);
         }
@@ -216,8 +216,7 @@ async fn trusts_a_private_authority_by_file_and_by_directory() {
     let file = directory.join("ca.pem");
     std::fs::write(&file, &entra.ca).unwrap();
     std::fs::write(directory.join("README"), "not a certificate").unwrap();
-    let other = certificate("localhost").1;
-    let other = format!("--ca-data={other}");
+    let other = format!("--ca-data={}", untrusted_authority());
     for flag in [
         format!("--ssl-cert-file={}", file.display()),
         format!("--ssl-cert-dir={}", directory.display()),

@@ -3,17 +3,15 @@
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::AsRawFd;
-use std::process::{ExitStatus, Output, Stdio};
+use std::process::{ExitStatus, Output};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use tokio::io::{
-    AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines, copy_bidirectional,
-};
+use nix::sys::signal::Signal;
+use testkit::program;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::process::{Child, ChildStderr, Command};
+use tokio::process::Command;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::timeout;
 
@@ -25,9 +23,7 @@ use crate::sidecar::{CLIENT, DEADLINE, TENANT, TokenFile, assertion, flags};
 /// The program, running. It ends when it is dropped.
 pub(crate) struct Program {
     pub(crate) address: SocketAddr,
-    child: Child,
-    lines: Lines<BufReader<ChildStderr>>,
-    log: Vec<String>,
+    process: program::Program,
     token_file: TokenFile,
 }
 
@@ -37,7 +33,7 @@ impl Program {
         Self::start_as(program(BINARY), entra, more, variables).await
     }
 
-    /// The same with another way to start it.
+    /// The same, with a command that runs the program.
     pub(crate) async fn start_as(
         command: Command,
         entra: &Entra,
@@ -47,7 +43,7 @@ impl Program {
         Self::start_at(free_port().await, command, entra, more, variables).await
     }
 
-    /// The same on a port of the test's choice.
+    /// The same, on this port.
     pub(crate) async fn start_at(
         port: u16,
         mut command: Command,
@@ -56,24 +52,16 @@ impl Program {
         variables: &[(&str, &str)],
     ) -> Self {
         let token_file = TokenFile::new();
-        let mut child = command
+        command
             .args(flags(entra, &token_file, more))
             .arg(format!("-proxy-port={port}"))
-            .envs(variables.iter().copied())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+            .envs(variables.iter().copied());
+        let process = program::Program::start(command);
         let probed = run(program(BINARY).args(["-probe", &format!("-proxy-port={port}")])).await;
-        if !probed.status.success() {
-            let _ = child.kill().await;
-            panic!("{probed:?} {:?}", child.wait_with_output().await);
-        }
-        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        assert!(probed.status.success(), "{probed:?}");
         Self {
             address: (Ipv4Addr::LOCALHOST, port).into(),
-            child,
-            lines,
-            log: Vec::new(),
+            process,
             token_file,
         }
     }
@@ -84,10 +72,10 @@ impl Program {
     }
 
     pub(crate) fn id(&self) -> u32 {
-        self.child.id().unwrap()
+        self.process.id()
     }
 
-    /// Where it reads its service account token.
+    /// The path of its service account token.
     pub(crate) fn token_file(&self) -> String {
         self.token_file.0.display().to_string()
     }
@@ -100,55 +88,36 @@ impl Program {
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
-        let id = self.id().try_into().unwrap();
-        kill(Pid::from_raw(id), signal).unwrap();
+        self.process.signal(signal);
     }
 
     /// Waits for a line of the log with `text` in it.
-    pub(crate) async fn logged(&mut self, text: &str) {
-        loop {
-            let line = timeout(DEADLINE, self.lines.next_line())
-                .await
-                .unwrap()
-                .unwrap();
-            let line = line.unwrap_or_else(|| panic!("no {text:?} in {:#?}", self.log));
-            self.log.push(line);
-            if self.log.last().unwrap().contains(text) {
-                return;
-            }
-        }
+    pub(crate) async fn logged(&self, text: &str) {
+        self.process.logged(text).await;
     }
 
     /// Waits until a signal has ended it.
     pub(crate) async fn crashed(mut self) -> ExitStatus {
-        timeout(DEADLINE, self.child.wait()).await.unwrap().unwrap()
+        self.process.ended().await
     }
 
     /// Ends it and returns its log.
     pub(crate) async fn ended(mut self) -> String {
         self.signal(Signal::SIGTERM);
         self.signal(Signal::SIGINT);
-        while let Some(line) = timeout(DEADLINE, self.lines.next_line())
-            .await
-            .unwrap()
-            .unwrap()
-        {
-            self.log.push(line);
-        }
-        let status = timeout(DEADLINE, self.child.wait()).await.unwrap().unwrap();
-        assert_eq!(status.code(), Some(0));
-        self.log.join("\n")
+        assert_eq!(self.process.ended().await.code(), Some(0));
+        self.process.log().join("\n")
     }
 }
 
-/// The program without the variables of whoever runs the tests.
+/// The program without the environment of the tests.
 pub(crate) fn program(path: &str) -> Command {
     let mut program = Command::new(path);
     program.env_clear().kill_on_drop(true);
     program
 }
 
-/// The program as somebody can start it to whom its directory may be closed.
+/// The program for a user who may not enter its directory.
 pub(crate) struct OpenBinary(File);
 
 pub(crate) fn open_binary() -> OpenBinary {
@@ -156,7 +125,7 @@ pub(crate) fn open_binary() -> OpenBinary {
 }
 
 impl OpenBinary {
-    /// Leads to the program as long as this is kept.
+    /// A path of the program that is valid while this is kept.
     pub(crate) fn path(&self) -> String {
         format!("/proc/self/fd/{}", self.0.as_raw_fd())
     }
@@ -282,8 +251,7 @@ async fn names_a_taken_port_and_exits_69() {
     );
 }
 
-/// One file descriptor besides the three that are open is enough to load the program, and too few to
-/// wait with.
+/// A limit of four open files suffices to load the program, but not for tokio's epoll instance.
 #[tokio::test]
 async fn reports_a_runtime_that_cannot_start_and_exits_70() {
     let entra = Entra::start("localhost").await;
@@ -334,7 +302,7 @@ async fn a_probe_waits_for_a_proxy_that_starts_late() {
 
 #[tokio::test]
 async fn a_probe_reports_a_hanging_proxy() {
-    // The kernel accepts for a process that does nothing.
+    // The kernel accepts connections for a process that hangs.
     let hung = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = format!("--proxy-port={}", hung.local_addr().unwrap().port());
     let output = run(program(BINARY).args(["--probe", &port, "--probe-timeout=0"])).await;
@@ -344,7 +312,7 @@ async fn a_probe_reports_a_hanging_proxy() {
 #[tokio::test]
 async fn logs_the_messages_of_the_migration_guide() {
     let entra = Entra::start("localhost").await;
-    let mut program = Program::start(&entra, &[], &[]).await;
+    let program = Program::start(&entra, &[], &[]).await;
     program
         .logged("\"message\":\"starting the proxy server\"")
         .await;
@@ -407,11 +375,7 @@ async fn sigterm_ends_a_native_sidecar() {
     let entra = Entra::start("localhost").await;
     let mut program = Program::start(&entra, &["--shutdown=now"], &[]).await;
     program.signal(Signal::SIGTERM);
-    let status = timeout(DEADLINE, program.child.wait())
-        .await
-        .unwrap()
-        .unwrap();
-    assert_eq!(status.code(), Some(0));
+    assert_eq!(program.process.ended().await.code(), Some(0));
 }
 
 #[tokio::test]
@@ -422,14 +386,10 @@ async fn a_plain_container_serves_until_the_second_signal() {
     program.logged("serving until the grace period").await;
     assert_eq!(program.token("a").await.status, 200);
     program.signal(Signal::SIGTERM);
-    let status = timeout(DEADLINE, program.child.wait())
-        .await
-        .unwrap()
-        .unwrap();
-    assert_eq!(status.code(), Some(0));
+    assert_eq!(program.process.ended().await.code(), Some(0));
 }
 
-/// An egress proxy that leads to `target` whatever it is asked for, and the heads that it is sent.
+/// An egress proxy that connects every request to `target`, and the heads of the requests.
 async fn egress(target: SocketAddr) -> (SocketAddr, UnboundedReceiver<String>) {
     let egress = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = egress.local_addr().unwrap();
@@ -459,7 +419,7 @@ async fn reads_an_egress_proxy_as_go_does() {
     let (egress, mut asking) = egress(entra.address).await;
     let value = format!("user:p%40ss@{egress}/");
     for variable in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
-        // REQUEST_METHOD makes curl and reqwest do without.
+        // reqwest ignores all of them in a CGI script, where REQUEST_METHOD is set. The proxy does not.
         let variables = [(variable, &*value), ("REQUEST_METHOD", "GET")];
         let authority = "--authority-host=https://localhost:1/";
         let program = Program::start(&entra, &[authority], &variables).await;
@@ -514,7 +474,7 @@ async fn uses_the_egress_proxy_for_entra_and_never_for_imds() {
     let (egress, mut asking) = egress(entra.address).await;
     let url = format!("http://{egress}");
     let variables = [("HTTPS_PROXY", &*url), ("HTTP_PROXY", &*url)];
-    // The name leads nowhere: only the egress proxy knows the way.
+    // Nothing listens at this address, so only the egress proxy reaches Entra.
     let authority = "--authority-host=https://localhost:1/";
     let program = Program::start(&entra, &[authority, &ip, &port], &variables).await;
     assert_eq!(program.token("a").await.status, 200);
