@@ -24,10 +24,10 @@ async fn sends_the_exchange_to_the_token_proxy_under_its_name_with_entras_path()
     let other = format!("--ca-data={}", untrusted_authority());
     let sidecar = Sidecar::start(&proxy, &[AUTHORITY, &address, NAME, &ca, &other]).await;
     assert_eq!(sidecar.token("resource=a").await.status, 200);
-    let asked = proxy.asked().remove(0);
-    assert_eq!(asked.path, format!("/base/{TENANT}/oauth2/v2.0/token"));
-    assert_eq!(asked.headers["host"], "login.microsoftonline.com");
-    assert_eq!(asked.form["scope"], "a/.default");
+    let request = proxy.requests().remove(0);
+    assert_eq!(request.path, format!("/base/{TENANT}/oauth2/v2.0/token"));
+    assert_eq!(request.headers["host"], "login.microsoftonline.com");
+    assert_eq!(request.form["scope"], "a/.default");
 }
 
 #[tokio::test]
@@ -36,7 +36,7 @@ async fn trusts_only_the_token_proxys_own_authority() {
     let wrong = format!("--kubernetes-ca-data={}", untrusted_authority());
     let sidecar = Sidecar::start(&proxy, &[AUTHORITY, &address, NAME, &wrong]).await;
     assert_eq!(sidecar.token("resource=a").await.status, 503);
-    assert_eq!(proxy.asked().len(), 0);
+    assert_eq!(proxy.requests().len(), 0);
 }
 
 #[tokio::test]
@@ -62,7 +62,7 @@ async fn reads_the_authoritys_file_again_when_it_changes() {
     assert_eq!(
         sidecar.token("resource=b").await.status,
         200,
-        "just being replaced"
+        "an empty file is being replaced"
     );
     std::fs::remove_file(&ca_file.0).unwrap();
     let answer = sidecar.token("resource=c").await;
@@ -114,7 +114,7 @@ async fn gets_the_bound_identitys_token_from_the_emulated_token_proxy_of_aks() {
             text.contains("audience 'api://AzureADTokenExchange'"),
             "{text}"
         );
-        assert_eq!(unused.asked().len(), 0);
+        assert_eq!(unused.requests().len(), 0);
     }
     let seen = azure.control.requests(Some(Service::TokenProxy)).await;
     let seen = seen.unwrap();
@@ -123,5 +123,5 @@ async fn gets_the_bound_identitys_token_from_the_emulated_token_proxy_of_aks() {
             .all(|request| request.host == "login.microsoftonline.com")
     );
     let entra = azure.control.requests(Some(Service::Entra)).await.unwrap();
-    assert!(entra.is_empty(), "nothing goes to Entra: {entra:?}");
+    assert!(entra.is_empty(), "no request goes to Entra: {entra:?}");
 }

@@ -202,7 +202,7 @@ async fn forgets_a_token_that_is_not_used() {
     let bench = Bench::kept_fresh();
     bench.get(A).await.unwrap();
     sleep(5 * HOUR).await;
-    assert_eq!(bench.calls(), 2, "the one that was used is replaced once");
+    assert_eq!(bench.calls(), 2, "an unused token is replaced once");
     assert_eq!(bench.tokens.lifetimes().len(), 0);
 }
 
@@ -221,7 +221,7 @@ async fn law_5_serves_a_valid_token_while_entra_is_down() {
     }
     assert!(
         bench.calls() > 600,
-        "it goes on trying each minute: {}",
+        "it retries each minute: {}",
         bench.calls()
     );
     bench.answer(|_| Step::Grant(24 * HOUR));
@@ -277,7 +277,7 @@ async fn a_failure_for_one_key_does_not_delay_another() {
     sleep(Duration::from_secs(20)).await;
     let left = bench.get(A).await.unwrap_err().retry_after;
     assert_eq!(left, Some(Duration::from_secs(40)));
-    assert_eq!(bench.calls(), 1, "the gate is closed");
+    assert_eq!(bench.calls(), 1, "Retry-After is respected");
     bench.get(B).await.unwrap();
     bench.answer(|_| Step::Grant(HOUR));
     sleep(Duration::from_secs(40)).await;
@@ -313,7 +313,7 @@ async fn the_store_is_bounded_and_drops_the_oldest_key() {
     bench.get(A).await.unwrap();
     for nth in 0..1_200 {
         bench.get(&nth.to_string()).await.unwrap();
-        assert!(bench.is_fresh(A), "in use");
+        assert!(bench.is_fresh(A), "a key in use stays");
     }
     assert_eq!(bench.tokens.lifetimes().len(), 1_000);
     assert!(!bench.is_fresh("0") && bench.is_fresh("1199"));
@@ -344,7 +344,7 @@ async fn tolerates_a_clock_that_is_set() {
     assert_eq!(
         bench.get(A).await.unwrap().1,
         Source::Entra,
-        "it may have ended"
+        "the token may have expired"
     );
 }
 

@@ -23,7 +23,7 @@ use tokio_rustls::TlsAcceptor;
 
 /// A token request.
 #[derive(Clone, Debug)]
-pub(crate) struct Asked {
+pub(crate) struct TokenRequest {
     pub(crate) path: String,
     pub(crate) headers: HeaderMap,
     pub(crate) form: HashMap<String, String>,
@@ -46,7 +46,7 @@ pub(crate) enum Reply {
     Hang,
 }
 
-type Script = dyn Fn(usize, &Asked) -> Reply + Send + Sync;
+type Script = dyn Fn(usize, &TokenRequest) -> Reply + Send + Sync;
 
 /// The endpoint. It ends with the runtime of its test.
 pub(crate) struct Entra {
@@ -55,7 +55,7 @@ pub(crate) struct Entra {
     pub(crate) ca: String,
     /// TLS connections so far.
     pub(crate) connections: Arc<AtomicUsize>,
-    asked: Arc<Mutex<Vec<Asked>>>,
+    requests: Arc<Mutex<Vec<TokenRequest>>>,
     authority: Authority,
     count: watch::Receiver<usize>,
     delay: Arc<Mutex<Duration>>,
@@ -80,7 +80,7 @@ impl Entra {
             address,
             ca: authority.certificate().to_owned(),
             connections: Arc::default(),
-            asked: Arc::default(),
+            requests: Arc::default(),
             authority,
             count,
             delay: Arc::default(),
@@ -88,7 +88,7 @@ impl Entra {
             tls: Arc::clone(&tls),
         };
         let endpoint = Endpoint {
-            asked: Arc::clone(&entra.asked),
+            requests: Arc::clone(&entra.requests),
             counter: Arc::new(counter),
             delay: Arc::clone(&entra.delay),
             script: Arc::clone(&entra.script),
@@ -105,7 +105,10 @@ impl Entra {
     }
 
     /// Answers by `script` from now on, which gets the number of the request, from 0.
-    pub(crate) fn answer(&self, script: impl Fn(usize, &Asked) -> Reply + Send + Sync + 'static) {
+    pub(crate) fn answer(
+        &self,
+        script: impl Fn(usize, &TokenRequest) -> Reply + Send + Sync + 'static,
+    ) {
         *self.script.lock().unwrap() = Arc::new(script);
     }
 
@@ -121,12 +124,12 @@ impl Entra {
     }
 
     /// The token requests so far.
-    pub(crate) fn asked(&self) -> Vec<Asked> {
-        self.asked.lock().unwrap().clone()
+    pub(crate) fn requests(&self) -> Vec<TokenRequest> {
+        self.requests.lock().unwrap().clone()
     }
 
     /// Waits until there were `count` token requests.
-    pub(crate) async fn asked_times(&self, count: usize) {
+    pub(crate) async fn until_requests(&self, count: usize) {
         let mut seen = self.count.clone();
         seen.wait_for(|seen| *seen >= count).await.unwrap();
     }
@@ -165,7 +168,7 @@ pub(crate) fn answer(status: u16, retry_after: Option<&'static str>, body: &str)
 
 #[derive(Clone)]
 struct Endpoint {
-    asked: Arc<Mutex<Vec<Asked>>>,
+    requests: Arc<Mutex<Vec<TokenRequest>>>,
     counter: Arc<watch::Sender<usize>>,
     delay: Arc<Mutex<Duration>>,
     script: Arc<Mutex<Arc<Script>>>,
@@ -179,22 +182,22 @@ impl Endpoint {
         }
         let (parts, body) = request.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
-        let asked = Asked {
+        let request = TokenRequest {
             path: parts.uri.path().to_owned(),
             headers: parts.headers,
             form: form_urlencoded::parse(&body).into_owned().collect(),
             body: String::from_utf8(body.to_vec()).unwrap(),
         };
         let nth = {
-            let mut all = self.asked.lock().unwrap();
-            all.push(asked.clone());
+            let mut all = self.requests.lock().unwrap();
+            all.push(request.clone());
             all.len() - 1
         };
         self.counter.send_replace(nth + 1);
         let delay = *self.delay.lock().unwrap();
         tokio::time::sleep(delay).await;
         let script = Arc::clone(&self.script.lock().unwrap());
-        script(nth, &asked)
+        script(nth, &request)
     }
 }
 

@@ -17,27 +17,27 @@ use crate::raw::exchange;
 use crate::sidecar::{AUDIENCE, SUBJECT, Sidecar};
 
 const STEADY: &str = "https://vault.azure.net";
-const BREATH: Duration = Duration::from_millis(50);
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// A fault, and the answer to the application.
 struct Case {
     name: String,
     rule: Rule,
     status: u16,
-    says: &'static str,
+    part: &'static str,
     /// The number of token requests for one request of the application.
-    asked: usize,
+    exchanges: usize,
     retry_after: Option<&'static str>,
 }
 
 impl Case {
-    fn new(name: &str, rule: Rule, status: u16, says: &'static str, asked: usize) -> Self {
+    fn new(name: &str, rule: Rule, status: u16, part: &'static str, exchanges: usize) -> Self {
         Self {
             name: format!("https://{name}.example"),
             rule,
             status,
-            says,
-            asked,
+            part,
+            exchanges,
             retry_after: None,
         }
     }
@@ -151,7 +151,7 @@ fn faults() -> Vec<Case> {
 fn retry_afters() -> Vec<Case> {
     let mut cases = Vec::new();
     for status in [429, 503] {
-        for (nth, (form, date, asked, retry_after)) in [
+        for (nth, (form, date, exchanges, retry_after)) in [
             (None, None, 4, None),
             (Some("0"), None, 4, Some("0")),
             (Some("1"), None, 4, Some("1")),
@@ -189,7 +189,7 @@ fn retry_afters() -> Vec<Case> {
                     rule,
                     status,
                     "answered",
-                    asked,
+                    exchanges,
                 )
             });
         }
@@ -218,15 +218,15 @@ async fn reports_every_error_of_entra_recovers_and_serves_the_token_in_memory() 
         let head = format!("GET {target} HTTP/1.1\r\nHost: x\r\nMetadata: true\r\n");
         (resource, exchange(address, &head).await)
     };
-    let mut asking = JoinSet::new();
+    let mut answering = JoinSet::new();
     for case in &cases {
-        asking.spawn(ask(case.name.clone()));
+        answering.spawn(ask(case.name.clone()));
     }
     let mut answers = BTreeMap::new();
     while answers.len() < cases.len() {
         tokio::select! {
-            answer = asking.join_next() => answers.extend(answer.unwrap()),
-            () = sleep(BREATH) => {
+            answer = answering.join_next() => answers.extend(answer.unwrap()),
+            () = sleep(PAUSE) => {
                 let (_, steady) = ask(STEADY.to_owned()).await;
                 assert_eq!(steady.status, 200, "law 5: {steady:?}");
             }
@@ -240,9 +240,9 @@ async fn reports_every_error_of_entra_recovers_and_serves_the_token_in_memory() 
         let (name, answer) = (&case.name, &answers[&case.name]);
         assert_eq!(answer.status, case.status, "{name}: {answer:?}");
         assert_eq!(answer.header("retry-after"), case.retry_after, "{name}");
-        assert!(answer.body.contains(case.says), "{name}: {answer:?}");
+        assert!(answer.body.contains(case.part), "{name}: {answer:?}");
         assert!(!answer.body.contains(header), "law 8, {name}: {answer:?}");
-        assert_eq!(world.exchanges(name).await, case.asked, "{name}");
+        assert_eq!(world.exchanges(name).await, case.exchanges, "{name}");
     }
     assert_eq!(world.exchanges(STEADY).await, 1);
 
@@ -287,7 +287,7 @@ async fn reports_refused_connections_and_reconnects() {
 
 #[tokio::test]
 async fn reports_an_untrusted_certificate_with_advice() {
-    for (name, days, says) in [
+    for (name, days, part) in [
         ("localhost", -30..-1, "clock"),
         ("localhost", 1..30, "clock"),
         ("login.example", 0..1, "AZURE_AUTHORITY_HOST"),
@@ -299,11 +299,11 @@ async fn reports_an_untrusted_certificate_with_advice() {
         assert_eq!(refused.status, 503);
         let text = refused.text("error_description");
         assert!(
-            text.contains("certificate") && text.contains(says),
+            text.contains("certificate") && text.contains(part),
             "{text}"
         );
         assert_eq!(
-            entra.asked().len(),
+            entra.requests().len(),
             0,
             "nothing was sent to an untrusted server"
         );

@@ -71,7 +71,7 @@ async fn answers_requests_under_way_before_it_ends() {
     let mut idle = TcpStream::connect(sidecar.address).await.unwrap();
     let mut busy = TcpStream::connect(sidecar.address).await.unwrap();
     busy.write_all(REQUEST.as_bytes()).await.unwrap();
-    entra.asked_times(1).await;
+    entra.until_requests(1).await;
     sidecar.stop.take().unwrap().send(()).unwrap();
     assert_eq!(read_to_end(&mut idle).await, "");
     assert_eq!(parse(&read_to_end(&mut busy).await).status, 200);

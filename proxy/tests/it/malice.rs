@@ -26,7 +26,7 @@ use crate::sidecar::{CLIENT, Sidecar, TENANT, TokenFile, assertion, config};
 
 const NODE: &str =
     "GET /metadata/identity/oauth2/token?resource=a HTTP/1.1\r\nMetadata: true\r\n\r\n";
-const BREATH: Duration = Duration::from_millis(300);
+const PAUSE: Duration = Duration::from_millis(300);
 
 /// A node's IMDS that keeps every byte of every connection.
 struct Wire {
@@ -49,11 +49,11 @@ impl Wire {
                 tokio::spawn(async move {
                     let mut all = Vec::new();
                     // Everything before the answer, and everything after it.
-                    let _ = timeout(BREATH, stream.read_to_end(&mut all)).await;
+                    let _ = timeout(PAUSE, stream.read_to_end(&mut all)).await;
                     let _ = stream
                         .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
                         .await;
-                    let _ = timeout(BREATH, stream.read_to_end(&mut all)).await;
+                    let _ = timeout(PAUSE, stream.read_to_end(&mut all)).await;
                     seen.lock().unwrap().push(all);
                 });
             }
@@ -319,7 +319,7 @@ async fn speak(address: SocketAddr, request: String) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let _ = stream.write_all(request.as_bytes()).await;
     let mut all = Vec::new();
-    let _ = timeout(BREATH * 4, stream.read_to_end(&mut all)).await;
+    let _ = timeout(PAUSE * 4, stream.read_to_end(&mut all)).await;
     String::from_utf8_lossy(&all).into_owned()
 }
 
@@ -371,7 +371,7 @@ async fn a_forged_request_gets_no_token() {
         .await;
         assert_eq!(refused.status, 400, "{target} {lines}: {refused:?}");
     }
-    assert_eq!(entra.asked().len(), 0);
+    assert_eq!(entra.requests().len(), 0);
 
     // A relayed request goes to IMDS, whatever its Host header says.
     for lines in [
@@ -423,10 +423,10 @@ async fn nothing_is_injected_into_a_request_to_entra() {
             .await;
         assert_eq!(answer.text("resource"), *resource, "{answer:?}");
     }
-    let asked = entra.asked();
-    assert_eq!(asked.len(), hostile.len());
-    for (asked, resource) in asked.iter().zip(&hostile) {
-        let mut names: Vec<_> = asked.headers.keys().map(|name| name.as_str()).collect();
+    let requests = entra.requests();
+    assert_eq!(requests.len(), hostile.len());
+    for (request, resource) in requests.iter().zip(&hostile) {
+        let mut names: Vec<_> = request.headers.keys().map(|name| name.as_str()).collect();
         names.sort_unstable();
         assert_eq!(
             names,
@@ -438,9 +438,9 @@ async fn nothing_is_injected_into_a_request_to_entra() {
                 "host",
                 "x-ms-lib-capability"
             ],
-            "no compression is offered either",
+            "the sidecar accepts no compression",
         );
-        let mut names: Vec<_> = asked.form.keys().map(String::as_str).collect();
+        let mut names: Vec<_> = request.form.keys().map(String::as_str).collect();
         names.sort_unstable();
         assert_eq!(
             names,
@@ -453,14 +453,14 @@ async fn nothing_is_injected_into_a_request_to_entra() {
             ]
         );
         assert_eq!(
-            asked.body.matches('&').count(),
+            request.body.matches('&').count(),
             4,
-            "none is there twice: {}",
-            asked.body
+            "no field is there twice: {}",
+            request.body
         );
-        assert_eq!(asked.form["scope"], format!("{resource}/.default"));
-        assert_eq!(asked.form["client_id"], CLIENT);
-        assert_eq!(asked.path, format!("/{TENANT}/oauth2/v2.0/token"));
+        assert_eq!(request.form["scope"], format!("{resource}/.default"));
+        assert_eq!(request.form["client_id"], CLIENT);
+        assert_eq!(request.path, format!("/{TENANT}/oauth2/v2.0/token"));
     }
     // Such resources are refused before an exchange.
     for encoded in ["a%0d%0aX-Evil:%20b", "a%00b", "a%1b%5b2J", "a%c2%9b2J"] {
@@ -470,7 +470,7 @@ async fn nothing_is_injected_into_a_request_to_entra() {
             "{encoded}"
         );
     }
-    assert_eq!(entra.asked().len(), hostile.len());
+    assert_eq!(entra.requests().len(), hostile.len());
 }
 
 #[tokio::test]
@@ -535,7 +535,7 @@ async fn a_hostile_entra_writes_no_control_characters_to_logs_and_metrics() {
                 "law 8: {text}"
             );
         }
-        assert!(log.contains("AADSTS1"), "its words are kept: {log}");
+        assert!(log.contains("AADSTS1"), "Entra's text is logged: {log}");
         for line in log.lines() {
             assert!(!line.starts_with(FORGED), "{line}");
             let is_json = serde_json::from_str::<serde_json::Value>(line).is_ok();
@@ -601,7 +601,7 @@ async fn law_8_a_crash_leaves_no_core_and_other_users_cannot_read_the_environmen
     let id = other.id().unwrap();
     assert!(
         environ(id).await,
-        "that of another process of the user is open"
+        "the user can read the environment of another process"
     );
 
     running.signal(Signal::SIGABRT);

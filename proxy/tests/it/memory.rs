@@ -51,7 +51,7 @@ async fn ten_thousand_connections_leave_nothing_behind() {
         after[0] < before + 4 * MIB && after[1] < after[0] + MIB,
         "from {before} to {after:?} bytes"
     );
-    assert_eq!(entra.asked().len(), 1);
+    assert_eq!(entra.requests().len(), 1);
 }
 
 #[tokio::test]

@@ -157,7 +157,7 @@ async fn lists_every_mistake_of_the_configuration_and_exits_64() {
         .env("AZWI_RELAY", "x"))
     .await;
     assert_eq!(output.status.code(), Some(64));
-    let said = text(&output.stderr);
+    let message = text(&output.stderr);
     for part in [
         "-proxy-port=0",
         "\"loud\"",
@@ -167,7 +167,7 @@ async fn lists_every_mistake_of_the_configuration_and_exits_64() {
         "AZURE_AUTHORITY_HOST",
         "azure.workload.identity/use: \"true\"",
     ] {
-        assert!(said.contains(part), "{part}: {said}");
+        assert!(message.contains(part), "{part}: {message}");
     }
     assert_eq!(
         run(program(BINARY).arg("--no-such-flag"))
@@ -230,10 +230,10 @@ async fn names_a_missing_token_file_and_exits_66() {
     let flags = flags(&entra, &file, &["--federated-token-file=/nowhere/token"]);
     let output = run(program(BINARY).args(flags)).await;
     assert_eq!(output.status.code(), Some(66));
-    let said = text(&output.stderr);
+    let message = text(&output.stderr);
     assert!(
-        said.contains("/nowhere/token") && said.contains("label"),
-        "{said}"
+        message.contains("/nowhere/token") && message.contains("label"),
+        "{message}"
     );
 }
 
@@ -260,8 +260,8 @@ async fn reports_a_runtime_that_cannot_start_and_exits_70() {
     limited.args(["-c", "ulimit -n 4 && exec \"$0\" \"$@\"", BINARY]);
     let output = run(limited.args(flags(&entra, &file, &[]))).await;
     assert_eq!(output.status.code(), Some(70), "{output:?}");
-    let said = text(&output.stderr);
-    assert!(said.contains("cannot start the runtime"), "{said}");
+    let message = text(&output.stderr);
+    assert!(message.contains("cannot start the runtime"), "{message}");
 }
 
 #[tokio::test]
@@ -271,8 +271,8 @@ async fn refuses_a_probe_timeout_out_of_range() {
     for seconds in ["18446744073709551615", "86401", "-1"] {
         let output = run(probe.env("AZWI_PROBE_TIMEOUT", seconds)).await;
         assert_eq!(output.status.code(), Some(64), "{output:?}");
-        let said = text(&output.stderr);
-        assert!(said.contains("from 0 to 86400"), "{said}");
+        let message = text(&output.stderr);
+        assert!(message.contains("from 0 to 86400"), "{message}");
     }
 }
 
@@ -297,7 +297,7 @@ async fn a_probe_waits_for_a_proxy_that_starts_late() {
         .unwrap()
         .unwrap();
     assert!(probed.status.success());
-    assert_eq!(entra.asked().len(), 0, "a probe costs no exchange");
+    assert_eq!(entra.requests().len(), 0, "a probe costs no exchange");
 }
 
 #[tokio::test]
@@ -346,15 +346,15 @@ async fn law_8_no_secret_is_logged_at_any_level() {
     for format in ["json", "text"] {
         let flag = format!("--log-format={format}");
         let program = Program::start(&entra, &["--log-level=all", &flag], &[]).await;
-        let mut said = String::new();
+        let mut output = String::new();
         for resource in ["a", "a", "b", "c"] {
             let answer = program.token(resource).await;
             if answer.status != 200 {
-                said.push_str(&answer.body);
+                output.push_str(&answer.body);
             }
         }
-        said.push_str(&program.ended().await);
-        assert!(said.contains("starting the proxy server"));
+        output.push_str(&program.ended().await);
+        assert!(output.contains("starting the proxy server"));
         let signature = assertion("first")
             .split('.')
             .next_back()
@@ -365,7 +365,7 @@ async fn law_8_no_secret_is_logged_at_any_level() {
             &assertion("first"),
             &format!(".{signature}"),
         ] {
-            assert!(!said.contains(secret), "{secret} in {said}");
+            assert!(!output.contains(secret), "{secret} in {output}");
         }
     }
 }
@@ -393,30 +393,30 @@ async fn a_plain_container_serves_until_the_second_signal() {
 async fn egress(target: SocketAddr) -> (SocketAddr, UnboundedReceiver<String>) {
     let egress = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = egress.local_addr().unwrap();
-    let (asked, asking) = unbounded_channel();
+    let (sender, heads) = unbounded_channel();
     tokio::spawn(async move {
         loop {
             let (mut stream, _) = egress.accept().await.unwrap();
-            let asked = asked.clone();
+            let sender = sender.clone();
             tokio::spawn(async move {
                 let mut head = Vec::new();
                 while !head.ends_with(b"\r\n\r\n") {
                     head.push(stream.read_u8().await.unwrap());
                 }
-                asked.send(String::from_utf8(head).unwrap()).unwrap();
+                sender.send(String::from_utf8(head).unwrap()).unwrap();
                 stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
                 let mut tunnel = TcpStream::connect(target).await.unwrap();
                 let _ = copy_bidirectional(&mut stream, &mut tunnel).await;
             });
         }
     });
-    (address, asking)
+    (address, heads)
 }
 
 #[tokio::test]
 async fn reads_an_egress_proxy_as_go_does() {
     let entra = Entra::start("localhost").await;
-    let (egress, mut asking) = egress(entra.address).await;
+    let (egress, mut heads) = egress(entra.address).await;
     let value = format!("user:p%40ss@{egress}/");
     for variable in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
         // reqwest ignores all of them in a CGI script, where REQUEST_METHOD is set. The proxy does not.
@@ -424,12 +424,12 @@ async fn reads_an_egress_proxy_as_go_does() {
         let authority = "--authority-host=https://localhost:1/";
         let program = Program::start(&entra, &[authority], &variables).await;
         assert_eq!(program.token("a").await.status, 200, "{variable}");
-        let head = timeout(DEADLINE, asking.recv()).await.unwrap().unwrap();
+        let head = timeout(DEADLINE, heads.recv()).await.unwrap().unwrap();
         let credentials = STANDARD.encode("user:p@ss");
         let credentials = format!("proxy-authorization: basic {credentials}\r\n").to_lowercase();
         assert!(head.to_lowercase().contains(&credentials), "{head}");
         drop(program);
-        while asking.try_recv().is_ok() {}
+        while heads.try_recv().is_ok() {}
     }
 }
 
@@ -447,9 +447,9 @@ async fn names_an_invalid_egress_proxy_and_exits_64() {
             program.args(flags(&entra, &file, &[&port]));
             let output = run(program.env(variable, value)).await;
             assert_eq!(output.status.code(), Some(64), "{output:?}");
-            let said = text(&output.stderr);
-            assert!(said.contains(&format!("- {variable}: ")), "{said}");
-            assert!(!said.contains("hidden"), "{said}");
+            let message = text(&output.stderr);
+            assert!(message.contains(&format!("- {variable}: ")), "{message}");
+            assert!(!message.contains("hidden"), "{message}");
         }
     }
 }
@@ -471,7 +471,7 @@ async fn uses_the_egress_proxy_for_entra_and_never_for_imds() {
     let entra = Entra::start("localhost").await;
     let imds = Imds::start("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi").await;
     let [ip, port] = imds.flags();
-    let (egress, mut asking) = egress(entra.address).await;
+    let (egress, mut heads) = egress(entra.address).await;
     let url = format!("http://{egress}");
     let variables = [("HTTPS_PROXY", &*url), ("HTTP_PROXY", &*url)];
     // Nothing listens at this address, so only the egress proxy reaches Entra.
@@ -479,7 +479,7 @@ async fn uses_the_egress_proxy_for_entra_and_never_for_imds() {
     let program = Program::start(&entra, &[authority, &ip, &port], &variables).await;
     assert_eq!(program.token("a").await.status, 200);
     assert!(
-        asking
+        heads
             .recv()
             .await
             .unwrap()
@@ -488,9 +488,9 @@ async fn uses_the_egress_proxy_for_entra_and_never_for_imds() {
     assert_eq!(program.get("/metadata/instance").await.body, "hi");
     assert!(imds.seen()[0].starts_with("GET /metadata/instance HTTP/1.1\r\n"));
     drop(program);
-    while asking.try_recv().is_ok() {}
+    while heads.try_recv().is_ok() {}
     let variables = [("HTTPS_PROXY", &*url), ("NO_PROXY", "localhost")];
     let program = Program::start(&entra, &[], &variables).await;
     assert_eq!(program.token("a").await.status, 200);
-    assert!(asking.try_recv().is_err(), "NO_PROXY is honoured");
+    assert!(heads.try_recv().is_err(), "NO_PROXY is honoured");
 }

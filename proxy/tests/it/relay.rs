@@ -53,7 +53,7 @@ async fn r14_r15_relays_a_request_unchanged() {
             "user-agent: app",
             "x-forwarded-for: 10.0.0.1"
         ],
-        "nothing is added, and what concerns the connection is left out",
+        "hop-by-hop headers are removed, and none is added",
     );
 }
 

@@ -96,12 +96,12 @@ async fn reads_only_its_token_and_the_resolvers_files_and_writes_none() {
         opened.iter().any(|(path, _)| *path == token_file),
         "{opened:?}"
     );
-    for (path, how) in opened {
+    for (path, flags) in opened {
         assert!(
             READ.contains(&path) || path == token_file,
             "{path} is opened"
         );
-        assert!(how.starts_with("O_RDONLY|O_CLOEXEC"), "{path}: {how}");
+        assert!(flags.starts_with("O_RDONLY|O_CLOEXEC"), "{path}: {flags}");
     }
 }
 

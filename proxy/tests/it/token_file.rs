@@ -19,7 +19,7 @@ const VAULT: &str = "resource=https://vault.azure.net";
 async fn names_a_file_without_a_whole_token_and_sends_nothing() {
     let whole = assertion("first");
     let cut = &whole[..whole.rfind('.').unwrap()];
-    for (content, says) in [
+    for (content, part) in [
         ("", "is not a JSON Web Token"),
         ("\n", "is not a JSON Web Token"),
         (cut, "is not a JSON Web Token"),
@@ -32,8 +32,8 @@ async fn names_a_file_without_a_whole_token_and_sends_nothing() {
         assert_eq!(refused.status, 503, "{content:?}");
         let text = refused.text("error_description");
         let path = sidecar.token_file.0.display().to_string();
-        assert!(text.contains(says) && text.contains(&path), "{text}");
-        assert_eq!(entra.asked().len(), 0, "{content:?}");
+        assert!(text.contains(part) && text.contains(&path), "{text}");
+        assert_eq!(entra.requests().len(), 0, "{content:?}");
 
         // The kubelet writes it again.
         sidecar.token_file.write("second");
@@ -112,7 +112,7 @@ async fn reads_a_token_that_is_replaced_as_the_old_or_the_new_one() {
     kubelet.join().unwrap();
     presented.extend(
         entra
-            .asked()
+            .requests()
             .iter()
             .map(|it| it.form["client_assertion"].clone()),
     );

@@ -128,7 +128,7 @@ async fn r2_d1_answers_every_availability_probe() {
     let answer = sidecar.get(TOKEN, "Metadata: true\r\n").await;
     // azure-identity 1.0 to 1.5 for Python sends the header alone.
     assert_golden("no-resource", &answer);
-    assert_eq!(entra.asked().len(), 0);
+    assert_eq!(entra.requests().len(), 0);
 }
 
 #[tokio::test]
@@ -145,7 +145,7 @@ async fn r2_the_header_must_be_exactly_true() {
             &sidecar.get(&format!("{TOKEN}?{VAULT}"), line).await,
         );
     }
-    assert_eq!(entra.asked().len(), 0);
+    assert_eq!(entra.requests().len(), 0);
 }
 
 #[tokio::test]
@@ -156,7 +156,7 @@ async fn r3_no_resource_is_refused_at_once() {
         "no-resource",
         &sidecar.token("api-version=2018-02-01&resource=").await,
     );
-    assert_eq!(entra.asked().len(), 0);
+    assert_eq!(entra.requests().len(), 0);
 }
 
 #[tokio::test]
@@ -186,9 +186,9 @@ async fn r5_d14_returns_the_resource_as_it_was_spelled() {
         assert_golden(golden, &sidecar.token(query).await);
     }
     let scopes: Vec<_> = entra
-        .asked()
+        .requests()
         .iter()
-        .map(|asked| asked.form["scope"].clone())
+        .map(|request| request.form["scope"].clone())
         .collect();
     assert_eq!(
         scopes,
@@ -319,9 +319,9 @@ async fn r10_d6_each_selector_gives_its_own_identity_or_none() {
     let two = format!("{VAULT}&client_id={CLIENT}&object_id={object_id}");
     assert_golden("several-selectors", &sidecar.token(&two).await);
     let clients: Vec<_> = entra
-        .asked()
+        .requests()
         .iter()
-        .map(|asked| asked.form["client_id"].clone())
+        .map(|request| request.form["client_id"].clone())
         .collect();
     assert_eq!(
         clients,
@@ -345,7 +345,7 @@ async fn r7_refuses_invalid_requests_without_an_exchange() {
     // AppAuthentication 1.5 and later probe this path. Nothing listens there.
     let probe = "/metadata/instance?api-version=2020-06-01";
     assert_golden("no-imds", &sidecar.get(probe, "Metadata: true\r\n").await);
-    assert_eq!(entra.asked().len(), 0);
+    assert_eq!(entra.requests().len(), 0);
 }
 
 #[tokio::test]
@@ -402,7 +402,7 @@ async fn r13_d8_other_methods_are_refused() {
     let answer = exchange(sidecar.address, &head).await;
     assert_eq!((answer.status, &*answer.body), (405, ""));
     assert_eq!(answer.header("content-length"), Some("84"));
-    assert_eq!(entra.asked().len(), 0);
+    assert_eq!(entra.requests().len(), 0);
 }
 
 #[tokio::test]
@@ -415,7 +415,7 @@ async fn r13_d12_forwarded_requests_are_refused() {
             &sidecar.get(&format!("{TOKEN}?{VAULT}"), &lines).await,
         );
     }
-    assert_eq!(entra.asked().len(), 0);
+    assert_eq!(entra.requests().len(), 0);
 }
 
 #[tokio::test]

@@ -181,7 +181,7 @@ async fn slow_bodies_from_fifty_addresses_end_soon() {
 }
 
 #[tokio::test]
-async fn a_flood_that_goes_on_does_not_keep_others_out() {
+async fn serves_under_a_flood_that_goes_on() {
     let listener = Arc::new(start(LIMITS).await);
     let flood = tokio::spawn({
         let listener = Arc::clone(&listener);

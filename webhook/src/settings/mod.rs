@@ -361,7 +361,7 @@ mod tests {
 
     /// Each once made every proxy exit with 64 at its start.
     #[test]
-    fn rejects_what_no_proxy_accepts_in_the_proxys_words() {
+    fn rejects_values_that_no_proxy_accepts_in_the_proxys_words() {
         for (flag, env, sentence) in [
             ("--proxy-relay=/a/%zz", None, "is not a relay policy"),
             ("--proxy-relay=none", None, "is not a relay policy"),

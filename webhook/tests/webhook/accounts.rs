@@ -80,7 +80,7 @@ async fn lists_accounts_in_pages_and_follows_them() {
     cluster.account("ns", "sa-1", json!({}));
     until_count(&accounts, 2_199).await;
     assert_eq!(client_id(&accounts, "new").await.unwrap(), "new");
-    assert_eq!(cluster.requests(GETS), 0, "all of it came from memory");
+    assert_eq!(cluster.requests(GETS), 0, "every account came from memory");
 }
 
 #[tokio::test]
@@ -99,7 +99,11 @@ async fn serves_a_slow_list_while_it_grows() {
     poll::until("the first page", is_ready, |is_ready| *is_ready).await;
     assert!(!accounts.are_listed());
     assert_eq!(client_id(&accounts, "sa-0001").await.unwrap(), "1");
-    assert_eq!(cluster.requests(GETS), 0, "the first page serves");
+    assert_eq!(
+        cluster.requests(GETS),
+        0,
+        "the first page is served from memory"
+    );
     assert_eq!(client_id(&accounts, "sa-1050").await.unwrap(), "1050");
     assert_eq!(cluster.requests(GETS), 1);
 
@@ -173,7 +177,7 @@ async fn concurrent_reviews_share_one_lookup() {
     let accounts = Arc::new(Accounts::new(cluster.client()));
     cluster.account("ns", "late", annotations("late"));
     cluster.slow_accounts(true);
-    let asking: Vec<_> = (0..50)
+    let lookups: Vec<_> = (0..50)
         .map(|_| {
             let accounts = Arc::clone(&accounts);
             tokio::spawn(async move { client_id(&accounts, "late").await })
@@ -182,8 +186,8 @@ async fn concurrent_reviews_share_one_lookup() {
     let waiting = async || accounts.live_lookups();
     poll::until("50 waiting reviews", waiting, |count| *count == 50).await;
     cluster.slow_accounts(false);
-    for asked in asking {
-        assert_eq!(asked.await.unwrap().unwrap(), "late");
+    for lookup in lookups {
+        assert_eq!(lookup.await.unwrap().unwrap(), "late");
     }
     assert_eq!(cluster.requests(GETS), 1);
 }

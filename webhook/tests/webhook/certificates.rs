@@ -89,7 +89,7 @@ async fn replicas_that_start_at_once_agree() {
     assert_eq!(
         cluster.writes(SECRETS),
         2,
-        "empty by the chart, then by one replica"
+        "the chart writes it empty, then one replica fills it"
     );
     for replica in &mut replicas {
         replica.step(now).await;
@@ -99,7 +99,7 @@ async fn replicas_that_start_at_once_agree() {
         .iter()
         .map(|replica| replica.serving.leaf())
         .collect();
-    assert_eq!(leaves.len(), 4, "each has a key of its own");
+    assert_eq!(leaves.len(), 4, "each replica has its own key");
 }
 
 #[tokio::test]
@@ -141,7 +141,7 @@ async fn restores_the_bundle_and_the_secret() {
         .await;
     assert!(
         cluster.bundle().ends_with(&bundle),
-        "the new one comes first"
+        "the new authority comes first"
     );
 
     cluster.delete(SECRETS, "system", SECRET);
@@ -180,12 +180,16 @@ async fn replicas_that_miss_the_secret_at_once_agree_on_the_next() {
     for replica in &mut replicas {
         replica.step(now).await;
     }
-    assert_eq!(authorities(&cluster), 2, "one new authority, and the old");
+    assert_eq!(
+        authorities(&cluster),
+        2,
+        "one new authority and the old one"
+    );
     assert!(cluster.bundle().ends_with(&before));
     assert_eq!(
         cluster.requests("POST /api/v1/namespaces/system/secrets"),
         0,
-        "no right to create Secrets of any name is needed"
+        "the webhook has no right to create Secrets of any name"
     );
 }
 
@@ -287,7 +291,7 @@ async fn takes_over_the_authority_of_upstream() {
     assert_eq!(
         cluster.get(SECRETS, "system", SECRET)["data"],
         data,
-        "nothing is rewritten"
+        "the Secret stays as it was"
     );
     assert_eq!(
         cluster.bundle().replace('\n', ""),

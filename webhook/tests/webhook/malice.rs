@@ -149,7 +149,7 @@ async fn a_pod_cannot_name_another_identity_by_annotations() {
     let warnings = answer["response"]["warnings"].to_string();
     assert!(
         warnings.contains("client-id"),
-        "no warning that this does nothing: {answer}"
+        "no warning that the annotation has no effect: {answer}"
     );
 }
 
@@ -229,7 +229,7 @@ async fn reviews_that_wait_for_the_api_server_share_a_bound_on_memory() {
     let webhook = Webhook::ready(&cluster, &[]).await;
     cluster.slow_accounts(true);
     let before = peak(&webhook);
-    let mut asking = JoinSet::new();
+    let mut reviews = JoinSet::new();
     for nth in 0..100 {
         let mut pod = labelled(Value::Null);
         pod["spec"]["serviceAccountName"] = format!("slow-{nth}").into();
@@ -237,13 +237,13 @@ async fn reviews_that_wait_for_the_api_server_share_a_bound_on_memory() {
         let many = format!("[{}{{}}]", "{},".repeat(20_000));
         let body = review("v1", pod).to_string().replace("\"many\"", &many);
         let mut stream = webhook.connect().await;
-        asking.spawn(async move { http::review(&mut stream, body.as_bytes()).await });
+        reviews.spawn(async move { http::review(&mut stream, body.as_bytes()).await });
     }
     cluster
         .until_requests("GET /api/v1/namespaces/ns/serviceaccounts/slow-", 1)
         .await;
     cluster.slow_accounts(false);
-    for answer in asking.join_all().await {
+    for answer in reviews.join_all().await {
         assert_eq!(answer.unwrap().status, 200);
     }
     // Unbounded it is more than 250 MiB.

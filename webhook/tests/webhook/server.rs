@@ -420,7 +420,7 @@ async fn speaks_only_http_1_and_tls_1_3() {
 }
 
 #[tokio::test]
-async fn an_idle_connection_makes_way_when_there_are_as_many_as_allowed() {
+async fn closes_an_idle_connection_at_the_limit() {
     let webhook = Webhook::ready(&cluster().await, &["--max-connections=1"]).await;
     let body = review("v1", labelled(Value::Null)).to_string();
     let mut idle = webhook.connect().await;
@@ -431,7 +431,7 @@ async fn an_idle_connection_makes_way_when_there_are_as_many_as_allowed() {
 }
 
 #[tokio::test]
-async fn a_connection_with_a_request_under_way_makes_no_way() {
+async fn keeps_a_busy_connection_at_the_limit() {
     let cluster = cluster().await;
     let webhook = Webhook::ready(&cluster, &["--max-connections=1"]).await;
     let mut busy = webhook.connect().await;
@@ -439,13 +439,13 @@ async fn a_connection_with_a_request_under_way_makes_no_way() {
     let mut pod = labelled(Value::Null);
     pod["spec"]["serviceAccountName"] = "slow".into();
     let body = review("v1", pod).to_string();
-    let asking = tokio::spawn(async move { http::review(&mut busy, body.as_bytes()).await });
+    let reviewing = tokio::spawn(async move { http::review(&mut busy, body.as_bytes()).await });
     cluster
         .until_requests("GET /api/v1/namespaces/ns/serviceaccounts/slow", 1)
         .await;
     let refused = http::connect_as_api_server(webhook.admission, &cluster.bundle()).await;
     assert!(refused.is_err(), "one address has as many as it may");
-    assert_eq!(asking.await.unwrap().unwrap().status, 200);
+    assert_eq!(reviewing.await.unwrap().unwrap().status, 200);
 }
 
 /// 1,100 connections exceed the limit of the admission port, and 40 that of the health port.
