@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn on_and_off_hold_for_any_version() {
+    fn on_and_off_override_the_version() {
         assert_eq!(NativeSidecar::On.decide(&Info::default()), Some(true));
         assert_eq!(NativeSidecar::Off.decide(&Info::default()), Some(false));
     }

@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn rejects_what_the_tls_library_cannot_use() {
+    fn rejects_certificates_that_the_tls_library_cannot_use() {
         let garbage = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         let mixed = format!("{}{garbage}", certificate());
         for text in [garbage, &mixed] {

@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn rejects_what_libraries_read_differently() {
+    fn rejects_hosts_that_libraries_read_differently() {
         let long = "a".repeat(64);
         for text in [
             "",

@@ -62,7 +62,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_value_is_read_as_it_is_written(
+        fn parses_every_value_that_it_displays(
             any in "\\PC{0,20}",
             word in " ?(allow|deny|linger|now|on|off|redirect|environment|json|text|info|all|[0-9]{1,5}) ?",
             url in "(https?|HTTPS)://([a-z%:|ü]{1,4}@)?[a-zA-Z0-9._-]{1,8}(:[0-9]{1,5})?[a-z/%?#]{0,4}",

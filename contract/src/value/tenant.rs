@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn rejects_what_would_change_the_path() {
+    fn rejects_tenants_that_would_change_the_path() {
         for text in [
             "",
             " ",

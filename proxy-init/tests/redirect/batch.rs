@@ -85,7 +85,7 @@ fn another_decoder_reads_the_batch() {
 }
 
 #[test]
-fn without_a_table_it_is_made_and_must_not_be_there() {
+fn creates_the_table_exclusively_where_there_is_none() {
     let fresh = words(&Batch::creating(&config()).bytes);
     let again = words(&Batch::replacing(&config()).bytes);
     assert_eq!(fresh[0], "1 begin");

@@ -187,9 +187,8 @@ mod tests {
     }
 
     fn certificate() -> String {
-        let key = rcgen::KeyPair::generate().unwrap();
-        let parameters = rcgen::CertificateParams::new(["ca.example".to_owned()]).unwrap();
-        parameters.self_signed(&key).unwrap().pem()
+        let authority = testkit::certificate::Authority::new("ca.example").unwrap();
+        authority.certificate().to_owned()
     }
 
     #[test]

@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn is_an_hour_at_most() {
+    fn caps_the_time_at_an_hour() {
         assert_eq!(pause("100000", None), Some(3600));
         assert_eq!(pause("Fri, 06 Nov 2093 08:49:37 GMT", None), Some(3600));
         for text in ["", "soon", "-1", "1.5", "99999999999999999999999"] {

@@ -46,10 +46,10 @@ async fn version_2019_writes_the_expiry_in_seconds() {
         )
     );
 
-    // The token is the one that IMDS's endpoint gives, from the same memory.
+    // IMDS's endpoint returns the same token from memory.
     let imds = sidecar.token(VAULT).await;
     assert_eq!(imds.text("access_token"), answer.text("access_token"));
-    assert_eq!(entra.asked().len(), 1);
+    assert_eq!(entra.requests().len(), 1);
 }
 
 #[tokio::test]
@@ -59,7 +59,7 @@ async fn version_2017_writes_a_date_and_reads_its_own_parameter_names() {
     let answer = ask(&sidecar, &query, "Secret").await;
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(answer.text("client_id"), OTHER_CLIENT);
-    assert_eq!(entra.asked()[0].form["client_id"], OTHER_CLIENT);
+    assert_eq!(entra.requests()[0].form["client_id"], OTHER_CLIENT);
     let date = answer.text("expires_on");
     let form = date
         .replace(|it: char| it.is_ascii_digit(), "0")
@@ -86,7 +86,7 @@ async fn refuses_app_service_requests_without_the_secret() {
         assert_eq!(answer.json()["statusCode"], 401);
         assert!(!answer.head.contains(SECRET) && !answer.body.contains(SECRET));
     }
-    assert_eq!(entra.asked().len(), 0);
+    assert_eq!(entra.requests().len(), 0);
 }
 
 #[tokio::test]
@@ -115,7 +115,7 @@ async fn has_no_app_service_endpoint_without_a_secret() {
     assert_eq!(answer.status, 403, "{answer:?}");
 }
 
-/// On the node's network others reach the port: what asks for no secret is off there.
+/// Other pods reach a port on the node's network, so IMDS, which takes no secret, is off there.
 #[tokio::test]
 async fn answers_only_app_service_requests_with_imds_off() {
     let (entra, sidecar) = sidecar(&["--imds=off"]).await;
@@ -128,7 +128,7 @@ async fn answers_only_app_service_requests_with_imds_off() {
         assert_eq!(answer.status, 404, "{target}: {answer:?}");
         assert_eq!(answer.text("error"), "not_found");
     }
-    assert_eq!(entra.asked().len(), 0);
+    assert_eq!(entra.requests().len(), 0);
     let answer = ask(&sidecar, &format!("{V2019}&{VAULT}"), "Secret").await;
     assert_eq!(answer.status, 200, "{answer:?}");
 }

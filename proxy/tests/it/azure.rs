@@ -1,4 +1,4 @@
-//! The emulated Azure, and a sidecar of an identity that it knows.
+//! The emulated Azure, and a sidecar with an identity that is registered there.
 
 use std::sync::LazyLock;
 use std::time::SystemTime;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::entra::Entra;
 use crate::sidecar::{AUDIENCE, CLIENT, ISSUER, SUBJECT, Sidecar, TENANT, TokenFile, config};
 
-/// The cluster's key. It takes a while to make one.
+/// The cluster's key, made once: an RSA key takes a second.
 static KEY: LazyLock<SigningKey> = LazyLock::new(|| SigningKey::generate().unwrap());
 
 /// Emulated Azure and a sidecar.
@@ -38,7 +38,7 @@ impl World {
         Self { azure, sidecar }
     }
 
-    /// Makes a resource known that tokens may be asked for.
+    /// Registers a resource, so that Entra grants tokens for it.
     pub(crate) async fn add_resource(&self, identifier: &str) {
         let resource = Resource {
             identifiers: vec![identifier.to_owned()],
@@ -46,7 +46,7 @@ impl World {
         self.azure.control.add_resource(&resource).await.unwrap();
     }
 
-    /// What Entra was asked, for this resource alone.
+    /// The number of token requests for this resource.
     pub(crate) async fn exchanges(&self, resource: &str) -> usize {
         let scope = format!("{resource}/.default");
         let all = self.azure.control.requests(None).await.unwrap();
@@ -85,7 +85,7 @@ pub(crate) fn assertion(subject: &str, audience: &str) -> String {
     KEY.sign(&claims).unwrap()
 }
 
-/// What a token says.
+/// The claims of a token.
 pub(crate) fn claims(token: &str) -> Value {
     let payload = token.split('.').nth(1).unwrap();
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()

@@ -1,12 +1,10 @@
 //! AKS identity bindings: the exchange goes through a token proxy in the cluster.
 
-use std::time::Duration;
-
 use azure_emulator::{Azure, BINDING_AUDIENCE, Options, Service};
+use testkit::poll;
 
 use crate::azure::{assertion, claims, register};
-use crate::entra::{Entra, certificate};
-use crate::raw::Answer;
+use crate::entra::{Entra, untrusted_authority};
 use crate::sidecar::{AUDIENCE, CLIENT, SUBJECT, Sidecar, TENANT, TokenFile, config};
 
 const AUTHORITY: &str = "--authority-host=https://login.microsoftonline.com/";
@@ -22,33 +20,30 @@ async fn token_proxy() -> (Entra, String) {
 async fn sends_the_exchange_to_the_token_proxy_under_its_name_with_entras_path() {
     let (proxy, address) = token_proxy().await;
     let ca = format!("--kubernetes-ca-data={}", proxy.ca);
-    // The built-in authorities do not count here, nor do those of the configuration.
-    let other = format!("--ca-data={}", certificate("x").1);
+    // Neither the built-in authorities nor those of --ca-data are trusted here.
+    let other = format!("--ca-data={}", untrusted_authority());
     let sidecar = Sidecar::start(&proxy, &[AUTHORITY, &address, NAME, &ca, &other]).await;
     assert_eq!(sidecar.token("resource=a").await.status, 200);
-    let asked = proxy.asked().remove(0);
-    assert_eq!(asked.path, format!("/base/{TENANT}/oauth2/v2.0/token"));
-    assert_eq!(asked.headers["host"], "login.microsoftonline.com");
-    assert_eq!(asked.form["scope"], "a/.default");
+    let request = proxy.requests().remove(0);
+    assert_eq!(request.path, format!("/base/{TENANT}/oauth2/v2.0/token"));
+    assert_eq!(request.headers["host"], "login.microsoftonline.com");
+    assert_eq!(request.form["scope"], "a/.default");
 }
 
 #[tokio::test]
 async fn trusts_only_the_token_proxys_own_authority() {
     let (proxy, address) = token_proxy().await;
-    let wrong = format!(
-        "--kubernetes-ca-data={}",
-        certificate("binding.aks.example").1
-    );
+    let wrong = format!("--kubernetes-ca-data={}", untrusted_authority());
     let sidecar = Sidecar::start(&proxy, &[AUTHORITY, &address, NAME, &wrong]).await;
     assert_eq!(sidecar.token("resource=a").await.status, 503);
-    assert_eq!(proxy.asked().len(), 0);
+    assert_eq!(proxy.requests().len(), 0);
 }
 
 #[tokio::test]
 async fn reads_the_authoritys_file_again_when_it_changes() {
     let (proxy, address) = token_proxy().await;
     let ca_file = TokenFile::new();
-    std::fs::write(&ca_file.0, certificate("x").1).unwrap();
+    std::fs::write(&ca_file.0, untrusted_authority()).unwrap();
     let flag = format!("--kubernetes-ca-file={}", ca_file.0.display());
     let token_file = TokenFile::new();
     let config = config(&proxy, &token_file, &[AUTHORITY, &address, NAME, &flag]);
@@ -56,15 +51,18 @@ async fn reads_the_authoritys_file_again_when_it_changes() {
     assert_eq!(
         sidecar.token("resource=a").await.status,
         503,
-        "an authority of somebody else"
+        "the file holds another authority"
     );
     std::fs::write(&ca_file.0, &proxy.ca).unwrap();
-    assert_eq!(until_answered(&sidecar, "a").await.status, 200);
+    let ask = async || sidecar.token("resource=a").await;
+    // A failure is remembered for a second.
+    let answer = poll::until("an answer", ask, |answer| answer.status != 503).await;
+    assert_eq!(answer.status, 200);
     std::fs::write(&ca_file.0, "").unwrap();
     assert_eq!(
         sidecar.token("resource=b").await.status,
         200,
-        "just being replaced"
+        "an empty file is being replaced"
     );
     std::fs::remove_file(&ca_file.0).unwrap();
     let answer = sidecar.token("resource=c").await;
@@ -106,7 +104,7 @@ async fn gets_the_bound_identitys_token_from_the_emulated_token_proxy_of_aks() {
         let claims = claims(&answer.text("access_token"));
         assert_eq!(claims["appid"], CLIENT);
         assert_eq!(claims["aud"], "https://vault.azure.net");
-        // A token for Entra itself is of no use here, and the answer says which one was presented.
+        // The token proxy refuses a token for Entra's audience, and the answer names that audience.
         let usual = assertion(SUBJECT, AUDIENCE);
         std::fs::write(&sidecar.token_file.0, usual).unwrap();
         let refused = sidecar.token("resource=https://storage.azure.com").await;
@@ -116,7 +114,7 @@ async fn gets_the_bound_identitys_token_from_the_emulated_token_proxy_of_aks() {
             text.contains("audience 'api://AzureADTokenExchange'"),
             "{text}"
         );
-        assert_eq!(unused.asked().len(), 0);
+        assert_eq!(unused.requests().len(), 0);
     }
     let seen = azure.control.requests(Some(Service::TokenProxy)).await;
     let seen = seen.unwrap();
@@ -125,16 +123,5 @@ async fn gets_the_bound_identitys_token_from_the_emulated_token_proxy_of_aks() {
             .all(|request| request.host == "login.microsoftonline.com")
     );
     let entra = azure.control.requests(Some(Service::Entra)).await.unwrap();
-    assert!(entra.is_empty(), "nothing goes to Entra: {entra:?}");
-}
-
-/// A failure is remembered for a second.
-async fn until_answered(sidecar: &Sidecar, resource: &str) -> Answer {
-    loop {
-        let answer = sidecar.token(&format!("resource={resource}")).await;
-        if answer.status != 503 {
-            return answer;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    assert!(entra.is_empty(), "no request goes to Entra: {entra:?}");
 }

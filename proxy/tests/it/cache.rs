@@ -1,4 +1,4 @@
-//! The cache in time that the tests turn by hand.
+//! The token cache, on a paused clock that the tests advance.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -12,7 +12,7 @@ const B: &str = "https://b/";
 const HOUR: Duration = Duration::from_secs(3600);
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// What an exchange does.
+/// The outcome of an exchange.
 #[derive(Clone)]
 enum Step {
     Fail(FailureKind),
@@ -23,7 +23,7 @@ enum Step {
 
 type Script = dyn Fn(&str) -> Step + Send + Sync;
 
-/// Does what it is told, after a round trip of 50 ms.
+/// Exchanges by a script, with a round trip of 50 ms.
 #[derive(Clone)]
 struct Scripted {
     calls: Arc<AtomicUsize>,
@@ -58,7 +58,7 @@ impl Exchange for Scripted {
     }
 }
 
-/// Runs with tokio's clock, and jumps when told to.
+/// tokio's clock, with jumps that a test adds.
 #[derive(Clone)]
 struct HandClock {
     start: Instant,
@@ -134,7 +134,7 @@ fn key(resource: &str) -> Arc<Key> {
     })
 }
 
-/// Runs `future` and tells how long it took.
+/// Runs `future` and measures it.
 async fn timed<T>(future: impl Future<Output = T>) -> (T, Duration) {
     let start = Instant::now();
     let value = future.await;
@@ -202,7 +202,7 @@ async fn forgets_a_token_that_is_not_used() {
     let bench = Bench::kept_fresh();
     bench.get(A).await.unwrap();
     sleep(5 * HOUR).await;
-    assert_eq!(bench.calls(), 2, "the one that was used is replaced once");
+    assert_eq!(bench.calls(), 2, "an unused token is replaced once");
     assert_eq!(bench.tokens.lifetimes().len(), 0);
 }
 
@@ -221,7 +221,7 @@ async fn law_5_serves_a_valid_token_while_entra_is_down() {
     }
     assert!(
         bench.calls() > 600,
-        "it goes on trying each minute: {}",
+        "it retries each minute: {}",
         bench.calls()
     );
     bench.answer(|_| Step::Grant(24 * HOUR));
@@ -277,7 +277,7 @@ async fn a_failure_for_one_key_does_not_delay_another() {
     sleep(Duration::from_secs(20)).await;
     let left = bench.get(A).await.unwrap_err().retry_after;
     assert_eq!(left, Some(Duration::from_secs(40)));
-    assert_eq!(bench.calls(), 1, "the gate is closed");
+    assert_eq!(bench.calls(), 1, "Retry-After is respected");
     bench.get(B).await.unwrap();
     bench.answer(|_| Step::Grant(HOUR));
     sleep(Duration::from_secs(40)).await;
@@ -300,8 +300,8 @@ async fn repeats_a_permanent_failure_for_seconds_not_minutes() {
 #[tokio::test(start_paused = true)]
 async fn an_exchange_goes_on_when_the_client_leaves() {
     let bench = Bench::new();
-    let patience = Duration::from_millis(10);
-    timeout(patience, bench.get(A)).await.unwrap_err();
+    let shorter = Duration::from_millis(10);
+    timeout(shorter, bench.get(A)).await.unwrap_err();
     sleep(Duration::from_millis(50)).await;
     assert!(bench.is_fresh(A));
     assert_eq!(bench.calls(), 1);
@@ -313,7 +313,7 @@ async fn the_store_is_bounded_and_drops_the_oldest_key() {
     bench.get(A).await.unwrap();
     for nth in 0..1_200 {
         bench.get(&nth.to_string()).await.unwrap();
-        assert!(bench.is_fresh(A), "in use");
+        assert!(bench.is_fresh(A), "a key in use stays");
     }
     assert_eq!(bench.tokens.lifetimes().len(), 1_000);
     assert!(!bench.is_fresh("0") && bench.is_fresh("1199"));
@@ -344,7 +344,7 @@ async fn tolerates_a_clock_that_is_set() {
     assert_eq!(
         bench.get(A).await.unwrap().1,
         Source::Entra,
-        "it may have ended"
+        "the token may have expired"
     );
 }
 

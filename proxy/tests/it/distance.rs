@@ -1,4 +1,4 @@
-//! An Entra that is far away, or of whose addresses some lead nowhere.
+//! An Entra that is far away, or has addresses that are unreachable.
 
 use tokio::net::TcpListener;
 
@@ -8,7 +8,7 @@ use crate::sidecar::Sidecar;
 
 const NAME: &str = "login.example";
 
-/// As many as `login.microsoftonline.com` has.
+/// `login.microsoftonline.com` has eight addresses, too.
 const EIGHT: [&str; 8] = [
     "127.0.1.1",
     "127.0.1.2",

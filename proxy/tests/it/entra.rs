@@ -1,4 +1,6 @@
-//! A token endpoint that answers as it is told and remembers what it was asked.
+//! A token endpoint that replies by a script and keeps the requests. It stands beside the emulator
+//! (`crate::azure`), which validates each assertion, so that a test can reply with any bytes, delay
+//! or certificate.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -14,24 +16,21 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
-use rustls::ServerConfig;
-use rustls::pki_types::PrivateKeyDer;
-use time::OffsetDateTime;
+use testkit::certificate::Authority;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
-/// One token request as it came.
+/// A token request.
 #[derive(Clone, Debug)]
-pub(crate) struct Asked {
+pub(crate) struct TokenRequest {
     pub(crate) path: String,
     pub(crate) headers: HeaderMap,
     pub(crate) form: HashMap<String, String>,
     pub(crate) body: String,
 }
 
-/// What to do about a request.
+/// The reply to a request.
 #[derive(Clone, Debug)]
 pub(crate) enum Reply {
     Answer {
@@ -39,7 +38,7 @@ pub(crate) enum Reply {
         retry_after: Option<&'static str>,
         body: String,
     },
-    /// Anything, byte by byte.
+    /// This response.
     Whole(Response<Bytes>),
     /// Close the connection.
     Close,
@@ -47,7 +46,7 @@ pub(crate) enum Reply {
     Hang,
 }
 
-type Script = dyn Fn(usize, &Asked) -> Reply + Send + Sync;
+type Script = dyn Fn(usize, &TokenRequest) -> Reply + Send + Sync;
 
 /// The endpoint. It ends with the runtime of its test.
 pub(crate) struct Entra {
@@ -56,7 +55,7 @@ pub(crate) struct Entra {
     pub(crate) ca: String,
     /// TLS connections so far.
     pub(crate) connections: Arc<AtomicUsize>,
-    asked: Arc<Mutex<Vec<Asked>>>,
+    requests: Arc<Mutex<Vec<TokenRequest>>>,
     authority: Authority,
     count: watch::Receiver<usize>,
     delay: Arc<Mutex<Duration>>,
@@ -70,18 +69,18 @@ impl Entra {
         Self::on(TcpListener::bind("127.0.0.1:0").await.unwrap(), name)
     }
 
-    /// The same elsewhere.
+    /// The same, on a listener of the caller.
     pub(crate) fn on(listener: TcpListener, name: &str) -> Self {
-        let authority = Authority::new();
-        let tls = Arc::new(Mutex::new(authority.server(name, 0..1)));
+        let authority = authority();
+        let tls = Arc::new(Mutex::new(acceptor(&authority, name, 0..1)));
         let address = listener.local_addr().unwrap();
         let (counter, count) = watch::channel(0);
         let script: Arc<Script> = Arc::new(|nth, _| token(&format!("token-{nth}"), 3600));
         let entra = Self {
             address,
-            ca: authority.pem.clone(),
+            ca: authority.certificate().to_owned(),
             connections: Arc::default(),
-            asked: Arc::default(),
+            requests: Arc::default(),
             authority,
             count,
             delay: Arc::default(),
@@ -89,7 +88,7 @@ impl Entra {
             tls: Arc::clone(&tls),
         };
         let endpoint = Endpoint {
-            asked: Arc::clone(&entra.asked),
+            requests: Arc::clone(&entra.requests),
             counter: Arc::new(counter),
             delay: Arc::clone(&entra.delay),
             script: Arc::clone(&entra.script),
@@ -105,15 +104,18 @@ impl Entra {
         entra
     }
 
-    /// Answers by `script` from now on. It is given the number of the request, from 0.
-    pub(crate) fn answer(&self, script: impl Fn(usize, &Asked) -> Reply + Send + Sync + 'static) {
+    /// Answers by `script` from now on, which gets the number of the request, from 0.
+    pub(crate) fn answer(
+        &self,
+        script: impl Fn(usize, &TokenRequest) -> Reply + Send + Sync + 'static,
+    ) {
         *self.script.lock().unwrap() = Arc::new(script);
     }
 
-    /// New connections are shown a certificate of the same authority for `name`, valid in these days
+    /// Presents new connections a certificate of the same authority for `name`, valid in these days
     /// from now.
     pub(crate) fn present(&self, name: &str, days: Range<i64>) {
-        *self.tls.lock().unwrap() = self.authority.server(name, days);
+        *self.tls.lock().unwrap() = acceptor(&self.authority, name, days);
     }
 
     /// Lets each answer take this long.
@@ -122,12 +124,12 @@ impl Entra {
     }
 
     /// The token requests so far.
-    pub(crate) fn asked(&self) -> Vec<Asked> {
-        self.asked.lock().unwrap().clone()
+    pub(crate) fn requests(&self) -> Vec<TokenRequest> {
+        self.requests.lock().unwrap().clone()
     }
 
     /// Waits until there were `count` token requests.
-    pub(crate) async fn asked_times(&self, count: usize) {
+    pub(crate) async fn until_requests(&self, count: usize) {
         let mut seen = self.count.clone();
         seen.wait_for(|seen| *seen >= count).await.unwrap();
     }
@@ -144,7 +146,7 @@ pub(crate) fn token(access_token: &str, expires_in: u64) -> Reply {
     }
 }
 
-/// An error as Entra words it.
+/// An error in Entra's format.
 pub(crate) fn aadsts(status: u16, error: &str, code: u32) -> Reply {
     Reply::Answer {
         status,
@@ -166,7 +168,7 @@ pub(crate) fn answer(status: u16, retry_after: Option<&'static str>, body: &str)
 
 #[derive(Clone)]
 struct Endpoint {
-    asked: Arc<Mutex<Vec<Asked>>>,
+    requests: Arc<Mutex<Vec<TokenRequest>>>,
     counter: Arc<watch::Sender<usize>>,
     delay: Arc<Mutex<Duration>>,
     script: Arc<Mutex<Arc<Script>>>,
@@ -180,22 +182,22 @@ impl Endpoint {
         }
         let (parts, body) = request.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
-        let asked = Asked {
+        let request = TokenRequest {
             path: parts.uri.path().to_owned(),
             headers: parts.headers,
             form: form_urlencoded::parse(&body).into_owned().collect(),
             body: String::from_utf8(body.to_vec()).unwrap(),
         };
         let nth = {
-            let mut all = self.asked.lock().unwrap();
-            all.push(asked.clone());
+            let mut all = self.requests.lock().unwrap();
+            all.push(request.clone());
             all.len() - 1
         };
         self.counter.send_replace(nth + 1);
         let delay = *self.delay.lock().unwrap();
         tokio::time::sleep(delay).await;
         let script = Arc::clone(&self.script.lock().unwrap());
-        script(nth, &asked)
+        script(nth, &request)
     }
 }
 
@@ -225,7 +227,7 @@ async fn serve(
                     Ok(response.body(Full::new(Bytes::from(body))).unwrap())
                 }
                 Reply::Whole(response) => Ok(response.map(Full::new)),
-                Reply::Close => Err(std::io::Error::other("told to close")),
+                Reply::Close => Err(std::io::Error::other("the script closes")),
                 Reply::Hang => std::future::pending().await,
             }
         }
@@ -235,51 +237,18 @@ async fn serve(
         .await;
 }
 
-/// A server certificate for `name`, and the authority that it comes from.
-pub(crate) fn certificate(name: &str) -> (TlsAcceptor, String) {
-    let authority = Authority::new();
-    (authority.server(name, 0..1), authority.pem)
+/// The certificate of an authority that has signed nothing here, in PEM form.
+pub(crate) fn untrusted_authority() -> String {
+    authority().certificate().to_owned()
 }
 
-/// A certificate authority.
-struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    pem: String,
+/// An authority. Its name is its own, so that a client distinguishes two of them by name already.
+fn authority() -> Authority {
+    Authority::new(&uuid::Uuid::new_v4().to_string()).unwrap()
 }
 
-impl Authority {
-    fn new() -> Self {
-        let key = KeyPair::generate().unwrap();
-        let mut ca = CertificateParams::default();
-        // Two authorities of one name would be told apart by their signatures alone.
-        let common_name = uuid::Uuid::new_v4().to_string();
-        ca.distinguished_name.push(DnType::CommonName, common_name);
-        ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let pem = ca.self_signed(&key).unwrap().pem();
-        Self {
-            issuer: Issuer::new(ca, key),
-            pem,
-        }
-    }
-
-    /// A server with a certificate for `name` that is valid in these days from now.
-    fn server(&self, name: &str, days: Range<i64>) -> TlsAcceptor {
-        let key = KeyPair::generate().unwrap();
-        let mut leaf = CertificateParams::new([name.to_owned()]).unwrap();
-        let now = OffsetDateTime::now_utc();
-        leaf.not_before = now + time::Duration::days(days.start) - time::Duration::MINUTE;
-        leaf.not_after = now + time::Duration::days(days.end);
-        let leaf = leaf.signed_by(&key, &self.issuer).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(
-                vec![leaf.der().clone()],
-                PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
-            )
-            .unwrap();
-        TlsAcceptor::from(Arc::new(config))
-    }
+/// A server with a certificate for `name` that is valid in these days from now.
+fn acceptor(authority: &Authority, name: &str, days: Range<i64>) -> TlsAcceptor {
+    let certificate = authority.server_valid_in(name, &[name], days).unwrap();
+    TlsAcceptor::from(certificate.server_config().unwrap())
 }

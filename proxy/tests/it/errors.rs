@@ -1,4 +1,4 @@
-//! What applications are told when there is no token (IMDS R8).
+//! The answers to applications when there is no token (IMDS R8).
 
 use crate::entra::{Entra, Reply, aadsts, answer};
 use crate::sidecar::{CLIENT, ISSUER, OTHER_CLIENT, SUBJECT, Sidecar};
@@ -46,7 +46,11 @@ async fn r8_d5_answers_permanent_errors_with_400_and_does_not_retry_them() {
         assert!(text.contains(&format!("Trace ID: t-{code}")), "{text}");
         assert_golden(&format!("error-{code}"), &answer.golden());
         sidecar.token(VAULT).await;
-        assert_eq!(entra.asked().len(), 1, "{code}: remembered for a moment");
+        assert_eq!(
+            entra.requests().len(),
+            1,
+            "{code}: the failure is remembered"
+        );
     }
 }
 
@@ -59,13 +63,13 @@ async fn law_7_reports_a_missing_credential_with_a_command_to_paste() {
     for part in [ISSUER, SUBJECT, "api://AzureADTokenExchange", CLIENT] {
         assert!(text.contains(part), "{part}: {text}");
     }
-    assert_eq!(entra.asked().len(), 4, "looked for again within the budget");
+    assert_eq!(entra.requests().len(), 4, "retried within the budget");
 }
 
 #[tokio::test]
 async fn reports_an_unknown_client_at_once_with_entras_text() {
     let entra = Entra::start("localhost").await;
-    entra.answer(|_, asked| match &*asked.form["client_id"] {
+    entra.answer(|_, request| match &*request.form["client_id"] {
         OTHER_CLIENT => aadsts(400, "unauthorized_client", 700016),
         _ => crate::entra::token("t", 3600),
     });
@@ -75,11 +79,11 @@ async fn reports_an_unknown_client_at_once_with_entras_text() {
         .await;
     assert_eq!(refused.status, 400);
     assert!(refused.text("error_description").contains("AADSTS700016"));
-    assert_eq!(entra.asked().len(), 1);
+    assert_eq!(entra.requests().len(), 1);
     assert_eq!(
         sidecar.token(VAULT).await.status,
         200,
-        "the pod's own is not concerned"
+        "the pod's own identity is not affected"
     );
 }
 
@@ -93,18 +97,18 @@ async fn r8_answers_throttling_with_429_and_entras_retry_after() {
     let again = sidecar.token(VAULT).await;
     let left: u64 = again.header("retry-after").unwrap().parse().unwrap();
     assert!((1..=60).contains(&left), "{left}");
-    assert_eq!(entra.asked().len(), 1, "Entra is left alone");
+    assert_eq!(entra.requests().len(), 1, "Entra gets no further request");
     entra.answer(|_, _| crate::entra::token("t", 3600));
     assert_eq!(
         sidecar.token("resource=other").await.status,
         200,
-        "another key is not concerned"
+        "another key is not affected"
     );
 }
 
 #[tokio::test]
 async fn r8_reads_a_date_in_retry_after() {
-    // Far ahead: what is asked for is honoured for an hour at most.
+    // Far ahead: Retry-After is honoured for an hour at most.
     let date = "Fri, 06 Nov 2093 08:49:37 GMT";
     for status in [429, 503] {
         let (entra, sidecar) = failing(answer(status, Some(date), "{}")).await;
@@ -112,9 +116,9 @@ async fn r8_reads_a_date_in_retry_after() {
         assert_eq!(refused.status, status);
         sidecar.token(VAULT).await;
         assert_eq!(
-            entra.asked().len(),
+            entra.requests().len(),
             1,
-            "{status}: not repeated before its time"
+            "{status}: not retried before Retry-After"
         );
         assert_eq!(refused.header("retry-after"), Some("3600"));
     }
@@ -154,7 +158,7 @@ async fn does_not_follow_redirects() {
     let (entra, sidecar) = failing(answer(302, None, "")).await;
     let refused = sidecar.token(VAULT).await;
     assert_golden("error-redirect", &refused.golden());
-    assert_eq!(entra.asked().len(), 1);
+    assert_eq!(entra.requests().len(), 1);
 }
 
 #[tokio::test]
@@ -163,8 +167,8 @@ async fn gives_up_on_a_hanging_entra_within_the_budget() {
     let answer = sidecar.token(VAULT).await;
     assert_golden("error-hang", &answer.golden());
     assert_eq!(
-        entra.asked().len(),
+        entra.requests().len(),
         2,
-        "five seconds, and what is left of eight"
+        "five seconds, and the rest of eight"
     );
 }

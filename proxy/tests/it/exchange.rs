@@ -1,4 +1,4 @@
-//! What Entra is asked, and how often.
+//! The requests to Entra: their form and their number.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::entra::{Entra, Reply, aadsts, answer, certificate, token};
+use crate::entra::{Entra, Reply, aadsts, answer, token, untrusted_authority};
 use crate::sidecar::{CLIENT, Sidecar, TENANT, TokenFile, assertion, config};
 
 const VAULT: &str = "resource=https://vault.azure.net";
@@ -17,18 +17,18 @@ async fn sends_the_documented_request() {
     let sidecar = Sidecar::start(&entra, &[]).await;
     sidecar.token(VAULT).await;
     sidecar.token("resource=b").await;
-    let asked = entra.asked();
-    assert_eq!(asked[0].path, format!("/{TENANT}/oauth2/v2.0/token"));
+    let requests = entra.requests();
+    assert_eq!(requests[0].path, format!("/{TENANT}/oauth2/v2.0/token"));
     let assertion = assertion("first");
     assert_eq!(
-        asked[0].body,
+        requests[0].body,
         format!(
             "client_assertion={assertion}&client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3A\
              client-assertion-type%3Ajwt-bearer&client_id={CLIENT}&grant_type=client_credentials&\
              scope=https%3A%2F%2Fvault.azure.net%2F.default"
         ),
     );
-    let header = |nth: usize, name| asked[nth].headers[name].to_str().unwrap();
+    let header = |nth: usize, name| requests[nth].headers[name].to_str().unwrap();
     assert_eq!(
         header(0, "content-type"),
         "application/x-www-form-urlencoded"
@@ -43,7 +43,7 @@ async fn d11_connects_to_entra_before_the_first_request_and_stays_connected() {
     let entra = Entra::start("localhost").await;
     let sidecar = Sidecar::start(&entra, &[]).await;
     assert_eq!(entra.connections.load(Ordering::SeqCst), 1);
-    assert_eq!(entra.asked().len(), 0, "no discovery, no exchange");
+    assert_eq!(entra.requests().len(), 0, "no discovery, no exchange");
     for resource in ["a", "b", "c"] {
         assert_eq!(
             sidecar.token(&format!("resource={resource}")).await.status,
@@ -73,7 +73,7 @@ async fn d11_a_cached_token_costs_no_exchange() {
     for _ in 0..20 {
         assert_eq!(sidecar.token(VAULT).await.text("access_token"), first);
     }
-    assert_eq!(entra.asked().len(), 1);
+    assert_eq!(entra.requests().len(), 1);
 }
 
 #[tokio::test]
@@ -88,7 +88,7 @@ async fn many_first_calls_make_one_exchange() {
         .map(|call| call.text("access_token"))
         .collect();
     assert_eq!(tokens.len(), 1);
-    assert_eq!(entra.asked().len(), 1);
+    assert_eq!(entra.requests().len(), 1);
 }
 
 /// Runs `count` futures side by side.
@@ -117,8 +117,8 @@ async fn futures<T, F: Future<Output = T>>(count: usize, make: impl Fn() -> F) -
 async fn a_slow_resource_delays_no_other() {
     let entra = Entra::start("localhost").await;
     let sidecar = Sidecar::start(&entra, &[]).await;
-    entra.answer(|_, asked| {
-        if asked.form["scope"].starts_with("slow") {
+    entra.answer(|_, request| {
+        if request.form["scope"].starts_with("slow") {
             Reply::Hang
         } else {
             token("t", 3600)
@@ -126,7 +126,7 @@ async fn a_slow_resource_delays_no_other() {
     });
     let slow = sidecar.token("resource=slow");
     let others = async {
-        entra.asked_times(1).await;
+        entra.until_requests(1).await;
         assert_eq!(sidecar.token("resource=b").await.status, 200);
         assert_eq!(sidecar.token("resource=b").await.status, 200);
     };
@@ -144,9 +144,9 @@ async fn the_token_file_is_read_for_each_exchange() {
     sidecar.token_file.write("second");
     sidecar.token("resource=b").await;
     let presented: Vec<_> = entra
-        .asked()
+        .requests()
         .iter()
-        .map(|asked| asked.form["client_assertion"].clone())
+        .map(|request| request.form["client_assertion"].clone())
         .collect();
     assert_eq!(presented, [assertion("first"), assertion("second")]);
 }
@@ -158,7 +158,7 @@ async fn reads_an_expired_assertion_again_and_retries_once() {
     let file = TokenFile(sidecar.token_file.0.clone());
     entra.answer(move |nth, _| {
         if nth == 0 {
-            // kubelet's replacement arrives in this moment.
+            // The kubelet replaces the token at this moment.
             file.write("second");
             return aadsts(401, "invalid_client", 700024);
         }
@@ -166,7 +166,7 @@ async fn reads_an_expired_assertion_again_and_retries_once() {
     });
     assert_eq!(sidecar.token(VAULT).await.status, 200);
     assert_eq!(
-        entra.asked()[1].form["client_assertion"],
+        entra.requests()[1].form["client_assertion"],
         assertion("second")
     );
 }
@@ -181,7 +181,7 @@ async fn retries_a_missing_credential() {
             _ => token("t", 3600),
         });
         assert_eq!(sidecar.token(VAULT).await.status, 200, "{code}");
-        assert_eq!(entra.asked().len(), 3, "{code}");
+        assert_eq!(entra.requests().len(), 3, "{code}");
     }
 }
 
@@ -204,7 +204,7 @@ async fn retries_transient_failures() {
             }
         });
         assert_eq!(sidecar.token(VAULT).await.status, 200);
-        assert!(entra.asked().len() >= 2);
+        assert!(entra.requests().len() >= 2);
     }
 }
 
@@ -216,8 +216,7 @@ async fn trusts_a_private_authority_by_file_and_by_directory() {
     let file = directory.join("ca.pem");
     std::fs::write(&file, &entra.ca).unwrap();
     std::fs::write(directory.join("README"), "not a certificate").unwrap();
-    let other = certificate("localhost").1;
-    let other = format!("--ca-data={other}");
+    let other = format!("--ca-data={}", untrusted_authority());
     for flag in [
         format!("--ssl-cert-file={}", file.display()),
         format!("--ssl-cert-dir={}", directory.display()),
@@ -229,7 +228,10 @@ async fn trusts_a_private_authority_by_file_and_by_directory() {
     let refused = sidecar.token(VAULT).await;
     assert_eq!(refused.status, 503);
     let text = refused.text("error_description");
-    assert!(text.contains("AZWI_CA_DATA"), "it says what to do: {text}");
+    assert!(
+        text.contains("AZWI_CA_DATA"),
+        "the error names the setting: {text}"
+    );
     std::fs::remove_dir_all(directory).unwrap();
 }
 

@@ -1,46 +1,48 @@
-//! Entra in every kind of trouble: what the application is told, that a token in memory is served
-//! meanwhile, and that all is well afterwards without anybody's help.
+//! Faults of Entra and of the network: the answer that the application gets, that tokens in memory
+//! are served meanwhile, and that the sidecar recovers without help.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use azure_emulator::{ConnectionFault, Respond, Rule, Service, Socket, TokenChange};
+use testkit::program::Log;
+use tokio::net::unix::pipe;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use crate::azure::{World, assertion};
 use crate::entra::{Entra, aadsts, token};
-use crate::process::Program;
+use crate::process::{BINARY, Program, program};
 use crate::raw::exchange;
-use crate::sidecar::{AUDIENCE, DEADLINE, SUBJECT, Sidecar};
+use crate::sidecar::{AUDIENCE, SUBJECT, Sidecar};
 
 const STEADY: &str = "https://vault.azure.net";
-const BREATH: Duration = Duration::from_millis(50);
+const PAUSE: Duration = Duration::from_millis(50);
 
-/// A fault, and what the application gets.
+/// A fault, and the answer to the application.
 struct Case {
     name: String,
     rule: Rule,
     status: u16,
-    says: &'static str,
-    /// How often Entra is asked within one request.
-    asked: usize,
+    part: &'static str,
+    /// The number of token requests for one request of the application.
+    exchanges: usize,
     retry_after: Option<&'static str>,
 }
 
 impl Case {
-    fn new(name: &str, rule: Rule, status: u16, says: &'static str, asked: usize) -> Self {
+    fn new(name: &str, rule: Rule, status: u16, part: &'static str, exchanges: usize) -> Self {
         Self {
             name: format!("https://{name}.example"),
             rule,
             status,
-            says,
-            asked,
+            part,
+            exchanges,
             retry_after: None,
         }
     }
 
-    /// Whether it may be asked for again within seconds.
+    /// Whether the sidecar asks Entra again within seconds.
     fn passes_soon(&self) -> bool {
         self.retry_after.is_none_or(|it| it.len() == 1)
     }
@@ -70,11 +72,11 @@ fn broken(connection: ConnectionFault) -> Rule {
     }
 }
 
-/// What stands between here and Entra, or what Entra itself may do.
-fn troubles() -> Vec<Case> {
+/// Faults of the network, of a server between the sidecar and Entra, and of Entra.
+fn faults() -> Vec<Case> {
     const JSON: &str = "application/json";
     const GRANTED: &str = r#"{"access_token":"granted","expires_in":3600}"#;
-    const STRANGER: &str = "not Entra's JSON";
+    const NOT_ENTRA: &str = "not Entra's JSON";
     vec![
         Case::new(
             "reset",
@@ -101,40 +103,40 @@ fn troubles() -> Vec<Case> {
             "garbage",
             responding(200, JSON, "\u{0}\u{1b}\u{7f}\u{fffd}"),
             503,
-            STRANGER,
+            NOT_ENTRA,
             4,
         ),
         Case::new(
             "html",
             responding(200, "text/html", "<html>log in</html>"),
             503,
-            STRANGER,
+            NOT_ENTRA,
             4,
         ),
         Case::new(
             "wall",
             responding(403, "text/html", "<html>blocked</html>"),
             400,
-            STRANGER,
+            NOT_ENTRA,
             1,
         ),
         Case::new(
             "half",
             responding(200, JSON, &GRANTED[..25]),
             503,
-            STRANGER,
+            NOT_ENTRA,
             4,
         ),
-        Case::new("empty", responding(200, JSON, ""), 503, STRANGER, 4),
-        Case::new("list", responding(200, JSON, "[1]"), 503, STRANGER, 4),
+        Case::new("empty", responding(200, JSON, ""), 503, NOT_ENTRA, 4),
+        Case::new("list", responding(200, JSON, "[1]"), 503, NOT_ENTRA, 4),
         Case::new(
             "large",
             padded(responding(200, JSON, GRANTED), 10_000_000),
             503,
-            STRANGER,
+            NOT_ENTRA,
             4,
         ),
-        // What it says counts, not what it calls itself.
+        // The body counts, not its content type.
         Case::new(
             "type",
             responding(200, "text/html", GRANTED),
@@ -145,11 +147,11 @@ fn troubles() -> Vec<Case> {
     ]
 }
 
-/// Every form of `Retry-After` (RFC 9110, 10.2.3), and what is none.
+/// Every form of `Retry-After` (RFC 9110, 10.2.3), and malformed ones.
 fn retry_afters() -> Vec<Case> {
     let mut cases = Vec::new();
     for status in [429, 503] {
-        for (nth, (form, date, asked, told)) in [
+        for (nth, (form, date, exchanges, retry_after)) in [
             (None, None, 4, None),
             (Some("0"), None, 4, Some("0")),
             (Some("1"), None, 4, Some("1")),
@@ -181,13 +183,13 @@ fn retry_afters() -> Vec<Case> {
                 .filter_map(|(name, value)| Some((name, value?)));
             headers.extend(lines.map(|(name, value)| (name.to_owned(), value.to_owned())));
             cases.push(Case {
-                retry_after: told,
+                retry_after,
                 ..Case::new(
                     &format!("later-{status}-{nth}"),
                     rule,
                     status,
                     "answered",
-                    asked,
+                    exchanges,
                 )
             });
         }
@@ -199,7 +201,7 @@ fn retry_afters() -> Vec<Case> {
 async fn reports_every_error_of_entra_recovers_and_serves_the_token_in_memory() {
     let world = World::start().await;
     world.sidecar.token(&format!("resource={STEADY}")).await;
-    let cases: Vec<_> = troubles().into_iter().chain(retry_afters()).collect();
+    let cases: Vec<_> = faults().into_iter().chain(retry_afters()).collect();
     for case in &cases {
         world.add_resource(&case.name).await;
         let rule = Rule {
@@ -216,15 +218,15 @@ async fn reports_every_error_of_entra_recovers_and_serves_the_token_in_memory() 
         let head = format!("GET {target} HTTP/1.1\r\nHost: x\r\nMetadata: true\r\n");
         (resource, exchange(address, &head).await)
     };
-    let mut asking = JoinSet::new();
+    let mut answering = JoinSet::new();
     for case in &cases {
-        asking.spawn(ask(case.name.clone()));
+        answering.spawn(ask(case.name.clone()));
     }
     let mut answers = BTreeMap::new();
     while answers.len() < cases.len() {
         tokio::select! {
-            answer = asking.join_next() => answers.extend(answer.unwrap()),
-            () = sleep(BREATH) => {
+            answer = answering.join_next() => answers.extend(answer.unwrap()),
+            () = sleep(PAUSE) => {
                 let (_, steady) = ask(STEADY.to_owned()).await;
                 assert_eq!(steady.status, 200, "law 5: {steady:?}");
             }
@@ -238,15 +240,16 @@ async fn reports_every_error_of_entra_recovers_and_serves_the_token_in_memory() 
         let (name, answer) = (&case.name, &answers[&case.name]);
         assert_eq!(answer.status, case.status, "{name}: {answer:?}");
         assert_eq!(answer.header("retry-after"), case.retry_after, "{name}");
-        assert!(answer.body.contains(case.says), "{name}: {answer:?}");
+        assert!(answer.body.contains(case.part), "{name}: {answer:?}");
         assert!(!answer.body.contains(header), "law 8, {name}: {answer:?}");
-        assert_eq!(world.exchanges(name).await, case.asked, "{name}");
+        assert_eq!(world.exchanges(name).await, case.exchanges, "{name}");
     }
     assert_eq!(world.exchanges(STEADY).await, 1);
 
     world.azure.control.clear_rules().await.unwrap();
     for case in cases.iter().filter(|case| case.passes_soon()) {
-        until_granted(&world.sidecar, &case.name).await;
+        let query = format!("resource={}", case.name);
+        world.sidecar.until_granted(&query).await;
     }
     let metrics = world.sidecar.metrics_address.unwrap().port();
     let head = "GET /metrics HTTP/1.1\r\nHost: x\r\n";
@@ -278,12 +281,13 @@ async fn reports_refused_connections_and_reconnects() {
     let steady = world.sidecar.token(&format!("resource={STEADY}")).await;
     assert_eq!(steady.status, 200, "law 5");
     control.set_listening(Socket::Azure, true).await.unwrap();
-    until_granted(&world.sidecar, "https://storage.azure.com").await;
+    let query = "resource=https://storage.azure.com";
+    world.sidecar.until_granted(query).await;
 }
 
 #[tokio::test]
 async fn reports_an_untrusted_certificate_with_advice() {
-    for (name, days, says) in [
+    for (name, days, part) in [
         ("localhost", -30..-1, "clock"),
         ("localhost", 1..30, "clock"),
         ("login.example", 0..1, "AZURE_AUTHORITY_HOST"),
@@ -295,16 +299,16 @@ async fn reports_an_untrusted_certificate_with_advice() {
         assert_eq!(refused.status, 503);
         let text = refused.text("error_description");
         assert!(
-            text.contains("certificate") && text.contains(says),
+            text.contains("certificate") && text.contains(part),
             "{text}"
         );
         assert_eq!(
-            entra.asked().len(),
+            entra.requests().len(),
             0,
-            "nothing was sent to whoever that is"
+            "nothing was sent to an untrusted server"
         );
         entra.present("localhost", 0..1);
-        until_granted(&sidecar, "a").await;
+        sidecar.until_granted("resource=a").await;
     }
 }
 
@@ -330,7 +334,8 @@ async fn reports_a_certificate_outside_its_validity_as_a_clock_error() {
         );
         world.azure.control.clear_rules().await.unwrap();
     }
-    until_granted(&world.sidecar, STEADY).await;
+    let query = format!("resource={STEADY}");
+    world.sidecar.until_granted(&query).await;
 }
 
 #[tokio::test]
@@ -350,30 +355,26 @@ async fn logs_each_failed_attempt_and_the_recovery() {
     assert!(granted.contains("successfully acquired token"), "{log}");
 }
 
-/// A container's log is a pipe. Who reads it may be away, or its disk full.
+/// A container's log is a pipe. Its reader, the container runtime, may hang or have a full disk.
 #[tokio::test]
 async fn a_blocked_log_delays_no_answer() {
     let entra = Entra::start("localhost").await;
-    let mut program = Program::start(&entra, &["--log-level=all"], &[]).await;
+    let (log, pipe) = std::io::pipe().unwrap();
+    let mut logging = program("/bin/sh");
+    logging
+        .args(["-c", "exec \"$0\" \"$@\" 2>&1", BINARY])
+        .stdout(pipe);
+    let program = Program::start_as(logging, &entra, &["--log-level=all"], &[]).await;
     for _ in 0..1_000 {
         assert_eq!(program.token("a").await.status, 200);
     }
     // It is read again.
-    program.logged("starting the proxy server").await;
+    let log = Log::read(pipe::Receiver::from_owned_fd(log.into()).unwrap());
+    log.logged("starting the proxy server").await;
     program.token("a").await;
-    program.logged("stderr was blocked").await;
-    let log = program.ended().await;
-    let is_whole = |line: &str| line.starts_with('{') && line.ends_with('}');
-    assert!(log.lines().all(is_whole), "{log}");
-}
-
-/// Asks until the failure is no longer remembered.
-async fn until_granted(sidecar: &Sidecar, resource: &str) {
-    let granted = async {
-        while sidecar.token(&format!("resource={resource}")).await.status != 200 {
-            sleep(BREATH).await;
-        }
-    };
-    let granted = timeout(DEADLINE, granted).await;
-    assert!(granted.is_ok(), "{resource}: no token a minute later");
+    log.logged("stderr was blocked").await;
+    program.ended().await;
+    log.ended().await;
+    let is_whole = |line: &String| line.starts_with('{') && line.ends_with('}');
+    assert!(log.lines().iter().all(is_whole), "{:#?}", log.lines());
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-/// Answers every connection with the same bytes and remembers what it was sent.
+/// Answers every connection with the same bytes and keeps the requests.
 pub(crate) struct Imds {
     pub(crate) address: SocketAddr,
     seen: Arc<Mutex<Vec<String>>>,
@@ -51,7 +51,7 @@ impl Imds {
         self.seen.lock().unwrap().clone()
     }
 
-    /// The flags that lead the sidecar here.
+    /// The sidecar's flags with this address.
     pub(crate) fn flags(&self) -> [String; 2] {
         [
             format!("--metadata-ip={}", self.address.ip()),

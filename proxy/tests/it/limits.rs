@@ -23,14 +23,14 @@ async fn sidecar() -> (Entra, Sidecar) {
 async fn closes_idle_connections_for_new_ones() {
     let (_entra, sidecar) = sidecar().await;
     let mut idle = Vec::new();
-    // More than there is room for, and each gets its answer.
+    // More than the limit, and each gets its answer.
     for _ in 0..700 {
         let mut stream = TcpStream::connect(sidecar.address).await.unwrap();
         stream.write_all(REQUEST.as_bytes()).await.unwrap();
         assert_eq!(read_one(&mut stream).await.status, 200);
         idle.push(stream);
     }
-    // The oldest made room, and nobody else did.
+    // Only the oldest ones were closed.
     for stream in idle.iter_mut().rev().take(400) {
         stream.write_all(REQUEST.as_bytes()).await.unwrap();
         assert_eq!(read_one(stream).await.status, 200);
@@ -54,10 +54,11 @@ async fn closes_connections_with_unfinished_heads_for_new_ones() {
 async fn a_client_that_does_not_read_delays_no_other() {
     let (entra, sidecar) = sidecar().await;
     entra.answer(|_, _| crate::entra::token(&"x".repeat(3_000), 3600));
-    let mut deaf = TcpStream::connect(sidecar.address).await.unwrap();
-    // Until the sidecar no longer reads either.
+    let mut silent = TcpStream::connect(sidecar.address).await.unwrap();
+    // Until the sidecar stops reading.
     let all = REQUEST.repeat(1_000);
-    while let Ok(sent) = timeout(Duration::from_millis(500), deaf.write_all(all.as_bytes())).await {
+    while let Ok(sent) = timeout(Duration::from_millis(500), silent.write_all(all.as_bytes())).await
+    {
         sent.unwrap();
     }
     assert_eq!(sidecar.token("resource=a").await.status, 200);
@@ -70,7 +71,7 @@ async fn answers_requests_under_way_before_it_ends() {
     let mut idle = TcpStream::connect(sidecar.address).await.unwrap();
     let mut busy = TcpStream::connect(sidecar.address).await.unwrap();
     busy.write_all(REQUEST.as_bytes()).await.unwrap();
-    entra.asked_times(1).await;
+    entra.until_requests(1).await;
     sidecar.stop.take().unwrap().send(()).unwrap();
     assert_eq!(read_to_end(&mut idle).await, "");
     assert_eq!(parse(&read_to_end(&mut busy).await).status, 200);

@@ -1,4 +1,4 @@
-//! The sidecar as its neighbours see it: over sockets, against a scripted Entra and IMDS.
+//! The sidecar over sockets, between applications and a scripted Entra and IMDS.
 
 #[cfg(test)]
 mod app_service;

@@ -1,5 +1,5 @@
-//! Whoever means harm: an application that can send any bytes, one that is made to send a request
-//! for somebody else, and a server that answers in Entra's place.
+//! Attacks: by an application that sends any bytes, by one that an attacker makes send a request
+//! (SSRF), and by a server that answers in Entra's place.
 
 use std::fs::Permissions;
 use std::net::SocketAddr;
@@ -12,19 +12,21 @@ use bytes::Bytes;
 use http::Response;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use testkit::poll;
+use testkit::process::peak_resident_kib;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
 use crate::entra::{Entra, Reply, answer, token};
-use crate::memory::{MIB, peak, somebody};
+use crate::memory::{MIB, unprivileged};
 use crate::process::{BINARY, Program, program, run};
 use crate::raw::exchange;
-use crate::sidecar::{CLIENT, DEADLINE, Sidecar, TENANT, TokenFile, assertion, config};
+use crate::sidecar::{CLIENT, Sidecar, TENANT, TokenFile, assertion, config};
 
 const NODE: &str =
     "GET /metadata/identity/oauth2/token?resource=a HTTP/1.1\r\nMetadata: true\r\n\r\n";
-const BREATH: Duration = Duration::from_millis(300);
+const PAUSE: Duration = Duration::from_millis(300);
 
 /// A node's IMDS that keeps every byte of every connection.
 struct Wire {
@@ -46,12 +48,12 @@ impl Wire {
                 let seen = Arc::clone(&seen);
                 tokio::spawn(async move {
                     let mut all = Vec::new();
-                    // All that comes without an answer, and all that comes after it.
-                    let _ = timeout(BREATH, stream.read_to_end(&mut all)).await;
+                    // Everything before the answer, and everything after it.
+                    let _ = timeout(PAUSE, stream.read_to_end(&mut all)).await;
                     let _ = stream
                         .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
                         .await;
-                    let _ = timeout(BREATH, stream.read_to_end(&mut all)).await;
+                    let _ = timeout(PAUSE, stream.read_to_end(&mut all)).await;
                     seen.lock().unwrap().push(all);
                 });
             }
@@ -65,8 +67,8 @@ impl Wire {
     }
 }
 
-/// The target of a connection's only request, by the letter of RFC 9112: what any other reader would
-/// take for a second one is a fault.
+/// The target of a connection's only request, read strictly by RFC 9112. Bytes that another reader could
+/// take for a second request are an error.
 fn only_request(bytes: &[u8]) -> Result<Option<String>, String> {
     let text = String::from_utf8_lossy(bytes);
     let Some((head, body)) = text.split_once("\r\n\r\n") else {
@@ -117,7 +119,7 @@ fn only_request(bytes: &[u8]) -> Result<Option<String>, String> {
     }
 }
 
-/// What stands behind the last chunk: nothing if the body is cut short, `None` if it is malformed.
+/// The bytes after the last chunk: none if the body is cut short, `None` if it is malformed.
 fn after_chunks(mut body: &str) -> Option<Option<&str>> {
     loop {
         let Some((size, rest)) = body.split_once("\r\n") else {
@@ -141,7 +143,7 @@ async fn no_second_request_is_smuggled_to_the_node() {
     let sidecar = wire.sidecar(&entra).await;
     let length = NODE.len();
     let heads_and_bodies = [
-        // Both lengths, either one meant.
+        // Content-Length and Transfer-Encoding together, in either order.
         (
             "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n".to_owned(),
             format!("0\r\n\r\n{NODE}"),
@@ -150,7 +152,7 @@ async fn no_second_request_is_smuggled_to_the_node() {
             format!("Transfer-Encoding: chunked\r\nContent-Length: {length}\r\n"),
             NODE.to_owned(),
         ),
-        // A coding that one reader knows and another passes over.
+        // A coding that some readers ignore.
         (
             "Transfer-Encoding: xchunked\r\nContent-Length: 5\r\n".to_owned(),
             format!("0\r\n\r\n{NODE}"),
@@ -175,7 +177,7 @@ async fn no_second_request_is_smuggled_to_the_node() {
             "Transfer-Encoding: identity\r\nContent-Length: 5\r\n".to_owned(),
             format!("hello{NODE}"),
         ),
-        // Several lengths, and such as are none.
+        // Several lengths, and malformed ones.
         (
             format!("Content-Length: 5\r\nContent-Length: {length}\r\n"),
             format!("hello{NODE}"),
@@ -191,7 +193,7 @@ async fn no_second_request_is_smuggled_to_the_node() {
             "Content-Length: 99999999999999999999999\r\n".to_owned(),
             format!("hello{NODE}"),
         ),
-        // Folded lines (obs-fold), and ends of lines that are none.
+        // Folded lines (obs-fold), and malformed line ends.
         (
             "X: a\r\n Transfer-Encoding: chunked\r\nContent-Length: 5\r\n".to_owned(),
             format!("0\r\n\r\n{NODE}"),
@@ -216,7 +218,7 @@ async fn no_second_request_is_smuggled_to_the_node() {
             "X: a\0b\r\nContent-Length: 5\r\n".to_owned(),
             format!("hello{NODE}"),
         ),
-        // Chunks that are longer or shorter than they say.
+        // Chunks that are longer or shorter than their size.
         (
             "Transfer-Encoding: chunked\r\n".to_owned(),
             format!("FFFFFFFFFFFFFFFF5\r\nhello\r\n0\r\n\r\n{NODE}"),
@@ -253,7 +255,7 @@ async fn no_second_request_is_smuggled_to_the_node() {
             "Transfer-Encoding: chunked\r\n".to_owned(),
             format!("0\r\nContent-Length: 5\r\nX: y\r\n\r\n{NODE}"),
         ),
-        // Upgrades to what the node would read otherwise.
+        // Upgrades to another protocol on the way to the node.
         (
             "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
                 .to_owned(),
@@ -308,20 +310,20 @@ async fn no_second_request_is_smuggled_to_the_node() {
     assert_eq!(
         sidecar.token("resource=a").await.status,
         200,
-        "it is none the worse"
+        "it serves on"
     );
 }
 
-/// Sends what may be refused half way, and reads what comes.
+/// Sends a request, which the sidecar may refuse before its end, and reads the answer.
 async fn speak(address: SocketAddr, request: String) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let _ = stream.write_all(request.as_bytes()).await;
     let mut all = Vec::new();
-    let _ = timeout(BREATH * 4, stream.read_to_end(&mut all)).await;
+    let _ = timeout(PAUSE * 4, stream.read_to_end(&mut all)).await;
     String::from_utf8_lossy(&all).into_owned()
 }
 
-/// SSRF: the application is made to ask, without a say in the headers, or by way of a proxy.
+/// SSRF: the attacker chooses the target and few headers, or reaches the sidecar through a proxy.
 #[tokio::test]
 async fn a_forged_request_gets_no_token() {
     let entra = Entra::start("localhost").await;
@@ -339,7 +341,7 @@ async fn a_forged_request_gets_no_token() {
             target.to_owned(),
             "Host: x\r\nMetadata: true\r\nx-FORWARDED-for: 169.254.169.254\r\n",
         ),
-        // What can be put into a target is no header.
+        // Text in a target does not become a header.
         (
             format!("{target}&Metadata=true&metadata=true"),
             "Host: x\r\n",
@@ -369,9 +371,9 @@ async fn a_forged_request_gets_no_token() {
         .await;
         assert_eq!(refused.status, 400, "{target} {lines}: {refused:?}");
     }
-    assert_eq!(entra.asked().len(), 0);
+    assert_eq!(entra.requests().len(), 0);
 
-    // A relayed request is for IMDS, whatever host it names, and however often.
+    // A relayed request goes to IMDS, whatever its Host header says.
     for lines in [
         "Host: attacker.example\r\n",
         "Host: a\r\nHost: b\r\n",
@@ -386,12 +388,8 @@ async fn a_forged_request_gets_no_token() {
         }
     }
     // Its connections are read to their end.
-    let ended = async {
-        while wire.seen.lock().unwrap().len() < 6 {
-            tokio::task::yield_now().await;
-        }
-    };
-    timeout(DEADLINE, ended).await.unwrap();
+    let ended = async || wire.seen.lock().unwrap().len();
+    poll::until("the end of six connections", ended, |count| *count >= 6).await;
     for bytes in wire.seen.lock().unwrap().iter() {
         assert_eq!(
             only_request(bytes),
@@ -425,10 +423,10 @@ async fn nothing_is_injected_into_a_request_to_entra() {
             .await;
         assert_eq!(answer.text("resource"), *resource, "{answer:?}");
     }
-    let asked = entra.asked();
-    assert_eq!(asked.len(), hostile.len());
-    for (asked, resource) in asked.iter().zip(&hostile) {
-        let mut names: Vec<_> = asked.headers.keys().map(|name| name.as_str()).collect();
+    let requests = entra.requests();
+    assert_eq!(requests.len(), hostile.len());
+    for (request, resource) in requests.iter().zip(&hostile) {
+        let mut names: Vec<_> = request.headers.keys().map(|name| name.as_str()).collect();
         names.sort_unstable();
         assert_eq!(
             names,
@@ -440,9 +438,9 @@ async fn nothing_is_injected_into_a_request_to_entra() {
                 "host",
                 "x-ms-lib-capability"
             ],
-            "no compression is offered either",
+            "the sidecar accepts no compression",
         );
-        let mut names: Vec<_> = asked.form.keys().map(String::as_str).collect();
+        let mut names: Vec<_> = request.form.keys().map(String::as_str).collect();
         names.sort_unstable();
         assert_eq!(
             names,
@@ -455,16 +453,16 @@ async fn nothing_is_injected_into_a_request_to_entra() {
             ]
         );
         assert_eq!(
-            asked.body.matches('&').count(),
+            request.body.matches('&').count(),
             4,
-            "none is there twice: {}",
-            asked.body
+            "no field is there twice: {}",
+            request.body
         );
-        assert_eq!(asked.form["scope"], format!("{resource}/.default"));
-        assert_eq!(asked.form["client_id"], CLIENT);
-        assert_eq!(asked.path, format!("/{TENANT}/oauth2/v2.0/token"));
+        assert_eq!(request.form["scope"], format!("{resource}/.default"));
+        assert_eq!(request.form["client_id"], CLIENT);
+        assert_eq!(request.path, format!("/{TENANT}/oauth2/v2.0/token"));
     }
-    // What no resource has gets no further than here.
+    // Such resources are refused before an exchange.
     for encoded in ["a%0d%0aX-Evil:%20b", "a%00b", "a%1b%5b2J", "a%c2%9b2J"] {
         assert_eq!(
             sidecar.token(&format!("resource={encoded}")).await.status,
@@ -472,7 +470,7 @@ async fn nothing_is_injected_into_a_request_to_entra() {
             "{encoded}"
         );
     }
-    assert_eq!(entra.asked().len(), hostile.len());
+    assert_eq!(entra.requests().len(), hostile.len());
 }
 
 #[tokio::test]
@@ -494,13 +492,14 @@ async fn does_not_decompress_answers_and_bounds_their_size() {
     }
 
     let program = Program::start(&entra, &[], &[]).await;
-    let endless = Bytes::from(vec![b' '; 100 * MIB as usize]);
+    let endless = Bytes::from(vec![b' '; 100 << 20]);
     entra.answer(|_, _| token("t", 3600));
     assert_eq!(program.token("a").await.status, 200);
-    let before = peak(program.id());
+    let peak = || peak_resident_kib(program.id()).unwrap() * 1024;
+    let before = peak();
     entra.answer(move |_, _| Reply::Whole(Response::new(endless.clone())));
     assert_eq!(program.token("b").await.status, 503);
-    assert!(peak(program.id()) < before + 4 * MIB);
+    assert!(peak() < before + 4 * MIB);
 }
 
 #[tokio::test]
@@ -523,12 +522,12 @@ async fn a_hostile_entra_writes_no_control_characters_to_logs_and_metrics() {
         let refused = program.token("a").await;
         assert_eq!(refused.status, 400);
         let log = program.ended().await;
-        let told = format!(
+        let described = format!(
             "{}{}",
             refused.text("error"),
             refused.text("error_description")
         );
-        for text in [&log, &told, &refused.body] {
+        for text in [&log, &described, &refused.body] {
             let odd = |c: char| (c.is_control() && !['\r', '\n'].contains(&c)) || c == '\u{202e}';
             assert_eq!(text.find(odd), None, "{text:?}");
             assert!(
@@ -536,7 +535,7 @@ async fn a_hostile_entra_writes_no_control_characters_to_logs_and_metrics() {
                 "law 8: {text}"
             );
         }
-        assert!(log.contains("AADSTS1"), "its words are kept: {log}");
+        assert!(log.contains("AADSTS1"), "Entra's text is logged: {log}");
         for line in log.lines() {
             assert!(!line.starts_with(FORGED), "{line}");
             let is_json = serde_json::from_str::<serde_json::Value>(line).is_ok();
@@ -573,11 +572,11 @@ async fn a_hostile_resource_is_one_label_in_the_metrics() {
 async fn law_8_a_crash_leaves_no_core_and_other_users_cannot_read_the_environment() {
     let binary = std::fs::File::open(BINARY).unwrap();
     let entra = Entra::start("localhost").await;
-    // As much of a core as there is.
+    // No limit on the size of a core.
     let unlimited = "ulimit -c unlimited; exec \"$0\" \"$@\"";
     let mut shell = program("/bin/sh");
-    // By its open file: its directory may be closed to others.
-    somebody(
+    // By its open file, since the other user may not enter its directory.
+    unprivileged(
         shell
             .args(["-c", unlimited, "/proc/self/fd/0"])
             .stdin(binary),
@@ -587,7 +586,7 @@ async fn law_8_a_crash_leaves_no_core_and_other_users_cannot_read_the_environmen
 
     let environ = |id: u32| async move {
         let mut cat = program("/bin/cat");
-        somebody(cat.arg(format!("/proc/{id}/environ")));
+        unprivileged(cat.arg(format!("/proc/{id}/environ")));
         run(&mut cat).await.status.success()
     };
     assert!(!environ(running.id()).await);
@@ -598,11 +597,11 @@ async fn law_8_a_crash_leaves_no_core_and_other_users_cannot_read_the_environmen
     other
         .args(["-c", unlimited, "/bin/sleep", "60"])
         .current_dir(&directory);
-    let mut other = somebody(&mut other).spawn().unwrap();
+    let mut other = unprivileged(&mut other).spawn().unwrap();
     let id = other.id().unwrap();
     assert!(
         environ(id).await,
-        "that of another process of the user is open"
+        "the user can read the environment of another process"
     );
 
     running.signal(Signal::SIGABRT);
@@ -612,7 +611,7 @@ async fn law_8_a_crash_leaves_no_core_and_other_users_cannot_read_the_environmen
     kill(Pid::from_raw(id.cast_signed()), Signal::SIGABRT).unwrap();
     let status = other.wait().await.unwrap();
     std::fs::remove_dir_all(directory).unwrap();
-    // Where the kernel writes cores to files, the other one left one.
+    // The other process left a core, where the kernel writes cores to files.
     let pattern = std::fs::read("/proc/sys/kernel/core_pattern").unwrap();
     assert!(status.core_dumped() || pattern.starts_with(b"|"));
 }

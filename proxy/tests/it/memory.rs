@@ -1,25 +1,24 @@
-//! What the program keeps in memory, and that nobody can look into it.
+//! The memory that connections leave behind, and that other users cannot read it.
 
 use std::collections::VecDeque;
 use std::os::unix::fs::MetadataExt;
-use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::geteuid;
+use testkit::poll;
+use testkit::process::{anonymous_kib, open_files};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::process::Command;
-use tokio::time::{Instant, sleep};
 
 use crate::entra::Entra;
 use crate::process::{Program, open_binary, program};
 use crate::raw::read_one;
-use crate::sidecar::DEADLINE;
 
 const REQUEST: &str = "GET /metadata/identity/oauth2/token?resource=a HTTP/1.1\r\nHost: x\r\n\
                        Metadata: true\r\n\r\n";
 pub(crate) const MIB: u64 = 1024 * 1024;
-const SOMEBODY: u32 = 1501;
+const UNPRIVILEGED_USER: u32 = 1501;
 
 #[tokio::test]
 async fn ten_thousand_connections_leave_nothing_behind() {
@@ -27,7 +26,8 @@ async fn ten_thousand_connections_leave_nothing_behind() {
     let program = Program::start(&entra, &[], &[]).await;
     assert_eq!(program.token("a").await.status, 200);
     let (before, files) = (resident(program.id()), open_files(program.id()));
-    // As many at a time as the kernel lets a process have.
+    assert!(files.is_some());
+    // As many at a time as the kernel's limit on open files allows.
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, most, most).unwrap();
     let at_a_time = usize::try_from(most / 2).unwrap().min(10_000);
@@ -40,33 +40,30 @@ async fn ten_thousand_connections_leave_nothing_behind() {
             "with all of them open"
         );
         drop(idle);
-        let deadline = Instant::now() + DEADLINE;
-        while open_files(program.id()) > files {
-            assert!(Instant::now() < deadline, "connections stay open");
-            sleep(Duration::from_millis(20)).await;
-        }
+        let open = async || open_files(program.id());
+        poll::until("the connections' end", open, |open| *open <= files).await;
         assert_eq!(program.token("a").await.status, 200);
         after.push(resident(program.id()));
     }
-    // The allocator keeps some of what the speaking ones needed at one time. Ten thousand with buffers
+    // The allocator keeps some memory of the connections with requests. Ten thousand with buffers
     // would be 160 MiB, and a leak would grow with each round.
     assert!(
         after[0] < before + 4 * MIB && after[1] < after[0] + MIB,
         "from {before} to {after:?} bytes"
     );
-    assert_eq!(entra.asked().len(), 1);
+    assert_eq!(entra.requests().len(), 1);
 }
 
 #[tokio::test]
 async fn law_8_other_users_cannot_read_the_process() {
-    // The kernel gives what it shows of a process to root as soon as it must not be dumped. To tell
-    // that from a process of root, the program runs as somebody else; it is started by its open file,
-    // since its directory may be closed to others.
+    // The files of a process in /proc belong to root when the process must not be dumped (proc(5)), and
+    // otherwise to its user, so the program runs as another user. It is started by its open file, since
+    // that user may not enter its directory.
     let binary = open_binary();
     let mut command = program(&binary.path());
-    somebody(&mut command);
+    unprivileged(&mut command);
     let user = if geteuid().is_root() {
-        SOMEBODY
+        UNPRIVILEGED_USER
     } else {
         geteuid().as_raw()
     };
@@ -77,15 +74,16 @@ async fn law_8_other_users_cannot_read_the_process() {
     assert_ne!(owner, user);
 }
 
-/// Lets a command run as nobody in particular, and not as root.
-pub(crate) fn somebody(command: &mut Command) -> &mut Command {
+/// Lets a command of root run as a user without rights.
+pub(crate) fn unprivileged(command: &mut Command) -> &mut Command {
     if geteuid().is_root() {
-        command.uid(SOMEBODY);
+        command.uid(UNPRIVILEGED_USER);
     }
     command
 }
 
-/// Opens so many connections, a tenth of them with a request, and returns those still held.
+/// Opens 10,000 connections, a tenth of them with a request, at most `at_a_time` at once, and returns
+/// those that are open.
 async fn ten_thousand(program: &Program, at_a_time: usize) -> VecDeque<TcpStream> {
     let mut idle = VecDeque::new();
     for nth in 0..10_000 {
@@ -102,25 +100,7 @@ async fn ten_thousand(program: &Program, at_a_time: usize) -> VecDeque<TcpStream
     idle
 }
 
-/// Resident memory of a process that is not a file's, in bytes.
+/// Resident memory that no file backs, in bytes.
 fn resident(process: u32) -> u64 {
-    memory(process, "RssAnon:")
-}
-
-/// The most memory that was ever resident, in bytes.
-pub(crate) fn peak(process: u32) -> u64 {
-    memory(process, "VmHWM:")
-}
-
-fn memory(process: u32, name: &str) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix(name));
-    let kib = line.unwrap().trim().trim_end_matches(" kB");
-    kib.parse::<u64>().unwrap() * 1024
-}
-
-fn open_files(process: u32) -> usize {
-    std::fs::read_dir(format!("/proc/{process}/fd"))
-        .unwrap()
-        .count()
+    anonymous_kib(process).unwrap() * 1024
 }

@@ -1,5 +1,6 @@
-//! A network of a test's own, as a pod has one, with names of its own. No traffic leaves it, and it
-//! ends with the test. Needs root, and the Debian packages iproute2 and nftables.
+//! A pod's network and names, for one test alone. No traffic leaves it, and it ends with the test.
+//!
+//! Needs root, and the Debian packages iproute2 and nftables.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -8,18 +9,18 @@ use std::thread;
 use nix::sched::{CloneFlags, unshare};
 use tokio::runtime;
 
-/// What a pod reaches others by.
+/// The interfaces and routes of a pod.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Network {
-    /// A default route, behind which nobody is.
+    /// A default route to a router that does not exist.
     V4,
-    /// Nothing but `lo`: what a pod with IPv6 alone knows of IPv4.
+    /// `lo` alone, as a pod with IPv6 alone has for IPv4.
     Loopback,
 }
 
-/// Runs `test` in a network of its own. Programs that it starts are in there too.
+/// Runs `test` and the programs that it starts in a network of its own.
 pub(crate) fn in_network(network: Network, test: impl AsyncFnOnce() + Send) {
-    // A thread cannot go back to another network.
+    // On its own thread, because a thread cannot return to another network.
     thread::scope(|scope| {
         let ended = scope.spawn(|| {
             unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS)
@@ -42,7 +43,7 @@ pub(crate) fn in_network(network: Network, test: impl AsyncFnOnce() + Send) {
     });
 }
 
-/// Gives `name` these addresses, and no other name any, in this test's network alone.
+/// Resolves `name` to these addresses, and no other name, in this test's network alone.
 pub(crate) fn resolve(name: &str, addresses: &[&str]) {
     let file = std::env::temp_dir().join(format!("hosts-{}", uuid::Uuid::new_v4()));
     let lines = addresses
@@ -50,7 +51,7 @@ pub(crate) fn resolve(name: &str, addresses: &[&str]) {
         .map(|address| format!("{address} {name}\n"));
     std::fs::write(&file, lines.collect::<String>()).unwrap();
     run(&format!("mount --bind {} /etc/hosts", file.display()), "");
-    // The mount keeps what is in it.
+    // The mount keeps the content.
     std::fs::remove_file(file).unwrap();
 }
 

@@ -3,17 +3,15 @@
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::AsRawFd;
-use std::process::{ExitStatus, Output, Stdio};
+use std::process::{ExitStatus, Output};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use tokio::io::{
-    AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines, copy_bidirectional,
-};
+use nix::sys::signal::Signal;
+use testkit::program;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::process::{Child, ChildStderr, Command};
+use tokio::process::Command;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::timeout;
 
@@ -25,9 +23,7 @@ use crate::sidecar::{CLIENT, DEADLINE, TENANT, TokenFile, assertion, flags};
 /// The program, running. It ends when it is dropped.
 pub(crate) struct Program {
     pub(crate) address: SocketAddr,
-    child: Child,
-    lines: Lines<BufReader<ChildStderr>>,
-    log: Vec<String>,
+    process: program::Program,
     token_file: TokenFile,
 }
 
@@ -37,7 +33,7 @@ impl Program {
         Self::start_as(program(BINARY), entra, more, variables).await
     }
 
-    /// The same with another way to start it.
+    /// The same, with a command that runs the program.
     pub(crate) async fn start_as(
         command: Command,
         entra: &Entra,
@@ -47,7 +43,7 @@ impl Program {
         Self::start_at(free_port().await, command, entra, more, variables).await
     }
 
-    /// The same on a port of the test's choice.
+    /// The same, on this port.
     pub(crate) async fn start_at(
         port: u16,
         mut command: Command,
@@ -56,24 +52,16 @@ impl Program {
         variables: &[(&str, &str)],
     ) -> Self {
         let token_file = TokenFile::new();
-        let mut child = command
+        command
             .args(flags(entra, &token_file, more))
             .arg(format!("-proxy-port={port}"))
-            .envs(variables.iter().copied())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+            .envs(variables.iter().copied());
+        let process = program::Program::start(command);
         let probed = run(program(BINARY).args(["-probe", &format!("-proxy-port={port}")])).await;
-        if !probed.status.success() {
-            let _ = child.kill().await;
-            panic!("{probed:?} {:?}", child.wait_with_output().await);
-        }
-        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        assert!(probed.status.success(), "{probed:?}");
         Self {
             address: (Ipv4Addr::LOCALHOST, port).into(),
-            child,
-            lines,
-            log: Vec::new(),
+            process,
             token_file,
         }
     }
@@ -84,10 +72,10 @@ impl Program {
     }
 
     pub(crate) fn id(&self) -> u32 {
-        self.child.id().unwrap()
+        self.process.id()
     }
 
-    /// Where it reads its service account token.
+    /// The path of its service account token.
     pub(crate) fn token_file(&self) -> String {
         self.token_file.0.display().to_string()
     }
@@ -100,55 +88,36 @@ impl Program {
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
-        let id = self.id().try_into().unwrap();
-        kill(Pid::from_raw(id), signal).unwrap();
+        self.process.signal(signal);
     }
 
     /// Waits for a line of the log with `text` in it.
-    pub(crate) async fn logged(&mut self, text: &str) {
-        loop {
-            let line = timeout(DEADLINE, self.lines.next_line())
-                .await
-                .unwrap()
-                .unwrap();
-            let line = line.unwrap_or_else(|| panic!("no {text:?} in {:#?}", self.log));
-            self.log.push(line);
-            if self.log.last().unwrap().contains(text) {
-                return;
-            }
-        }
+    pub(crate) async fn logged(&self, text: &str) {
+        self.process.logged(text).await;
     }
 
     /// Waits until a signal has ended it.
     pub(crate) async fn crashed(mut self) -> ExitStatus {
-        timeout(DEADLINE, self.child.wait()).await.unwrap().unwrap()
+        self.process.ended().await
     }
 
     /// Ends it and returns its log.
     pub(crate) async fn ended(mut self) -> String {
         self.signal(Signal::SIGTERM);
         self.signal(Signal::SIGINT);
-        while let Some(line) = timeout(DEADLINE, self.lines.next_line())
-            .await
-            .unwrap()
-            .unwrap()
-        {
-            self.log.push(line);
-        }
-        let status = timeout(DEADLINE, self.child.wait()).await.unwrap().unwrap();
-        assert_eq!(status.code(), Some(0));
-        self.log.join("\n")
+        assert_eq!(self.process.ended().await.code(), Some(0));
+        self.process.log().join("\n")
     }
 }
 
-/// The program without the variables of whoever runs the tests.
+/// The program without the environment of the tests.
 pub(crate) fn program(path: &str) -> Command {
     let mut program = Command::new(path);
     program.env_clear().kill_on_drop(true);
     program
 }
 
-/// The program as somebody can start it to whom its directory may be closed.
+/// The program for a user who may not enter its directory.
 pub(crate) struct OpenBinary(File);
 
 pub(crate) fn open_binary() -> OpenBinary {
@@ -156,7 +125,7 @@ pub(crate) fn open_binary() -> OpenBinary {
 }
 
 impl OpenBinary {
-    /// Leads to the program as long as this is kept.
+    /// A path of the program that is valid while this is kept.
     pub(crate) fn path(&self) -> String {
         format!("/proc/self/fd/{}", self.0.as_raw_fd())
     }
@@ -188,7 +157,7 @@ async fn lists_every_mistake_of_the_configuration_and_exits_64() {
         .env("AZWI_RELAY", "x"))
     .await;
     assert_eq!(output.status.code(), Some(64));
-    let said = text(&output.stderr);
+    let message = text(&output.stderr);
     for part in [
         "-proxy-port=0",
         "\"loud\"",
@@ -198,7 +167,7 @@ async fn lists_every_mistake_of_the_configuration_and_exits_64() {
         "AZURE_AUTHORITY_HOST",
         "azure.workload.identity/use: \"true\"",
     ] {
-        assert!(said.contains(part), "{part}: {said}");
+        assert!(message.contains(part), "{part}: {message}");
     }
     assert_eq!(
         run(program(BINARY).arg("--no-such-flag"))
@@ -261,10 +230,10 @@ async fn names_a_missing_token_file_and_exits_66() {
     let flags = flags(&entra, &file, &["--federated-token-file=/nowhere/token"]);
     let output = run(program(BINARY).args(flags)).await;
     assert_eq!(output.status.code(), Some(66));
-    let said = text(&output.stderr);
+    let message = text(&output.stderr);
     assert!(
-        said.contains("/nowhere/token") && said.contains("label"),
-        "{said}"
+        message.contains("/nowhere/token") && message.contains("label"),
+        "{message}"
     );
 }
 
@@ -282,8 +251,7 @@ async fn names_a_taken_port_and_exits_69() {
     );
 }
 
-/// One file descriptor besides the three that are open is enough to load the program, and too few to
-/// wait with.
+/// A limit of four open files suffices to load the program, but not for tokio's epoll instance.
 #[tokio::test]
 async fn reports_a_runtime_that_cannot_start_and_exits_70() {
     let entra = Entra::start("localhost").await;
@@ -292,8 +260,8 @@ async fn reports_a_runtime_that_cannot_start_and_exits_70() {
     limited.args(["-c", "ulimit -n 4 && exec \"$0\" \"$@\"", BINARY]);
     let output = run(limited.args(flags(&entra, &file, &[]))).await;
     assert_eq!(output.status.code(), Some(70), "{output:?}");
-    let said = text(&output.stderr);
-    assert!(said.contains("cannot start the runtime"), "{said}");
+    let message = text(&output.stderr);
+    assert!(message.contains("cannot start the runtime"), "{message}");
 }
 
 #[tokio::test]
@@ -303,8 +271,8 @@ async fn refuses_a_probe_timeout_out_of_range() {
     for seconds in ["18446744073709551615", "86401", "-1"] {
         let output = run(probe.env("AZWI_PROBE_TIMEOUT", seconds)).await;
         assert_eq!(output.status.code(), Some(64), "{output:?}");
-        let said = text(&output.stderr);
-        assert!(said.contains("from 0 to 86400"), "{said}");
+        let message = text(&output.stderr);
+        assert!(message.contains("from 0 to 86400"), "{message}");
     }
 }
 
@@ -329,12 +297,12 @@ async fn a_probe_waits_for_a_proxy_that_starts_late() {
         .unwrap()
         .unwrap();
     assert!(probed.status.success());
-    assert_eq!(entra.asked().len(), 0, "a probe costs no exchange");
+    assert_eq!(entra.requests().len(), 0, "a probe costs no exchange");
 }
 
 #[tokio::test]
 async fn a_probe_reports_a_hanging_proxy() {
-    // The kernel accepts for a process that does nothing.
+    // The kernel accepts connections for a process that hangs.
     let hung = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = format!("--proxy-port={}", hung.local_addr().unwrap().port());
     let output = run(program(BINARY).args(["--probe", &port, "--probe-timeout=0"])).await;
@@ -344,7 +312,7 @@ async fn a_probe_reports_a_hanging_proxy() {
 #[tokio::test]
 async fn logs_the_messages_of_the_migration_guide() {
     let entra = Entra::start("localhost").await;
-    let mut program = Program::start(&entra, &[], &[]).await;
+    let program = Program::start(&entra, &[], &[]).await;
     program
         .logged("\"message\":\"starting the proxy server\"")
         .await;
@@ -378,15 +346,15 @@ async fn law_8_no_secret_is_logged_at_any_level() {
     for format in ["json", "text"] {
         let flag = format!("--log-format={format}");
         let program = Program::start(&entra, &["--log-level=all", &flag], &[]).await;
-        let mut said = String::new();
+        let mut output = String::new();
         for resource in ["a", "a", "b", "c"] {
             let answer = program.token(resource).await;
             if answer.status != 200 {
-                said.push_str(&answer.body);
+                output.push_str(&answer.body);
             }
         }
-        said.push_str(&program.ended().await);
-        assert!(said.contains("starting the proxy server"));
+        output.push_str(&program.ended().await);
+        assert!(output.contains("starting the proxy server"));
         let signature = assertion("first")
             .split('.')
             .next_back()
@@ -397,7 +365,7 @@ async fn law_8_no_secret_is_logged_at_any_level() {
             &assertion("first"),
             &format!(".{signature}"),
         ] {
-            assert!(!said.contains(secret), "{secret} in {said}");
+            assert!(!output.contains(secret), "{secret} in {output}");
         }
     }
 }
@@ -407,11 +375,7 @@ async fn sigterm_ends_a_native_sidecar() {
     let entra = Entra::start("localhost").await;
     let mut program = Program::start(&entra, &["--shutdown=now"], &[]).await;
     program.signal(Signal::SIGTERM);
-    let status = timeout(DEADLINE, program.child.wait())
-        .await
-        .unwrap()
-        .unwrap();
-    assert_eq!(status.code(), Some(0));
+    assert_eq!(program.process.ended().await.code(), Some(0));
 }
 
 #[tokio::test]
@@ -422,54 +386,50 @@ async fn a_plain_container_serves_until_the_second_signal() {
     program.logged("serving until the grace period").await;
     assert_eq!(program.token("a").await.status, 200);
     program.signal(Signal::SIGTERM);
-    let status = timeout(DEADLINE, program.child.wait())
-        .await
-        .unwrap()
-        .unwrap();
-    assert_eq!(status.code(), Some(0));
+    assert_eq!(program.process.ended().await.code(), Some(0));
 }
 
-/// An egress proxy that leads to `target` whatever it is asked for, and the heads that it is sent.
+/// An egress proxy that connects every request to `target`, and the heads of the requests.
 async fn egress(target: SocketAddr) -> (SocketAddr, UnboundedReceiver<String>) {
     let egress = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = egress.local_addr().unwrap();
-    let (asked, asking) = unbounded_channel();
+    let (sender, heads) = unbounded_channel();
     tokio::spawn(async move {
         loop {
             let (mut stream, _) = egress.accept().await.unwrap();
-            let asked = asked.clone();
+            let sender = sender.clone();
             tokio::spawn(async move {
                 let mut head = Vec::new();
                 while !head.ends_with(b"\r\n\r\n") {
                     head.push(stream.read_u8().await.unwrap());
                 }
-                asked.send(String::from_utf8(head).unwrap()).unwrap();
+                sender.send(String::from_utf8(head).unwrap()).unwrap();
                 stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
                 let mut tunnel = TcpStream::connect(target).await.unwrap();
                 let _ = copy_bidirectional(&mut stream, &mut tunnel).await;
             });
         }
     });
-    (address, asking)
+    (address, heads)
 }
 
 #[tokio::test]
 async fn reads_an_egress_proxy_as_go_does() {
     let entra = Entra::start("localhost").await;
-    let (egress, mut asking) = egress(entra.address).await;
+    let (egress, mut heads) = egress(entra.address).await;
     let value = format!("user:p%40ss@{egress}/");
     for variable in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
-        // REQUEST_METHOD makes curl and reqwest do without.
+        // reqwest ignores all of them in a CGI script, where REQUEST_METHOD is set. The proxy does not.
         let variables = [(variable, &*value), ("REQUEST_METHOD", "GET")];
         let authority = "--authority-host=https://localhost:1/";
         let program = Program::start(&entra, &[authority], &variables).await;
         assert_eq!(program.token("a").await.status, 200, "{variable}");
-        let head = timeout(DEADLINE, asking.recv()).await.unwrap().unwrap();
+        let head = timeout(DEADLINE, heads.recv()).await.unwrap().unwrap();
         let credentials = STANDARD.encode("user:p@ss");
         let credentials = format!("proxy-authorization: basic {credentials}\r\n").to_lowercase();
         assert!(head.to_lowercase().contains(&credentials), "{head}");
         drop(program);
-        while asking.try_recv().is_ok() {}
+        while heads.try_recv().is_ok() {}
     }
 }
 
@@ -487,9 +447,9 @@ async fn names_an_invalid_egress_proxy_and_exits_64() {
             program.args(flags(&entra, &file, &[&port]));
             let output = run(program.env(variable, value)).await;
             assert_eq!(output.status.code(), Some(64), "{output:?}");
-            let said = text(&output.stderr);
-            assert!(said.contains(&format!("- {variable}: ")), "{said}");
-            assert!(!said.contains("hidden"), "{said}");
+            let message = text(&output.stderr);
+            assert!(message.contains(&format!("- {variable}: ")), "{message}");
+            assert!(!message.contains("hidden"), "{message}");
         }
     }
 }
@@ -511,15 +471,15 @@ async fn uses_the_egress_proxy_for_entra_and_never_for_imds() {
     let entra = Entra::start("localhost").await;
     let imds = Imds::start("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi").await;
     let [ip, port] = imds.flags();
-    let (egress, mut asking) = egress(entra.address).await;
+    let (egress, mut heads) = egress(entra.address).await;
     let url = format!("http://{egress}");
     let variables = [("HTTPS_PROXY", &*url), ("HTTP_PROXY", &*url)];
-    // The name leads nowhere: only the egress proxy knows the way.
+    // Nothing listens at this address, so only the egress proxy reaches Entra.
     let authority = "--authority-host=https://localhost:1/";
     let program = Program::start(&entra, &[authority, &ip, &port], &variables).await;
     assert_eq!(program.token("a").await.status, 200);
     assert!(
-        asking
+        heads
             .recv()
             .await
             .unwrap()
@@ -528,9 +488,9 @@ async fn uses_the_egress_proxy_for_entra_and_never_for_imds() {
     assert_eq!(program.get("/metadata/instance").await.body, "hi");
     assert!(imds.seen()[0].starts_with("GET /metadata/instance HTTP/1.1\r\n"));
     drop(program);
-    while asking.try_recv().is_ok() {}
+    while heads.try_recv().is_ok() {}
     let variables = [("HTTPS_PROXY", &*url), ("NO_PROXY", "localhost")];
     let program = Program::start(&entra, &[], &variables).await;
     assert_eq!(program.token("a").await.status, 200);
-    assert!(asking.try_recv().is_err(), "NO_PROXY is honoured");
+    assert!(heads.try_recv().is_err(), "NO_PROXY is honoured");
 }

@@ -19,7 +19,7 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// The value of a header, which is there at most once.
+    /// The value of a header. Fails if the header is there twice.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let mut values = self.head.lines().skip(1).filter_map(|line| {
             let (found, value) = line.split_once(':')?;
@@ -34,7 +34,7 @@ impl Answer {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
     }
 
-    /// A text of the JSON body.
+    /// A string of the JSON body.
     pub(crate) fn text(&self, name: &str) -> String {
         self.json()[name]
             .as_str()
@@ -76,7 +76,7 @@ pub(crate) async fn read_to_end(stream: &mut TcpStream) -> String {
     String::from_utf8(all).unwrap()
 }
 
-/// Reads one answer with a Content-Length from a connection that stays.
+/// Reads one answer with a Content-Length, and leaves the connection open.
 pub(crate) async fn read_one(stream: &mut TcpStream) -> Answer {
     let mut all = Vec::new();
     loop {

@@ -1,4 +1,4 @@
-//! The relay behind proxy-init's redirect, in networks of their own.
+//! The relay behind proxy-init's redirect, each test in a network of its own.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -15,7 +15,7 @@ const IMDS: SocketAddrV4 = SocketAddrV4::new(contract::metadata::ADDRESS, contra
 
 const INSTANCE: &str = "GET /metadata/instance HTTP/1.1\r\nHost: x\r\nMetadata: true\r\n";
 
-/// Writes the redirect, and starts the program as `uid` where it leads to.
+/// Writes the redirect, and starts the program as user `uid` at its port.
 async fn behind_the_redirect(entra: &Entra, uid: u32, more: &[&str]) -> Program {
     let port = free_port().await;
     let config = proxy_init::config::Config {
@@ -45,19 +45,19 @@ fn refuses_a_relayed_request_that_comes_back() {
         let entra = Entra::start("localhost").await;
         let metrics_port = free_port().await;
         let flag = format!("--metrics-port={metrics_port}");
-        let mut program = behind_the_redirect(&entra, 1000, &[&flag]).await;
+        let program = behind_the_redirect(&entra, 1000, &[&flag]).await;
         for _ in 0..3 {
             let answer = ask(INSTANCE).await;
             assert_eq!(
                 (answer.status, &*answer.text("error")),
                 (503, "service_unavailable")
             );
-            let told = answer.text("error_description");
+            let description = answer.text("error_description");
             for part in ["runs as user 1000", "runAsUser: 1501", "AZWI_RELAY=deny"] {
-                assert!(told.contains(part), "{part}: {told}");
+                assert!(description.contains(part), "{part}: {description}");
             }
         }
-        // Each was relayed once, and once it came back.
+        // The proxy counts each twice: when it relays it, and when it comes back.
         let metrics = "GET /metrics HTTP/1.1\r\nHost: x\r\n";
         let metrics = exchange((Ipv4Addr::LOCALHOST, metrics_port).into(), metrics).await;
         let relayed = "azwi_proxy_requests_total{outcome=\"relayed\"} 6";
@@ -71,8 +71,8 @@ fn refuses_a_relayed_request_that_comes_back() {
     });
 }
 
-/// In a pod with IPv6 alone the address of IMDS is on `lo`, and whoever the redirect exempts finds
-/// the pod's own port 80 behind it.
+/// In a pod with IPv6 alone the address of IMDS is on `lo`, so the user that the redirect exempts
+/// reaches the pod's own port 80.
 #[test]
 fn does_not_relay_to_the_pods_own_address() {
     in_network(Network::Loopback, async || {
@@ -83,9 +83,9 @@ fn does_not_relay_to_the_pods_own_address() {
         let web_server = Imds::on(web_server, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi");
         let answer = ask(INSTANCE).await;
         assert_eq!(answer.status, 503, "{answer:?}");
-        let told = answer.text("error_description");
-        assert!(told.contains("is this pod's own"), "{told}");
-        // It may have seen a connection, in which nothing came.
+        let description = answer.text("error_description");
+        assert!(description.contains("is this pod's own"), "{description}");
+        // The proxy may connect, but must not send.
         assert_eq!(web_server.seen().concat(), "");
     });
 }

@@ -1,4 +1,4 @@
-//! What reaches the real IMDS, and how it comes back.
+//! Relayed requests and their answers, byte by byte.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -53,7 +53,7 @@ async fn r14_r15_relays_a_request_unchanged() {
             "user-agent: app",
             "x-forwarded-for: 10.0.0.1"
         ],
-        "nothing is added, and what concerns the connection is left out",
+        "hop-by-hop headers are removed, and none is added",
     );
 }
 
@@ -158,7 +158,7 @@ async fn the_relay_policy_denies_or_allows_a_list() {
 async fn r15_d10_reports_an_unreachable_imds_as_json() {
     let entra = Entra::start("localhost").await;
     let refused = Sidecar::start(&entra, &[]).await;
-    // A listener that accepts nothing: with its queue full, the kernel lets connections hang.
+    // A listener that never accepts: once its queue is full, the kernel leaves connections hanging.
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let silent = socket.listen(1).unwrap();
@@ -191,7 +191,7 @@ async fn streams_bodies_both_ways() {
     let head = "POST /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n";
     client.write_all(head.as_bytes()).await.unwrap();
     let (mut node, _) = timeout(DEADLINE, imds.accept()).await.unwrap().unwrap();
-    // The first part is there before the second is sent.
+    // The first part arrives before the second is sent.
     read_until(&mut node, "1\r\na\r\n").await;
     client.write_all(b"1\r\nb\r\n0\r\n\r\n").await.unwrap();
     read_until(&mut node, "1\r\nb\r\n").await;

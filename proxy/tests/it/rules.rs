@@ -1,5 +1,5 @@
-//! Each rule of the wire contract has a test that names it, and each test that a document names is
-//! there.
+//! Each rule of the wire contract has a test with its number, and each test that a document names
+//! exists.
 
 use std::collections::BTreeSet;
 use std::fs;

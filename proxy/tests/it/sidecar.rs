@@ -1,4 +1,4 @@
-//! The sidecar, started in the test's own process.
+//! The sidecar, in the test's own process.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -10,6 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use proxy::app::build;
 use proxy::cli::Command;
 use proxy::config::Config;
+use testkit::poll;
 use tokio::sync::oneshot;
 
 use crate::entra::Entra;
@@ -22,8 +23,8 @@ pub(crate) const ISSUER: &str = "https://oidc.cluster.example/";
 pub(crate) const SUBJECT: &str = "system:serviceaccount:shop:cart";
 pub(crate) const AUDIENCE: &str = "api://AzureADTokenExchange";
 
-/// Long enough for a slow machine.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+/// The deadline of every wait.
+pub(crate) const DEADLINE: Duration = poll::MINUTE;
 
 /// A running sidecar. It ends when it is dropped.
 pub(crate) struct Sidecar {
@@ -64,13 +65,15 @@ impl Sidecar {
     }
 
     async fn ready(&self) {
-        while exchange(self.address, "GET /readyz HTTP/1.1\r\nHost: x\r\n")
-            .await
-            .status
-            != 200
-        {
-            tokio::task::yield_now().await;
-        }
+        let probe = async || exchange(self.address, "GET /readyz HTTP/1.1\r\nHost: x\r\n").await;
+        poll::until("readiness", probe, |answer| answer.status == 200).await;
+    }
+
+    /// Waits for a token, until a failure is no longer remembered.
+    pub(crate) async fn until_granted(&self, query: &str) {
+        let what = format!("a token for {query}");
+        let ask = async || self.token(query).await;
+        poll::until(&what, ask, |answer| answer.status == 200).await;
     }
 
     /// A token request with the `Metadata` header.
@@ -79,7 +82,7 @@ impl Sidecar {
         self.get(&target, "Metadata: true\r\n").await
     }
 
-    /// A GET with more header lines.
+    /// A GET with these header lines.
     pub(crate) async fn get(&self, target: &str, lines: &str) -> Answer {
         let head = format!("GET {target} HTTP/1.1\r\nHost: 169.254.169.254\r\n{lines}");
         exchange(self.address, &head).await
@@ -94,7 +97,7 @@ impl TokenFile {
         file
     }
 
-    /// Puts another token there, which can be told apart by `mark`.
+    /// Writes another token, with `mark` as its id.
     pub(crate) fn write(&self, mark: &str) {
         std::fs::write(&self.0, assertion(mark)).unwrap();
     }
@@ -106,7 +109,7 @@ impl Drop for TokenFile {
     }
 }
 
-/// A service account token, as far as the sidecar looks into it.
+/// A service account token with the claims that the sidecar reads.
 pub(crate) fn assertion(mark: &str) -> String {
     let payload =
         format!(r#"{{"aud":["{AUDIENCE}"],"iss":"{ISSUER}","sub":"{SUBJECT}","jti":"{mark}"}}"#);
@@ -119,7 +122,7 @@ pub(crate) fn assertion(mark: &str) -> String {
     )
 }
 
-/// The configuration for `entra`, with more flags. The port is any that is free.
+/// The configuration for `entra` with these flags, on any free port.
 pub(crate) fn config(entra: &Entra, token_file: &TokenFile, flags: &[&str]) -> Config {
     let all = self::flags(entra, token_file, flags);
     let all = std::iter::once("proxy").chain(all.iter().map(String::as_str));
@@ -131,7 +134,7 @@ pub(crate) fn config(entra: &Entra, token_file: &TokenFile, flags: &[&str]) -> C
     config
 }
 
-/// The flags for `entra`. Those in `more` go before.
+/// The flags for `entra`. Those in `more` override the usual ones.
 pub(crate) fn flags(entra: &Entra, token_file: &TokenFile, more: &[&str]) -> Vec<String> {
     let usual = [
         format!("--tenant-id={TENANT}"),

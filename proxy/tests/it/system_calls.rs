@@ -1,4 +1,4 @@
-//! What the program asks of the kernel: little, and what `deploy/seccomp/proxy.json` allows.
+//! The program's system calls: few on the hot path, and all in `deploy/seccomp/proxy.json`.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -96,16 +96,16 @@ async fn reads_only_its_token_and_the_resolvers_files_and_writes_none() {
         opened.iter().any(|(path, _)| *path == token_file),
         "{opened:?}"
     );
-    for (path, how) in opened {
+    for (path, flags) in opened {
         assert!(
             READ.contains(&path) || path == token_file,
             "{path} is opened"
         );
-        assert!(how.starts_with("O_RDONLY|O_CLOEXEC"), "{path}: {how}");
+        assert!(flags.starts_with("O_RDONLY|O_CLOEXEC"), "{path}: {flags}");
     }
 }
 
-/// Where strace writes, until it is dropped.
+/// The file that strace writes, removed on drop.
 struct Trace(PathBuf);
 
 impl Trace {
@@ -114,7 +114,7 @@ impl Trace {
         Self(std::env::temp_dir().join(name))
     }
 
-    /// The program, traced. It is our child and strace is its.
+    /// The program under strace. The program is the test's child, and strace is the program's.
     fn command(&self) -> Command {
         let mut strace = program("/usr/bin/strace");
         strace
@@ -124,13 +124,13 @@ impl Trace {
         strace
     }
 
-    /// How much there is.
+    /// The number of lines so far.
     fn lines(&self) -> usize {
         self.text().lines().count()
     }
 
-    /// The names of the system calls after so many lines. They are `17 read(3, …`, and
-    /// `17 <... read resumed>…` where other threads got between.
+    /// The names of the system calls after the first lines. A line is `17 read(3, …`, and
+    /// `17 <... read resumed>…` where the kernel ran another thread meanwhile.
     fn calls(&self, skipped: usize) -> BTreeSet<String> {
         let of_line = |line: &str| {
             let (_, call) = line.split_once(' ')?;

@@ -1,4 +1,4 @@
-//! The service account token's file as kubelet leaves it, and as nobody should.
+//! The service account token's file, as the kubelet writes it and damaged.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -19,7 +19,7 @@ const VAULT: &str = "resource=https://vault.azure.net";
 async fn names_a_file_without_a_whole_token_and_sends_nothing() {
     let whole = assertion("first");
     let cut = &whole[..whole.rfind('.').unwrap()];
-    for (content, says) in [
+    for (content, part) in [
         ("", "is not a JSON Web Token"),
         ("\n", "is not a JSON Web Token"),
         (cut, "is not a JSON Web Token"),
@@ -32,14 +32,12 @@ async fn names_a_file_without_a_whole_token_and_sends_nothing() {
         assert_eq!(refused.status, 503, "{content:?}");
         let text = refused.text("error_description");
         let path = sidecar.token_file.0.display().to_string();
-        assert!(text.contains(says) && text.contains(&path), "{text}");
-        assert_eq!(entra.asked().len(), 0, "{content:?}");
+        assert!(text.contains(part) && text.contains(&path), "{text}");
+        assert_eq!(entra.requests().len(), 0, "{content:?}");
 
-        // kubelet writes it anew.
+        // The kubelet writes it again.
         sidecar.token_file.write("second");
-        while sidecar.token(VAULT).await.status != 200 {
-            tokio::task::yield_now().await;
-        }
+        sidecar.until_granted(VAULT).await;
     }
 }
 
@@ -47,7 +45,7 @@ async fn names_a_file_without_a_whole_token_and_sends_nothing() {
 async fn reads_a_truncated_token_again_and_then_reports_it() {
     let world = World::start().await;
     let whole = signed(SUBJECT, AUDIENCE);
-    // What is left of the signature is base64 of no length: 1 in 16 of others could be decoded.
+    // The rest of the signature has a length that base64 never has. Of other lengths, 1 in 16 decodes.
     let (_, signature) = whole.rsplit_once('.').unwrap();
     let cut = &whole[..whole.len() - signature.len() % 4 - 3];
     fs::write(&world.sidecar.token_file.0, cut).unwrap();
@@ -74,12 +72,12 @@ async fn reports_the_audience_of_a_token_with_another_one() {
     }
 }
 
-/// kubelet's own way: a new directory, and one rename of the link that leads to it.
+/// The kubelet writes a new directory and renames a symbolic link to it (its AtomicWriter).
 #[tokio::test]
 async fn reads_a_token_that_is_replaced_as_the_old_or_the_new_one() {
     let directory = std::env::temp_dir().join(format!("proxy-test-{}", Uuid::new_v4()));
     fs::create_dir(&directory).unwrap();
-    // Longer than a page: a torn read would show.
+    // Longer than a page, so that a torn read shows.
     let tokens = ["old", "new"].map(|mark| assertion(&mark.repeat(20_000)));
     for (name, token) in ["a", "b"].iter().zip(&tokens) {
         fs::create_dir(directory.join(name)).unwrap();
@@ -114,7 +112,7 @@ async fn reads_a_token_that_is_replaced_as_the_old_or_the_new_one() {
     kubelet.join().unwrap();
     presented.extend(
         entra
-            .asked()
+            .requests()
             .iter()
             .map(|it| it.form["client_assertion"].clone()),
     );

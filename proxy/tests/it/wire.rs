@@ -15,7 +15,7 @@ use crate::sidecar::{CLIENT, DEADLINE, OTHER_CLIENT, Sidecar};
 const TOKEN: &str = "/metadata/identity/oauth2/token";
 const VAULT: &str = "resource=https%3A%2F%2Fvault.azure.net";
 
-/// Compares with a golden file. What depends on time is checked and then written as in the file.
+/// Compares with a golden file. Values that depend on time are checked, then replaced by the file's.
 #[track_caller]
 fn assert_golden(name: &str, answer: &Answer) {
     let path = format!("{}/tests/golden/{name}.http", env!("CARGO_MANIFEST_DIR"));
@@ -80,7 +80,7 @@ async fn r1_the_endpoint_answers_in_its_accepted_spellings() {
 #[tokio::test]
 async fn r2_d1_answers_every_availability_probe() {
     let (entra, sidecar) = sidecar().await;
-    // The requests by which clients ask whether there is an IMDS, from the first to the newest.
+    // The requests with which clients detect IMDS, oldest first.
     for (client, query, lines) in [
         (
             "@azure/identity 1.0",
@@ -126,9 +126,9 @@ async fn r2_d1_answers_every_availability_probe() {
         assert!(!answer.body.contains("Identity not found"), "{client}");
     }
     let answer = sidecar.get(TOKEN, "Metadata: true\r\n").await;
-    // azure-identity 1.0 to 1.5 for Python sends the header, and nothing else.
+    // azure-identity 1.0 to 1.5 for Python sends the header alone.
     assert_golden("no-resource", &answer);
-    assert_eq!(entra.asked().len(), 0);
+    assert_eq!(entra.requests().len(), 0);
 }
 
 #[tokio::test]
@@ -145,7 +145,7 @@ async fn r2_the_header_must_be_exactly_true() {
             &sidecar.get(&format!("{TOKEN}?{VAULT}"), line).await,
         );
     }
-    assert_eq!(entra.asked().len(), 0);
+    assert_eq!(entra.requests().len(), 0);
 }
 
 #[tokio::test]
@@ -156,7 +156,7 @@ async fn r3_no_resource_is_refused_at_once() {
         "no-resource",
         &sidecar.token("api-version=2018-02-01&resource=").await,
     );
-    assert_eq!(entra.asked().len(), 0);
+    assert_eq!(entra.requests().len(), 0);
 }
 
 #[tokio::test]
@@ -186,9 +186,9 @@ async fn r5_d14_returns_the_resource_as_it_was_spelled() {
         assert_golden(golden, &sidecar.token(query).await);
     }
     let scopes: Vec<_> = entra
-        .asked()
+        .requests()
         .iter()
-        .map(|asked| asked.form["scope"].clone())
+        .map(|request| request.form["scope"].clone())
         .collect();
     assert_eq!(
         scopes,
@@ -319,9 +319,9 @@ async fn r10_d6_each_selector_gives_its_own_identity_or_none() {
     let two = format!("{VAULT}&client_id={CLIENT}&object_id={object_id}");
     assert_golden("several-selectors", &sidecar.token(&two).await);
     let clients: Vec<_> = entra
-        .asked()
+        .requests()
         .iter()
-        .map(|asked| asked.form["client_id"].clone())
+        .map(|request| request.form["client_id"].clone())
         .collect();
     assert_eq!(
         clients,
@@ -342,10 +342,10 @@ async fn r7_refuses_invalid_requests_without_an_exchange() {
     );
     assert_golden("resource-not-text", &sidecar.token("resource=%ff").await);
     assert_golden("not-relayed", &sidecar.get("/metadata/versions", "").await);
-    // What AppAuthentication 1.5 and later probe. Nothing listens there.
+    // AppAuthentication 1.5 and later probe this path. Nothing listens there.
     let probe = "/metadata/instance?api-version=2020-06-01";
     assert_golden("no-imds", &sidecar.get(probe, "Metadata: true\r\n").await);
-    assert_eq!(entra.asked().len(), 0);
+    assert_eq!(entra.requests().len(), 0);
 }
 
 #[tokio::test]
@@ -402,7 +402,7 @@ async fn r13_d8_other_methods_are_refused() {
     let answer = exchange(sidecar.address, &head).await;
     assert_eq!((answer.status, &*answer.body), (405, ""));
     assert_eq!(answer.header("content-length"), Some("84"));
-    assert_eq!(entra.asked().len(), 0);
+    assert_eq!(entra.requests().len(), 0);
 }
 
 #[tokio::test]
@@ -415,7 +415,7 @@ async fn r13_d12_forwarded_requests_are_refused() {
             &sidecar.get(&format!("{TOKEN}?{VAULT}"), &lines).await,
         );
     }
-    assert_eq!(entra.asked().len(), 0);
+    assert_eq!(entra.requests().len(), 0);
 }
 
 #[tokio::test]
@@ -529,7 +529,7 @@ async fn r7_answers_malformed_http_with_json() {
     assert_golden("not-http", &parse(&format!("HTTP/1.1 {last}")));
 }
 
-/// Also after answers of IMDS, of which the empty one looks as a refusal of our own would.
+/// Also after answers of IMDS. An empty one looks like hyper's own refusal.
 #[tokio::test]
 async fn r7_answers_malformed_http_after_an_answer_of_imds_with_json() {
     const EMPTY: &str = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
@@ -567,7 +567,7 @@ async fn r7_answers_a_head_that_is_too_large_with_json() {
     );
     for head in [long_query, long_header] {
         let mut stream = TcpStream::connect(sidecar.address).await.unwrap();
-        // No more than is read: what is left unread resets the connection, answer and all.
+        // Not more than the proxy reads: unread bytes reset the connection and discard the answer.
         stream
             .write_all(&head.as_bytes()[..8 * 1024])
             .await

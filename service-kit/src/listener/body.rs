@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn slowness_is_seen_through_the_errors_of_adapters() {
+    fn finds_slowness_in_wrapped_errors() {
         #[derive(Debug, Error)]
         #[error("outer")]
         struct Outer(#[source] Box<dyn Error + Send + Sync>);

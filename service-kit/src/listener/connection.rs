@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_head_that_trickles_in_is_not_waited_for() {
+    async fn closes_connections_with_heads_that_trickle_in() {
         for served in [false, true] {
             let (mut client, _control) = connected(Duration::ZERO);
             if served {
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_does_not_read_its_answers_is_not_waited_for() {
+    async fn closes_connections_of_clients_that_do_not_read() {
         let (mut client, _control) = connected_by(Duration::ZERO, LIMITS, 64);
         let start = Instant::now();
         let all = REQUEST.repeat(10_000);

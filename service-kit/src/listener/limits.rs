@@ -106,7 +106,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn connections_of_one_moment_leave_at_different_times() {
+    fn ends_simultaneous_connections_at_different_times() {
         let age = |port| Limits::DEFAULT.age(port).unwrap();
         assert_eq!(age(64), Duration::from_secs(300));
         assert_ne!(age(65), age(66));

@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_oldest_idle_connection_makes_way_where_answers_do_not_count() {
+    async fn asks_the_oldest_idle_connection_where_answers_do_not_count() {
         let limits = Limits {
             unanswered_first: false,
             ..LIMITS
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_oldest_silent_connection_makes_way_when_full() {
+    async fn asks_the_oldest_silent_connection_when_full() {
         let (mut places, start) = (Places::default(), Instant::now());
         let (_, served) = entered(&mut places, start, 1).await;
         serve(&served);
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_address_makes_way_for_itself() {
+    async fn an_address_at_its_limit_gives_up_its_own_connection() {
         let (mut places, start) = (Places::default(), Instant::now());
         let (_, other) = entered(&mut places, start, 2).await;
         let (_, busy) = entered(&mut places, start, 1).await;
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_that_got_a_request_while_it_was_asked_is_not_waited_for() {
+    async fn asks_another_when_the_asked_connection_got_a_request() {
         let limits = Limits {
             connections: 2,
             ..LIMITS
@@ -272,7 +272,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn limits_hold_and_no_busy_connection_is_asked(
+        fn keeps_its_limits_and_asks_no_busy_connection(
             steps in prop::collection::vec(step(), 1..200),
         ) {
             let (mut places, start) = (Places::default(), Instant::now());

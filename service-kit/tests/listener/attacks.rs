@@ -20,7 +20,7 @@ const LIMITS: Limits = Limits {
     ..Limits::DEFAULT
 };
 
-/// How long a client that does no harm may have to wait.
+/// The longest wait of a well-behaved client during an attack.
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -100,7 +100,7 @@ impl Running {
         streams
     }
 
-    /// Whether a client from elsewhere is answered in time.
+    /// Whether a client at another address is answered in time.
     async fn serves(&self) -> bool {
         let asking = async {
             let mut stream = self.connect(PROBE, GET).await;
@@ -111,7 +111,7 @@ impl Running {
     }
 }
 
-/// What comes until `ok` or the end.
+/// Reads until `ok` or the end.
 async fn answer(stream: &mut TcpStream) -> String {
     let mut read = Vec::new();
     while !read.ends_with(b"ok") {
@@ -133,7 +133,7 @@ async fn closed(stream: &mut TcpStream) -> Duration {
     start.elapsed()
 }
 
-/// Floods of `bytes`, from one address and from fifty, twice as many as there are places.
+/// Floods of `bytes`, from one address and from fifty, with twice as many connections as the limit.
 async fn assert_serves_under(bytes: &[u8]) {
     for (addresses, each) in [(1, 128), (50, 3)] {
         let listener = start(LIMITS).await;
@@ -181,7 +181,7 @@ async fn slow_bodies_from_fifty_addresses_end_soon() {
 }
 
 #[tokio::test]
-async fn a_flood_that_goes_on_does_not_keep_others_out() {
+async fn serves_under_a_flood_that_goes_on() {
     let listener = Arc::new(start(LIMITS).await);
     let flood = tokio::spawn({
         let listener = Arc::clone(&listener);

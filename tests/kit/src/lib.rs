@@ -1,6 +1,5 @@
 //! What the tests of several crates share. It knows none of the product's binaries, so that every
-//! crate may use it: those under `tests/`, and the unit tests of webhook and proxy as a
-//! dev-dependency.
+//! crate may use it: those under `tests/`, and the tests of webhook and proxy as a dev-dependency.
 //!
 //! - [`certificate`] makes authorities and certificates.
 //! - [`poll`] waits for a condition, and reports what it saw last when the deadline passes.

@@ -23,6 +23,12 @@ pub fn resident_kib(pid: u32) -> Option<u64> {
     kib(&read(pid, "status")?, "VmRSS:")
 }
 
+/// Resident memory that no file backs, in KiB: heap and stacks.
+#[must_use]
+pub fn anonymous_kib(pid: u32) -> Option<u64> {
+    kib(&read(pid, "status")?, "RssAnon:")
+}
+
 /// The most resident memory since the process started, in KiB.
 #[must_use]
 pub fn peak_resident_kib(pid: u32) -> Option<u64> {
@@ -120,6 +126,8 @@ mod tests {
         let own = std::process::id();
         assert!(resident_kib(own).unwrap() > 0);
         assert!(peak_resident_kib(own) >= resident_kib(own));
+        assert!(anonymous_kib(own) <= resident_kib(own));
+        assert!(anonymous_kib(own).unwrap() > 0);
         assert!(open_files(own).unwrap() > 0);
         assert!(cpu_ticks(own).is_some());
         assert_eq!(resident_kib(u32::MAX), None);

@@ -4,17 +4,18 @@ use std::process::{ExitStatus, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
 use crate::poll;
 
-/// A running program, whose standard error is its log. It is killed when this is dropped.
+/// A running program, whose standard error is its log. It is killed when this is dropped; a test that
+/// fails prints the log.
 pub struct Program {
     child: Child,
     id: u32,
-    log: watch::Receiver<Vec<String>>,
+    log: Log,
 }
 
 impl Program {
@@ -29,14 +30,7 @@ impl Program {
         let mut child = command
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
-        let stderr = child.stderr.take().expect("standard error is piped");
-        let (lines, log) = watch::channel(Vec::new());
-        tokio::spawn(async move {
-            let mut reader = BufReader::new(stderr).lines();
-            while let Ok(Some(line)) = reader.next_line().await {
-                lines.send_modify(|log| log.push(line));
-            }
-        });
+        let log = Log::read(child.stderr.take().expect("standard error is piped"));
         let id = child.id().expect("it was just started");
         Self { child, id, log }
     }
@@ -50,19 +44,16 @@ impl Program {
     /// The log so far.
     #[must_use]
     pub fn log(&self) -> Vec<String> {
-        self.log.borrow().clone()
+        self.log.lines()
     }
 
-    /// Waits for a line that contains `text`, at most a minute, and returns the first one.
+    /// As [`Log::logged`].
     ///
     /// # Panics
     ///
     /// When the deadline passes or the program ends: with its log.
     pub async fn logged(&self, text: &str) -> String {
-        let find = |log: &Vec<String>| log.iter().find(|line| line.contains(text)).cloned();
-        let what = format!("a log line with {text:?}");
-        let log = poll::changed(&what, self.log.clone(), |log| find(log).is_some()).await;
-        find(&log).expect("it was waited for")
+        self.log.logged(text).await
     }
 
     /// Sends a signal.
@@ -75,7 +66,7 @@ impl Program {
         kill(Pid::from_raw(id), signal).expect("the program runs");
     }
 
-    /// Waits for the program's end, at most a minute.
+    /// Waits for the program's end and the rest of its log, at most a minute each.
     ///
     /// # Panics
     ///
@@ -84,12 +75,68 @@ impl Program {
         let waited = tokio::time::timeout(poll::MINUTE, self.child.wait()).await;
         let status = waited
             .unwrap_or_else(|_| panic!("waited {:?} for the end: {:#?}", poll::MINUTE, self.log()));
-        // The rest of its log. The channel closes when every process has closed standard error.
+        self.log.ended().await;
+        status.expect("it can be waited for")
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the log of process {}:", self.id);
+            for line in self.log() {
+                eprintln!("  | {line}");
+            }
+        }
+    }
+}
+
+/// The lines of a log, read as they come.
+pub struct Log(watch::Receiver<Vec<String>>);
+
+impl Log {
+    /// Reads to the end, in a task of the current runtime.
+    #[must_use]
+    pub fn read(source: impl AsyncRead + Unpin + Send + 'static) -> Self {
+        let (lines, log) = watch::channel(Vec::new());
+        tokio::spawn(async move {
+            let mut reader = BufReader::new(source).lines();
+            while let Ok(Some(line)) = reader.next_line().await {
+                lines.send_modify(|log| log.push(line));
+            }
+        });
+        Self(log)
+    }
+
+    /// The lines so far.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        self.0.borrow().clone()
+    }
+
+    /// Waits for a line that contains `text`, at most a minute, and returns the first one.
+    ///
+    /// # Panics
+    ///
+    /// When the deadline passes or the log ends: with its lines.
+    pub async fn logged(&self, text: &str) -> String {
+        let find = |log: &Vec<String>| log.iter().find(|line| line.contains(text)).cloned();
+        let what = format!("a log line with {text:?}");
+        let log = poll::changed(&what, self.0.clone(), |log| find(log).is_some()).await;
+        find(&log).expect("it was waited for")
+    }
+
+    /// Waits until every process that writes it has closed it, at most a minute.
+    ///
+    /// # Panics
+    ///
+    /// When the deadline passes.
+    pub async fn ended(&self) {
+        let mut log = self.0.clone();
         poll::event("the end of the log", async {
-            while self.log.changed().await.is_ok() {}
+            while log.changed().await.is_ok() {}
         })
         .await;
-        status.expect("it can be waited for")
     }
 }
 

@@ -260,9 +260,8 @@ mod tests {
     }
 
     fn certificate() -> String {
-        let key = rcgen::KeyPair::generate().unwrap();
-        let parameters = rcgen::CertificateParams::new(["ca.example".to_owned()]).unwrap();
-        parameters.self_signed(&key).unwrap().pem()
+        let authority = testkit::certificate::Authority::new("ca.example").unwrap();
+        authority.certificate().to_owned()
     }
 
     #[test]
@@ -362,7 +361,7 @@ mod tests {
 
     /// Each once made every proxy exit with 64 at its start.
     #[test]
-    fn rejects_what_no_proxy_accepts_in_the_proxys_words() {
+    fn rejects_values_that_no_proxy_accepts_in_the_proxys_words() {
         for (flag, env, sentence) in [
             ("--proxy-relay=/a/%zz", None, "is not a relay policy"),
             ("--proxy-relay=none", None, "is not a relay policy"),

@@ -1,7 +1,7 @@
-//! Whatever the webhook accepts and injects, the injected containers accept.
+//! The injected containers accept every value that the webhook accepts.
 //!
-//! The settings and annotations are generated, the pod is patched, and its containers' arguments and
-//! variables are given to the proxy's and proxy-init's own readers as the kubelet would give them.
+//! Settings and annotations are generated, the webhook's library patches a pod, and the readers of
+//! proxy and proxy-init get the arguments and variables of its containers as the kubelet passes them.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -10,6 +10,7 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value, json};
+use testkit::certificate::Authority;
 use webhook::inject::Account;
 use webhook::settings::Settings;
 
@@ -32,7 +33,7 @@ proptest! {
     }
 }
 
-/// The generator above reaches the readers: with values that are all right, the pod is injected.
+/// The property above would hold if no pod was injected. This one is.
 #[test]
 fn a_pod_with_every_value_is_injected_and_accepted() {
     let certificate = certificate();
@@ -65,7 +66,7 @@ fn a_pod_with_every_value_is_injected_and_accepted() {
     }
 }
 
-/// Both containers' readers accept what the pod gives them, and agree.
+/// Both containers accept their arguments and variables, and agree on the port.
 fn check(result: &Mutated) -> Result<(), TestCaseError> {
     let proxy = Started::new(result.container("azwi-proxy"));
     let command = proxy::cli::Command::parse(proxy.args.clone(), |name| proxy.variable(name));
@@ -125,7 +126,7 @@ fn injected(
     }
     let spec = json!({ "hostNetwork": host_network, "containers": [{ "name": "app" }] });
     let result = mutate(&pod(all, spec), &config, &account).ok()?;
-    // A value of the account that is wrong is a warning: it is the user's.
+    // An invalid value of the account causes a warning, and the pod is admitted with it.
     let is_warned = result
         .warnings
         .iter()
@@ -350,9 +351,8 @@ fn annotations() -> impl Strategy<Value = Vec<(&'static str, String)>> {
 }
 
 fn certificate() -> String {
-    let key = rcgen::KeyPair::generate().unwrap();
-    let parameters = rcgen::CertificateParams::new(["ca.example".to_owned()]).unwrap();
-    parameters.self_signed(&key).unwrap().pem()
+    let authority = Authority::new("ca.example").unwrap();
+    authority.certificate().to_owned()
 }
 
 fn key(name: &str) -> String {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use hyper::{Method, StatusCode};
 use serde_json::json;
+use testkit::poll;
 use webhook::accounts::{Accounts, LookupError, watch};
 use webhook::inject::Account;
 
@@ -24,21 +25,19 @@ async fn watching_by(cluster: &Cluster, streams: bool) -> Arc<Accounts> {
     let accounts = Arc::new(Accounts::new(cluster.client()));
     let running = watch::run(cluster.client(), Arc::clone(&accounts), streams);
     tokio::spawn(running);
-    until(|| accounts.are_listed()).await;
+    until_listed(&accounts).await;
     accounts
 }
 
-/// Waits until events of a watch have arrived.
-async fn until(condition: impl Fn() -> bool) {
-    let waiting = async {
-        while !condition() {
-            tokio::task::yield_now().await;
-        }
-    };
-    let minute = std::time::Duration::from_secs(60);
-    tokio::time::timeout(minute, waiting)
-        .await
-        .expect("not within a minute");
+async fn until_listed(accounts: &Accounts) {
+    let is_listed = async || accounts.are_listed();
+    poll::until("the end of the list", is_listed, |is_listed| *is_listed).await;
+}
+
+/// Waits until the watch has led to this many accounts in memory.
+async fn until_count(accounts: &Accounts, wanted: usize) {
+    let count = async || accounts.count();
+    poll::until("accounts in memory", count, |count| *count == wanted).await;
 }
 
 /// The account as a review gets it.
@@ -77,11 +76,11 @@ async fn lists_accounts_in_pages_and_follows_them() {
 
     cluster.account("ns", "new", annotations("new"));
     cluster.delete(ACCOUNTS, "ns", "sa-0");
-    until(|| accounts.count() == 2_200).await;
+    until_count(&accounts, 2_200).await;
     cluster.account("ns", "sa-1", json!({}));
-    until(|| accounts.count() == 2_199).await;
+    until_count(&accounts, 2_199).await;
     assert_eq!(client_id(&accounts, "new").await.unwrap(), "new");
-    assert_eq!(cluster.requests(GETS), 0, "all of it came from memory");
+    assert_eq!(cluster.requests(GETS), 0, "every account came from memory");
 }
 
 #[tokio::test]
@@ -96,15 +95,20 @@ async fn serves_a_slow_list_while_it_grows() {
     assert!(!accounts.are_ready());
     let running = watch::run(cluster.client(), Arc::clone(&accounts), false);
     tokio::spawn(running);
-    until(|| accounts.are_ready()).await;
+    let is_ready = async || accounts.are_ready();
+    poll::until("the first page", is_ready, |is_ready| *is_ready).await;
     assert!(!accounts.are_listed());
     assert_eq!(client_id(&accounts, "sa-0001").await.unwrap(), "1");
-    assert_eq!(cluster.requests(GETS), 0, "the first page serves");
+    assert_eq!(
+        cluster.requests(GETS),
+        0,
+        "the first page is served from memory"
+    );
     assert_eq!(client_id(&accounts, "sa-1050").await.unwrap(), "1050");
     assert_eq!(cluster.requests(GETS), 1);
 
     cluster.hold_pages(false);
-    until(|| accounts.are_listed()).await;
+    until_listed(&accounts).await;
     assert_eq!(client_id(&accounts, "sa-1050").await.unwrap(), "1050");
     assert_eq!(cluster.requests(GETS), 1);
 }
@@ -145,7 +149,7 @@ async fn lists_as_a_stream_where_the_api_server_can() {
         let pages = cluster.requests("GET /api/v1/serviceaccounts?&limit=");
         assert_eq!(pages, if refusal.is_some() { 2 } else { 0 });
         cluster.account("ns", "new", annotations("new"));
-        until(|| accounts.count() == 1_101).await;
+        until_count(&accounts, 1_101).await;
     }
 }
 
@@ -160,7 +164,7 @@ async fn lists_again_after_a_gap() {
         cluster.compact();
         cluster.account("ns", "new", annotations("new"));
         cluster.account("ns", "newer", annotations("newer"));
-        until(|| accounts.count() == 2).await;
+        until_count(&accounts, 2).await;
         assert!(cluster.requests(LISTS) > requests);
         assert_eq!(client_id(&accounts, "newer").await.unwrap(), "newer");
     }
@@ -169,20 +173,21 @@ async fn lists_again_after_a_gap() {
 #[tokio::test]
 async fn concurrent_reviews_share_one_lookup() {
     let cluster = Cluster::start().await;
-    // The watch does not run, as if it were behind.
+    // Without a watch, as if it lagged.
     let accounts = Arc::new(Accounts::new(cluster.client()));
     cluster.account("ns", "late", annotations("late"));
     cluster.slow_accounts(true);
-    let asking: Vec<_> = (0..50)
+    let lookups: Vec<_> = (0..50)
         .map(|_| {
             let accounts = Arc::clone(&accounts);
             tokio::spawn(async move { client_id(&accounts, "late").await })
         })
         .collect();
-    until(|| accounts.live_lookups() == 50).await;
+    let waiting = async || accounts.live_lookups();
+    poll::until("50 waiting reviews", waiting, |count| *count == 50).await;
     cluster.slow_accounts(false);
-    for asked in asking {
-        assert_eq!(asked.await.unwrap().unwrap(), "late");
+    for lookup in lookups {
+        assert_eq!(lookup.await.unwrap().unwrap(), "late");
     }
     assert_eq!(cluster.requests(GETS), 1);
 }

@@ -8,6 +8,8 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use serde_json::json;
+use testkit::certificate::Authority;
+use testkit::poll;
 use webhook::certificate::Serving;
 use webhook::certificate::keeper::{self, CONFIGURATION, Keeper, SECRET};
 
@@ -87,7 +89,7 @@ async fn replicas_that_start_at_once_agree() {
     assert_eq!(
         cluster.writes(SECRETS),
         2,
-        "empty by the chart, then by one replica"
+        "the chart writes it empty, then one replica fills it"
     );
     for replica in &mut replicas {
         replica.step(now).await;
@@ -97,7 +99,7 @@ async fn replicas_that_start_at_once_agree() {
         .iter()
         .map(|replica| replica.serving.leaf())
         .collect();
-    assert_eq!(leaves.len(), 4, "each has a key of its own");
+    assert_eq!(leaves.len(), 4, "each replica has its own key");
 }
 
 #[tokio::test]
@@ -139,7 +141,7 @@ async fn restores_the_bundle_and_the_secret() {
         .await;
     assert!(
         cluster.bundle().ends_with(&bundle),
-        "the new one comes first"
+        "the new authority comes first"
     );
 
     cluster.delete(SECRETS, "system", SECRET);
@@ -178,12 +180,16 @@ async fn replicas_that_miss_the_secret_at_once_agree_on_the_next() {
     for replica in &mut replicas {
         replica.step(now).await;
     }
-    assert_eq!(authorities(&cluster), 2, "one new authority, and the old");
+    assert_eq!(
+        authorities(&cluster),
+        2,
+        "one new authority and the old one"
+    );
     assert!(cluster.bundle().ends_with(&before));
     assert_eq!(
         cluster.requests("POST /api/v1/namespaces/system/secrets"),
         0,
-        "no right to create Secrets of any name is needed"
+        "the webhook has no right to create Secrets of any name"
     );
 }
 
@@ -193,9 +199,9 @@ async fn serves_a_valid_certificate_after_the_clock_jumps() {
     let cluster = Cluster::installed().await;
     let now = SystemTime::now();
     let mut replica = Replica::new(&cluster);
-    // Ahead by years, as a machine may be until it has asked for the time; back; and ahead again.
+    // Ahead by years, as a machine may be before its clock is synchronized; back; and ahead again.
     for time in [now + 3 * YEAR, now, now + DAY, now - 5 * DAY, now + YEAR] {
-        // Once more when API servers have heard of a new authority.
+        // Again a minute later, when API servers trust a new authority.
         replica.look();
         replica.keeper.reconcile(time).await.unwrap();
         replica.step(time + Duration::from_secs(60)).await;
@@ -215,7 +221,7 @@ async fn a_new_authority_is_trusted_before_it_signs() {
         for replica in &mut replicas {
             let leaf = replica.serving.leaf();
             replica.step(now).await;
-            // What the other one has done may not have reached this one's clients.
+            // The clients of this replica may not trust the other one's authority yet.
             if authorities(&cluster) != before && before > 0 {
                 rotations += 1;
                 assert_eq!(
@@ -259,7 +265,7 @@ async fn keeps_the_old_authority_when_the_bundle_was_lost() {
     replica.step(now).await;
     let old = cluster.bundle();
     cluster.reset_configuration();
-    // In time for its renewal, so that a new one is made.
+    // At the time of its renewal, so that the keeper makes a new one.
     let mut late = Replica::new(&cluster);
     late.look();
     late.keeper.reconcile(now + 300 * DAY).await.unwrap();
@@ -285,7 +291,7 @@ async fn takes_over_the_authority_of_upstream() {
     assert_eq!(
         cluster.get(SECRETS, "system", SECRET)["data"],
         data,
-        "nothing is rewritten"
+        "the Secret stays as it was"
     );
     assert_eq!(
         cluster.bundle().replace('\n', ""),
@@ -335,14 +341,10 @@ async fn reports_a_forbidden_write_and_serves_on() {
 
 /// A pair that is not ours: `tls.crt`, `tls.key`, and the authority that signed it.
 fn pair() -> [String; 3] {
-    let names = vec![SERVER_NAME.to_owned()];
-    let made = rcgen::generate_simple_self_signed(names).unwrap();
-    let certificate = made.cert.pem();
-    [
-        certificate.clone(),
-        made.signing_key.serialize_pem(),
-        certificate,
-    ]
+    let authority = Authority::new("authority").unwrap();
+    let server = authority.server("server", &[SERVER_NAME]).unwrap();
+    let trusted = authority.certificate().to_owned();
+    [server.certificate, server.key, trusted]
 }
 
 #[tokio::test]
@@ -378,14 +380,9 @@ async fn follows_files_and_ignores_a_bad_pair() {
     webhook.logged("cannot read").await;
 
     write("tls.key", &key);
-    let replaced = async {
-        while is_served(&second).await.is_err() {
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(60), replaced)
-        .await
-        .unwrap();
+    let connect = async || is_served(&second).await;
+    let replaced = poll::until("the second pair", connect, Result::is_ok).await;
+    replaced.unwrap();
     assert!(is_served(&first).await.is_err());
     std::fs::remove_dir_all(&directory).unwrap();
 }

@@ -14,6 +14,7 @@ use futures_util::{StreamExt, stream};
 use http_body_util::BodyExt;
 use hyper::{Method, Request, StatusCode};
 use serde_json::{Value, json};
+use testkit::poll;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -30,11 +31,11 @@ pub(crate) struct Cluster {
 
 struct Shared {
     objects: Mutex<Objects>,
-    /// The newest version, for those that watch.
+    /// The newest version, for watches.
     version: watch::Sender<u64>,
-    /// While it is set, requests for single service accounts wait.
+    /// While it is true, requests for single service accounts wait.
     is_slow: watch::Sender<bool>,
-    /// While it is set, lists stop after their first page.
+    /// While it is true, lists wait after their first page.
     is_holding: watch::Sender<bool>,
 }
 
@@ -45,7 +46,7 @@ struct Objects {
     version: u64,
     /// Watches of older versions are answered with 410.
     compacted: u64,
-    /// Watches that began before are ended.
+    /// Watches of an earlier generation end.
     generation: u64,
     forbidden: HashSet<(Method, String)>,
     refuses_streams: Option<StatusCode>,
@@ -139,17 +140,10 @@ impl Cluster {
         decoded(&configuration["webhooks"][0]["clientConfig"]["caBundle"])
     }
 
-    /// Waits until `condition` holds, at most a minute.
+    /// Waits until `condition` holds, which is checked after each write to the cluster.
     pub(crate) async fn until(&self, what: &str, condition: impl Fn() -> bool) {
-        let mut versions = self.shared.version.subscribe();
-        let waiting = async {
-            while !condition() {
-                versions.changed().await.unwrap();
-            }
-        };
-        let minute = std::time::Duration::from_secs(60);
-        let waited = tokio::time::timeout(minute, waiting).await;
-        assert!(waited.is_ok(), "not within a minute: {what}");
+        let versions = self.shared.version.subscribe();
+        poll::changed(what, versions, |_| condition()).await;
     }
 
     pub(crate) fn forbid(&self, method: Method, resource: &str) {
@@ -169,19 +163,11 @@ impl Cluster {
         self.shared.is_slow.send_replace(is_slow);
     }
 
-    /// Waits for so many requests that begin with this text.
+    /// Waits until this many requests began with `prefix`.
     pub(crate) async fn until_requests(&self, prefix: &str, count: usize) {
-        let waiting = async {
-            while self.requests(prefix) < count {
-                tokio::task::yield_now().await;
-            }
-        };
-        let minute = std::time::Duration::from_secs(60);
-        let waited = tokio::time::timeout(minute, waiting).await;
-        assert!(
-            waited.is_ok(),
-            "not {count} requests within a minute: {prefix}"
-        );
+        let what = format!("{count} requests: {prefix}");
+        let requests = async || self.requests(prefix);
+        poll::until(&what, requests, |seen| *seen >= count).await;
     }
 
     pub(crate) fn hold_pages(&self, is_holding: bool) {

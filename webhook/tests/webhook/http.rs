@@ -2,11 +2,11 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
+use testkit::poll;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -88,9 +88,7 @@ pub(crate) async fn exchange(
         let _ = stream.flush().await;
         read(stream).await
     };
-    tokio::time::timeout(Duration::from_secs(60), exchange)
-        .await
-        .expect("no answer in a minute")
+    poll::event("an answer", exchange).await
 }
 
 /// A request over a new connection in the clear.

@@ -3,14 +3,14 @@
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
-use std::os::unix::process::CommandExt;
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
 use nix::unistd::geteuid;
 use serde_json::{Value, json};
+use testkit::process::peak_resident_kib;
 use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -112,12 +112,12 @@ async fn hostile_annotations_change_neither_patch_nor_log_nor_terminal() {
     }
 }
 
-/// Whether the pod's own annotations have the text. Its author may write any variable anyway.
+/// Whether the pod's own annotations have the text. The author of a pod may write any variable.
 fn pod_wrote(pod: &Value, text: &str) -> bool {
     pod["metadata"]["annotations"].to_string().contains(text)
 }
 
-/// The identity is the service account's, whatever the pod says of itself.
+/// The identity is the service account's, whatever the pod's annotations say.
 #[tokio::test]
 async fn a_pod_cannot_name_another_identity_by_annotations() {
     const OTHER: &str = "99999999-5057-5ddf-91e0-36dec72071f5";
@@ -149,14 +149,14 @@ async fn a_pod_cannot_name_another_identity_by_annotations() {
     let warnings = answer["response"]["warnings"].to_string();
     assert!(
         warnings.contains("client-id"),
-        "no warning that this does nothing: {answer}"
+        "no warning that the annotation has no effect: {answer}"
     );
 }
 
 #[tokio::test]
 async fn refuses_a_compressed_review_without_unpacking_it() {
     let webhook = Webhook::ready(&cluster().await, &[]).await;
-    // An empty gzip stream: to unpack it at all would be the mistake.
+    // An empty gzip stream, which is harmless, but must not be unpacked either.
     let packed = [
         31, 139, 8, 0, 0, 0, 0, 0, 2, 3, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0,
     ];
@@ -184,7 +184,7 @@ async fn large_reviews_wait_for_their_turn() {
         " ".repeat(5 * MIB)
     );
     let request: Arc<str> = request.into();
-    let before = peak(webhook.id());
+    let before = peak(&webhook);
     let mut sending = JoinSet::new();
     for _ in 0..40 {
         let (mut stream, request) = (webhook.connect().await, Arc::clone(&request));
@@ -195,7 +195,7 @@ async fn large_reviews_wait_for_their_turn() {
         });
     }
     let held = sending.join_all().await;
-    assert!(peak(webhook.id()) < before + 40 * MIB as u64);
+    assert!(peak(&webhook) < before + 40 * MIB as u64);
     // Small reviews do not wait.
     let answer = webhook.review(&review("v1", labelled(Value::Null))).await;
     assert_eq!(answer.json()["response"]["allowed"], true);
@@ -211,13 +211,13 @@ async fn refuses_a_review_of_very_many_objects_before_it_is_parsed() {
     pod["spec"]["containers"] = "many".into();
     let many = format!("[{}{{}}]", "{},".repeat(6 * MIB / 3));
     let body = review("v1", pod).to_string().replace("\"many\"", &many);
-    let before = peak(webhook.id());
+    let before = peak(&webhook);
     let answer = http::review(&mut webhook.connect().await, body.as_bytes())
         .await
         .unwrap();
     assert_eq!(answer.status, 400);
     assert!(answer.text().contains("50000 objects"), "{}", answer.text());
-    let grown = peak(webhook.id()) - before;
+    let grown = peak(&webhook) - before;
     assert!(grown < 32 * MIB as u64, "{grown} bytes more");
 }
 
@@ -228,8 +228,8 @@ async fn reviews_that_wait_for_the_api_server_share_a_bound_on_memory() {
     let cluster = cluster().await;
     let webhook = Webhook::ready(&cluster, &[]).await;
     cluster.slow_accounts(true);
-    let before = peak(webhook.id());
-    let mut asking = JoinSet::new();
+    let before = peak(&webhook);
+    let mut reviews = JoinSet::new();
     for nth in 0..100 {
         let mut pod = labelled(Value::Null);
         pod["spec"]["serviceAccountName"] = format!("slow-{nth}").into();
@@ -237,26 +237,23 @@ async fn reviews_that_wait_for_the_api_server_share_a_bound_on_memory() {
         let many = format!("[{}{{}}]", "{},".repeat(20_000));
         let body = review("v1", pod).to_string().replace("\"many\"", &many);
         let mut stream = webhook.connect().await;
-        asking.spawn(async move { http::review(&mut stream, body.as_bytes()).await });
+        reviews.spawn(async move { http::review(&mut stream, body.as_bytes()).await });
     }
     cluster
         .until_requests("GET /api/v1/namespaces/ns/serviceaccounts/slow-", 1)
         .await;
     cluster.slow_accounts(false);
-    for answer in asking.join_all().await {
+    for answer in reviews.join_all().await {
         assert_eq!(answer.unwrap().status, 200);
     }
     // Unbounded it is more than 250 MiB.
-    let grown = peak(webhook.id()) - before;
+    let grown = peak(&webhook) - before;
     assert!(grown < 48 * MIB as u64, "{grown} bytes more");
 }
 
-/// The peak of a process's resident memory, in bytes.
-fn peak(process: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line.unwrap().trim().trim_end_matches(" kB");
-    kib.parse::<u64>().unwrap() * 1024
+/// The peak of the webhook's resident memory, in bytes.
+fn peak(webhook: &Webhook) -> u64 {
+    peak_resident_kib(webhook.id()).unwrap() * 1024
 }
 
 /// The process has the key of the certificate authority in memory.

@@ -1,16 +1,15 @@
 //! The real program, with a real command line, against the API server in memory.
 
-use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
+use testkit::poll;
+use testkit::program::Program;
 use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::process::Command;
 use tokio_rustls::client::TlsStream;
 
 use crate::cluster::Cluster;
@@ -22,9 +21,8 @@ pub(crate) struct Webhook {
     pub(crate) health: SocketAddr,
     pub(crate) metrics: SocketAddr,
     pub(crate) cluster: Cluster,
-    child: Child,
+    program: Program,
     directory: PathBuf,
-    log: watch::Receiver<Vec<String>>,
 }
 
 impl Webhook {
@@ -41,7 +39,7 @@ impl Webhook {
         Self::start_as(command, cluster, args).await
     }
 
-    /// The same with another way to start it.
+    /// The same, with a command that runs the program.
     pub(crate) async fn start_as(mut command: Command, cluster: &Cluster, args: &[&str]) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -58,7 +56,7 @@ impl Webhook {
         );
         std::fs::write(&kubeconfig, text).unwrap();
 
-        let mut child = command
+        command
             .args([
                 "-port=0",
                 "--log-format=text",
@@ -71,27 +69,15 @@ impl Webhook {
             .env("KUBECONFIG", &kubeconfig)
             .env("AZURE_TENANT_ID", crate::fixture::TENANT_ID)
             .env("PROXY_IMAGE", "registry.example.com/proxy:v1")
-            .env("POD_NAMESPACE", "system")
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let (sender, log) = watch::channel(Vec::new());
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        std::thread::spawn(move || {
-            for line in stderr.lines().map_while(Result::ok) {
-                eprintln!("{line}");
-                sender.send_modify(|lines: &mut Vec<String>| lines.push(line));
-            }
-        });
+            .env("POD_NAMESPACE", "system");
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut webhook = Self {
             admission: any,
             health: any,
             metrics: any,
             cluster: cluster.clone(),
-            child,
+            program: Program::start(command),
             directory,
-            log,
         };
         webhook.metrics = webhook.address("metrics").await;
         webhook.health = webhook.address("health").await;
@@ -115,42 +101,22 @@ impl Webhook {
 
     /// The log so far.
     pub(crate) fn log(&self) -> Vec<String> {
-        self.log.borrow().clone()
+        self.program.log()
     }
 
     pub(crate) fn id(&self) -> u32 {
-        self.child.id()
+        self.program.id()
     }
 
-    /// Waits for a line of the log.
+    /// Waits for a line of the log with `part` in it.
     pub(crate) async fn logged(&self, part: &str) -> String {
-        let mut log = self.log.clone();
-        let found = |lines: &Vec<String>| lines.iter().any(|line| line.contains(part));
-        let waiting = tokio::time::timeout(Duration::from_secs(60), log.wait_for(found));
-        let lines = waiting
-            .await
-            .expect("not logged in a minute")
-            .expect("the webhook ended");
-        lines
-            .iter()
-            .find(|line| line.contains(part))
-            .unwrap()
-            .clone()
+        self.program.logged(part).await
     }
 
-    /// Asks `/readyz` until it says yes.
+    /// Waits until `/readyz` answers 200.
     pub(crate) async fn until_ready(&self) {
-        let asking = async {
-            while http::get(self.health, "/readyz")
-                .await
-                .is_ok_and(|it| it.status != 200)
-            {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(60), asking)
-            .await
-            .expect("not ready in a minute");
+        let probe = async || http::get(self.health, "/readyz").await.unwrap();
+        poll::until("readiness", probe, |answer| answer.status == 200).await;
     }
 
     /// A connection as an API server makes it, with the trust that the cluster has now.
@@ -168,29 +134,17 @@ impl Webhook {
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
+        self.program.signal(signal);
     }
 
     /// Waits for its end.
     pub(crate) async fn ended(&mut self) -> ExitStatus {
-        let waiting = async {
-            loop {
-                if let Some(status) = self.child.try_wait().unwrap() {
-                    return status;
-                }
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(60), waiting)
-            .await
-            .expect("not ended in a minute")
+        self.program.ended().await
     }
 }
 
 impl Drop for Webhook {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
         let _ = std::fs::remove_dir_all(&self.directory);
     }
 }

@@ -24,7 +24,7 @@ fn documents_the_flags_and_variables_of_help() {
 #[tokio::test]
 async fn documents_the_metrics_of_a_scrape() {
     let webhook = Webhook::ready(&Cluster::installed().await, &[]).await;
-    // Some are there only when something has been counted.
+    // Some appear with their first value.
     let review = json!({
         "apiVersion": "admission.k8s.io/v1",
         "kind": "AdmissionReview",

@@ -1,4 +1,4 @@
-//! Whatever comes as a review is answered or refused; nothing of it ends the program.
+//! Any bytes sent as a review are answered or refused, without a panic.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};

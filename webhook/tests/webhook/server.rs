@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
+use testkit::poll;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
@@ -12,8 +13,6 @@ use crate::cluster::{ACCOUNTS, Cluster, decoded};
 use crate::fixture::{CLIENT_ID, pod};
 use crate::http::{self, connect, exchange};
 use crate::process::Webhook;
-
-const MINUTE: Duration = Duration::from_secs(60);
 
 pub(crate) async fn cluster() -> Cluster {
     let cluster = Cluster::installed().await;
@@ -354,9 +353,7 @@ async fn refuses_or_closes_malformed_http() {
             let read = stream.read_exact(&mut line).await;
             read.map(|_| String::from_utf8_lossy(&line).into_owned())
         };
-        let line = tokio::time::timeout(MINUTE, exchange)
-            .await
-            .expect("no answer");
+        let line = poll::event("an answer", exchange).await;
         match line {
             Ok(line) => assert_eq!(line, format!("HTTP/1.1 {status}"), "{:?}", bytes.get(..99)),
             // A reset, because it was still being sent, takes the answer with it.
@@ -384,9 +381,7 @@ async fn closes_connections_of_silent_clients() {
         assert!(answer.text().contains("did not come"), "{}", answer.text());
     };
     let both = futures_util::future::join(handshake, body);
-    tokio::time::timeout(MINUTE, both)
-        .await
-        .expect("they are still open after a minute");
+    poll::event("the end of both", both).await;
 }
 
 #[tokio::test]
@@ -425,7 +420,7 @@ async fn speaks_only_http_1_and_tls_1_3() {
 }
 
 #[tokio::test]
-async fn an_idle_connection_makes_way_when_there_are_as_many_as_allowed() {
+async fn closes_an_idle_connection_at_the_limit() {
     let webhook = Webhook::ready(&cluster().await, &["--max-connections=1"]).await;
     let body = review("v1", labelled(Value::Null)).to_string();
     let mut idle = webhook.connect().await;
@@ -436,7 +431,7 @@ async fn an_idle_connection_makes_way_when_there_are_as_many_as_allowed() {
 }
 
 #[tokio::test]
-async fn a_connection_with_a_request_under_way_makes_no_way() {
+async fn keeps_a_busy_connection_at_the_limit() {
     let cluster = cluster().await;
     let webhook = Webhook::ready(&cluster, &["--max-connections=1"]).await;
     let mut busy = webhook.connect().await;
@@ -444,16 +439,16 @@ async fn a_connection_with_a_request_under_way_makes_no_way() {
     let mut pod = labelled(Value::Null);
     pod["spec"]["serviceAccountName"] = "slow".into();
     let body = review("v1", pod).to_string();
-    let asking = tokio::spawn(async move { http::review(&mut busy, body.as_bytes()).await });
+    let reviewing = tokio::spawn(async move { http::review(&mut busy, body.as_bytes()).await });
     cluster
         .until_requests("GET /api/v1/namespaces/ns/serviceaccounts/slow", 1)
         .await;
     let refused = http::connect_as_api_server(webhook.admission, &cluster.bundle()).await;
     assert!(refused.is_err(), "one address has as many as it may");
-    assert_eq!(asking.await.unwrap().unwrap().status, 200);
+    assert_eq!(reviewing.await.unwrap().unwrap().status, 200);
 }
 
-/// 1,100 is more than the admission port has places for, and 40 more than the health port.
+/// 1,100 connections exceed the limit of the admission port, and 40 that of the health port.
 #[tokio::test]
 async fn serves_api_servers_and_probes_under_a_flood_of_silent_connections() {
     let second = Duration::from_secs(1);
@@ -566,7 +561,5 @@ async fn is_alive_but_not_ready_without_an_api_server() {
     webhook.signal(Signal::SIGTERM);
     webhook.signal(Signal::SIGINT);
     webhook.logged("received SIG").await;
-    tokio::time::timeout(Duration::from_secs(60), webhook.ended())
-        .await
-        .unwrap();
+    webhook.ended().await;
 }

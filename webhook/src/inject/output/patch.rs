@@ -183,7 +183,7 @@ mod tests {
     use crate::inject::output::manifest::EnvVar;
 
     #[test]
-    fn nothing_to_add_is_no_patch() {
+    fn makes_no_patch_without_additions() {
         let additions = Additions::default();
         assert_eq!(write(&Pod::default(), &additions), Ok(None));
     }
