@@ -9,16 +9,16 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::SockProtocol;
 
-use crate::failure::Failure;
+use crate::error::RedirectError;
 use crate::netlink::wire::{ACK, CREATE, EXCLUSIVE, REQUEST, attribute, message};
 use crate::netlink::{NetlinkError, Socket};
 
 /// How the pod reaches the address of IMDS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// By an address that was added to `lo`.
+    /// Through an address that was added to `lo`.
     Loopback,
-    /// By a route that existed before.
+    /// Through a route that existed before.
     Present,
 }
 
@@ -26,8 +26,8 @@ pub enum Route {
 ///
 /// # Errors
 ///
-/// There is none, and the address cannot be added to `lo`.
-pub fn ensure(metadata: SocketAddrV4) -> Result<Route, Failure> {
+/// There is no route, and the address cannot be added to `lo`.
+pub fn ensure(metadata: SocketAddrV4) -> Result<Route, RedirectError> {
     if look_up(metadata).is_ok() {
         return Ok(Route::Present);
     }
@@ -35,13 +35,13 @@ pub fn ensure(metadata: SocketAddrV4) -> Result<Route, Failure> {
         NetlinkError::Refused {
             errno: Errno::EPERM,
             ..
-        } => Failure::NoCapability,
-        _ => Failure::NoRoute {
+        } => RedirectError::NoCapability,
+        _ => RedirectError::NoRoute {
             address: *metadata.ip(),
             cause: error.to_string(),
         },
     })?;
-    look_up(metadata).map_err(|error| Failure::NoRoute {
+    look_up(metadata).map_err(|error| RedirectError::NoRoute {
         address: *metadata.ip(),
         cause: error.to_string(),
     })?;

@@ -25,11 +25,6 @@ pub const ERROR: u16 = libc::NLMSG_ERROR as u16;
 /// `NLMSG_DONE`: the end of a dump.
 pub const DONE: u16 = libc::NLMSG_DONE as u16;
 
-const MESSAGE_HEADER: usize = 16;
-const ATTRIBUTE_HEADER: usize = 4;
-/// The kind without the nested and byte-order flags.
-const KIND_MASK: u16 = libc::NLA_TYPE_MASK as u16;
-
 /// A message that was received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Message<'a> {
@@ -151,6 +146,12 @@ pub fn contains(found: &[u8], wanted: &[u8]) -> bool {
 fn padded(length: usize) -> usize {
     length.next_multiple_of(4)
 }
+
+const MESSAGE_HEADER: usize = 16;
+const ATTRIBUTE_HEADER: usize = 4;
+
+/// The kind without the nested and byte-order flags.
+const KIND_MASK: u16 = libc::NLA_TYPE_MASK as u16;
 
 #[cfg(test)]
 mod tests {

@@ -1,4 +1,4 @@
-//! The body of a request, with a lowest rate.
+//! The body of a request, with a minimum rate.
 
 use std::error::Error;
 use std::pin::Pin;
@@ -32,7 +32,7 @@ pub enum BodyError {
     /// The client was slower than [`BodyRate`].
     #[error("the request's body is too slow: less than {bytes_per_second} bytes per second")]
     Slow {
-        /// The lowest rate.
+        /// The minimum rate.
         bytes_per_second: u32,
     },
 }

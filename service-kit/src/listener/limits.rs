@@ -43,18 +43,18 @@ pub struct Limits {
     pub last_answers: Duration,
 }
 
-/// The slowest request body that is waited for: `bytes_per_second` on average after `grace`. Time in
+/// The slowest request body that is accepted: `bytes_per_second` on average after `grace`. Time in
 /// which the service does not read is not counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BodyRate {
-    /// For clients that are late once.
+    /// Additional time for clients that pause once.
     pub grace: Duration,
     /// Bytes per second.
     pub bytes_per_second: u32,
 }
 
 impl Limits {
-    /// Values that suit a port in a cluster's network.
+    /// Limits for a port in a cluster's network.
     pub const DEFAULT: Self = Self {
         connections: 1024,
         connections_per_address: Some(512),

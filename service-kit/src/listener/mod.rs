@@ -3,7 +3,7 @@
 //! - [`Limits`]: how many connections, how long, how large, how slow.
 //! - `places`: which connection makes way for a new one (no I/O).
 //! - `activity`: the current stage of a connection, without a lock.
-//! - [`RequestBody`]: a request's body with a lowest rate.
+//! - [`RequestBody`]: a request's body with a minimum rate.
 //! - `unreadable`: the service's own answer to bytes that are not a request.
 //!
 //! A connection has no buffer until its client speaks.
@@ -143,7 +143,7 @@ impl<S: Service> Listener<S> {
                     let connection = place.serve(stream, client, shutdown.clone());
                     tokio::spawn(connection);
                 } else {
-                    debug!(%client, "connection refused: its address has too many");
+                    debug!(%client, "connection refused: its address has too many connections");
                 }
             }
         };
@@ -158,7 +158,7 @@ impl<S: Service> Listener<S> {
             }
         };
         if timeout(server.limits.last_answers, empty).await.is_err() {
-            debug!("connections are closed with requests under way");
+            debug!("closing connections with requests under way");
         }
     }
 }

@@ -23,12 +23,12 @@ struct Entry {
     is_leaving: bool,
 }
 
-/// What becomes of a new connection.
+/// The outcome for a new connection.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Entrance {
     /// It has the place of this number.
     Entered(u64),
-    /// Its address has as many as it may, and all are busy.
+    /// Its address has reached its limit, and all of its connections are busy.
     Refused,
     /// It waits until another has left.
     Wait,
@@ -53,7 +53,7 @@ impl Places {
             return Entrance::Refused;
         }
         if self.entries.len() >= limits.connections {
-            // Those that leave at once. One that got a request in that moment answers it first.
+            // Idle connections leave at once. One that has just received a request answers it first.
             let is_awaited = self
                 .entries
                 .values()

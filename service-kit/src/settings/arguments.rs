@@ -16,7 +16,7 @@ use thiserror::Error;
 use super::{ConfigurationError, Mistakes};
 use crate::flags::from_go_syntax;
 
-/// A flag's value: its text, and what the parser of `T` made of it.
+/// A flag's value: its text, and the result of parsing it as `T`.
 #[derive(Clone)]
 pub struct Setting<T> {
     text: String,

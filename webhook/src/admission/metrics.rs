@@ -36,8 +36,8 @@ pub enum Outcome {
 }
 
 impl Metrics {
-    /// Registers them. `by_namespace` says whether durations have a label for the namespace: in
-    /// clusters with very many namespaces that costs the monitoring more than it gives.
+    /// Registers the metrics. `by_namespace` adds a label with the namespace to durations, which makes
+    /// many series in clusters with very many namespaces.
     pub fn register(registry: &mut Registry, by_namespace: bool) -> Self {
         let durations =
             Family::<RequestLabels, Histogram, fn() -> Histogram>::new_with_constructor(histogram);

@@ -27,6 +27,7 @@ pub enum Decision<'a> {
 /// Decides by method, path, query and headers alone, so that a probe costs no I/O (IMDS R2).
 ///
 /// The `Metadata` header is checked before the query: availability probes rely on that order.
+#[must_use]
 pub fn decide<'a>(
     method: &Method,
     path: &str,

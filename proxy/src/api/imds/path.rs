@@ -20,6 +20,7 @@ pub enum Place {
 }
 
 /// Finds the place that `path` names. The path is as received: percent-encoded, and without its query.
+#[must_use]
 pub fn place(path: &str) -> Place {
     if path == TOKEN || is_token_endpoint(path) {
         return Place::Token;

@@ -121,8 +121,8 @@ fn existing<'a>(
         if token.is_none() {
             warnings.push(|| {
                 format!(
-                    "volume {} of the pod projects no token for audience {audience}: it is used as \
-                     it is",
+                    "volume {} of the pod projects no token for audience {audience}: it is used \
+                    unchanged",
                     token::VOLUME
                 )
             });
