@@ -17,7 +17,7 @@ pub enum LogLevel {
     Info,
     /// Also requests that are answered from memory.
     Debug,
-    /// Also what libraries log; `all` is its other name.
+    /// Also log lines of libraries; `all` is its other name.
     Trace,
 }
 
@@ -56,7 +56,7 @@ pub struct LogLevelError(String);
 /// The values of `--log-format`: `text` or `json`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
-    /// One JSON object a line; the default.
+    /// One JSON object per line; the default.
     #[default]
     Json,
     /// One line of text.

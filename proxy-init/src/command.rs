@@ -6,7 +6,7 @@ use service_kit::settings::ConfigurationError;
 
 use crate::error;
 
-/// What the command line asks for.
+/// A command of the command line.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Command {
     /// Print this text.

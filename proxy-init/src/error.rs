@@ -54,7 +54,7 @@ pub enum RedirectError {
     Iptables {
         /// Why iptables was tried.
         lacking: Box<Self>,
-        /// What iptables printed.
+        /// The messages of iptables.
         error: IptablesError,
     },
 
@@ -129,7 +129,7 @@ pub enum RedirectError {
     Unproved {
         /// The configuration of the redirect.
         config: Config,
-        /// What happened instead.
+        /// Why the proof failed.
         error: ProofError,
     },
 }

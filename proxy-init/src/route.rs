@@ -1,6 +1,6 @@
-//! A route to IMDS. Without one the kernel refuses a connection before the redirect sees it, and a pod
-//! with IPv6 alone has none. There the address is added to `lo` (`169.254.169.254/32`). The proxy,
-//! which the redirect exempts, would then reach the pod's own port 80: it refuses to relay there.
+//! A route to IMDS. Without one the kernel refuses a connection before the redirect sees it. A pod that has
+//! only IPv6 has none, so the address is added to `lo` (`169.254.169.254/32`). The proxy, which the
+//! redirect exempts, would then reach the pod's own port 80: it refuses to relay there.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};

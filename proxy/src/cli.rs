@@ -189,7 +189,7 @@ impl Args {
         })
     }
 
-    /// Reads everything before it gives up, so that all mistakes are found.
+    /// Reads all values before it fails, so that it reports all mistakes.
     fn config(
         mut self,
         mistakes: &mut Mistakes,

@@ -1,8 +1,8 @@
 //! Puts the parts together: [`bind`] opens the ports, [`Bound::run`] serves until the process ends.
 //!
-//! On SIGTERM the webhook is no longer ready and asks every client to leave with its next answer, but
-//! goes on serving: API servers use their open connections until they learn that this replica leaves,
-//! and do not send a review twice (kubernetes#127335).
+//! On SIGTERM the webhook becomes unready and asks clients to close their connections with each answer, but
+//! keeps serving: API servers use their open connections until they learn that this replica is leaving, and
+//! they do not retry a review (kubernetes#127335).
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -256,7 +256,7 @@ impl Bound {
     }
 }
 
-/// When `/readyz` says `ok`. The sentences are for the operator.
+/// The conditions of `/readyz`, with sentences for the operator.
 fn readiness(shutdown: &Shutdown, serving: &Arc<Serving>, accounts: &Arc<Accounts>) -> Readiness {
     let (shutdown, serving) = (shutdown.clone(), Arc::clone(serving));
     let accounts = Arc::clone(accounts);

@@ -25,7 +25,7 @@
 //! - *An injected pod never gets the node's identity*: [`inject`] puts the init container of the
 //!   redirect first and refuses pods that would get past it.
 //! - *An admission costs no API call*: [`accounts`] answers from memory.
-//! - *Every failure says what to do*: [`inject::Denial`], the warnings of [`inject`], the mistakes of
+//! - *Every failure states what to do*: [`inject::Denial`], the warnings of [`inject`], the mistakes of
 //!   [`settings`], and [`certificate::keeper::KeeperError`].
 //! - *No secret leaves*: the authority's key is in its Secret and in memory ([`certificate`]); core
 //!   dumps are off ([`app::run`]).

@@ -11,7 +11,7 @@ use tracing::{info, warn};
 /// Whether the proxy is injected as a native sidecar: `--native-sidecar`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NativeSidecar {
-    /// By the API server's version.
+    /// It depends on the API server's version.
     Auto,
     /// Never.
     Off,

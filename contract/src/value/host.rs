@@ -47,7 +47,7 @@ impl Host {
     }
 }
 
-/// Whether `name`, in lower case, is a DNS name in ASCII that no URL library takes for an address.
+/// Whether `name`, in lower case, is a DNS name in ASCII that no URL library reads as an address.
 ///
 /// Labels with `xn--` are refused: libraries interpret them differently.
 pub(super) fn is_dns_name(name: &str) -> bool {

@@ -28,7 +28,7 @@
 //!
 //! **Prerouting** is for connections from a network namespace inside the pod (Docker in Docker). They
 //! are forwarded and do not pass the output hook. The redirect sends them to the pod's own address,
-//! where nothing answers, because the proxy listens on 127.0.0.1 alone. Without this rule they would
+//! where nothing answers, because the proxy listens only on 127.0.0.1. Without this rule they would
 //! reach the node's identity.
 //!
 //! Layout: `linux/netfilter/nf_tables.h`.

@@ -101,7 +101,7 @@ impl Socket {
         Err(NetlinkError::Receive(Errno::EINTR))
     }
 
-    /// One whole list; `None` when it changed while it was read.
+    /// One complete list; `None` when it changed while it was read.
     fn items(&self) -> Result<Option<Vec<Vec<u8>>>, NetlinkError> {
         let mut items = Vec::new();
         let mut consistent = true;

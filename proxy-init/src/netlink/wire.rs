@@ -93,7 +93,7 @@ pub fn nested(kind: u16, attributes: &[Vec<u8>]) -> Vec<u8> {
     attribute(kind, &attributes.concat())
 }
 
-/// The messages in a datagram; `None` when it is not made of whole messages.
+/// The messages in a datagram; `None` when it does not consist of complete messages.
 #[must_use]
 pub fn messages(mut datagram: &[u8]) -> Option<Vec<Message<'_>>> {
     let mut messages = Vec::new();
@@ -111,7 +111,7 @@ pub fn messages(mut datagram: &[u8]) -> Option<Vec<Message<'_>>> {
     Some(messages)
 }
 
-/// Kind and payload of each attribute; `None` when `bytes` is not made of whole attributes.
+/// Kind and payload of each attribute; `None` when `bytes` does not consist of complete attributes.
 #[must_use]
 pub fn attributes(mut bytes: &[u8]) -> Option<Vec<(u16, &[u8])>> {
     let mut attributes = Vec::new();

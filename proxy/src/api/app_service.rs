@@ -116,8 +116,8 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Seconds since 1970 as `09/14/2017 03:04:05 PM +00:00`: the SDKs of Go, Java and Python read no
-/// other order.
+/// Seconds since 1970 as `09/14/2017 03:04:05 PM +00:00`, the only form that the SDKs of Go, Java and
+/// Python read.
 fn date(seconds: u64) -> String {
     // The calendar ends after the year 9999, later than any token.
     let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);

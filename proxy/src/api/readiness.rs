@@ -30,7 +30,7 @@ impl Readiness {
         }
     }
 
-    /// Ends the starting phase. From now on readiness depends on the token file alone.
+    /// Ends the starting phase. From now on readiness depends only on the token file.
     pub fn set_started(&self) {
         self.started.store(true, Ordering::Release);
     }

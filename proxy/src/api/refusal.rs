@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use crate::identity::IdentityError;
 
-/// Why a request is refused. `error` gives each its HTTP status.
+/// Why a request is refused. `error` maps each to an HTTP status.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum Refusal {
     /// An App Service request without a supported `api-version`.
@@ -19,7 +19,7 @@ pub enum Refusal {
     /// The request names an identity that is not known here (IMDS R10).
     #[error(transparent)]
     Identity(#[from] IdentityError),
-    /// Two readers could take the path for two different ones.
+    /// Servers could read the path as different ones.
     #[error("Invalid request: the path has escapes or dot segments that have no single meaning")]
     MalformedPath,
     /// Another method than GET on a token endpoint (IMDS R13).

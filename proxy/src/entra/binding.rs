@@ -44,7 +44,7 @@ pub(super) enum Authority {
     /// The same authorities as for Entra.
     BuiltIn,
     Data(Roots),
-    /// Read for each request, since it is replaced now and then.
+    /// A file, read for each request because it can be replaced at any time.
     File(PathBuf),
 }
 

@@ -54,7 +54,7 @@ impl Roots {
         Self(webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect())
     }
 
-    /// The authorities in `pem` alone.
+    /// Only the authorities in `pem`.
     ///
     /// # Errors
     ///

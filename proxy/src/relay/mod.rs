@@ -73,8 +73,8 @@ pub enum RelayError {
     /// The policy does not allow the path.
     #[error("the relay policy does not allow this path")]
     NotAllowed,
-    /// In a pod with IPv6 alone proxy-init puts the address of IMDS on `lo`, where a program of the pod
-    /// may listen.
+    /// In a pod that has only IPv6, proxy-init adds the address of IMDS to `lo`, where a program of the
+    /// pod may listen.
     #[error(
         "the instance metadata service cannot be reached: its address {} is this pod's own, which \
          has no route to another network over IPv4",

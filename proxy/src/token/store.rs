@@ -68,7 +68,7 @@ where
     ///
     /// # Errors
     ///
-    /// There is no valid token, and Entra gives none, or gave none a moment ago.
+    /// There is no valid token, and Entra grants none, or refused one a moment ago.
     pub async fn get(&self, key: &Arc<Key>) -> Result<Served<V>, Failure> {
         let entry = self.entry(key);
         let source = match entry.plan(self.inner.clock.now()) {

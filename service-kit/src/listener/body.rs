@@ -37,8 +37,8 @@ pub enum BodyError {
     },
 }
 
-/// Whether an error that a service met while it read a body is [`BodyError::Slow`], which is answered
-/// with 408. Adapters put other errors around it.
+/// Whether an error of reading a body is caused by [`BodyError::Slow`], which is answered with 408.
+/// Adapters wrap it in other errors.
 #[must_use]
 pub fn is_slow(error: &(dyn Error + 'static)) -> bool {
     let mut cause = Some(error);

@@ -290,8 +290,8 @@ impl<S: Service> Place<S> {
     }
 }
 
-/// The next connection. An error of one connection that has gone is ignored. After any other error,
-/// mostly that no file descriptor is left, it waits: trying again at once would use up a core.
+/// The next connection. Ignores the error of a connection that was closed meanwhile. After any other error,
+/// usually that no file descriptor is left, it waits, because retrying at once would use up a core.
 async fn accept(socket: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match socket.accept().await {
@@ -315,7 +315,7 @@ fn is_of_one_connection(error: &std::io::Error) -> bool {
     )
 }
 
-/// How long a connection that was asked to leave may take before the next one is asked.
+/// How long a connection that was asked to close may take before another one is asked.
 const LEAVING: Duration = Duration::from_millis(100);
 
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);

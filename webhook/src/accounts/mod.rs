@@ -62,7 +62,7 @@ impl Accounts {
         namespace: &str,
         name: &str,
     ) -> Result<Option<Account>, LookupError> {
-        // The names become the path of a request: other text could name another object.
+        // The names become the path of a request, in which other text could name another object.
         if !is_label(namespace) || !is_name(name) {
             return Ok(None);
         }

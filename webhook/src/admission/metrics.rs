@@ -25,7 +25,7 @@ pub enum Outcome {
     Admitted,
     /// The pod or its service account has a mistake.
     Denied,
-    /// It was a dry run, whatever the answer.
+    /// The review was a dry run, whatever the answer.
     DryRun,
     /// The API server did not answer a look-up.
     Failed,
@@ -77,7 +77,7 @@ impl Metrics {
         self.reviews.get_or_create(&ReviewLabels { outcome }).inc();
     }
 
-    /// Records how long an answer took.
+    /// Records the duration of an answer.
     pub(super) fn observe(&self, namespace: &str, duration: Duration) {
         let namespace = if self.by_namespace { namespace } else { "" };
         let labels = RequestLabels {

@@ -56,7 +56,7 @@ impl Admission {
         });
     }
 
-    /// Answers one review, nearly always from memory alone.
+    /// Answers one review, nearly always only from memory.
     async fn review(&self, body: &[u8]) -> Result<Vec<u8>, Refusal> {
         let since = Instant::now();
         let _in_flight = self.metrics.begin();

@@ -24,10 +24,10 @@ pub const SETTLING: Duration = Duration::from_secs(60);
 /// a replica created in between would stay behind, and the next installation would fail.
 pub const ABSENCE: Duration = Duration::from_secs(10);
 
-/// What one replica has seen and done.
+/// The state of one replica: the objects that it has seen, and its own actions.
 #[derive(Default)]
 pub struct State {
-    /// As last seen; the outer `None` before anything is.
+    /// As last seen; the outer `None` until then.
     secret: Option<Option<Stored>>,
     /// The bundle of each webhook, as last seen; the outer `None` before anything is.
     bundles: Option<Option<Vec<Bundle>>>,
@@ -63,7 +63,7 @@ pub struct Tried {
     pub bundle: bool,
 }
 
-/// What to do next.
+/// The next action.
 #[derive(Debug)]
 pub enum Action<'a> {
     /// Nothing until something changes.

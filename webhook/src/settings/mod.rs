@@ -82,7 +82,7 @@ impl Settings {
         Ok(mistakes.finish(settings)?)
     }
 
-    /// Reads everything before it gives up, so that all mistakes are found.
+    /// Reads all values before it fails, so that it reports all mistakes.
     fn check(
         mut arguments: Arguments,
         variables: &Variables<'_>,

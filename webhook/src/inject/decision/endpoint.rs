@@ -30,7 +30,7 @@ pub(crate) struct Endpoint<'a> {
 }
 
 impl<'a> Endpoint<'a> {
-    /// None in a pod without the proxy or in mode `redirect`. The secret is that of the proxy that
+    /// `None` in a pod without the proxy or in mode `redirect`. The secret is that of the proxy that
     /// an earlier run injected, else a new one made from `seed`.
     pub(crate) fn new(pod: &'a Pod<'a>, options: &PodOptions<'_>, seed: &Seed) -> Option<Self> {
         let proxy = options

@@ -24,7 +24,7 @@ struct Marker<'a> {
     kept: Cow<'a, [String]>,
 }
 
-/// What an earlier run injected, if there was one.
+/// The marker of an earlier run, if there was one.
 #[derive(Debug)]
 pub(crate) struct EarlierRun<'a>(Option<Marker<'a>>);
 

@@ -128,7 +128,7 @@ pub enum Denial {
 }
 
 impl Denial {
-    /// For a service account that does not exist.
+    /// The denial for a service account that does not exist.
     #[must_use]
     pub fn no_account(account: &str, namespace: &str) -> Self {
         Self::NoAccount {

@@ -17,7 +17,7 @@ use crate::inject::input::pod::Place;
 /// Everything that is added to one pod.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Additions<'a> {
-    /// By container, in the pod's order, without those that get nothing.
+    /// The additions to each container, in the pod's order. Containers that get nothing are left out.
     pub(crate) containers: Vec<ContainerAdditions<'a>>,
     pub(crate) volumes: Vec<Volume<'a>>,
     /// At most one entry for each of the pod's lists.
