@@ -33,7 +33,7 @@ pub enum EgressProxyError {
          write http://HOST:PORT or https://HOST:PORT"
     )]
     Characters,
-    /// Longer than [`MAX_LENGTH`].
+    /// Longer than `MAX_LENGTH`.
     #[error("the egress proxy has more than {MAX_LENGTH} bytes")]
     Long,
     /// Another scheme.

@@ -112,10 +112,10 @@ pub enum Refusal {
     /// The body is no review.
     #[error(transparent)]
     Review(#[from] ReviewError),
-    /// The body is larger than [`MAX_BODY`].
+    /// The body is larger than `MAX_BODY`.
     #[error("the body is larger than {} MiB", MAX_BODY / MIB)]
     TooLarge,
-    /// The body took longer than [`BODY_TIMEOUT`], or was below the listener's minimum rate.
+    /// The body took longer than `BODY_TIMEOUT`, or was below the listener's minimum rate.
     #[error("the body did not arrive within {} s", BODY_TIMEOUT.as_secs())]
     TooSlow,
     /// The client closed the connection, or sent malformed chunks.
