@@ -24,7 +24,7 @@ pub struct EgressProxy {
 pub enum EgressProxyError {
     /// The host or the port cannot be read.
     #[error(
-        "the host or the port of the egress proxy cannot be read: write http://HOST:PORT or https://HOST:PORT"
+        "the host or the port of the egress proxy cannot be read (names with xn-- are not supported): write http://HOST:PORT or https://HOST:PORT"
     )]
     Address,
     /// Characters that end a URL or its host early.

@@ -11,7 +11,7 @@ pub(super) struct Host {
 }
 
 impl Host {
-    /// Reads `HOST` or `HOST:PORT`.
+    /// Reads `HOST` or `HOST:PORT`. An empty port is none (RFC 3986, section 3.2.3).
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (name, port) = match text.strip_prefix('[') {
             Some(rest) => {
@@ -29,6 +29,7 @@ impl Host {
             }
         };
         let port = match port.strip_prefix(':') {
+            Some("") => None,
             Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
                 Some(digits.parse().ok()?)
             }
@@ -84,6 +85,7 @@ mod tests {
         for (text, name, port) in [
             ("Login.Example", "login.example", None),
             ("login.example.:443", "login.example.", Some(443)),
+            ("login.example:", "login.example", None),
             ("my_proxy:3128", "my_proxy", Some(3128)),
             ("10.0.0.1:3128", "10.0.0.1", Some(3128)),
             ("[FD00::1]", "[fd00::1]", None),
@@ -100,7 +102,6 @@ mod tests {
         for text in [
             "",
             ":1",
-            "a:",
             "a:x",
             "a:+1",
             "a:65536",

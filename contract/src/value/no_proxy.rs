@@ -12,7 +12,7 @@ pub struct NoProxy(String);
 
 /// The text cannot be a list of hosts.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error("{0:?} has control characters: separate hosts with commas")]
+#[error("{0:?} has control characters inside of an entry: separate hosts with commas")]
 pub struct NoProxyError(String);
 
 impl NoProxy {
@@ -28,10 +28,16 @@ impl FromStr for NoProxy {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let text = text.trim();
-        if text.contains(char::is_control) {
+        if !text.contains(char::is_control) {
+            return Ok(Self(text.to_owned()));
+        }
+        // A YAML block or a file puts a line break behind each comma.
+        let entries: Vec<_> = text.split(',').map(str::trim).collect();
+        let list = entries.join(",");
+        if list.contains(char::is_control) {
             return Err(NoProxyError(text.to_owned()));
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self(list))
     }
 }
 
@@ -50,5 +56,11 @@ mod tests {
         let list: NoProxy = " 10.0.0.0/8, .svc\n".parse().unwrap();
         assert_eq!(list.as_str(), "10.0.0.0/8, .svc");
         assert!("a\nb".parse::<NoProxy>().is_err());
+    }
+
+    #[test]
+    fn ignores_line_breaks_around_entries() {
+        let list: NoProxy = "10.0.0.0/8,\n\t.svc,\r\nlocalhost".parse().unwrap();
+        assert_eq!(list.as_str(), "10.0.0.0/8,.svc,localhost");
     }
 }

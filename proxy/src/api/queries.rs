@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use foldhash::fast::RandomState;
+
 use super::imds::TokenRequest;
 use super::refusal::Refusal;
 use crate::identity::Identities;
@@ -12,7 +14,8 @@ use crate::token::Key;
 #[derive(Debug)]
 pub(crate) struct Queries {
     identities: Identities,
-    seen: RwLock<HashMap<Box<str>, Arc<Key>>>,
+    /// Looked up by each request, so with a hash faster than std's.
+    seen: RwLock<HashMap<Box<str>, Arc<Key>, RandomState>>,
 }
 
 impl Queries {
