@@ -14,7 +14,7 @@ pub const TENANT_ID: &str = "azure.workload.identity/tenant-id";
 pub const SERVICE_ACCOUNT_TOKEN_EXPIRATION: &str =
     "azure.workload.identity/service-account-token-expiration";
 
-/// On the pod: names of containers that get neither variables nor mount, split by `;` or `,`.
+/// On the pod: names of containers that get neither variables nor mounts, separated by `;` or `,`.
 pub const SKIP_CONTAINERS: &str = "azure.workload.identity/skip-containers";
 
 /// On the pod: `"true"` injects proxy-init and the proxy, `"false"` does not.
@@ -27,11 +27,11 @@ pub const PROXY_MODE: &str = "azure.workload.identity/proxy-mode";
 /// On the pod: the proxy's port.
 pub const PROXY_SIDECAR_PORT: &str = "azure.workload.identity/proxy-sidecar-port";
 
-/// On the pod, written by the webhook: the identity that it injected. A later call can thereby
-/// distinguish it from the user's own. Upstream does not know it.
+/// On the pod, written by the webhook: the injected identity, by which a later call distinguishes injected
+/// values from the user's own. Upstream does not know it.
 pub const INJECTED: &str = "azure.workload.identity/injected";
 
-/// On the pod: client ids by object id or resource id, as `ID=CLIENT_ID` split by `;` or `,`, for
+/// On the pod: client ids by object id or resource id, as `ID=CLIENT_ID` separated by `;` or `,`, for
 /// applications that select an identity by such an id. Upstream does not know it.
 pub const IDENTITY_MAP: &str = "azure.workload.identity/identity-map";
 

@@ -1,5 +1,5 @@
-//! What the webhook, proxy-init and the proxy agree on: names that users write and read, and the types
-//! of [values](value) that one program writes and another reads.
+//! Names and [value types](value) that the webhook, proxy-init and the proxy share. Users write and read
+//! the names; one program writes a value and another reads it.
 //!
 //! Names and values are those of Azure/azure-workload-identity 1.6, "upstream" in comments, unless a
 //! comment says otherwise. The crate has no runtime and no I/O, so that proxy-init stays small.

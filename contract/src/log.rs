@@ -5,19 +5,19 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-/// What `--log-level` takes: empty, `error`, `warn`, `info`, `debug`, `trace` or `all`.
+/// The values of `--log-level`: empty, `error`, `warn`, `info`, `debug`, `trace` or `all`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogLevel {
-    /// Failures alone.
+    /// Only failures.
     Error,
-    /// Failures, and what an operator should look at.
+    /// Also conditions that an operator should look at.
     Warn,
     /// Also starts, stops and exchanges with Entra; the default, and what an empty value means.
     #[default]
     Info,
     /// Also requests that are answered from memory.
     Debug,
-    /// Also what libraries log; `all` is its other name.
+    /// Also log lines of libraries; `all` is its other name.
     Trace,
 }
 
@@ -50,16 +50,16 @@ impl fmt::Display for LogLevel {
 
 /// A log level that does not exist.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error("{0:?} is no log level: use error, warn, info, debug, trace or all")]
+#[error("{0:?} is not a log level: use error, warn, info, debug, trace or all")]
 pub struct LogLevelError(String);
 
-/// What `--log-format` takes: `text` or `json`.
+/// The values of `--log-format`: `text` or `json`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
-    /// One JSON object a line; the default.
+    /// One JSON object per line; the default.
     #[default]
     Json,
-    /// One line for people.
+    /// One line of text.
     Text,
 }
 
@@ -86,7 +86,7 @@ impl fmt::Display for LogFormat {
 
 /// A log format that does not exist.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error("{0:?} is no log format: use text or json")]
+#[error("{0:?} is not a log format: use text or json")]
 pub struct LogFormatError(String);
 
 #[cfg(test)]

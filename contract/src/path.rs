@@ -1,4 +1,4 @@
-//! Paths of requests, in the one spelling that all servers agree on.
+//! Paths of requests, in one canonical spelling.
 
 use std::borrow::Cow;
 
@@ -56,7 +56,7 @@ fn decoded(path: &str) -> Option<String> {
     String::from_utf8(path.to_ascii_lowercase()).ok()
 }
 
-/// Clients encode a path once or twice; what needs more is refused.
+/// Clients encode a path once or twice. A path that needs more decoding than this is refused.
 const MAX_DECODINGS: usize = 8;
 
 #[cfg(test)]

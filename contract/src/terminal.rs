@@ -2,7 +2,8 @@
 
 /// Whether a character controls a terminal: a control character (C0, DEL, C1), or one that changes the
 /// direction of text (UAX #9).
-pub fn moves(c: char) -> bool {
+#[must_use]
+pub fn is_control(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
@@ -16,8 +17,8 @@ mod tests {
         assert!(
             "\0\n\r\t\u{1b}\u{7f}\u{9b}\u{200f}\u{202e}\u{2066}"
                 .chars()
-                .all(moves)
+                .all(is_control)
         );
-        assert!(!"aé \u{1f980}-\u{fffd}".contains(moves));
+        assert!(!"aé \u{1f980}-\u{fffd}".contains(is_control));
     }
 }

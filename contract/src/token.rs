@@ -15,7 +15,7 @@ pub const FILE: &str = "azure-identity-token";
 /// The token's path in a container.
 pub const PATH: &str = "/var/run/secrets/azure/tokens/azure-identity-token";
 
-/// The token's lifetime unless an annotation says another, in seconds.
+/// The token's lifetime unless an annotation sets another, in seconds.
 pub const DEFAULT_EXPIRATION_SECONDS: u32 = 3_600;
 
 /// The shortest lifetime that the annotation may ask for, in seconds.

@@ -1,4 +1,4 @@
-//! Environment variables that one side sets and another reads.
+//! Environment variables that one program sets and another reads.
 
 /// The client id for requests that select no identity.
 pub const CLIENT_ID: &str = "AZURE_CLIENT_ID";
@@ -13,7 +13,7 @@ pub const AUTHORITY_HOST: &str = "AZURE_AUTHORITY_HOST";
 /// proxy's, or a private cloud's. Upstream does not know it.
 pub const CA_DATA: &str = "AZWI_CA_DATA";
 
-/// Client ids by object id or resource id, as `ID=CLIENT_ID` split by `;` or `,`, for requests that
+/// Client ids by object id or resource id, as `ID=CLIENT_ID` separated by `;` or `,`, for requests that
 /// select an identity by such an id. Upstream does not know it.
 pub const IDENTITY_MAP: &str = "AZWI_IDENTITY_MAP";
 
@@ -25,10 +25,10 @@ pub const IDENTITY_HEADER: &str = "AZWI_IDENTITY_HEADER";
 /// Upstream does not know it.
 pub const IMDS: &str = "AZWI_IMDS";
 
-/// What the proxy relays to the real IMDS: `allow`, `deny` or path prefixes. Upstream does not know it.
+/// The proxy's relay policy for the real IMDS: `allow`, `deny` or path prefixes. Upstream does not know it.
 pub const RELAY: &str = "AZWI_RELAY";
 
-/// What SIGTERM does to the proxy: `linger` or, for a native sidecar, `now`. Upstream does not know it.
+/// The proxy's reaction to SIGTERM: `linger` or, for a native sidecar, `now`. Upstream does not know it.
 pub const SHUTDOWN: &str = "AZWI_SHUTDOWN";
 
 /// The port for the proxy's metrics, `0` for none. Upstream does not know it.
@@ -52,8 +52,8 @@ pub const METADATA_IP: &str = "METADATA_IP";
 /// proxy-init: the metadata port.
 pub const METADATA_PORT: &str = "METADATA_PORT";
 
-/// A value as it is written in a container's `env`: the kubelet replaces `$(NAME)` by another variable of
-/// the container, and reads `$$` as `$`.
+/// Escapes a value for a container's `env`, where the kubelet replaces `$(NAME)` with another variable of
+/// the container, perhaps a secret, and `$$` with `$`.
 ///
 /// ```
 /// assert_eq!(contract::variable::literal("p$(HOME)"), "p$$(HOME)");

@@ -1,4 +1,4 @@
-"""What is compiled into the binaries, as cargo resolves it. Nothing is compiled for it."""
+"""The crates in the binaries, as cargo resolves them. Compiles nothing."""
 
 import json
 import pathlib
@@ -21,7 +21,7 @@ def metadata():
 
 
 def crates(binary, edges="normal,no-proc-macro"):
-    """Names and versions of the crates in a binary, for all targets, without what runs at build time alone."""
+    """Names and versions of the crates in a binary, for all targets, without crates that only run at build time."""
     found = set()
     for target in TARGETS:
         # One binary at a time, as they are built: features of one are not in the others.

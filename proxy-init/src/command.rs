@@ -4,9 +4,9 @@ use std::ffi::OsString;
 
 use service_kit::settings::ConfigurationError;
 
-use crate::failure;
+use crate::error;
 
-/// What the command line asks for.
+/// A command of the command line.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Command {
     /// Print this text.
@@ -45,13 +45,13 @@ fn help() -> String {
            METADATA_PORT  port of IMDS (80)\n  \
            PROXY_PORT     the proxy's port on 127.0.0.1 (8000)\n  \
            PROXY_UID      the proxy's user id, which is not redirected (1501)\n  \
-           AZWI_RELAY     the proxy's; with deny its user is redirected as all others are\n\
+           AZWI_RELAY     the proxy's relay policy; with deny, the proxy's user is redirected too\n\
          \n\
          Needs: the capability NET_ADMIN and user id 0, in the network namespace of the pod.\n\
          \n\
          Exit codes:\n{codes}",
         version = contract::VERSION,
-        codes = failure::TABLE
+        codes = error::EXIT_CODES
             .iter()
             .map(|(code, meaning)| format!("  {code:>2}  {meaning}"))
             .collect::<Vec<_>>()

@@ -25,8 +25,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads the environment, of which `variable` gives the values. An absent or empty variable has its
-    /// default.
+    /// Reads environment variables through `variable`. An absent or empty variable has its default.
     ///
     /// # Errors
     ///

@@ -7,7 +7,7 @@ use nix::sys::socket::SockProtocol;
 
 use crate::capability;
 use crate::config::Config;
-use crate::failure::Failure;
+use crate::error::RedirectError;
 use crate::iptables;
 use crate::netlink::nftables::{self, Batch, Part};
 use crate::netlink::{NetlinkError, Socket};
@@ -25,7 +25,7 @@ impl fmt::Display for Firewall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NfTables => f.write_str("nf_tables"),
-            Self::Iptables(flavour) => write!(f, "{flavour}, for want of nf_tables"),
+            Self::Iptables(flavour) => write!(f, "{flavour} because the kernel lacks nf_tables"),
         }
     }
 }
@@ -35,24 +35,24 @@ impl fmt::Display for Firewall {
 /// # Errors
 ///
 /// The rules are not in force.
-pub fn write(config: &Config) -> Result<Firewall, Failure> {
+pub fn write(config: &Config) -> Result<Firewall, RedirectError> {
     match write_nftables(config) {
         Ok(()) => Ok(Firewall::NfTables),
-        Err(lacking @ (Failure::NoNfTables(_) | Failure::NoExpression { .. })) => {
+        Err(lacking @ (RedirectError::NoNfTables(_) | RedirectError::NoExpression { .. })) => {
             match iptables::write(config) {
                 Ok(flavour) => Ok(Firewall::Iptables(flavour)),
                 Err(iptables::IptablesError::Absent) => Err(lacking),
-                Err(error) => Err(Failure::Iptables {
+                Err(error) => Err(RedirectError::Iptables {
                     lacking: Box::new(lacking),
                     error,
                 }),
             }
         }
-        Err(failure) => Err(failure),
+        Err(error) => Err(error),
     }
 }
 
-fn write_nftables(config: &Config) -> Result<(), Failure> {
+fn write_nftables(config: &Config) -> Result<(), RedirectError> {
     let created = Batch::creating(config).send();
     if let Err((
         NetlinkError::Refused {
@@ -66,13 +66,13 @@ fn write_nftables(config: &Config) -> Result<(), Failure> {
     } else {
         created
     }
-    .map_err(|(error, part)| failure(error, part))?;
+    .map_err(|(error, part)| redirect_error(error, part))?;
     // The kernel ignores attributes that it does not know, so only what it lists is in force.
     let listed = Socket::open(SockProtocol::NetlinkNetFilter)
         .and_then(|socket| socket.list(&nftables::list_rules()))
-        .map_err(|error| failure(error, Part::Batch))?;
+        .map_err(|error| redirect_error(error, Part::Batch))?;
     if nftables::differs(&listed, config) {
-        return Err(Failure::OtherRules);
+        return Err(RedirectError::OtherRules);
     }
     Ok(())
 }
@@ -98,34 +98,34 @@ impl Batch {
     }
 }
 
-/// The failure for an error of nf_tables.
-fn failure(error: NetlinkError, part: Part) -> Failure {
+/// The error for a refusal of nf_tables.
+fn redirect_error(error: NetlinkError, part: Part) -> RedirectError {
     use Errno::{EACCES, EAFNOSUPPORT, ENOENT, ENOSYS, EOPNOTSUPP, EPERM, EPROTONOSUPPORT};
     match error {
-        NetlinkError::Open(EPROTONOSUPPORT | EAFNOSUPPORT) => Failure::NoNfTables(error),
+        NetlinkError::Open(EPROTONOSUPPORT | EAFNOSUPPORT) => RedirectError::NoNfTables(error),
         NetlinkError::Open(EPERM | EACCES | ENOSYS)
-        | NetlinkError::Send(EPERM | EACCES | ENOSYS) => Failure::Forbidden(error),
+        | NetlinkError::Send(EPERM | EACCES | ENOSYS) => RedirectError::Forbidden(error),
         NetlinkError::Refused { errno: EPERM, .. } if !capability::has_net_admin() => {
-            Failure::NoCapability
+            RedirectError::NoCapability
         }
         NetlinkError::Refused {
             errno: EPERM | EACCES,
             ..
-        } => Failure::Forbidden(error),
+        } => RedirectError::Forbidden(error),
         NetlinkError::Refused {
             errno: ENOENT | EOPNOTSUPP | EAFNOSUPPORT,
             ..
         } => match part {
-            Part::Batch | Part::Table => Failure::NoNfTables(error),
-            Part::Chain => Failure::NoExpression {
+            Part::Batch | Part::Table => RedirectError::NoNfTables(error),
+            Part::Chain => RedirectError::NoExpression {
                 module: "nft_chain_nat",
             },
-            Part::Exemption => Failure::NoExpression { module: "nft_nat" },
-            Part::Redirect => Failure::NoExpression {
+            Part::Exemption => RedirectError::NoExpression { module: "nft_nat" },
+            Part::Redirect => RedirectError::NoExpression {
                 module: "nft_redir",
             },
         },
-        _ => Failure::Refused(error),
+        _ => RedirectError::Refused(error),
     }
 }
 
@@ -133,10 +133,10 @@ fn failure(error: NetlinkError, part: Part) -> Failure {
 mod tests {
     use super::*;
 
-    fn refused(sequence: u32, errno: Errno) -> Failure {
+    fn refused(sequence: u32, errno: Errno) -> RedirectError {
         let config = Config::from_environment(|_| None).unwrap();
         let error = NetlinkError::Refused { sequence, errno };
-        failure(error, Batch::replacing(&config).part(error))
+        redirect_error(error, Batch::replacing(&config).part(error))
     }
 
     #[test]
@@ -148,12 +148,9 @@ mod tests {
             (7, "nft_redir"),
             (8, "nft_redir"),
         ] {
-            let failure = refused(sequence, Errno::ENOENT);
-            assert_eq!(failure.code(), 12, "{failure}");
-            assert!(
-                failure.to_string().contains(module),
-                "{sequence}: {failure}"
-            );
+            let error = refused(sequence, Errno::ENOENT);
+            assert_eq!(error.code(), 12, "{error}");
+            assert!(error.to_string().contains(module), "{sequence}: {error}");
         }
         for sequence in [0, 1] {
             assert_eq!(refused(sequence, Errno::EOPNOTSUPP).code(), 11);
@@ -164,10 +161,13 @@ mod tests {
     #[test]
     fn a_refused_socket_is_not_a_missing_capability() {
         for errno in [Errno::EPERM, Errno::EACCES, Errno::ENOSYS] {
-            assert_eq!(failure(NetlinkError::Open(errno), Part::Batch).code(), 15);
+            assert_eq!(
+                redirect_error(NetlinkError::Open(errno), Part::Batch).code(),
+                15
+            );
         }
         assert_eq!(
-            failure(NetlinkError::Open(Errno::EPROTONOSUPPORT), Part::Batch).code(),
+            redirect_error(NetlinkError::Open(Errno::EPROTONOSUPPORT), Part::Batch).code(),
             11
         );
     }
@@ -183,7 +183,7 @@ mod tests {
                 errno: Errno::EINVAL,
             },
         ] {
-            assert_eq!(failure(error, Part::Redirect).code(), 17, "{error}");
+            assert_eq!(redirect_error(error, Part::Redirect).code(), 17, "{error}");
         }
     }
 }

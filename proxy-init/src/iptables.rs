@@ -6,12 +6,6 @@ use std::process::{Command, Stdio};
 
 use crate::config::Config;
 
-/// The programs to try, in this order. `iptables` is the one that the distribution prefers.
-const FLAVOURS: [&str; 3] = ["iptables-legacy", "iptables-nft", "iptables"];
-
-/// Each hook and our chain for it.
-const CHAINS: [(&str, &str); 2] = [("OUTPUT", "AZWI_OUTPUT"), ("PREROUTING", "AZWI_PREROUTING")];
-
 /// The rules are not in force.
 #[derive(Debug, thiserror::Error)]
 pub enum IptablesError {
@@ -65,7 +59,7 @@ pub fn restore(flavour: &str, config: &Config) -> io::Result<()> {
         .stderr(Stdio::piped())
         .spawn()?;
     if let Some(mut input) = child.stdin.take() {
-        // If it ends before it has read everything, its own message is reported.
+        // A program that ends before it has read everything reports its own error.
         let _ = input.write_all(transaction(config, &present).as_bytes());
     }
     let output = child.wait_with_output()?;
@@ -81,7 +75,7 @@ pub fn restore(flavour: &str, config: &Config) -> io::Result<()> {
 }
 
 /// The lock protects against other programs that write this namespace's rules. In an init container there
-/// are none, and the lock's default file is on a root file system that is mostly read-only.
+/// are none, and the lock's default file is on a root file system that is usually read-only.
 fn command(program: &str) -> Command {
     let mut command = Command::new(program);
     command
@@ -121,6 +115,12 @@ fn transaction(config: &Config, present: &[bool]) -> String {
     lines.push("COMMIT\n".to_owned());
     lines.join("\n")
 }
+
+/// The programs to try, in this order. `iptables` is the one that the distribution prefers.
+const FLAVOURS: [&str; 3] = ["iptables-legacy", "iptables-nft", "iptables"];
+
+/// Each hook and our chain for it.
+const CHAINS: [(&str, &str); 2] = [("OUTPUT", "AZWI_OUTPUT"), ("PREROUTING", "AZWI_PREROUTING")];
 
 #[cfg(test)]
 mod tests {

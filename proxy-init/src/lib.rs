@@ -1,8 +1,8 @@
 //! Redirects a pod's connections to the Azure Instance Metadata Service (IMDS) to the proxy, and
 //! succeeds only after a connection has arrived there.
 //!
-//! If the redirect fails the pod must not start: its token requests would reach the node's identity.
-//! Every doubt is therefore a failure, and every failure has its own exit code ([`failure::TABLE`]).
+//! If the redirect fails, the pod must not start: its token requests would reach the node's identity.
+//! Every doubt is therefore an error, and every error has its own exit code ([`error::EXIT_CODES`]).
 //!
 //! The flow is [`redirect`]: [`firewall`] writes the rules, [`route`] ensures a route to IMDS, and
 //! [`proof`] makes a connection. The rules themselves are plain bytes ([`netlink::nftables`]).
@@ -12,7 +12,7 @@
 pub mod capability;
 pub mod command;
 pub mod config;
-pub mod failure;
+pub mod error;
 pub mod firewall;
 pub mod iptables;
 pub mod netlink;
@@ -31,7 +31,7 @@ use crate::firewall::Firewall;
 use crate::proof::Proof;
 use crate::route::Route;
 
-pub use crate::failure::Failure;
+pub use crate::error::RedirectError;
 
 /// A redirect that was set up and proved.
 #[derive(Debug)]
@@ -53,14 +53,14 @@ pub struct Done {
 /// # Errors
 ///
 /// Anything that leaves a doubt whether connections to IMDS go to the proxy.
-pub fn redirect(config: &Config) -> Result<Done, Failure> {
+pub fn redirect(config: &Config) -> Result<Done, RedirectError> {
     let start = Instant::now();
     if nix::unistd::geteuid().as_raw() == config.proxy_uid {
-        return Err(Failure::Configuration(own_uid(config.proxy_uid)));
+        return Err(RedirectError::Configuration(own_uid(config.proxy_uid)));
     }
     let firewall = firewall::write(config)?;
     let route = route::ensure(config.metadata)?;
-    let proof = proof::prove(config).map_err(|error| Failure::unproved(config, error))?;
+    let proof = proof::prove(config).map_err(|error| RedirectError::unproved(config, error))?;
     Ok(Done {
         config: *config,
         firewall,

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use proxy_init::config::Config;
-use proxy_init::{Failure, command, report};
+use proxy_init::{RedirectError, command, report};
 
 fn main() -> ExitCode {
     let config = match command::parse(std::env::args_os().skip(1)) {
@@ -15,10 +15,10 @@ fn main() -> ExitCode {
         Err(mistake) => Err(mistake),
     };
     match config
-        .map_err(Failure::from)
+        .map_err(RedirectError::from)
         .and_then(|config| proxy_init::redirect(&config))
     {
         Ok(done) => report::success(&done),
-        Err(failure) => report::failure(&failure),
+        Err(error) => report::failure(&error),
     }
 }

@@ -7,7 +7,7 @@
 //! sockets must show that the connection to IMDS ended in a socket on the proxy's port, and that the
 //! proxy's user owns the port.
 //!
-//! The exemption of the proxy's own connections cannot be tried: changing the user needs a capability
+//! The exemption of the proxy's own connections cannot be tested: changing the user needs a capability
 //! that this container lacks. Instead `firewall` reads the rules back from the kernel. Without the
 //! exemption the proxy would not reach IMDS; no token would leak.
 
@@ -24,7 +24,7 @@ use nix::sys::time::{TimeVal, TimeValLike};
 use crate::config::Config;
 use crate::socket_table;
 
-/// The timeout of the proof: enough on a node that starts many pods at once.
+/// The timeout of the proof, sufficient on a node that starts many pods at once.
 pub const DEADLINE: Duration = Duration::from_secs(10);
 
 /// How the redirect was proved.
@@ -144,7 +144,7 @@ impl Deadline {
         TcpStream::connect_timeout(&metadata.into(), remaining).map_err(ProofError::Connect)
     }
 
-    /// The other end of `client`. Closes connections of other programs, which came too early.
+    /// Accepts the other end of `client`. Closes connections of other programs that arrived before it.
     fn accept_from(
         self,
         listener: &TcpListener,

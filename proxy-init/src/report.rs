@@ -6,7 +6,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use crate::route::Route;
-use crate::{Done, Failure};
+use crate::{Done, RedirectError};
 
 /// The kubelet's default `terminationMessagePath`.
 pub const TERMINATION_LOG: &str = "/dev/termination-log";
@@ -38,12 +38,12 @@ pub fn success(done: &Done) -> ExitCode {
 
 /// Reports why the pod does not start.
 #[must_use]
-pub fn failure(failure: &Failure) -> ExitCode {
-    let message = format!("proxy-init: {failure} (exit code {})", failure.code());
+pub fn failure(error: &RedirectError) -> ExitCode {
+    let message = format!("proxy-init: {error} (exit code {})", error.code());
     eprintln!("{message}");
     // Outside Kubernetes there is no such file, and none is created.
     if let Ok(mut log) = OpenOptions::new().write(true).open(TERMINATION_LOG) {
         let _ = log.write_all(message.as_bytes());
     }
-    ExitCode::from(failure.code())
+    ExitCode::from(error.code())
 }

@@ -1,6 +1,6 @@
-//! A route to IMDS. Without one the kernel refuses a connection before the redirect sees it, and a pod
-//! with IPv6 alone has none. There the address is added to `lo` (`169.254.169.254/32`). The proxy,
-//! which the redirect exempts, would then reach the pod's own port 80: it refuses to relay there.
+//! A route to IMDS. Without one the kernel refuses a connection before the redirect sees it. A pod that has
+//! only IPv6 has none, so the address is added to `lo` (`169.254.169.254/32`). The proxy, which the
+//! redirect exempts, would then reach the pod's own port 80: it refuses to relay there.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
@@ -9,16 +9,16 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::SockProtocol;
 
-use crate::failure::Failure;
+use crate::error::RedirectError;
 use crate::netlink::wire::{ACK, CREATE, EXCLUSIVE, REQUEST, attribute, message};
 use crate::netlink::{NetlinkError, Socket};
 
 /// How the pod reaches the address of IMDS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// By an address that was added to `lo`.
+    /// Through an address that was added to `lo`.
     Loopback,
-    /// By a route that existed before.
+    /// Through a route that existed before.
     Present,
 }
 
@@ -26,8 +26,8 @@ pub enum Route {
 ///
 /// # Errors
 ///
-/// There is none, and the address cannot be added to `lo`.
-pub fn ensure(metadata: SocketAddrV4) -> Result<Route, Failure> {
+/// There is no route, and the address cannot be added to `lo`.
+pub fn ensure(metadata: SocketAddrV4) -> Result<Route, RedirectError> {
     if look_up(metadata).is_ok() {
         return Ok(Route::Present);
     }
@@ -35,13 +35,13 @@ pub fn ensure(metadata: SocketAddrV4) -> Result<Route, Failure> {
         NetlinkError::Refused {
             errno: Errno::EPERM,
             ..
-        } => Failure::NoCapability,
-        _ => Failure::NoRoute {
+        } => RedirectError::NoCapability,
+        _ => RedirectError::NoRoute {
             address: *metadata.ip(),
             cause: error.to_string(),
         },
     })?;
-    look_up(metadata).map_err(|error| Failure::NoRoute {
+    look_up(metadata).map_err(|error| RedirectError::NoRoute {
         address: *metadata.ip(),
         cause: error.to_string(),
     })?;

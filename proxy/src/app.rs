@@ -65,6 +65,7 @@ pub enum StartError {
 
 impl StartError {
     /// The exit code, after sysexits.h: 66 without the token file, 69 when a port is taken.
+    #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Client(_) => 70,
@@ -149,13 +150,13 @@ fn listener<S: Service>(socket: TcpListener, service: Arc<S>) -> Listener<S> {
     }
 }
 
-/// For applications, which are all in the pod.
+/// Listens for applications, which are all in the pod.
 async fn listen_locally(port: u16) -> Result<TcpListener, StartError> {
     let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     listen("--proxy-port", port, &[loopback]).await
 }
 
-/// For Prometheus. A pod may have IPv4, IPv6 or both.
+/// Listens for Prometheus. A pod may have IPv4, IPv6 or both.
 async fn listen_everywhere(port: u16) -> Result<TcpListener, StartError> {
     let any = [
         SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)),
@@ -191,12 +192,12 @@ pub const LIMITS: Limits = Limits {
     unanswered_first: false,
     idle: Duration::from_secs(30),
     head_size: 8 * 1024,
-    // Bodies are relayed to IMDS, which takes small ones.
+    // Bodies are relayed to IMDS, which accepts only small ones.
     body: BodyRate {
         grace: Duration::from_secs(30),
         bytes_per_second: 1024,
     },
-    // There is one replica.
+    // Clients have no other replica to connect to.
     age: None,
     ..Limits::DEFAULT
 };

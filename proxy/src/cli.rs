@@ -26,14 +26,14 @@ use crate::identity::Identities;
 use crate::relay::Policy;
 use crate::{api, entra, relay};
 
-/// What the program was started for.
+/// The command to run.
 #[derive(Debug)]
 pub enum Command {
     /// Check whether a running proxy is ready.
     Probe {
         /// The proxy's port.
         port: u16,
-        /// How long to repeat the check.
+        /// How long to repeat the check until the proxy is ready.
         timeout: Duration,
     },
     /// Serve.
@@ -41,7 +41,7 @@ pub enum Command {
 }
 
 impl Command {
-    /// Reads the command line, and the environment, of which `variable` gives the values.
+    /// Reads the command line, and environment variables through `variable`.
     ///
     /// # Errors
     ///
@@ -80,7 +80,7 @@ struct Args {
     /// Ask the proxy on that port whether it is ready, and exit with 0 if it is
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false, hide_default_value = true, hide_possible_values = true)]
     probe: bool,
-    /// How long --probe goes on asking, in seconds
+    /// How long --probe keeps trying, in seconds
     #[arg(
         long,
         env = "AZWI_PROBE_TIMEOUT",
@@ -102,7 +102,7 @@ struct Args {
     /// Tenant of the identity: a GUID or a domain
     #[arg(long, env = variable::TENANT_ID, value_name = "TENANT")]
     tenant_id: Option<Setting<Tenant>>,
-    /// Client id of the identity for requests that name none
+    /// Client id of the identity for requests that select none
     #[arg(long, env = variable::CLIENT_ID, value_name = "GUID")]
     client_id: Option<Setting<Guid>>,
     /// File with the projected service account token; read for every exchange
@@ -111,15 +111,15 @@ struct Args {
     /// Entra authority, an https URL; the public cloud is at login.microsoftonline.com
     #[arg(long, env = variable::AUTHORITY_HOST, value_name = "URL")]
     authority_host: Option<Setting<Authority>>,
-    /// Client ids for requests by object id or resource id: ID=CLIENT_ID, several split by ; or ,
+    /// Client ids for requests by object id or resource id: ID=CLIENT_ID, separated by ; or ,
     #[arg(long, env = variable::IDENTITY_MAP, value_name = "MAP")]
     identity_map: Option<Setting<IdentityMap>>,
-    /// Whether to answer as IMDS does: on, or off where others than the pod reach the port (pods
-    /// on the node's network); App Service's endpoint asks for a secret and is then the only one
+    /// Whether to answer as IMDS does: on, or off where other pods can reach the port (on the node's
+    /// network). With off, App Service's endpoint, which requires a secret, is the only one
     #[arg(long, env = variable::IMDS, value_name = "ON|OFF", default_value = "on")]
     imds: Setting<Toggle>,
-    /// What is relayed to the real IMDS: allow, deny, or path prefixes split by commas. Paths
-    /// under /metadata/identity never are
+    /// Requests to relay to the real IMDS: allow (all), deny (none), or path prefixes separated by
+    /// commas. Paths under /metadata/identity are never relayed
     #[arg(
         long,
         env = variable::RELAY,
@@ -141,8 +141,8 @@ struct Args {
         default_value = "0"
     )]
     metrics_port: Setting<u16>,
-    /// What SIGTERM does: linger (serve until killed, for plain containers) or now (for native
-    /// sidecars). A second signal always ends the proxy
+    /// Reaction to SIGTERM: linger (serve until killed, for plain containers) or now (end, for
+    /// native sidecars). A second signal always ends the proxy
     #[arg(
         long,
         env = variable::SHUTDOWN,
@@ -179,26 +179,6 @@ struct Args {
     version: (),
 }
 
-const AFTER_HELP: &str = "\
-Variables without a flag:
-  HTTPS_PROXY, NO_PROXY            the egress proxy to Entra, http or https (or ALL_PROXY); IMDS
-                                   is never asked through one
-  SSL_CERT_FILE, SSL_CERT_DIR      certificate authorities besides the built-in ones
-  AZWI_CA_DATA                     the same, PEM
-  AZWI_IDENTITY_HEADER             the secret that requests to App Service's endpoint must carry
-  AZURE_KUBERNETES_TOKEN_PROXY, AZURE_KUBERNETES_SNI_NAME,
-  AZURE_KUBERNETES_CA_FILE, AZURE_KUBERNETES_CA_DATA
-                                   AKS identity bindings: the token proxy, the name in its
-                                   certificate, and its certificate authority
-
-Exit codes:
-  0   ended at a signal; with --probe: ready
-  1   with --probe: not ready
-  64  the configuration is wrong; all mistakes are listed
-  66  the service account token cannot be read
-  69  a port is taken
-  70  the runtime, the handling of signals or TLS cannot be set up, or nothing ran for 30 s";
-
 impl Args {
     fn probe_command(self, mistakes: &mut Mistakes) -> Option<Command> {
         let port = mistakes.read("--proxy-port", self.proxy_port);
@@ -209,7 +189,7 @@ impl Args {
         })
     }
 
-    /// Reads everything before it gives up, so that all mistakes are found.
+    /// Reads all values before it fails, so that it reports all mistakes.
     fn config(
         mut self,
         mistakes: &mut Mistakes,
@@ -227,7 +207,7 @@ impl Args {
         let imds = mistakes.read("--imds", self.imds);
         if imds == Some(Toggle::Off) && app_service.is_none() {
             mistakes.add(format!(
-                "--imds=off leaves nothing to answer: set {} too",
+                "--imds=off turns off the only endpoint: set {} too",
                 variable::IDENTITY_HEADER
             ));
         }
@@ -342,7 +322,7 @@ impl Args {
         ))
     }
 
-    /// The value is not repeated: it may be a secret that is merely too short.
+    /// The error does not repeat the value, which may be a secret that is too short.
     fn secret(&mut self, mistakes: &mut Mistakes) -> Option<Secret> {
         let secret = self
             .identity_header
@@ -368,11 +348,11 @@ fn required<T>(mistakes: &mut Mistakes, flag: &str, variable: &str, value: Optio
     value
 }
 
-/// How long `--probe` keeps asking.
+/// How long `--probe` keeps trying.
 #[derive(Clone, Copy)]
 struct ProbeTimeout(Duration);
 
-/// The text is not such a number of seconds.
+/// The text is not a number of seconds, or out of range.
 #[derive(Debug, Error)]
 #[error("it must be a number of seconds from 0 to {MAX_PROBE_TIMEOUT}")]
 struct ProbeTimeoutError;
@@ -388,8 +368,28 @@ impl FromStr for ProbeTimeout {
     }
 }
 
-/// A day, in seconds. No kubelet waits that long, and deadlines stay far from the end of the clock.
+/// A day, in seconds: longer than any kubelet waits, and no deadline overflows.
 const MAX_PROBE_TIMEOUT: u64 = 24 * 3600;
+
+const AFTER_HELP: &str = "\
+Variables without a flag:
+  HTTPS_PROXY, NO_PROXY            the egress proxy to Entra, http or https (or ALL_PROXY); IMDS
+                                   is always reached directly
+  SSL_CERT_FILE, SSL_CERT_DIR      certificate authorities besides the built-in ones
+  AZWI_CA_DATA                     the same, PEM
+  AZWI_IDENTITY_HEADER             the secret that requests to App Service's endpoint must carry
+  AZURE_KUBERNETES_TOKEN_PROXY, AZURE_KUBERNETES_SNI_NAME,
+  AZURE_KUBERNETES_CA_FILE, AZURE_KUBERNETES_CA_DATA
+                                   AKS identity bindings: the token proxy, the name in its
+                                   certificate, and its certificate authority
+
+Exit codes:
+  0   ended by a signal; with --probe: ready
+  1   with --probe: not ready
+  64  the configuration is wrong; all mistakes are listed
+  66  the service account token cannot be read
+  69  a port is taken
+  70  the runtime, signal handling or TLS cannot be set up, or the runtime hung for 30 s";
 
 #[cfg(test)]
 mod tests {

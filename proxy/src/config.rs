@@ -8,20 +8,20 @@ use crate::{api, entra, relay};
 /// The proxy's configuration, checked.
 #[derive(Debug)]
 pub struct Config {
-    /// The API: what is answered.
+    /// The API: identities and endpoints.
     pub api: api::Config,
-    /// The client of Entra: where tokens come from.
+    /// The client of Entra, the source of tokens.
     pub entra: entra::Config,
-    /// How log lines look.
+    /// The format of log lines.
     pub log_format: LogFormat,
-    /// Which log lines there are.
+    /// The least important level that is logged.
     pub log_level: LogLevel,
-    /// The port for `/metrics`, on all addresses; none without.
+    /// The port for `/metrics`, on all addresses; `None` for no metrics.
     pub metrics_port: Option<u16>,
     /// The port for applications, on 127.0.0.1; 0 for any.
     pub port: u16,
     /// The relay to IMDS.
     pub relay: relay::Config,
-    /// What SIGTERM does.
+    /// The reaction to SIGTERM.
     pub shutdown: Shutdown,
 }

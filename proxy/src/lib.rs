@@ -36,7 +36,7 @@
 //! | IMDS to the byte, JSON with a Content-Length (law 3, R1 to R16) | `api::imds`; for bytes that are not a request, `api::Api::refuse` |
 //! | a token in memory costs no exchange, no rendering and no log line (law 4) | `token::Tokens::peek`, `api::View` |
 //! | a valid token is served until it expires, one exchange for each key (law 5, R9) | `token` |
-//! | an error says how to fix it (law 7) | `entra::advice` |
+//! | an error states how to fix it (law 7) | `entra::advice` |
 //! | no secret in a log line, metric, error or `Debug` (law 8) | `token::AccessToken`, `entra::Assertion`, `redact` |
 //! | statuses that SDKs understand (R8) | `api::error` |
 
@@ -131,13 +131,13 @@ async fn serve_until_signalled(config: Config) -> ExitCode {
     }
 }
 
-/// Returns when it is time to end: at the first signal or, when lingering, at the second.
+/// Waits for the first signal or, when lingering, for the second.
 async fn end(mut signals: Signals, shutdown: Shutdown) {
     let mut signal = signals.next().await;
     if shutdown == Shutdown::Linger {
         info!(
             signal,
-            "serving until the grace period ends or a second signal comes"
+            "serving until the grace period ends or a second signal arrives"
         );
         signal = signals.next().await;
     }

@@ -1,4 +1,4 @@
-//! The proxy: see the library of this crate.
+//! The binary of the proxy. The library has the documentation.
 
 use std::process::ExitCode;
 

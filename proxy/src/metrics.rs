@@ -17,6 +17,7 @@ use service_kit::metrics::{CONTENT_TYPE, text};
 pub struct Scrapes(pub Registry);
 
 /// A registry with `azwi_proxy_build_info{version}` in it.
+#[must_use]
 pub fn registry() -> Registry {
     let mut registry = Registry::with_prefix("azwi_proxy");
     let build = Info::new([("version", contract::VERSION)]);

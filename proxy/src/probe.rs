@@ -67,10 +67,10 @@ fn exchange(address: SocketAddr) -> io::Result<String> {
     Ok(answer)
 }
 
-/// Between two attempts.
+/// The pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(50);
-/// Of each step of one request. A proxy that hangs does not answer, though the kernel accepts the
-/// connection.
+/// The timeout of each step of one request. When a proxy hangs, the kernel still accepts connections,
+/// but no answer arrives.
 const TIMEOUT: Duration = Duration::from_secs(2);
-/// Bytes.
+/// In bytes.
 const MAX_ANSWER: u64 = 4096;

@@ -1,4 +1,4 @@
-//! Identifiers in logs, shortened (law 8): enough of each to tell two apart.
+//! Identifiers in logs, shortened (law 8): enough of each to distinguish two.
 
 use std::fmt;
 

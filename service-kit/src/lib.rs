@@ -8,7 +8,7 @@
 //! - `listener`: one accept loop for HTTP/1.1 with every limit in one value, [`listener::Limits`].
 //!   `tls` adds TLS to it.
 //! - `shutdown`: signals, and the phases serving, draining and closed.
-//! - `readiness`: the conditions of `/readyz`, looked up or held by components as guards.
+//! - `readiness`: the conditions of `/readyz`, each a function or a guard that a component holds.
 //! - `arguments`: flags and variables by clap, for [`settings`].
 //! - `metrics`: the answer to a scrape, and gauges that are read at the moment of the scrape.
 

@@ -28,7 +28,7 @@ impl Readiness {
         self
     }
 
-    /// Adds a condition that is met while the guard says so, and no longer when it is dropped.
+    /// Adds a condition that the guard sets, and that is no longer met once the guard is dropped.
     #[must_use]
     pub fn guarded(self, reason: &'static str) -> (Self, Guard) {
         let is_met = Arc::new(AtomicBool::new(false));
@@ -57,7 +57,7 @@ impl fmt::Debug for Condition {
 pub struct Guard(Arc<AtomicBool>);
 
 impl Guard {
-    /// Says whether the condition is met.
+    /// Sets whether the condition is met.
     pub fn set(&self, is_met: bool) {
         self.0.store(is_met, Ordering::Release);
     }

@@ -1,8 +1,8 @@
 //! Puts the parts together: [`bind`] opens the ports, [`Bound::run`] serves until the process ends.
 //!
-//! On SIGTERM the webhook is no longer ready and asks every client to leave with its next answer, but
-//! goes on serving: API servers use their open connections until they learn that this replica leaves,
-//! and do not send a review twice (kubernetes#127335).
+//! On SIGTERM the webhook becomes unready and asks clients to close their connections with each answer, but
+//! keeps serving: API servers use their open connections until they learn that this replica is leaving, and
+//! they do not retry a review (kubernetes#127335).
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -20,6 +20,7 @@ use service_kit::shutdown::{Control, Phase, Shutdown, Signals};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
+use tracing::{error, info};
 
 use crate::accounts::{self, Accounts};
 use crate::admission::metrics::Metrics;
@@ -40,7 +41,7 @@ use crate::version::{self, NativeSidecar};
 pub fn run(settings: Settings) -> anyhow::Result<()> {
     // A core dump would hold the certificate authority's key.
     if let Err(error) = nix::sys::prctl::set_dumpable(false) {
-        tracing::error!(%error, "core dumps cannot be turned off");
+        error!(%error, "cannot turn off core dumps");
     }
     keep_free_memory();
     let cores = std::thread::available_parallelism().map_or(1, Into::into);
@@ -58,9 +59,9 @@ pub fn run(settings: Settings) -> anyhow::Result<()> {
         .block_on(async { bind(settings).await?.run().await })
 }
 
-/// Makes the C library keep some free memory. From 128 KiB on it returns memory that is free at the
-/// end of the heap, which many reviews at once would free and need again all the time. After a larger
-/// block was freed it keeps twice that block's size (mallopt(3), M_MMAP_THRESHOLD).
+/// Makes the C library keep up to 2 MiB of free memory. By default it returns more than 128 KiB at the
+/// end of the heap to the kernel, which concurrent reviews would allocate again at once. After a larger
+/// block was freed, it keeps twice that block's size (mallopt(3), M_MMAP_THRESHOLD).
 fn keep_free_memory() {
     const HALF: usize = 1024 * 1024;
     drop(std::hint::black_box(Vec::<u8>::with_capacity(HALF)));
@@ -115,7 +116,7 @@ pub async fn bind(settings: Settings) -> anyhow::Result<Bound> {
         proxy_ca_file,
         tls_min_version,
     } = settings;
-    tracing::info!(version = contract::VERSION, "starting the webhook");
+    info!(version = contract::VERSION, "starting the webhook");
     let signals = Signals::take().context("cannot receive signals")?;
     let (admission_socket, admission) = listen("admission", &format!(":{port}")).await?;
     let (health_socket, health) = listen("health", &health_addr).await?;
@@ -163,7 +164,7 @@ async fn listen(purpose: &str, address: &str) -> anyhow::Result<(TcpListener, So
     let failed = || format!("cannot listen on {address} for {purpose}");
     let socket = listener::bind(address).await.with_context(failed)?;
     let address = socket.local_addr().with_context(failed)?;
-    tracing::info!(purpose, %address, "listening");
+    info!(purpose, %address, "listening");
     Ok((socket, address))
 }
 
@@ -250,12 +251,12 @@ impl Bound {
         }
         ending.await.context("waiting for signals")?;
         servers.join_all().await;
-        tracing::info!("the webhook has ended");
+        info!("the webhook has ended");
         Ok(())
     }
 }
 
-/// When `/readyz` says `ok`. The sentences are for the operator.
+/// The conditions of `/readyz`, with sentences for the operator.
 fn readiness(shutdown: &Shutdown, serving: &Arc<Serving>, accounts: &Arc<Accounts>) -> Readiness {
     let (shutdown, serving) = (shutdown.clone(), Arc::clone(serving));
     let accounts = Arc::clone(accounts);
@@ -277,19 +278,19 @@ fn readiness(shutdown: &Shutdown, serving: &Arc<Serving>, accounts: &Arc<Account
 /// Drains at the first signal. Closes after [`DRAINING`], or at the second signal.
 async fn end(mut signals: Signals, control: Control) {
     let signal = signals.next().await;
-    tracing::info!(
+    info!(
         seconds = DRAINING.as_secs(),
         "received {signal}: serving until API servers use other replicas"
     );
     control.enter(Phase::Draining);
     tokio::select! {
         () = sleep(DRAINING) => {}
-        signal = signals.next() => tracing::info!("received {signal} again: ending now"),
+        signal = signals.next() => info!("received {signal} again: ending now"),
     }
     control.enter(Phase::Closed);
 }
 
-/// For probes and scrapes: few clients, each with a connection or two.
+/// For probes and scrapes, which need a connection or two for each client.
 const OPERATIONS_LIMITS: Limits = Limits {
     connections: 32,
     connections_per_address: Some(8),
@@ -297,7 +298,7 @@ const OPERATIONS_LIMITS: Limits = Limits {
     ..Limits::DEFAULT
 };
 
-/// A review costs some microseconds: more threads would only cost memory.
+/// A review takes microseconds, so more threads would only use memory.
 const MAX_THREADS: usize = 4;
 
 /// How long API servers have to learn that this replica leaves.

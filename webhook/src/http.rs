@@ -14,7 +14,8 @@ use service_kit::listener::{RequestBody, Service};
 pub struct Routes(TowerToHyperService<Router>);
 
 impl Routes {
-    /// Answers by this router.
+    /// Answers with this router.
+    #[must_use]
     pub fn new(router: Router) -> Self {
         Self(TowerToHyperService::new(router))
     }

@@ -15,17 +15,17 @@
 //! | [`proxy_ca`] | the certificate authorities that proxies get, from a file |
 //! | [`certificate`] | the serving certificate: what to do (`plan`), doing it (`keeper`), or files |
 //! | [`accounts`] | service accounts from a watch, and from one look-up each where it is behind |
-//! | [`version`] | what depends on the API server's version |
-//! | [`inject`] | what a pod gets: plain values in, a patch or a [`Denial`](inject::Denial) out; no I/O |
+//! | [`version`] | features that depend on the API server's version |
+//! | [`inject`] | the additions to a pod: plain values in, a patch or a [`Denial`](inject::Denial) out; no I/O |
 //!
-//! # Where each law lives
+//! # Where each law is kept
 //!
 //! - *The webhook only adds*: [`inject`] reads a borrowed view of the pod and writes `add` operations;
-//!   `tests/webhook/patch_properties.rs` holds it for generated pods.
+//!   `tests/webhook/patch_properties.rs` tests it with generated pods.
 //! - *An injected pod never gets the node's identity*: [`inject`] puts the init container of the
 //!   redirect first and refuses pods that would get past it.
 //! - *An admission costs no API call*: [`accounts`] answers from memory.
-//! - *Every failure says what to do*: [`inject::Denial`], the warnings of [`inject`], the mistakes of
+//! - *Every failure states what to do*: [`inject::Denial`], the warnings of [`inject`], the mistakes of
 //!   [`settings`], and [`certificate::keeper::KeeperError`].
 //! - *No secret leaves*: the authority's key is in its Secret and in memory ([`certificate`]); core
 //!   dumps are off ([`app::run`]).

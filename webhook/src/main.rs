@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use service_kit::logging;
+use tracing::error;
 use webhook::app;
 use webhook::settings::{self, Settings};
 
@@ -15,7 +16,7 @@ fn main() -> ExitCode {
     match app::run(settings) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!("{error:#}");
+            error!(error = format!("{error:#}"), "the webhook failed");
             ExitCode::FAILURE
         }
     }

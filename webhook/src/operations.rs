@@ -12,7 +12,7 @@ use prometheus_client::registry::Registry;
 use service_kit::metrics;
 use service_kit::readiness::Readiness;
 
-/// `/healthz` and `/readyz`. Liveness depends on nothing: a restart does not repair a certificate.
+/// `/healthz` and `/readyz`. Liveness depends on nothing, because a restart does not repair a certificate.
 pub fn health(readiness: Readiness) -> Router {
     Router::new()
         .route("/healthz", get(async || "ok"))

@@ -9,6 +9,7 @@ use anyhow::Context;
 use contract::value::CaData;
 use contract::variable;
 use tokio::time::{MissedTickBehavior, interval};
+use tracing::{info, warn};
 
 use crate::admission::Admission;
 use crate::inject::Config;
@@ -51,14 +52,14 @@ pub async fn follow(path: PathBuf, mut current: ProxyCa, admission: Arc<Admissio
                 logged.clear();
                 if read != current {
                     admission.update(|config| read.apply(config));
-                    tracing::info!("the proxies' certificates are replaced");
+                    info!("the proxies' certificates are replaced");
                     current = read;
                 }
             }
             Err(error) => {
                 let text = format!("{error:#}");
                 if text != logged {
-                    tracing::warn!("the proxies' certificates are not replaced: {text}");
+                    warn!(error = text, "the proxies' certificates are not replaced");
                 }
                 logged = text;
             }

@@ -6,11 +6,12 @@ use std::time::Duration;
 use k8s_openapi::apimachinery::pkg::version::Info;
 use kube::Client;
 use tokio::time::sleep;
+use tracing::{info, warn};
 
 /// Whether the proxy is injected as a native sidecar: `--native-sidecar`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NativeSidecar {
-    /// By the API server's version.
+    /// It depends on the API server's version.
     Auto,
     /// Never.
     Off,
@@ -19,11 +20,12 @@ pub enum NativeSidecar {
 }
 
 impl NativeSidecar {
-    /// The decision for this API server. Logs a warning where its version does not say, and decides
-    /// for no native sidecar.
+    /// The decision for this API server. If its version cannot be read, logs a warning and decides
+    /// against native sidecars.
+    #[must_use]
     pub fn decide_or_warn(self, version: &Info) -> bool {
         self.decide(version).unwrap_or_else(|| {
-            tracing::warn!(
+            warn!(
                 "the API server's version cannot be read, so the proxy is not injected as a native \
                  sidecar: set --native-sidecar"
             );
@@ -31,7 +33,8 @@ impl NativeSidecar {
         })
     }
 
-    /// The decision for this API server, `None` when its version does not say.
+    /// The decision for this API server, `None` if its version cannot be read.
+    #[must_use]
     pub fn decide(self, version: &Info) -> Option<bool> {
         match self {
             // A kubelet may be three versions older, and 1.29 has native sidecars. The same limit as
@@ -44,6 +47,7 @@ impl NativeSidecar {
 }
 
 /// Whether the API server can send a list as a stream.
+#[must_use]
 pub fn lists_as_streams(version: &Info) -> bool {
     const FIRST_MINOR: u32 = 32;
     is_at_least(version, FIRST_MINOR) == Some(true)
@@ -55,12 +59,12 @@ pub async fn of_server(client: &Client) -> Info {
     loop {
         match client.apiserver_version().await {
             Ok(version) => {
-                tracing::info!(version = %version.git_version, "API server found");
+                info!(version = %version.git_version, "API server found");
                 return version;
             }
             Err(error) => {
                 if !is_logged {
-                    tracing::warn!(%error, "the API server cannot be reached: trying again every second");
+                    warn!(%error, "the API server cannot be reached: trying again every second");
                 }
                 is_logged = true;
                 sleep(PAUSE).await;

@@ -8,7 +8,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use thiserror::Error;
 
-/// Linux allows 128 KiB for a variable with its name (`MAX_ARG_STRLEN`), in bytes.
+/// The longest text, in bytes. Linux allows 128 KiB for a variable and its name (`MAX_ARG_STRLEN`).
 pub const MAX_CA_DATA: usize = 131_000;
 
 /// Certificates of authorities (PEM) that fit into a variable: at least one, each of which the TLS
@@ -28,16 +28,16 @@ pub enum CaDataError {
     /// More than [`MAX_CA_DATA`].
     #[error(
         "it has {0} bytes, and a variable holds {MAX_CA_DATA} at most: leave out public authorities, \
-         which the proxy knows"
+        which the proxy trusts already"
     )]
     Long(usize),
-    /// A certificate, or what stands for one, cannot be read.
+    /// A certificate, or a PEM block that is labelled as one, cannot be read.
     #[error("a certificate cannot be read")]
     Malformed,
 }
 
 impl CaData {
-    /// The certificates, one at least.
+    /// The certificates, at least one.
     #[must_use]
     pub fn certificates(&self) -> &[CertificateDer<'static>] {
         &self.certificates

@@ -105,11 +105,11 @@ impl fmt::Debug for EgressProxy {
     }
 }
 
-/// In bytes; far below what HTTP libraries accept, far above any user and password.
+/// In bytes. HTTP libraries accept longer URLs, and no user and password need as much.
 const MAX_LENGTH: usize = 8192;
 
-/// Characters that a user and a password may not have (RFC 3986, section 3.2.1). The `%` of what is
-/// encoded already stays, and so does the `:` between them.
+/// Characters that a user and a password may not have (RFC 3986, section 3.2.1). `%` stays, because the
+/// text may be encoded already, and so does the `:` between user and password.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')

@@ -48,9 +48,9 @@ impl Host {
     }
 }
 
-/// Whether `name`, in lower case, is a DNS name in ASCII that no URL library takes for an address.
+/// Whether `name`, in lower case, is a DNS name in ASCII that no URL library reads as an address.
 ///
-/// Labels with `xn--` are refused: libraries differ in what they make of them.
+/// Labels with `xn--` are refused: libraries interpret them differently.
 pub(super) fn is_dns_name(name: &str) -> bool {
     let labels = name.strip_suffix('.').unwrap_or(name);
     let is_label = |label: &str| {
@@ -63,7 +63,7 @@ pub(super) fn is_dns_name(name: &str) -> bool {
             && !label.starts_with("xn--")
     };
     let last = labels.rsplit('.').next().unwrap_or_default();
-    // The URL standard reads a host that ends so as an IPv4 address.
+    // The URL standard reads a host whose last label is a number as an IPv4 address.
     let is_number = last.bytes().all(|byte| byte.is_ascii_digit())
         || last
             .strip_prefix("0x")

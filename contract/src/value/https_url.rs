@@ -21,7 +21,9 @@ pub enum AuthorityError {
     )]
     NotPlain(String),
     /// It is not a URL.
-    #[error("the authority host {0:?} is not a URL such as https://login.microsoftonline.com/ (names with xn-- are not supported)")]
+    #[error(
+        "the authority host {0:?} is not a URL such as https://login.microsoftonline.com/ (names with xn-- are not supported)"
+    )]
     NotUrl(String),
 }
 

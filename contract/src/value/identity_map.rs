@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use super::guid::Guid;
 
-/// Client ids by object id or resource id: `ID=CLIENT_ID`, split by `;`, `,` or line breaks. An id
+/// Client ids by object id or resource id: `ID=CLIENT_ID`, separated by `;`, `,` or line breaks. An id
 /// that occurs twice has the client id of its last occurrence.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IdentityMap(BTreeMap<String, Guid>);

@@ -48,7 +48,7 @@ mod tests {
     use super::*;
     use crate::log::{LogFormat, LogLevel};
 
-    /// What the parser accepts is read again from its own text as the same value.
+    /// The text that a parsed value is written as is parsed as the same value.
     fn round_trips<T: FromStr + Display + Debug + PartialEq>(
         text: &str,
     ) -> Result<(), TestCaseError> {

@@ -5,18 +5,18 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-/// Names, addresses and networks split by commas (`NO_PROXY`). Entries that match no host have no
+/// Names, addresses and networks separated by commas (`NO_PROXY`). Entries that match no host have no
 /// effect, as with Go and curl.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NoProxy(String);
 
 /// The text cannot be a list of hosts.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error("{0:?} has control characters inside of an entry: split hosts by commas")]
+#[error("{0:?} has control characters inside of an entry: separate hosts with commas")]
 pub struct NoProxyError(String);
 
 impl NoProxy {
-    /// The entries, split by commas.
+    /// The entries, separated by commas.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

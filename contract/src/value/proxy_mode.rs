@@ -8,7 +8,7 @@ use thiserror::Error;
 /// How applications reach the proxy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ProxyMode {
-    /// By variables that SDKs read: no init container and no capability.
+    /// Through variables that SDKs read: no init container and no capability.
     Environment,
     /// At the address of IMDS, which `azwi-proxy-init` redirects.
     #[default]

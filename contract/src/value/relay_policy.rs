@@ -1,4 +1,4 @@
-//! What the proxy relays to the real IMDS.
+//! Which requests the proxy relays to the real IMDS.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,14 +15,14 @@ pub enum RelayPolicy {
     Allow,
     /// No path.
     Deny,
-    /// Those under one of these paths, in canonical spelling.
+    /// The paths under one of these, in canonical spelling.
     Only(Vec<String>),
 }
 
 /// The text is not a relay policy.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error(
-    "{0:?} is not a relay policy: use allow, deny, or paths that begin with / split by commas, such \
+    "{0:?} is not a relay policy: use allow, deny, or paths that begin with /, separated by commas, such \
      as /metadata/instance,/metadata/scheduledevents"
 )]
 pub struct RelayPolicyError(String);
@@ -67,7 +67,7 @@ impl fmt::Display for RelayPolicy {
             Self::Allow => formatter.write_str("allow"),
             Self::Deny => formatter.write_str("deny"),
             Self::Only(paths) => {
-                // A comma in a path would end it.
+                // A comma in a path would separate two.
                 let paths: Vec<_> = paths.iter().map(|path| path.replace(',', "%2c")).collect();
                 formatter.write_str(&paths.join(","))
             }

@@ -1,11 +1,11 @@
-//! What SIGTERM does to the proxy.
+//! The proxy's reaction to SIGTERM.
 
 use std::fmt;
 use std::str::FromStr;
 
 use thiserror::Error;
 
-/// What the first SIGTERM does to the proxy. The second always ends it.
+/// The proxy's reaction to the first SIGTERM. A second signal always ends it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Shutdown {
     /// Keep serving, since the application may need tokens while it stops.

@@ -29,7 +29,7 @@ impl FromStr for Tenant {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let text = text.trim();
         let is_known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
-        // An empty text has dots alone, too.
+        // `all` is true for an empty text, which is refused, too.
         if text.bytes().all(is_known) && !text.bytes().all(|byte| byte == b'.') {
             Ok(Self(text.into()))
         } else {

@@ -1,4 +1,4 @@
-{{- /* What the user adds never replaces what others select by. */}}
+{{- /* The user's labels never replace the chart's own, by which other objects select. */}}
 {{- define "workload-identity.labels" -}}
 {{- $own := dict
   "app.kubernetes.io/name" .Chart.Name
@@ -15,7 +15,7 @@
 {{- merge $own (.Values.podLabels | default dict) | toYaml }}
 {{- end }}
 
-{{- /* The peer's: the selector of a Deployment cannot change, so its release can be upgraded to this chart. */}}
+{{- /* Upstream's selector (Azure/azure-workload-identity). A Deployment's selector cannot change, and its releases can be upgraded to this chart. */}}
 {{- define "workload-identity.selector" -}}
 app: {{ .Chart.Name }}
 azure-workload-identity.io/system: "true"
@@ -44,7 +44,7 @@ release: {{ .Release.Name | quote }}
 {{ include "workload-identity.image" (dict "name" "webhook" "image" .Values.image "chart" .Chart) }}
 {{- end }}
 
-{{- /* What the proxy's image does not say is as in the webhook's; a digest is of one image alone. */}}
+{{- /* Empty fields of proxy.image are those of image, except the digest, which identifies one image. */}}
 {{- define "workload-identity.proxyImage" -}}
 {{- $image := dict }}
 {{- range list "registry" "repository" "release" }}
@@ -59,12 +59,12 @@ release: {{ .Release.Name | quote }}
 {{ last (splitList ":" .) }}
 {{- end }}
 
-{{- /* Whether the webhook makes its certificate. */}}
+{{- /* Whether the webhook creates its own certificate. */}}
 {{- define "workload-identity.ownCertificate" -}}
 {{- if eq .Values.certificates.mode "own" }}true{{ end }}
 {{- end }}
 
-{{- /* The Secret with a certificate that somebody else renews. */}}
+{{- /* The Secret with a certificate that cert-manager or another tool renews. */}}
 {{- define "workload-identity.certificateSecret" -}}
 {{- if eq .Values.certificates.mode "files" }}
 {{- required "certificates.secretName is required with certificates.mode files: the Secret with tls.crt and tls.key" .Values.certificates.secretName }}

@@ -28,7 +28,7 @@
 //!
 //! **Prerouting** is for connections from a network namespace inside the pod (Docker in Docker). They
 //! are forwarded and do not pass the output hook. The redirect sends them to the pod's own address,
-//! where nothing answers, because the proxy listens on 127.0.0.1 alone. Without this rule they would
+//! where nothing answers, because the proxy listens only on 127.0.0.1. Without this rule they would
 //! reach the node's identity.
 //!
 //! Layout: `linux/netfilter/nf_tables.h`.
@@ -42,22 +42,6 @@ use crate::config::Config;
 
 /// The table's name, family `ip`. No other table is changed.
 pub const TABLE: &str = "azure-workload-identity";
-
-/// Before iptables, which redirects at `NF_IP_PRI_NAT_DST`.
-const PRIORITY: i32 = libc::NF_IP_PRI_NAT_DST - 1;
-
-const CHAINS: [Chain; 2] = [
-    Chain {
-        name: "output",
-        hook: libc::NF_INET_LOCAL_OUT as u32,
-        rules: &[Rule::Exempt, Rule::Redirect],
-    },
-    Chain {
-        name: "prerouting",
-        hook: libc::NF_INET_PRE_ROUTING as u32,
-        rules: &[Rule::Redirect],
-    },
-];
 
 struct Chain {
     name: &'static str,
@@ -392,6 +376,22 @@ const TRANSPORT_HEADER: u32 = libc::NFT_PAYLOAD_TRANSPORT_HEADER as u32;
 const REGISTER_1: u32 = libc::NFT_REG_1 as u32;
 const REGISTER_2: u32 = libc::NFT_REG_2 as u32;
 const TCP: u8 = libc::IPPROTO_TCP as u8;
+
+/// Before iptables, which redirects at `NF_IP_PRI_NAT_DST`.
+const PRIORITY: i32 = libc::NF_IP_PRI_NAT_DST - 1;
+
+const CHAINS: [Chain; 2] = [
+    Chain {
+        name: "output",
+        hook: libc::NF_INET_LOCAL_OUT as u32,
+        rules: &[Rule::Exempt, Rule::Redirect],
+    },
+    Chain {
+        name: "prerouting",
+        hook: libc::NF_INET_PRE_ROUTING as u32,
+        rules: &[Rule::Redirect],
+    },
+];
 
 #[cfg(test)]
 mod tests {

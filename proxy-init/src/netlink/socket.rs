@@ -12,15 +12,6 @@ use nix::sys::time::{TimeVal, TimeValLike};
 
 use super::wire;
 
-/// A timeout for a kernel that does not answer. It normally answers within the system call.
-const ANSWER_SECONDS: i64 = 10;
-
-/// The largest answer that the kernel sends at once.
-const ANSWER_BYTES: usize = 32 * 1024;
-
-/// How often a list is requested when it changes while it is read.
-const DUMP_ATTEMPTS: usize = 10;
-
 /// The kernel did not do what was requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NetlinkError {
@@ -110,7 +101,7 @@ impl Socket {
         Err(NetlinkError::Receive(Errno::EINTR))
     }
 
-    /// One whole list; `None` when it changed while it was read.
+    /// One complete list; `None` when it changed while it was read.
     fn items(&self) -> Result<Option<Vec<Vec<u8>>>, NetlinkError> {
         let mut items = Vec::new();
         let mut consistent = true;
@@ -153,3 +144,12 @@ impl Socket {
         }
     }
 }
+
+/// A timeout for a kernel that does not answer. It normally answers within the system call.
+const ANSWER_SECONDS: i64 = 10;
+
+/// The largest answer that the kernel sends at once.
+const ANSWER_BYTES: usize = 32 * 1024;
+
+/// How many times a list is requested if it changes while it is read.
+const DUMP_ATTEMPTS: usize = 10;

@@ -25,11 +25,6 @@ pub const ERROR: u16 = libc::NLMSG_ERROR as u16;
 /// `NLMSG_DONE`: the end of a dump.
 pub const DONE: u16 = libc::NLMSG_DONE as u16;
 
-const MESSAGE_HEADER: usize = 16;
-const ATTRIBUTE_HEADER: usize = 4;
-/// The kind without the nested and byte-order flags.
-const KIND_MASK: u16 = libc::NLA_TYPE_MASK as u16;
-
 /// A message that was received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Message<'a> {
@@ -98,7 +93,7 @@ pub fn nested(kind: u16, attributes: &[Vec<u8>]) -> Vec<u8> {
     attribute(kind, &attributes.concat())
 }
 
-/// The messages in a datagram; `None` when it is not made of whole messages.
+/// The messages in a datagram; `None` when it does not consist of complete messages.
 #[must_use]
 pub fn messages(mut datagram: &[u8]) -> Option<Vec<Message<'_>>> {
     let mut messages = Vec::new();
@@ -116,7 +111,7 @@ pub fn messages(mut datagram: &[u8]) -> Option<Vec<Message<'_>>> {
     Some(messages)
 }
 
-/// Kind and payload of each attribute; `None` when `bytes` is not made of whole attributes.
+/// Kind and payload of each attribute; `None` when `bytes` does not consist of complete attributes.
 #[must_use]
 pub fn attributes(mut bytes: &[u8]) -> Option<Vec<(u16, &[u8])>> {
     let mut attributes = Vec::new();
@@ -151,6 +146,12 @@ pub fn contains(found: &[u8], wanted: &[u8]) -> bool {
 fn padded(length: usize) -> usize {
     length.next_multiple_of(4)
 }
+
+const MESSAGE_HEADER: usize = 16;
+const ATTRIBUTE_HEADER: usize = 4;
+
+/// The kind without the nested and byte-order flags.
+const KIND_MASK: u16 = libc::NLA_TYPE_MASK as u16;
 
 #[cfg(test)]
 mod tests {

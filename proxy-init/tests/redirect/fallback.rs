@@ -17,7 +17,7 @@ fn uses_legacy_iptables_without_nf_tables() {
                 });
             assert_eq!(code, 0, "attempt {attempt}: {said}");
             assert!(
-                said.contains("iptables-legacy, for want of nf_tables"),
+                said.contains("iptables-legacy because the kernel lacks nf_tables"),
                 "{said}"
             );
         }

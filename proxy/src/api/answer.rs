@@ -1,4 +1,4 @@
-//! Answers that are made here. Each has a body, a Content-Type and a Content-Length (IMDS R6, R7).
+//! Answers of the proxy itself. Each has a body, a Content-Type and a Content-Length (IMDS R6, R7).
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};

@@ -1,5 +1,5 @@
 //! The token endpoint of App Service, versions 2017-09-01 and 2019-08-01: how SDKs get a token in
-//! mode `environment`. A request must carry a secret, and learns nothing without it. No I/O.
+//! mode `environment`. The secret is checked before anything else of a request. No I/O.
 
 use std::fmt;
 
@@ -29,6 +29,7 @@ pub enum Version {
 }
 
 /// Whether a path is the endpoint's. msrestazure adds a slash.
+#[must_use]
 pub fn is_endpoint(path: &str) -> bool {
     path.strip_suffix('/').unwrap_or(path) == PATH
 }
@@ -37,7 +38,7 @@ pub fn is_endpoint(path: &str) -> bool {
 ///
 /// # Errors
 ///
-/// The first thing that is wrong.
+/// The first check that fails.
 pub fn check(
     secret: &Secret,
     method: &Method,
@@ -76,8 +77,9 @@ pub fn token<V>(token: &Token<V>, version: Version) -> Bytes {
     })
 }
 
-/// The answer with an error: App Service's format with that of IMDS beside it, because some SDKs show
-/// the one and some the other.
+/// The answer with an error, in App Service's format and that of IMDS at once, because SDKs differ in
+/// which one they show.
+#[must_use]
 pub fn error(error: &ApiError) -> Answer {
     let body = ErrorBody {
         status_code: error.status.as_u16(),
@@ -89,12 +91,14 @@ pub fn error(error: &ApiError) -> Answer {
 }
 
 impl Secret {
-    /// Whether it is the empty text.
+    /// Whether the secret is empty.
+    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether it is too long to be guessed, and can stand in a header.
+    /// Whether the secret is too long to guess and can be sent in a header.
+    #[must_use]
     pub fn is_usable(&self) -> bool {
         self.0.len() >= MIN_SECRET_LENGTH && self.0.bytes().all(|byte| byte.is_ascii_graphic())
     }
@@ -112,10 +116,10 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Seconds since 1970 as `09/14/2017 03:04:05 PM +00:00`: the SDKs of Go, Java and Python read no
-/// other order.
+/// Seconds since 1970 as `09/14/2017 03:04:05 PM +00:00`, the only form that the SDKs of Go, Java and
+/// Python read.
 fn date(seconds: u64) -> String {
-    // Past the year 9999 the calendar ends; a token's life does not reach so far.
+    // The calendar ends after the year 9999, later than any token.
     let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
     let at = OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
     let (half, hour) = match at.hour() {

@@ -1,7 +1,7 @@
 //! Errors at the edge: the one place where refusals and failures get an HTTP status (IMDS R8).
 //!
-//! SDKs do not retry 400 and retry 429 and 503. Other statuses of the 5xx and 4xx classes make some of
-//! them give up on IMDS, or retry for minutes.
+//! SDKs do not retry 400, and retry 429 and 503. With other 4xx and 5xx statuses, some of them no longer
+//! use IMDS, or retry for minutes.
 
 use http::StatusCode;
 

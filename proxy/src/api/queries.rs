@@ -1,4 +1,4 @@
-//! Queries that were read before. An application sends the same few all the time.
+//! A cache of parsed queries, because applications repeat the same ones.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -10,7 +10,7 @@ use super::refusal::Refusal;
 use crate::identity::Identities;
 use crate::token::Key;
 
-/// The keys that queries stand for.
+/// The key of each query.
 #[derive(Debug)]
 pub(crate) struct Queries {
     identities: Identities,
@@ -19,7 +19,7 @@ pub(crate) struct Queries {
 }
 
 impl Queries {
-    /// No query was seen yet.
+    /// An empty cache.
     pub(crate) fn new(identities: Identities) -> Self {
         Self {
             identities,
@@ -31,7 +31,7 @@ impl Queries {
     ///
     /// # Errors
     ///
-    /// The query is refused: see [`TokenRequest::parse`], or its identity is not known.
+    /// The query is malformed, see [`TokenRequest::parse`], or its identity is not known.
     pub(crate) fn key(&self, query: &str) -> Result<Arc<Key>, Refusal> {
         let seen = self.seen.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(key) = seen.get(query) {

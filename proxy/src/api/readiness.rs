@@ -20,7 +20,8 @@ pub struct Readiness {
 }
 
 impl Readiness {
-    /// Not ready yet. Ready needs a readable file at `token_file`.
+    /// Not ready until [`Self::set_started`] is called and the file at `token_file` can be opened.
+    #[must_use]
     pub fn new(token_file: PathBuf) -> Self {
         Self {
             probed: AtomicBool::new(false),
@@ -29,7 +30,7 @@ impl Readiness {
         }
     }
 
-    /// Reports the end of the start. From now on readiness depends on the token file alone.
+    /// Ends the starting phase. From now on readiness depends only on the token file.
     pub fn set_started(&self) {
         self.started.store(true, Ordering::Release);
     }

@@ -4,10 +4,10 @@ use thiserror::Error;
 
 use crate::identity::IdentityError;
 
-/// Why a request is refused. `error` gives each its HTTP status.
+/// Why a request is refused. `error` maps each to an HTTP status.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum Refusal {
-    /// An App Service request without an `api-version` that is supported.
+    /// An App Service request without a supported `api-version`.
     #[error("api-version must be 2019-08-01 or 2017-09-01")]
     ApiVersion,
     /// `client_id` is no GUID.
@@ -19,7 +19,7 @@ pub enum Refusal {
     /// The request names an identity that is not known here (IMDS R10).
     #[error(transparent)]
     Identity(#[from] IdentityError),
-    /// Two readers could take the path for two different ones.
+    /// Servers could read the path as different ones.
     #[error("Invalid request: the path has escapes or dot segments that have no single meaning")]
     MalformedPath,
     /// Another method than GET on a token endpoint (IMDS R13).
@@ -49,7 +49,7 @@ pub enum Refusal {
     /// The relay policy does not allow this path.
     #[error("the policy of the workload identity proxy (--relay) does not let this path through")]
     NotRelayed,
-    /// A parameter is there twice, or there are too many of them.
+    /// A parameter occurs twice, or there are too many parameters.
     #[error("the query has a parameter twice, or too many parameters")]
     RepeatedParameter,
     /// The resource is not UTF-8, or has control characters.

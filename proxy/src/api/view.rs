@@ -1,5 +1,5 @@
-//! What the API keeps with each token: the bodies that hand it out, so that a token in memory costs no
-//! rendering (law 4).
+//! The rendered bodies that the API keeps with each token, so that a token in memory costs no rendering
+//! (law 4).
 
 use std::fmt;
 use std::sync::OnceLock;

@@ -65,10 +65,10 @@ fn advice(code: u32, context: &Context<'_>) -> Option<String> {
             "let the application ask for one resource by its application id URI; it asks for \
              '{resource}'."
         ),
-        700024 => "compare the node's clock with the real time, and see whether kubelet renews \
+        700024 => "compare the node's clock with the real time, and check whether kubelet renews \
                    the token file."
             .to_owned(),
-        50027 => "see what is in the file that AZURE_FEDERATED_TOKEN_FILE names: kubelet writes \
+        50027 => "check the file that AZURE_FEDERATED_TOKEN_FILE names: kubelet writes \
                   whole tokens, and replaces them."
             .to_owned(),
         700027 | 50013 | 900384 | 5002723 => format!(

@@ -64,17 +64,19 @@ impl Assertion {
     }
 
     /// The trimmed text of a file, if it has the three parts of a JSON Web Token.
+    #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let token = text.trim();
         (token.split('.').count() == 3).then(|| Self(token.to_owned()))
     }
 
     /// The token itself, to be sent to Entra and nowhere else.
+    #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0
     }
 
-    /// An answer without the token. A server may repeat the request in its answer, and parts of the
+    /// Removes the token from an answer. A server may repeat the request in its answer, and parts of the
     /// answer are logged and sent to the application.
     pub(super) fn absent_from(&self, answer: &[u8]) -> Vec<u8> {
         let answer = String::from_utf8_lossy(answer);
@@ -84,6 +86,7 @@ impl Assertion {
     }
 
     /// The claims that Entra compares, or empty ones where they cannot be read.
+    #[must_use]
     pub fn presented(&self) -> Presented {
         let payload = self.0.split('.').nth(1).unwrap_or_default();
         let payload = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('='));
@@ -102,6 +105,7 @@ impl fmt::Debug for Assertion {
 
 impl Presented {
     /// The audience; several are joined by a comma.
+    #[must_use]
     pub fn audience(&self) -> String {
         match &self.audience {
             Audience::One(audience) => audience.clone(),

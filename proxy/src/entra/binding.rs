@@ -26,7 +26,7 @@ pub enum BindingError {
     /// Two sources of certificates.
     #[error("only one of AZURE_KUBERNETES_CA_FILE and AZURE_KUBERNETES_CA_DATA may be set")]
     TwoAuthorities,
-    /// Settings of a token proxy without a token proxy.
+    /// Settings of a token proxy, but not its address.
     #[error(
         "AZURE_KUBERNETES_TOKEN_PROXY is not set but other AZURE_KUBERNETES_ settings are: set it, \
          or remove them"
@@ -41,10 +41,10 @@ pub enum BindingError {
 /// Where the token proxy's certificate authority is.
 #[derive(Debug)]
 pub(super) enum Authority {
-    /// The authorities that Entra has too.
+    /// The same authorities as for Entra.
     BuiltIn,
     Data(Roots),
-    /// Read for each request, since it is replaced now and then.
+    /// A file, read for each request because it can be replaced at any time.
     File(PathBuf),
 }
 
@@ -102,7 +102,7 @@ impl Binding {
         let path = format!("{}{}", url.path().trim_end_matches('/'), endpoint.path());
         url.set_path(&path);
         if let Some(server_name) = &self.server_name {
-            // The name was checked against this very rule.
+            // `ServerName` accepts only names that `set_host` accepts, too.
             let _ = url.set_host(Some(&server_name.name));
         }
         url
@@ -141,8 +141,8 @@ impl Resolve for ServerName {
 pub(super) struct FromFile(Mutex<Option<(Vec<u8>, reqwest::Client)>>);
 
 impl FromFile {
-    /// The client that trusts what the file holds now. An empty file is taken for one that is just
-    /// being replaced: the client made before stays.
+    /// The client that trusts the file's present certificates. An empty file is probably being replaced,
+    /// so the former client stays.
     pub(super) fn client<E: From<RootsError>>(
         &self,
         path: &std::path::Path,

@@ -12,7 +12,7 @@ pub enum Class {
     /// Every attempt fails until the configuration changes.
     Permanent,
     /// Entra finds no matching federated credential. A new one takes a while to propagate, and existing
-    /// ones are missed now and then (azwi#977; keda#8152: 2 %), so it is worth another attempt.
+    /// ones are sometimes missed (azwi#977; keda#8152: 2 %), so another attempt may succeed.
     Propagation,
     /// Entra limits the rate of requests.
     Throttled,

@@ -114,7 +114,7 @@ impl Client {
     }
 
     /// Opens a connection and leaves it in the pool, so that the first exchange costs one round trip.
-    /// Any answer will do.
+    /// Any answer counts.
     pub async fn warm_up(&self) {
         let mut url = self.url.clone();
         url.set_path("/");
@@ -413,7 +413,7 @@ const POOL_IDLE: Duration = Duration::from_secs(180);
 const POOL_SIZE: usize = 4;
 /// Readiness waits at most this long for Entra.
 const WARM_UP: Duration = Duration::from_millis(1_500);
-/// Bytes.
+/// In bytes.
 const LARGEST_ANSWER: usize = 256 * 1024;
 
 #[cfg(test)]

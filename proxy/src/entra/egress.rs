@@ -35,12 +35,12 @@ enum Reason {
 }
 
 impl Egress {
-    /// Reads the environment, of which `variable` gives the values. The first variable that is not empty
-    /// wins, as in Go and curl.
+    /// Reads environment variables through `variable`. The first one that is not empty wins, as in Go
+    /// and curl.
     ///
     /// # Errors
     ///
-    /// A variable holds something else than the URL of an egress proxy, or than a list of hosts.
+    /// The URL of the egress proxy, or the list of hosts, is malformed.
     pub fn from_environment(
         variable: impl Fn(&'static str) -> Option<OsString>,
     ) -> Result<Option<Self>, EgressError> {

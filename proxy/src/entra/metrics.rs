@@ -42,7 +42,7 @@ struct Attempt {
     code: String,
 }
 
-/// Seconds.
+/// Upper bounds in seconds.
 const BUCKETS: [f64; 10] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 8.0];
 
 /// Codes with a label of their own: those that have advice or that are retried.

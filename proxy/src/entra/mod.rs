@@ -1,7 +1,7 @@
 //! The client of Microsoft Entra ID: exchanges a service account token for an access token.
 //!
-//! `client` sends, `reply` reads the answer, `class` says what an error means, `retry` when to try again,
-//! and `advice` how to fix it (law 7).
+//! `client` sends a request, `reply` reads the answer, `class` classifies its error, `retry` decides when
+//! to try again, and `advice` states how to fix the error (law 7).
 
 mod advice;
 mod assertion;

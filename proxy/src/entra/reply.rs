@@ -51,7 +51,7 @@ pub fn parse(
 fn rejection(status: u16, retry_after: Option<Duration>, body: &[u8]) -> Rejection {
     let body = match serde_json::from_slice::<ErrorBody>(body) {
         Ok(body) => body,
-        // A body that is not Entra's is not passed on: it may repeat the request.
+        // A body that is not Entra's is not passed on, because it may repeat the request.
         Err(_) => ErrorBody::foreign(status),
     };
     let code = body.code();
@@ -74,7 +74,7 @@ fn rejection(status: u16, retry_after: Option<Duration>, body: &[u8]) -> Rejecti
 fn printable(text: &str, longest: usize) -> String {
     let shown = |c: char| match c {
         '\r' | '\n' => c,
-        c if contract::terminal::moves(c) => char::REPLACEMENT_CHARACTER,
+        c if contract::terminal::is_control(c) => char::REPLACEMENT_CHARACTER,
         c => c,
     };
     text.chars().take(longest).map(shown).collect()
@@ -177,10 +177,10 @@ impl ErrorBody {
     }
 }
 
-/// Characters. Entra's longest texts have a few hundred.
+/// In characters. Entra's longest texts have several hundred.
 const LONGEST_DESCRIPTION: usize = 2_000;
 
-/// Characters of an error code or a GUID, generously.
+/// In characters: more than any error code or GUID has.
 const LONGEST_ID: usize = 100;
 
 /// A year, in seconds. Bounds the sums of times; no token lives longer.

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::class::Class;
 
-/// How long a whole exchange may take, attempts and pauses together.
+/// The longest time of an exchange, attempts and pauses together.
 pub(super) const BUDGET: Duration = Duration::from_secs(8);
 
-/// How long one attempt may take.
+/// The longest time of one attempt.
 pub(super) const ATTEMPT: Duration = Duration::from_secs(5);
 
 /// The pause before the next attempt, or `None` to give up. `attempts` counts those made; `jitter`

@@ -49,11 +49,12 @@ impl From<&CaData> for Roots {
 
 impl Roots {
     /// Mozilla's authorities.
+    #[must_use]
     pub fn built_in() -> Self {
         Self(webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect())
     }
 
-    /// The authorities in `pem` alone.
+    /// Only the authorities in `pem`.
     ///
     /// # Errors
     ///
@@ -77,7 +78,7 @@ impl Roots {
         Ok(())
     }
 
-    /// Adds what `SSL_CERT_FILE` names.
+    /// Adds the certificates of the file that `SSL_CERT_FILE` names.
     ///
     /// # Errors
     ///

@@ -73,11 +73,11 @@ pub enum RelayError {
     /// The policy does not allow the path.
     #[error("the relay policy does not allow this path")]
     NotAllowed,
-    /// In a pod with IPv6 alone proxy-init puts the address of IMDS on `lo`, where a program of the pod
-    /// may listen.
+    /// In a pod that has only IPv6, proxy-init adds the address of IMDS to `lo`, where a program of the
+    /// pod may listen.
     #[error(
         "the instance metadata service cannot be reached: its address {} is this pod's own, which \
-         has no way to another network by IPv4",
+         has no route to another network over IPv4",
         imds.ip()
     )]
     OwnAddress {
@@ -85,7 +85,7 @@ pub enum RelayError {
         imds: SocketAddr,
     },
     /// The client sends the request's body too slowly.
-    #[error("the body of the request comes too slowly")]
+    #[error("the body of the request arrives too slowly")]
     SlowBody,
     /// No connection, or no answer, in time.
     #[error("the instance metadata service at {imds} does not answer")]
@@ -107,6 +107,7 @@ impl From<hyper::Error> for RelayError {
 
 impl Relay {
     /// A relay under `config`.
+    #[must_use]
     pub fn new(config: Config) -> Self {
         Self {
             imds: config.imds,
@@ -138,7 +139,7 @@ impl Relay {
             .inspect_err(|error| debug!(%error, "not relayed"))
     }
 
-    /// Ends a loop: the request would be relayed to the proxy again until no connection is left.
+    /// Ends a loop in which the request would be relayed to the proxy until no connection is left.
     fn came_back(&self) -> RelayError {
         let error = RelayError::CameBack {
             uid: geteuid().as_raw(),

@@ -58,7 +58,7 @@ struct State<V> {
     failure: Option<Arc<Failure>>,
     under_way: Option<watch::Receiver<Outcome>>,
     gate: Gate,
-    /// By the boot clock.
+    /// When the key was last requested, by the boot clock.
     last_used: Duration,
     pauses: Pauses,
     token: Option<Issued<V>>,
@@ -189,7 +189,7 @@ impl<V> Entry<V> {
         }
     }
 
-    /// By the boot clock.
+    /// When the key was last requested, by the boot clock.
     pub(super) fn last_used(&self) -> Duration {
         self.lock().last_used
     }
@@ -200,7 +200,7 @@ impl<V> Entry<V> {
     }
 
     fn lock(&self) -> MutexGuard<'_, State<V>> {
-        // Each change leaves the state whole, so a panic elsewhere does not matter here.
+        // Each change leaves the state consistent, so a panic elsewhere does no harm here.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -215,7 +215,7 @@ impl<V: Default> State<V> {
 }
 
 impl<V> State<V> {
-    /// How long no attempt is made yet.
+    /// The time until the next attempt may start.
     fn closed_for(&self, now: Now) -> Duration {
         let pause = if self.is_valid(now) {
             self.pauses.with_token
@@ -231,7 +231,7 @@ impl<V> State<V> {
 }
 
 impl Failure {
-    /// The same failure, `wait` before the next attempt.
+    /// The same failure, when the next attempt is `wait` away.
     fn again_after(&self, wait: Duration) -> Self {
         let mut failure = self.clone();
         if let Some(retry_after) = &mut failure.retry_after {
@@ -241,5 +241,5 @@ impl Failure {
     }
 }
 
-/// Until the exchange under way ends, which is reported.
+/// While an exchange is under way. Its end wakes the upkeep.
 const FAR: Duration = Duration::from_secs(3600);

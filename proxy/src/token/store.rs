@@ -59,6 +59,7 @@ where
     C: Clock,
 {
     /// The token, if it is in memory and not due to be replaced. This is the hot path.
+    #[must_use]
     pub fn peek(&self, key: &Key) -> Option<Arc<Token<V>>> {
         let entries = self.inner.read();
         entries.get(key)?.fresh(self.inner.clock.now())
@@ -66,12 +67,12 @@ where
 
     /// The token, from memory or from Entra.
     ///
-    /// A key has one exchange under way at most, which goes on when the callers that wait for it leave.
-    /// A valid token is served until it expires, whatever Entra does.
+    /// A key has at most one exchange under way, which continues when its callers leave. A valid token
+    /// is served until it expires, whatever Entra does.
     ///
     /// # Errors
     ///
-    /// There is no valid token, and Entra gives none, or gave none a moment ago.
+    /// There is no valid token, and Entra grants none, or refused one a moment ago.
     pub async fn get(&self, key: &Arc<Key>) -> Result<Served<V>, Failure> {
         let entry = self.entry(key);
         let source = match entry.plan(self.inner.clock.now()) {
@@ -115,7 +116,7 @@ where
             Some(Ok(())) => Ok(()),
             Some(Err(failure)) => Err((*failure).clone()),
             None => Err(Failure::transient(
-                "the exchange was given up because the proxy is ending",
+                "the exchange was cancelled because the proxy is shutting down",
             )),
         }
     }
@@ -145,12 +146,13 @@ where
         loop {
             let changed = self.inner.changed.notified();
             let pause = self.upkeep();
-            // Most often it times out: the time of the next look has come.
+            // A timeout is the usual case: the next check is due.
             let _ = timeout(pause, changed).await;
         }
     }
 
     /// Each token's key and the rest of its life.
+    #[must_use]
     pub fn lifetimes(&self) -> Vec<(Arc<Key>, Duration)> {
         let now = self.inner.clock.now();
         let entries = self.inner.read();
@@ -249,7 +251,7 @@ enum Reason {
     Request,
 }
 
-/// How many keys are kept. An application uses a handful.
+/// The number of keys in memory. An application uses a handful.
 const MAX_KEYS: usize = 1_000;
 
 /// How long a request waits for a fresh token when the one in memory is nearly over. Some clients

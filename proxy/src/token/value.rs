@@ -20,7 +20,7 @@ pub struct AccessToken(Arc<str>);
 /// A token in memory as it is at one moment. All times are in seconds.
 ///
 /// A token is replaced by another value when its numbers change, once a second at most. `V` is the
-/// slot for what the caller makes of it: made empty with each value, and dropped with it.
+/// caller's slot, created empty with each value and dropped with it.
 #[derive(Clone)]
 pub struct Token<V> {
     /// Whose token it is, and for what.
@@ -41,6 +41,7 @@ pub struct Token<V> {
 
 impl AccessToken {
     /// The secret itself, to be written into an answer and nowhere else.
+    #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0
     }

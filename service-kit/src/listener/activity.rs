@@ -33,7 +33,7 @@ pub(super) enum Stage {
 }
 
 impl Activity {
-    /// Of a connection that has just been accepted.
+    /// The activity of a connection that was just accepted.
     pub(super) fn new(start: Instant) -> Self {
         Self {
             has_served: AtomicBool::new(false),
@@ -76,7 +76,7 @@ impl Activity {
         }
     }
 
-    /// The service has got a request.
+    /// The service has received a request.
     pub(super) fn begun(&self) {
         // A busy connection has no deadline, so its time is not read.
         self.stage.store(BUSY, Ordering::Relaxed);

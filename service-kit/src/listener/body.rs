@@ -1,4 +1,4 @@
-//! The body of a request, with a lowest rate.
+//! The body of a request, with a minimum rate.
 
 use std::error::Error;
 use std::pin::Pin;
@@ -32,13 +32,13 @@ pub enum BodyError {
     /// The client was slower than [`BodyRate`].
     #[error("the request's body is too slow: less than {bytes_per_second} bytes per second")]
     Slow {
-        /// The lowest rate.
+        /// The minimum rate.
         bytes_per_second: u32,
     },
 }
 
-/// Whether an error that a service met while it read a body is [`BodyError::Slow`], which is answered
-/// with 408. Adapters put other errors around it.
+/// Whether an error of reading a body is caused by [`BodyError::Slow`], which is answered with 408.
+/// Adapters wrap it in other errors.
 #[must_use]
 pub fn is_slow(error: &(dyn Error + 'static)) -> bool {
     let mut cause = Some(error);

@@ -189,8 +189,8 @@ async fn until_end<C: Future>(
     .await
 }
 
-/// How long the rest of a head may take when the listener closes, and a refusal of what is not a
-/// request.
+/// How long the rest of a request's head may take once the listener closes, and how long writing a
+/// refusal of malformed bytes may take.
 const LAST_BYTES: Duration = Duration::from_millis(100);
 
 #[cfg(test)]

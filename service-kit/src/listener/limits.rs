@@ -15,7 +15,7 @@ pub struct Limits {
     /// Connections of each client address, `None` for as many as there are in all. At this number the
     /// address's own oldest idle connection is closed; if it has none, the new one is.
     ///
-    /// `None` is for a port that one pod alone reaches: there every client has the same address,
+    /// `None` is for a port that only one pod reaches: there every client has the same address,
     /// 127.0.0.1 or, behind a redirect, the pod's own.
     pub connections_per_address: Option<usize>,
     /// Whether a connection that has had no answer yet is closed before an older one that has. Keeps the
@@ -43,18 +43,18 @@ pub struct Limits {
     pub last_answers: Duration,
 }
 
-/// The slowest request body that is waited for: `bytes_per_second` on average after `grace`. Time in
+/// The slowest request body that is accepted: `bytes_per_second` on average after `grace`. Time in
 /// which the service does not read is not counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BodyRate {
-    /// For clients that are late once.
+    /// Additional time for clients that pause once.
     pub grace: Duration,
     /// Bytes per second.
     pub bytes_per_second: u32,
 }
 
 impl Limits {
-    /// Values that suit a port in a cluster's network.
+    /// Limits for a port in a cluster's network.
     pub const DEFAULT: Self = Self {
         connections: 1024,
         connections_per_address: Some(512),
@@ -83,7 +83,7 @@ impl Limits {
         }
     }
 
-    /// The age of a client's connection from which on it is asked to leave.
+    /// The age from which on a client's connection is asked to close.
     pub(super) fn age(&self, port: u16) -> Option<Duration> {
         const STEPS: u16 = 64;
         let age = self.age?;

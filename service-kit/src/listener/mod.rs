@@ -3,7 +3,7 @@
 //! - [`Limits`]: how many connections, how long, how large, how slow.
 //! - `places`: which connection makes way for a new one (no I/O).
 //! - `activity`: the current stage of a connection, without a lock.
-//! - [`RequestBody`]: a request's body with a lowest rate.
+//! - [`RequestBody`]: a request's body with a minimum rate.
 //! - `unreadable`: the service's own answer to bytes that are not a request.
 //!
 //! A connection has no buffer until its client speaks.
@@ -143,7 +143,7 @@ impl<S: Service> Listener<S> {
                     let connection = place.serve(stream, client, shutdown.clone());
                     tokio::spawn(connection);
                 } else {
-                    debug!(%client, "connection refused: its address has too many");
+                    debug!(%client, "connection refused: its address has too many connections");
                 }
             }
         };
@@ -158,7 +158,7 @@ impl<S: Service> Listener<S> {
             }
         };
         if timeout(server.limits.last_answers, empty).await.is_err() {
-            debug!("connections are closed with requests under way");
+            debug!("closing connections with requests under way");
         }
     }
 }
@@ -290,8 +290,8 @@ impl<S: Service> Place<S> {
     }
 }
 
-/// The next connection. An error of one connection that has gone is ignored. After any other error,
-/// mostly that no file descriptor is left, it waits: trying again at once would use up a core.
+/// The next connection. Ignores the error of a connection that was closed meanwhile. After any other error,
+/// usually that no file descriptor is left, it waits, because retrying at once would use up a core.
 async fn accept(socket: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match socket.accept().await {
@@ -315,7 +315,7 @@ fn is_of_one_connection(error: &std::io::Error) -> bool {
     )
 }
 
-/// How long a connection that was asked to leave may take before the next one is asked.
+/// How long a connection that was asked to close may take before another one is asked.
 const LEAVING: Duration = Duration::from_millis(100);
 
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);

@@ -23,14 +23,14 @@ struct Entry {
     is_leaving: bool,
 }
 
-/// What becomes of a new connection.
+/// The outcome for a new connection.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Entrance {
-    /// It has the place of this number.
+    /// It is accepted, under this number.
     Entered(u64),
-    /// Its address has as many as it may, and all are busy.
+    /// Its address has reached its limit, and all of its connections are busy.
     Refused,
-    /// It waits until another has left.
+    /// It waits until another one has closed.
     Wait,
 }
 
@@ -47,13 +47,13 @@ impl Places {
         let address = address.to_canonical();
         let of_address = self.by_address.get(&address).copied().unwrap_or_default();
         let most = limits.connections_per_address.unwrap_or(usize::MAX);
-        // One that was asked to leave no longer counts for its address: its client cannot delay the
-        // accept loop by leaving slowly.
+        // A connection that was asked to close no longer counts for its address, so that its client
+        // cannot delay the accept loop by closing slowly.
         if of_address >= most && !self.ask(limits, |entry| entry.address == address) {
             return Entrance::Refused;
         }
         if self.entries.len() >= limits.connections {
-            // Those that leave at once. One that got a request in that moment answers it first.
+            // Idle connections leave at once. One that has just received a request answers it first.
             let is_awaited = self
                 .entries
                 .values()
@@ -90,7 +90,7 @@ impl Places {
         self.entries.len()
     }
 
-    /// Asks the connection that has been idle for longest to leave, and says whether there was one. See
+    /// Asks the connection that has been idle for longest to close, and returns whether there was one. See
     /// [`Limits::unanswered_first`].
     fn ask(&mut self, limits: &Limits, is_candidate: impl Fn(&Entry) -> bool) -> bool {
         let candidates = self.entries.values_mut().filter(|entry| {

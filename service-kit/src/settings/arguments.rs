@@ -16,7 +16,7 @@ use thiserror::Error;
 use super::{ConfigurationError, Mistakes};
 use crate::flags::from_go_syntax;
 
-/// A flag's value: its text, and what the parser of `T` made of it.
+/// A flag's value: its text, and the result of parsing it as `T`.
 #[derive(Clone)]
 pub struct Setting<T> {
     text: String,
@@ -34,8 +34,8 @@ pub enum UsageError {
     Configuration(#[from] ConfigurationError),
 }
 
-/// Reads the command line, and for each flag that is absent its environment variable, which `variable`
-/// gives. Go's spelling of flags is accepted, and the last of several occurrences wins, as in Go.
+/// Reads the command line, and for each absent flag its environment variable, through `variable`. Go's
+/// spelling of flags is accepted, and the last of several occurrences wins, as in Go.
 ///
 /// A variable of a port that holds the address of a Service counts as absent, see
 /// [`is_service_link`].
@@ -104,7 +104,7 @@ impl Mistakes {
         self.keep(value.map_err(|error| format!("{flag}={text}: {error}")))
     }
 
-    /// As [`Mistakes::read`], with the operator's next step behind the error.
+    /// As [`Mistakes::read`], followed by advice for the operator.
     pub fn read_with_advice<T>(
         &mut self,
         flag: &str,
@@ -115,7 +115,7 @@ impl Mistakes {
         self.keep(value.map_err(|error| format!("{flag}={text}: {error}: {advice}")))
     }
 
-    /// As [`Mistakes::read`], for values that may hold a password: the text is not repeated.
+    /// As [`Mistakes::read`], for values that may hold a password: the error does not repeat the text.
     pub fn read_secret<T>(&mut self, flag: &str, setting: Setting<T>) -> Option<T> {
         self.keep(setting.value.map_err(|error| format!("{flag}: {error}")))
     }
@@ -162,7 +162,7 @@ impl<T> fmt::Debug for Setting<T> {
 }
 
 impl UsageError {
-    /// Prints the error, or the help where that was asked for, and gives the exit code: 64 for an error.
+    /// Prints the error, or the requested help, and returns the exit code: 64 for an error.
     #[must_use]
     pub fn report(&self) -> ExitCode {
         match self {

@@ -2,8 +2,8 @@
 //!
 //! clap ends at the first value that it cannot read. An operator who has three mistakes would start the
 //! program four times, so clap reads no value here: each argument is a [`Setting`], which holds the text
-//! and what the type's parser made of it, and [`Mistakes`] collects what is wrong. The argument still
-//! names its type and its default, once:
+//! and the result of parsing it, and [`Mistakes`] collects the errors. The argument still names its type
+//! and its default, once:
 //!
 //! ```
 //! # #[cfg(feature = "arguments")] {

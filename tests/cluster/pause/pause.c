@@ -1,4 +1,4 @@
-/* Holds a pod's namespaces: sleeps, reaps the orphans that it inherits, ends when told to. */
+/* Holds a pod's namespaces: sleeps, reaps the orphans that it inherits, ends at SIGINT or SIGTERM. */
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>

@@ -87,7 +87,7 @@ pub async fn assert_kubectl_selects_the_users_container(namespace: &Namespace) {
 }
 
 /// Asserts that an application that requests a token once, as soon as it starts, gets it although the
-/// proxy has hardly any CPU time.
+/// proxy has almost no CPU time.
 ///
 /// # Panics
 /// When it gets none.

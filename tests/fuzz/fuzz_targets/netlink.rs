@@ -1,4 +1,4 @@
-//! What the kernel answers to proxy-init, and what it shows of its sockets.
+//! The kernel's answers over netlink and its table of sockets, as proxy-init reads them.
 
 #![no_main]
 
@@ -19,7 +19,7 @@ fuzz_target!(|bytes: &[u8]| {
             .map(|message| message.body.to_vec())
             .collect();
         let differs = nftables::differs(&listed, &config);
-        // To be taken for ours, rules need our table's name, each of them.
+        // Rules count as ours only if each of them names our table.
         let name = nftables::TABLE.as_bytes();
         assert!(
             differs
@@ -29,7 +29,7 @@ fuzz_target!(|bytes: &[u8]| {
         );
         for message in messages {
             let _ = message.error_number();
-            // What is parsed is written again as it was, and contains itself.
+            // Parsed attributes are written again as they were, and contain themselves.
             let written =
                 wire::message(message.kind, message.flags, message.sequence, message.body);
             let read = wire::messages(&written).and_then(|mut read| read.pop());

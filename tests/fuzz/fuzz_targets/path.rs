@@ -24,8 +24,8 @@ fuzz_target!(|path: &str| {
     }
 });
 
-/// Whether a server could see `/metadata/identity` in it: one that takes backslashes for slashes,
-/// merges slashes, resolves dot segments or leaves them out, and does not care about case.
+/// Whether a server could read the path as `/metadata/identity`: one that reads backslashes as slashes,
+/// merges slashes, resolves or drops dot segments, and ignores case.
 fn is_identity(path: &str) -> bool {
     let path = path.to_ascii_lowercase().replace('\\', "/");
     let mut resolved = Vec::new();

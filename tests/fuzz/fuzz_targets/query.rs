@@ -14,7 +14,7 @@ fuzz_target!(|query: &str| {
     match request.identity {
         Identity::Client(id) => assert!(is_guid(&id), "{id:?}"),
         Identity::Other { id, .. } => assert!(!id.is_empty()),
-        // A request that names an identity does not get the default one's token.
+        // A request that names an identity does not get the default identity's token.
         Identity::Default => assert!(
             !query.split('&').any(|pair| {
                 let (name, value) = pair.split_once('=').unwrap_or((pair, ""));

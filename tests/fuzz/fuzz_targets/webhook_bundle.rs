@@ -1,4 +1,4 @@
-//! `caBundle` of the webhook's configuration and `ca.crt` of its Secret: others may write them, too.
+//! `caBundle` of the webhook's configuration and `ca.crt` of its Secret, which other programs may write.
 
 #![no_main]
 
@@ -12,7 +12,7 @@ const LIMIT: usize = 8;
 
 fuzz_target!(|bytes: &[u8]| {
     let mut bundle = Bundle::parse(bytes);
-    // What is written is what was read.
+    // A written bundle is read as the same bundle.
     let written = bundle.to_pem();
     assert_eq!(Bundle::parse(written.as_bytes()), bundle);
     // Merging adds nothing twice.
@@ -23,7 +23,7 @@ fuzz_target!(|bytes: &[u8]| {
     bundle.retain_valid(now, LIMIT);
     assert!(bundle.len() <= LIMIT.min(length));
 
-    // Certificates and key are in one text here: an authority without either is refused.
+    // One text holds certificates and key here. An authority without either is refused.
     if let Ok(authority) = Authority::parse(bytes, bytes) {
         assert!(Bundle::parse(bytes).contains(authority.certificate()));
     }

@@ -13,7 +13,7 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(pod) = serde_json::from_slice::<Value>(bytes) else {
         return;
     };
-    // Written again, so that no key occurs twice.
+    // Serialised again, so that no key occurs twice.
     let text = pod.to_string();
     let Ok(view) = serde_json::from_str::<Pod<'_>>(&text) else {
         return;

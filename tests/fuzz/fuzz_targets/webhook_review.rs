@@ -1,5 +1,5 @@
-//! Any body at the webhook's door: it is answered with a review's answer or with a 4xx and a sentence,
-//! and a patch can be applied to the pod that it is for.
+//! Any body of a request: the answer is an AdmissionReview, or a 4xx with a sentence, and a patch applies
+//! to its pod.
 
 #![no_main]
 

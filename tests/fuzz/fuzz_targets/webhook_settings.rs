@@ -1,4 +1,4 @@
-//! The webhook's configuration, one a line: `--flag…` or `VARIABLE=value`. It is accepted, or every
+//! The webhook's configuration, one setting per line: `--flag…` or `VARIABLE=value`. It is accepted, or every
 //! mistake is reported in a sentence.
 
 #![no_main]
@@ -9,7 +9,7 @@ use libfuzzer_sys::fuzz_target;
 use webhook::settings::{Settings, UsageError};
 
 fuzz_target!(|text: &str| {
-    // That variable names a file, and any file may be there.
+    // That variable names a file, whose contents the target does not control.
     if text.contains("FILEPATH") {
         return;
     }

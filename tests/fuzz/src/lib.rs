@@ -1,4 +1,4 @@
-//! What the webhook's targets share.
+//! Shared by the webhook's targets.
 
 #[path = "../../../webhook/tests/webhook/operator.rs"]
 mod operator;
@@ -8,7 +8,7 @@ use webhook::inject::Config;
 /// A client id.
 pub const CLIENT_ID: &str = operator::CLIENT_ID;
 
-/// The settings of an operator who changed nothing.
+/// The default settings.
 pub fn config(native: bool) -> Config {
     operator::config(native)
 }

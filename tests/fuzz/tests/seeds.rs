@@ -83,7 +83,7 @@ fn run_on_seeds(target: &str, on_input: fn(&[u8])) {
     }
 }
 
-/// What a target takes, made of a seed's bytes as libFuzzer does it.
+/// A target's input, made from a seed's bytes as libFuzzer makes it.
 trait Input<'a> {
     fn of(bytes: &'a [u8]) -> Self;
 }

@@ -107,7 +107,7 @@ impl Drop for LookupGuard<'_> {
         let Some(lookup) = under_way.get_mut(&self.key) else {
             return;
         };
-        // A newer look-up of the same account.
+        // The entry is that of a newer look-up of the same account.
         if !Arc::ptr_eq(&lookup.cell, &self.cell) {
             return;
         }
@@ -124,7 +124,7 @@ struct Lookup {
     waiters: usize,
 }
 
-/// How long the creation of a pod may be delayed.
+/// The longest delay of a pod's creation.
 const TIMEOUT: Duration = Duration::from_millis(500);
 
 const MAX_AT_ONCE: usize = 20;

@@ -34,6 +34,7 @@ pub struct Accounts {
 
 impl Accounts {
     /// No account is known until [`watch::run`] has listed them.
+    #[must_use]
     pub fn new(client: Client) -> Self {
         Self {
             live: Live::new(client),
@@ -61,7 +62,7 @@ impl Accounts {
         namespace: &str,
         name: &str,
     ) -> Result<Option<Account>, LookupError> {
-        // The names become the path of a request: other text could name another object.
+        // The names become the path of a request, in which other text could name another object.
         if !is_label(namespace) || !is_name(name) {
             return Ok(None);
         }
@@ -112,12 +113,12 @@ impl Accounts {
         self.watch_is_failing.load(Ordering::Relaxed)
     }
 
-    /// How many annotated accounts are in memory.
+    /// The number of annotated accounts in memory.
     pub fn count(&self) -> usize {
         self.store.len()
     }
 
-    /// How many look-ups there were.
+    /// The number of look-ups so far.
     pub fn live_lookups(&self) -> u64 {
         self.live_lookups.load(Ordering::Relaxed)
     }

@@ -1,4 +1,4 @@
-//! The annotated service accounts in memory, packed: there may be very many.
+//! The annotated service accounts in memory, packed, because a cluster may have very many.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -103,9 +103,6 @@ pub(super) fn key(namespace: &str, name: &str) -> String {
 #[derive(Debug)]
 pub(super) struct Packed(Box<str>);
 
-const SEPARATOR: char = '\0';
-const LABELLED: &str = "labelled";
-
 impl Packed {
     fn pack(account: &Account) -> Self {
         // No valid value has the separator in it.
@@ -138,6 +135,9 @@ impl Packed {
         }
     }
 }
+
+const SEPARATOR: char = '\0';
+const LABELLED: &str = "labelled";
 
 #[cfg(test)]
 mod tests {

@@ -7,6 +7,7 @@ use futures_util::StreamExt;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, InitialListStrategy, watcher};
 use kube::{Api, Client};
+use tracing::{info, warn};
 
 use super::Accounts;
 use super::object::Object;
@@ -20,7 +21,7 @@ pub async fn run(client: Client, accounts: Arc<Accounts>, lists_as_streams: bool
     let pages = watcher::Config::default().page_size(PAGE);
     if lists_as_streams {
         follow(&client, &accounts, pages.clone().streaming_lists()).await;
-        tracing::info!("the API server does not list as a stream: service accounts come in pages");
+        info!("the API server does not list as a stream: service accounts come in pages");
     }
     follow(&client, &accounts, pages).await;
 }
@@ -40,7 +41,7 @@ async fn follow(client: &Client, accounts: &Accounts, config: watcher::Config) {
             Err(error) => {
                 accounts.watch_failed();
                 if !is_logged {
-                    tracing::warn!(%error, "service accounts cannot be watched, trying again");
+                    warn!(%error, "service accounts cannot be watched, trying again");
                 }
                 is_logged = true;
                 continue;
@@ -51,7 +52,7 @@ async fn follow(client: &Client, accounts: &Accounts, config: watcher::Config) {
         }
         let is_beginning = matches!(event, Event::Init | Event::InitApply(_));
         if is_logged && !is_beginning {
-            tracing::info!("service accounts are watched again");
+            info!("service accounts are watched again");
             is_logged = false;
         }
         apply(event, &mut listing, accounts);
@@ -89,7 +90,7 @@ fn apply(event: Event<Object>, listing: &mut Map, accounts: &Accounts) {
             } else {
                 accounts.store.replace(std::mem::take(listing));
             }
-            tracing::info!(annotated = accounts.count(), "service accounts are listed");
+            info!(annotated = accounts.count(), "service accounts are listed");
         }
         Event::Apply(object) => {
             let account = object.account.as_ref();

@@ -17,6 +17,7 @@ use service_kit::listener;
 use thiserror::Error;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
+use tracing::debug;
 
 use super::Admission;
 use super::review::ReviewError;
@@ -59,7 +60,7 @@ fn is_json(request: &Request<Body>) -> bool {
     media_type.eq_ignore_ascii_case("application/json")
 }
 
-/// Bytes of the body, at most. API servers always send a `Content-Length`.
+/// An upper bound of the body's bytes. API servers always send a `Content-Length`.
 fn length(request: &Request<Body>) -> usize {
     let length = hyper::body::Body::size_hint(request.body()).exact();
     let length = length.and_then(|length| usize::try_from(length).ok());
@@ -99,23 +100,23 @@ impl LargeBodies {
     }
 }
 
-/// Why a request gets no review's answer.
+/// Why a request gets an HTTP error instead of a review's answer.
 #[derive(Debug, Error)]
 pub enum Refusal {
     /// Another media type, or none.
     #[error("send an AdmissionReview as application/json")]
     MediaType,
-    /// The kernel gives no random numbers.
-    #[error("the system gives no random numbers")]
+    /// The kernel returns no random numbers.
+    #[error("the system returns no random numbers")]
     NoRandomness,
     /// The body is no review.
     #[error(transparent)]
     Review(#[from] ReviewError),
-    /// Over `MAX_BODY`.
+    /// The body is larger than `MAX_BODY`.
     #[error("the body is larger than {} MiB", MAX_BODY / MIB)]
     TooLarge,
-    /// Over `BODY_TIMEOUT`, or below the listener's lowest rate.
-    #[error("the body did not come within {} s", BODY_TIMEOUT.as_secs())]
+    /// The body took longer than `BODY_TIMEOUT`, or was below the listener's minimum rate.
+    #[error("the body did not arrive within {} s", BODY_TIMEOUT.as_secs())]
     TooSlow,
     /// The client closed the connection, or sent malformed chunks.
     #[error("the body could not be read")]
@@ -140,22 +141,22 @@ impl Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let status = self.status();
-        tracing::debug!(%status, "request refused: {self}");
+        debug!(%status, error = %self, "request refused");
         (status, format!("{self}\n")).into_response()
     }
 }
 
 const MIB: usize = 1024 * 1024;
 
-/// Twice the API server's own limit of 3 MB for an object, and the envelope.
+/// Twice the API server's own limit of 3 MB for an object, and the envelope, in bytes.
 const MAX_BODY: usize = 7 * MIB;
 
 const LARGE_BODY: usize = 64 * 1024;
 
-/// Four of the largest.
+/// Bytes of four of the largest bodies.
 const LARGE_BODIES: usize = 4 * MAX_BODY;
 
-/// What a permit of [`LargeBodies`] stands for, in bytes.
+/// Bytes of one permit of [`LargeBodies`].
 const UNIT: usize = 1024;
 
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);

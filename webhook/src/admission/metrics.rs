@@ -25,7 +25,7 @@ pub enum Outcome {
     Admitted,
     /// The pod or its service account has a mistake.
     Denied,
-    /// It was a dry run, whatever the answer.
+    /// The review was a dry run, whatever the answer.
     DryRun,
     /// The API server did not answer a look-up.
     Failed,
@@ -36,8 +36,8 @@ pub enum Outcome {
 }
 
 impl Metrics {
-    /// Registers them. `by_namespace` says whether durations have a label for the namespace: in
-    /// clusters with very many namespaces that costs the monitoring more than it gives.
+    /// Registers the metrics. `by_namespace` adds a label with the namespace to durations, which makes
+    /// many series in clusters with very many namespaces.
     pub fn register(registry: &mut Registry, by_namespace: bool) -> Self {
         let durations =
             Family::<RequestLabels, Histogram, fn() -> Histogram>::new_with_constructor(histogram);
@@ -77,7 +77,7 @@ impl Metrics {
         self.reviews.get_or_create(&ReviewLabels { outcome }).inc();
     }
 
-    /// Records how long an answer took.
+    /// Records the duration of an answer.
     pub(super) fn observe(&self, namespace: &str, duration: Duration) {
         let namespace = if self.by_namespace { namespace } else { "" };
         let labels = RequestLabels {

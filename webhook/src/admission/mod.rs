@@ -20,6 +20,7 @@ use crate::inject::{self, Account, Denial, Pod, Prepared, Seed};
 use handler::{LargeBodies, Refusal};
 use metrics::{Metrics, Outcome};
 use review::{MAX_OBJECTS, Review, ReviewError, Verdict};
+use tracing::info;
 
 /// Answers reviews from the accounts in memory and the operator's settings.
 #[derive(Debug)]
@@ -55,7 +56,7 @@ impl Admission {
         });
     }
 
-    /// Answers one review, nearly always from memory alone.
+    /// Answers one review, nearly always only from memory.
     async fn review(&self, body: &[u8]) -> Result<Vec<u8>, Refusal> {
         let since = Instant::now();
         let _in_flight = self.metrics.begin();
@@ -174,7 +175,7 @@ fn refused(code: u16, reason: &'static str, message: &str) -> Verdict<'static> {
 fn log(verdict: &Verdict<'_>, namespace: &str, pod: &str) {
     if let Verdict::Refused { code, message, .. } = verdict {
         let [namespace, pod] = [namespace, pod].map(shortened);
-        tracing::info!(namespace, pod, code, "pod refused: {message}");
+        info!(namespace, pod, code, reason = message, "pod refused");
     }
 }
 

@@ -20,7 +20,7 @@ impl<'a> Review<'a> {
     ///
     /// # Errors
     ///
-    /// When it is no AdmissionReview of a known version.
+    /// When the body is not an AdmissionReview of a known version.
     pub fn parse(body: &'a [u8]) -> Result<Self, ReviewError> {
         let Envelope {
             api_version,
@@ -46,16 +46,19 @@ impl<'a> Review<'a> {
     }
 
     /// The namespace of the object. The object itself may not have it yet.
+    #[must_use]
     pub fn namespace(&self) -> &str {
         self.request.namespace.as_str()
     }
 
     /// Whether the request will not be carried out.
+    #[must_use]
     pub fn is_dry_run(&self) -> bool {
         self.request.dry_run == Some(true)
     }
 
     /// The pod, when the review is about the creation of one.
+    #[must_use]
     pub fn pod(&self) -> Option<&Pod<'a>> {
         let request = &self.request;
         let is_creation = request.resource.group.as_str().is_empty()
@@ -123,7 +126,7 @@ impl<'a> Review<'a> {
     }
 }
 
-/// How many JSON objects a body has at most, which bounds the memory of the parsed review.
+/// An upper bound of the number of JSON objects in a body, which bounds the memory of the parsed review.
 ///
 /// An object of two bytes, `{}`, becomes a container of some 150: a body of 7 MiB could take hundreds
 /// of MiB. Counting braces bounds every list of a pod at once, before any of it is parsed.
@@ -168,13 +171,13 @@ pub enum ReviewError {
     #[error("the AdmissionReview has more than {MAX_OBJECTS} objects in it")]
     Objects,
     /// Not JSON, or not of the right shape.
-    #[error("the body is no AdmissionReview: {0}")]
+    #[error("the body is not an AdmissionReview: {0}")]
     Json(#[from] serde_json::Error),
     /// Not UTF-8, as JSON is (RFC 8259 section 8.1).
-    #[error("the body is no AdmissionReview: {0}")]
+    #[error("the body is not an AdmissionReview: {0}")]
     Text(#[from] std::str::Utf8Error),
     /// Another kind of object.
-    #[error("the body is no AdmissionReview: its kind is {0:?}")]
+    #[error("the body is not an AdmissionReview: its kind is {0:?}")]
     Kind(String),
     /// No `request`: perhaps it is an answer.
     #[error("the AdmissionReview has no request")]
@@ -189,11 +192,6 @@ pub enum ReviewError {
 
 /// Any pod that etcd can store (1.5 MiB) has fewer.
 pub(super) const MAX_OBJECTS: usize = 50_000;
-
-/// Bytes of an answer without its patch, rounded up.
-const ENVELOPE_LENGTH: usize = 1024;
-
-const API_VERSIONS: [&str; 2] = ["admission.k8s.io/v1", "admission.k8s.io/v1beta1"];
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -263,3 +261,8 @@ struct Status<'a> {
     reason: &'static str,
     code: u16,
 }
+
+/// Bytes of an answer without its patch, rounded up.
+const ENVELOPE_LENGTH: usize = 1024;
+
+const API_VERSIONS: [&str; 2] = ["admission.k8s.io/v1", "admission.k8s.io/v1beta1"];

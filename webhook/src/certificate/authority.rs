@@ -6,7 +6,6 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use base64_simd::STANDARD;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose, PublicKeyData,
@@ -18,12 +17,6 @@ use thiserror::Error;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::bundle;
-
-const DAY: Duration = Duration::from_secs(24 * 3600);
-const AUTHORITY_LIFE: Duration = Duration::from_secs(365 * 24 * 3600);
-const LEAF_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
-/// How far certificates are dated back, for API servers whose clock is behind.
-const BACKDATED: Duration = Duration::from_secs(3600);
 
 /// A certificate authority with its key.
 pub struct Authority {
@@ -117,13 +110,15 @@ impl Authority {
         })
     }
 
-    /// Its certificate.
+    /// The authority's certificate.
+    #[must_use]
     pub fn certificate(&self) -> &CertificateDer<'static> {
         &self.certificate
     }
 
-    /// Whether it is time for the next one: 90 days before it expires, or before it is valid, when
-    /// the clock that it was created by was ahead.
+    /// Whether to create the next authority: 90 days before this one expires, or while this one is
+    /// not valid yet because its creator's clock was ahead.
+    #[must_use]
     pub fn is_due(&self, now: SystemTime) -> bool {
         !self.usable.contains(&now)
     }
@@ -170,24 +165,8 @@ impl fmt::Debug for Authority {
     }
 }
 
-/// PEM text of a certificate.
-pub fn pem(certificate: &CertificateDer<'_>) -> String {
-    const LINE: usize = 64;
-    let mut text = String::from("-----BEGIN CERTIFICATE-----\n");
-    let encoded = STANDARD.encode_to_string(certificate);
-    let mut rest = encoded.as_str();
-    while !rest.is_empty() {
-        let (line, behind) = rest.split_at(LINE.min(rest.len()));
-        text.push_str(line);
-        text.push('\n');
-        rest = behind;
-    }
-    text.push_str("-----END CERTIFICATE-----\n");
-    text
-}
-
-/// Until two thirds of its life, or 90 days before it expires if that is later, as in
-/// azure-workload-identity.
+/// From the start of a certificate's validity to two thirds of its life, or to 90 days before it expires
+/// if that is later, as in azure-workload-identity.
 fn usable(certificate: &CertificateDer<'_>) -> Option<Range<SystemTime>> {
     let (not_before, not_after) = bundle::lifetime(certificate)?;
     let life = not_after.duration_since(not_before).ok()?;
@@ -224,3 +203,10 @@ fn der(tag: u8, content: &[u8]) -> Vec<u8> {
     element.extend(content);
     element
 }
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+const AUTHORITY_LIFE: Duration = Duration::from_secs(365 * 24 * 3600);
+const LEAF_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// How far certificates are dated back, for API servers whose clock is behind.
+const BACKDATED: Duration = Duration::from_secs(3600);

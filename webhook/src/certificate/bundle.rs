@@ -2,6 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use base64_simd::STANDARD;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -12,6 +13,7 @@ pub struct Bundle(Vec<CertificateDer<'static>>);
 
 impl Bundle {
     /// The certificates in PEM text. Everything else in it is ignored.
+    #[must_use]
     pub fn parse(pem: &[u8]) -> Self {
         let mut bundle = Self::default();
         for certificate in CertificateDer::pem_slice_iter(pem).flatten() {
@@ -22,7 +24,7 @@ impl Bundle {
         bundle
     }
 
-    /// Appends a certificate unless it is there.
+    /// Appends a certificate unless the bundle has it.
     pub fn push(&mut self, certificate: CertificateDer<'static>) {
         if !self.contains(&certificate) {
             self.0.push(certificate);
@@ -37,22 +39,26 @@ impl Bundle {
             .for_each(|certificate| self.push(certificate));
     }
 
-    /// Whether the certificate is in it.
+    /// Whether the bundle has the certificate.
+    #[must_use]
     pub fn contains(&self, certificate: &CertificateDer<'_>) -> bool {
         self.0.iter().any(|known| known == certificate)
     }
 
-    /// The first one.
+    /// The first certificate.
+    #[must_use]
     pub fn first(&self) -> Option<&CertificateDer<'static>> {
         self.0.first()
     }
 
-    /// How many there are.
+    /// The number of certificates.
+    #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
     /// Whether there is no certificate.
+    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -65,18 +71,15 @@ impl Bundle {
         self.0.truncate(limit);
     }
 
-    /// PEM text.
+    /// The certificates as PEM text.
+    #[must_use]
     pub fn to_pem(&self) -> String {
-        let pems: Vec<_> = self
-            .0
-            .iter()
-            .map(|certificate| super::authority::pem(certificate))
-            .collect();
-        pems.concat()
+        self.0.iter().map(|certificate| pem(certificate)).collect()
     }
 }
 
 /// `notBefore` and `notAfter` of the certificate.
+#[must_use]
 pub fn lifetime(certificate: &CertificateDer<'_>) -> Option<(SystemTime, SystemTime)> {
     let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
     let validity = parsed.validity();
@@ -88,4 +91,20 @@ pub fn lifetime(certificate: &CertificateDer<'_>) -> Option<(SystemTime, SystemT
         time(validity.not_before.timestamp())?,
         time(validity.not_after.timestamp())?,
     ))
+}
+
+/// One certificate as PEM text.
+fn pem(certificate: &CertificateDer<'_>) -> String {
+    const LINE: usize = 64;
+    let mut text = String::from("-----BEGIN CERTIFICATE-----\n");
+    let encoded = STANDARD.encode_to_string(certificate);
+    let mut rest = encoded.as_str();
+    while !rest.is_empty() {
+        let (line, behind) = rest.split_at(LINE.min(rest.len()));
+        text.push_str(line);
+        text.push('\n');
+        rest = behind;
+    }
+    text.push_str("-----END CERTIFICATE-----\n");
+    text
 }

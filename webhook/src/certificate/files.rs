@@ -12,6 +12,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use thiserror::Error;
 use tokio::time::{MissedTickBehavior, interval};
+use tracing::{info, warn};
 
 use super::Serving;
 
@@ -50,7 +51,7 @@ pub async fn run(directory: PathBuf, serving: Arc<Serving>) {
             if current.as_ref() != Some(&pair) {
                 serving.replace(parse(&pair)?);
                 serving.set_trusted(true);
-                tracing::info!(directory = %directory.display(), "serving certificate loaded");
+                info!(directory = %directory.display(), "serving certificate loaded");
                 current = Some(pair);
             }
             Ok(())
@@ -61,7 +62,7 @@ pub async fn run(directory: PathBuf, serving: Arc<Serving>) {
             .map(|error| error.to_string())
             .unwrap_or_default();
         if !text.is_empty() && text != logged {
-            tracing::warn!("serving certificate not replaced: {text}");
+            warn!(error = text, "serving certificate not replaced");
         }
         logged = text;
     }

@@ -22,6 +22,7 @@ use kube::{Api, Client};
 use serde_json::json;
 use thiserror::Error;
 use tokio::time::{MissedTickBehavior, interval};
+use tracing::{debug, info, warn};
 
 use super::Serving;
 use super::authority::{Authority, AuthorityError, Leaf};
@@ -65,18 +66,18 @@ pub async fn run(client: Client, namespace: String, serving: Arc<Serving>) {
     }
 }
 
-/// Why the certificate is not renewed or not trusted. Everything is tried again.
+/// Why the certificate is not renewed or not trusted. Every action is retried.
 #[derive(Debug, Error)]
 pub enum KeeperError {
     /// There is no authority to issue with.
-    #[error("cannot make certificates: {0}")]
+    #[error("cannot create certificates: {0}")]
     Authority(#[from] AuthorityError),
     /// The Secret cannot be written.
     #[error("cannot write the certificate authority to Secret {SECRET}: {}", reason(.0))]
     Secret(#[source] kube::Error),
     /// The Secret is missing.
     #[error(
-        "Secret {SECRET} is gone: it is created again when it stays away for {} s",
+        "Secret {SECRET} is missing: the webhook creates it again after {} s",
         ABSENCE.as_secs()
     )]
     NoSecret,
@@ -116,7 +117,7 @@ impl KeeperError {
     }
 }
 
-/// One replica's part in keeping the certificates.
+/// Keeps the certificates of one replica.
 pub struct Keeper {
     secrets: Api<Secret>,
     configurations: Api<MutatingWebhookConfiguration>,
@@ -126,7 +127,7 @@ pub struct Keeper {
     names: Vec<String>,
     serving: Arc<Serving>,
     state: State,
-    /// As last seen, for the version that a write is based on.
+    /// As last seen, for the version on which a write is based.
     secret: Option<ObjectMeta>,
     configuration: Option<MutatingWebhookConfiguration>,
     /// The error that was logged last.
@@ -154,24 +155,24 @@ impl Keeper {
         }
     }
 
-    /// Notes the Secret as it is now, `None` when there is none.
+    /// Records the Secret as it is now, `None` when there is none.
     pub fn see_secret(&mut self, secret: Option<Secret>) {
         self.state.see_secret(secret.as_ref().map(stored));
         self.secret = secret.map(|secret| secret.metadata);
     }
 
-    /// Notes the webhook configuration as it is now, `None` when there is none.
+    /// Records the webhook configuration as it is now, `None` when there is none.
     pub fn see_configuration(&mut self, configuration: Option<MutatingWebhookConfiguration>) {
         let bundles = configuration.as_ref().map(|it| bundles(it).collect());
         self.state.see_bundles(bundles);
         self.configuration = configuration;
     }
 
-    /// Does what is due at this time of the wall clock.
+    /// Carries out every action that is due at this time of the wall clock.
     ///
     /// # Errors
     ///
-    /// The last thing that could not be done. Serving goes on with the certificate in use.
+    /// The error of the last action that failed. The certificate in use keeps being served.
     pub async fn reconcile(&mut self, now: SystemTime) -> Result<(), KeeperError> {
         let mut tried = Tried::default();
         let mut result = Ok(());
@@ -188,7 +189,7 @@ impl Keeper {
                     tried.authority = true;
                     match self.write_authority(former, now).await {
                         Ok(written) => {
-                            tracing::info!("certificate authority created");
+                            info!("certificate authority created");
                             self.see_secret(Some(written));
                         }
                         Err(error) if error.is_conflict() => return Ok(()),
@@ -200,7 +201,7 @@ impl Keeper {
                     tried.bundle = true;
                     match self.write_bundle(&wanted).await {
                         Ok(written) => {
-                            tracing::info!(authorities = wanted.len(), "caBundle written");
+                            info!(authorities = wanted.len(), "caBundle written");
                             self.see_configuration(Some(written));
                         }
                         Err(error) if error.is_conflict() => {}
@@ -212,7 +213,7 @@ impl Keeper {
                     let Leaf { certified, usable } = authority.issue(&self.names, now)?;
                     self.serving.replace(certified);
                     self.state.see_leaf(Issued { issuer, usable });
-                    tracing::info!("serving certificate issued");
+                    info!("serving certificate issued");
                 }
             }
         }
@@ -303,8 +304,8 @@ impl Keeper {
             .map_err(KeeperError::Bundle)
     }
 
-    /// Logs an error once, not at every attempt. Where the operator has to allow something, it
-    /// becomes an event, too.
+    /// Logs an error once, not at every attempt. If the webhook lacks a permission, the error becomes
+    /// an event, too.
     async fn report(&mut self, result: Result<(), KeeperError>) {
         self.serving.set_degraded(result.is_err());
         let Err(error) = result else {
@@ -315,7 +316,7 @@ impl Keeper {
         if text == self.reported {
             return;
         }
-        tracing::warn!("{text}");
+        warn!(error = text, "certificates are not up to date");
         if error.is_forbidden() {
             let event = Event {
                 type_: EventType::Warning,
@@ -332,7 +333,7 @@ impl Keeper {
                 ..ObjectReference::default()
             };
             if let Err(error) = self.events.publish(&event, &secret).await {
-                tracing::debug!(%error, "cannot write an event");
+                debug!(%error, "cannot write an event");
             }
         }
         self.reported = text;

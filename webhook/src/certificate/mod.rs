@@ -34,12 +34,12 @@ impl Serving {
         self.certified.store(Some(Arc::new(certified)));
     }
 
-    /// Notes whether the API server trusts the certificate, as far as can be known.
+    /// Records whether the API server trusts the certificate, as far as the webhook can know.
     pub fn set_trusted(&self, is_trusted: bool) {
         self.is_trusted.store(is_trusted, Ordering::Release);
     }
 
-    /// Notes whether an error keeps the certificate from being renewed or trusted.
+    /// Records whether an error keeps the certificate from being renewed or trusted.
     pub fn set_degraded(&self, is_degraded: bool) {
         self.is_degraded.store(is_degraded, Ordering::Release);
     }

@@ -19,18 +19,15 @@ use super::bundle::Bundle;
 /// How long every API server has to learn of a new authority before it signs.
 pub const SETTLING: Duration = Duration::from_secs(60);
 
-/// How long the Secret must be gone before it is created again. Who uninstalls the product, or
-/// changes to certificates from files, takes away the right to create it in the next moment. A
-/// Secret that a replica created before it ended would be in the way of the next installation.
+/// How long the Secret must be missing before a replica creates it again. An uninstallation, or a change
+/// to certificates from files, deletes the Secret and a moment later the right to create it. A Secret that
+/// a replica created in between would stay behind, and the next installation would fail.
 pub const ABSENCE: Duration = Duration::from_secs(10);
 
-/// More authorities than these are never needed at the same time.
-const MAX_AUTHORITIES: usize = 4;
-
-/// What one replica has seen and done.
+/// The state of one replica: the objects that it has seen, and its own actions.
 #[derive(Default)]
 pub struct State {
-    /// As last seen; the outer `None` before anything is.
+    /// As last seen; the outer `None` until then.
     secret: Option<Option<Stored>>,
     /// The bundle of each webhook, as last seen; the outer `None` before anything is.
     bundles: Option<Option<Vec<Bundle>>>,
@@ -56,8 +53,8 @@ pub struct Issued {
     pub usable: Range<SystemTime>,
 }
 
-/// Writes that were tried in this round. Each is tried once, so that one that fails does not keep
-/// the others from being done.
+/// The writes that were tried in this round. Each is tried once, so that a failed write does not hold up
+/// the others.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tried {
     /// [`Action::WriteAuthority`].
@@ -66,12 +63,12 @@ pub struct Tried {
     pub bundle: bool,
 }
 
-/// What to do next.
+/// The next action.
 #[derive(Debug)]
 pub enum Action<'a> {
     /// Nothing until something changes.
     Nothing,
-    /// Nothing yet: the Secret is gone, but not for [`ABSENCE`].
+    /// Nothing yet: the Secret is missing, but not for as long as [`ABSENCE`].
     AwaitSecret,
     /// Nothing: the Secret holds no usable authority and none could be written.
     NoAuthority(&'a AuthorityError),
@@ -86,17 +83,17 @@ pub enum Action<'a> {
 }
 
 impl State {
-    /// Notes the Secret, `None` when there is none.
+    /// Records the Secret, `None` when there is none.
     pub fn see_secret(&mut self, secret: Option<Stored>) {
         self.secret = Some(secret);
     }
 
-    /// Notes the bundle of each webhook, `None` when there is no webhook configuration.
+    /// Records the bundle of each webhook, `None` when there is no webhook configuration.
     pub fn see_bundles(&mut self, bundles: Option<Vec<Bundle>>) {
         self.bundles = Some(bundles);
     }
 
-    /// Notes the leaf that is served now.
+    /// Records the leaf that is served now.
     pub fn see_leaf(&mut self, leaf: Issued) {
         self.leaf = Some(leaf);
     }
@@ -134,23 +131,24 @@ impl State {
     }
 
     /// Whether every webhook trusts the leaf in use.
+    #[must_use]
     pub fn is_trusted(&self) -> bool {
         let leaf = self.leaf.as_ref();
         leaf.is_some_and(|leaf| self.is_live(&leaf.issuer))
     }
 
-    /// Whether the Secret may yet come back.
+    /// Whether the Secret may still come back.
     fn is_secret_awaited(&mut self, now: SystemTime) -> bool {
         if self.stored().is_some() {
             self.absent_since = None;
             return false;
         }
         let since = *self.absent_since.get_or_insert(now);
-        // A clock that was set back does not make the wait longer.
+        // A clock that was set back does not extend the wait.
         now.duration_since(since).is_ok_and(|it| it < ABSENCE)
     }
 
-    /// Notes since when every webhook trusts the Secret's authority.
+    /// Records since when every webhook trusts the Secret's authority.
     fn note_trust(&mut self, now: SystemTime) {
         let authority = self.authority().map(|it| it.certificate().clone());
         let live = authority.filter(|certificate| self.is_live(certificate));
@@ -212,6 +210,9 @@ impl State {
         self.bundles.as_ref()?.as_deref()
     }
 }
+
+/// The number of authorities that can be in use at the same time.
+const MAX_AUTHORITIES: usize = 4;
 
 #[cfg(test)]
 mod tests {
@@ -330,7 +331,7 @@ mod tests {
         assert_eq!(next(&mut state, now), "AwaitSecret");
         let late = now + ABSENCE;
         assert_eq!(next(&mut state, late), "write authority before 1");
-        // A clock that was set back does not make the wait longer.
+        // A clock that was set back does not extend the wait.
         assert_eq!(next(&mut state, now - DAY), "write authority before 1");
         state.see_secret(Some(stored(now, &Bundle::default()).0));
         next(&mut state, late);

@@ -1,14 +1,14 @@
 //! Decides what to add to a pod: plain values in, a JSON Patch or a [`Denial`] out. No I/O, no clock.
 //!
-//! The webhook only adds. It reads a few fields of the pod, writes nothing of them back, and a second
-//! run over its own result adds nothing. It replaces one thing: an identity that it injected itself,
-//! when another webhook has changed the service account since (azwi#1475).
+//! The webhook only adds. It reads only the fields that a decision needs, writes none of them back, and a
+//! second run over its own result adds nothing. The only value that it replaces is an identity that it
+//! injected itself, when another webhook has changed the service account since (azwi#1475).
 //!
 //! A review passes through these folders, each of which knows only those below it:
 //!
 //! ```text
 //! inject               is_wanted → options → decision → patch
-//! ├─ decision/         what each container gets, the sidecar's place        → Additions
+//! ├─ decision/         additions to each container, the sidecar's place     → Additions
 //! ├─ request/          the pod's options, and warnings about mistakes       → PodOptions
 //! ├─ output/           Additions as a value, and as a JSON Patch
 //! ├─ input/            the pod, the service account, the random seed
@@ -60,11 +60,13 @@ pub struct Injection<'a> {
 /// Whether the pod asks for anything: it has the label `azure.workload.identity/use: "true"`. A
 /// static pod never does. The kubelet runs it from a file; the API server only sees its mirror, which
 /// must not get a service account token.
+#[must_use]
 pub fn is_wanted(pod: &Pod<'_>) -> bool {
     pod.label(label::USE) == Some("true") && pod.annotation(MIRROR).is_none()
 }
 
 /// Whether the pod may get a secret, and so needs a random seed.
+#[must_use]
 pub fn may_use_seed(pod: &Pod<'_>, config: &Config) -> bool {
     config.sidecar.mode == Mode::Environment || pod.annotation(annotation::PROXY_MODE).is_some()
 }

@@ -34,7 +34,7 @@ pub(super) struct Arguments {
         value_name = "SUFFIX"
     )]
     pub(super) custom_token_endpoint_annotation_suffix: Option<Setting<String>>,
-    /// Audience of those pods' tokens; both flags or neither
+    /// Audience of the tokens of these pods; set both flags or neither
     #[arg(
         long,
         env = "AZWI_CUSTOM_TOKEN_ENDPOINT_AUDIENCE",
@@ -68,7 +68,7 @@ pub(super) struct Arguments {
         default_value = "info"
     )]
     pub(super) log_level: Setting<LogLevel>,
-    /// Connections of API servers that are open at most; for one more, the oldest idle one is closed
+    /// Maximum number of open connections from API servers; a further one closes the oldest idle one
     #[arg(
         long,
         env = "AZWI_MAX_CONNECTIONS",
@@ -84,7 +84,7 @@ pub(super) struct Arguments {
         default_value = ":8095"
     )]
     pub(super) metrics_addr: Setting<MetricsAddress>,
-    /// Only prometheus is known
+    /// Backend of the metrics; only prometheus is supported
     #[arg(
         long,
         env = "AZWI_METRICS_BACKEND",
@@ -92,7 +92,7 @@ pub(super) struct Arguments {
         default_value = "prometheus"
     )]
     pub(super) metrics_backend: Setting<MetricsBackend>,
-    /// Record durations by namespace: 37 series each
+    /// Record durations by namespace, with 37 series for each
     #[arg(long, env = "AZWI_METRICS_NAMESPACE_LABEL", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "true")]
     pub(super) metrics_namespace_label: Setting<GoBool>,
     /// Inject the proxy as a native sidecar: on, off, or auto (API server 1.32 or newer; a version
@@ -142,7 +142,7 @@ pub(super) struct Arguments {
         default_value = "0"
     )]
     pub(super) proxy_metrics_port: Setting<u16>,
-    /// How applications find the proxy, unless the pod's annotation says: redirect or environment
+    /// How applications reach the proxy unless the pod's annotation sets it: redirect or environment
     /// (variables alone, without a privileged init container)
     #[arg(
         long,
@@ -154,7 +154,8 @@ pub(super) struct Arguments {
     /// NO_PROXY of the proxies
     #[arg(long, env = "AZWI_PROXY_NO_PROXY", value_name = "LIST")]
     pub(super) proxy_no_proxy: Option<Setting<NoProxy>>,
-    /// What the proxies relay to the real IMDS: allow, deny, or path prefixes split by commas [allow]
+    /// Requests that the proxies relay to the real IMDS: allow (all), deny (none), or path prefixes
+    /// separated by commas [allow]
     #[arg(long, env = "AZWI_PROXY_RELAY", value_name = "POLICY")]
     pub(super) proxy_relay: Option<Setting<RelayPolicy>>,
     /// Resources of azwi-proxy, as JSON: {"requests": {…}, "limits": {…}} [10m CPU, 16Mi, at most
@@ -192,19 +193,19 @@ const AFTER_HELP: &str = "\
 Variables without a flag:
   AZURE_TENANT_ID             required: the tenant of pods whose service account names none
   PROXY_IMAGE                 required: the image of azwi-proxy
-  PROXY_INIT_IMAGE            the image of azwi-proxy-init, the same unless set
-  AZURE_ENVIRONMENT           the cloud, AzurePublicCloud unless set
+  PROXY_INIT_IMAGE            the image of azwi-proxy-init, by default that of azwi-proxy
+  AZURE_ENVIRONMENT           the cloud, by default AzurePublicCloud
   AZURE_ENVIRONMENT_FILEPATH  the description of AzureStackCloud
-  POD_NAMESPACE               where the Secret is, azure-workload-identity-system unless set
-  KUBECONFIG                  the API server, outside of a cluster
+  POD_NAMESPACE               the namespace of the Secret, by default azure-workload-identity-system
+  KUBECONFIG                  the file with the API server's address, outside of a cluster
   AZURE_KUBERNETES_TOKEN_PROXY, AZURE_KUBERNETES_SNI_NAME, AZURE_KUBERNETES_CA_DATA,
   AZURE_KUBERNETES_CA_CONFIGMAP_NAME, AZURE_KUBERNETES_CA_CTB_SIGNER_NAME,
   AZURE_KUBERNETES_CA_CTB_LABEL_SELECTOR
                               identity bindings: the token proxy, and one way to trust it
 
 Exit codes:
-  0   ended as it was told
-  1   it cannot go on; the log says why
+  0   ended by a signal
+  1   failed; the log states the reason
   64  the configuration is wrong; all mistakes are listed";
 
 const PROXY_RESOURCES: &str =

@@ -74,7 +74,7 @@ pub(super) fn read(
     })
 }
 
-/// The value is not repeated: it has many lines.
+/// The error does not repeat the value, which has many lines.
 fn ca_data(variables: &Variables<'_>, mistakes: &mut Mistakes) -> Option<CaData> {
     const NAME: &str = variable::KUBERNETES_CA_DATA;
     let data = variables.text(NAME)?.parse();

@@ -9,19 +9,6 @@ use thiserror::Error;
 
 use super::variables::Variables;
 
-/// Lower-case names and their authorities.
-const CLOUDS: &[(&str, &str)] = &[
-    ("azurepubliccloud", "https://login.microsoftonline.com/"),
-    ("azurecloud", "https://login.microsoftonline.com/"),
-    (
-        "azureusgovernmentcloud",
-        "https://login.microsoftonline.us/",
-    ),
-    ("azureusgovernment", "https://login.microsoftonline.us/"),
-    ("azurechinacloud", "https://login.chinacloudapi.cn/"),
-    ("azuregermancloud", "https://login.microsoftonline.de/"),
-];
-
 /// The Entra authority: the flag's, else that of the cloud in `AZURE_ENVIRONMENT`. `None` after a
 /// mistake was added.
 pub(super) fn authority(
@@ -88,6 +75,19 @@ fn of_stack(variables: &Variables<'_>) -> Result<Authority, CloudError> {
 }
 
 const FILE: &str = "AZURE_ENVIRONMENT_FILEPATH";
+
+/// Lower-case names and their authorities.
+const CLOUDS: &[(&str, &str)] = &[
+    ("azurepubliccloud", "https://login.microsoftonline.com/"),
+    ("azurecloud", "https://login.microsoftonline.com/"),
+    (
+        "azureusgovernmentcloud",
+        "https://login.microsoftonline.us/",
+    ),
+    ("azureusgovernment", "https://login.microsoftonline.us/"),
+    ("azurechinacloud", "https://login.chinacloudapi.cn/"),
+    ("azuregermancloud", "https://login.microsoftonline.de/"),
+];
 
 #[cfg(test)]
 mod tests {

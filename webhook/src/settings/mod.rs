@@ -31,7 +31,7 @@ pub const CRATE: &str = env!("CARGO_CRATE_NAME");
 pub struct Settings {
     /// Where the serving certificate comes from.
     pub certificates: Certificates,
-    /// What to inject. `native` is decided later if `native_sidecar` is automatic.
+    /// The injection settings. `native` is decided later if `native_sidecar` is automatic.
     pub config: Config,
     /// The address of `/healthz` and `/readyz`, in Go's form.
     pub health_addr: String,
@@ -41,7 +41,7 @@ pub struct Settings {
     pub log_level: LogLevel,
     /// The most connections of API servers that are open at once.
     pub max_connections: u32,
-    /// The address of `/metrics`, in Go's form; none is served without.
+    /// The address of `/metrics`, in Go's form; `None` for no metrics.
     pub metrics_addr: Option<String>,
     /// Whether durations are recorded by namespace.
     pub metrics_by_namespace: bool,
@@ -62,13 +62,12 @@ pub struct Settings {
 pub enum Certificates {
     /// `tls.crt` and `tls.key` in this directory.
     Files(PathBuf),
-    /// The webhook makes it and registers it with the API server.
+    /// The webhook creates it and registers it with the API server.
     Own,
 }
 
 impl Settings {
-    /// Reads flags, and the environment, of which `variable` gives the values. An empty value counts as
-    /// none.
+    /// Reads flags, and environment variables through `variable`. An empty value counts as absent.
     ///
     /// # Errors
     ///
@@ -83,7 +82,7 @@ impl Settings {
         Ok(mistakes.finish(settings)?)
     }
 
-    /// Reads everything before it gives up, so that all mistakes are found.
+    /// Reads all values before it fails, so that it reports all mistakes.
     fn check(
         mut arguments: Arguments,
         variables: &Variables<'_>,
@@ -130,7 +129,7 @@ impl Settings {
     }
 }
 
-/// What to inject.
+/// Reads the injection settings.
 fn config(
     arguments: &mut Arguments,
     variables: &Variables<'_>,
@@ -163,7 +162,7 @@ fn config(
     })
 }
 
-/// The injected containers.
+/// Reads the settings of the injected containers.
 fn sidecar(
     arguments: &mut Arguments,
     variables: &Variables<'_>,
@@ -213,7 +212,7 @@ fn sidecar(
     })
 }
 
-/// The variables of the proxy that are the same in all pods.
+/// Reads the variables of the proxy that are the same in all pods.
 fn environment(arguments: &mut Arguments, mistakes: &mut Mistakes) -> Vec<(&'static str, String)> {
     let https_proxy = arguments.proxy_https_proxy.take();
     let https_proxy = https_proxy.and_then(|it| mistakes.read_secret("--proxy-https-proxy", it));
@@ -231,7 +230,7 @@ fn environment(arguments: &mut Arguments, mistakes: &mut Mistakes) -> Vec<(&'sta
     .collect()
 }
 
-/// The namespace where no `POD_NAMESPACE` says another.
+/// The namespace if `POD_NAMESPACE` is not set.
 const DEFAULT_NAMESPACE: &str = "azure-workload-identity-system";
 
 #[cfg(test)]

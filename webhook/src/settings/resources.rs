@@ -48,10 +48,10 @@ fn quantities(list: Quantities) -> Result<BTreeMap<String, String>, ResourcesErr
 /// The text is not a container's resources.
 #[derive(Debug, Error)]
 pub enum ResourcesError {
-    /// It is not JSON of this form.
+    /// The text is not JSON of this form.
     #[error("it must be JSON of the form {{\"requests\": {{…}}, \"limits\": {{…}}}}: {0}")]
     Json(#[from] serde_json::Error),
-    /// A list with another name.
+    /// A list that is neither `requests` nor `limits`.
     #[error("{0:?} is neither requests nor limits")]
     Kind(String),
     /// A value that is not a quantity.

@@ -21,7 +21,7 @@ pub(super) struct ListenAddress(pub(super) String);
 #[derive(Clone, Debug)]
 pub(super) struct MetricsAddress(pub(super) Option<ListenAddress>);
 
-/// The one backend that there is.
+/// The only metrics backend, `prometheus`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct MetricsBackend;
 
@@ -83,7 +83,7 @@ impl FromStr for MetricsBackend {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
             "prometheus" => Ok(Self),
-            _ => Err(ValueError("only prometheus is known")),
+            _ => Err(ValueError("only prometheus is supported")),
         }
     }
 }
@@ -104,7 +104,7 @@ impl FromStr for MaxConnections {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let number = text.parse().map(Self);
-        number.map_err(|_| ValueError("it must be a number from 1 on"))
+        number.map_err(|_| ValueError("it must be a number of at least 1"))
     }
 }
 

@@ -163,7 +163,7 @@ async fn replicas_that_miss_the_secret_at_once_agree_on_the_next() {
     for replica in &mut replicas {
         replica.look();
         let error = replica.keeper.reconcile(now).await.unwrap_err();
-        assert!(error.to_string().contains("is gone"), "{error}");
+        assert!(error.to_string().contains("is missing"), "{error}");
         replica.assert_trusted(now);
     }
     assert!(

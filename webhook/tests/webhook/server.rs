@@ -261,17 +261,17 @@ async fn refuses_malformed_reviews_and_answers_the_next_one() {
             "application/json",
         ),
         (post("X: y"), "{}".to_owned(), 415, "application/json"),
-        (post(json), String::new(), 400, "no AdmissionReview"),
-        (post(json), "{".to_owned(), 400, "no AdmissionReview"),
-        (post(json), "[]".to_owned(), 400, "no AdmissionReview"),
-        (post(json), "null".to_owned(), 400, "no AdmissionReview"),
+        (post(json), String::new(), 400, "not an AdmissionReview"),
+        (post(json), "{".to_owned(), 400, "not an AdmissionReview"),
+        (post(json), "[]".to_owned(), 400, "not an AdmissionReview"),
+        (post(json), "null".to_owned(), 400, "not an AdmissionReview"),
         (
             post(json),
             "\u{0}\u{1}".to_owned(),
             400,
-            "no AdmissionReview",
+            "not an AdmissionReview",
         ),
-        (post(json), deep, 400, "no AdmissionReview"),
+        (post(json), deep, 400, "not an AdmissionReview"),
         (
             post(json),
             json!({ "kind": "Pod", "apiVersion": "v1" }).to_string(),
@@ -279,7 +279,12 @@ async fn refuses_malformed_reviews_and_answers_the_next_one() {
             "kind",
         ),
         (post(json), status_of("admission.k8s.io/v2"), 400, "v1beta1"),
-        (post(json), strange.to_string(), 400, "no AdmissionReview"),
+        (
+            post(json),
+            strange.to_string(),
+            400,
+            "not an AdmissionReview",
+        ),
         (
             post(json),
             json!({ "kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1" }).to_string(),
@@ -378,7 +383,11 @@ async fn closes_connections_of_silent_clients() {
         stream.write_all(head.as_bytes()).await.unwrap();
         let answer = http::read(&mut stream).await.unwrap();
         assert_eq!(answer.status, 408);
-        assert!(answer.text().contains("did not come"), "{}", answer.text());
+        assert!(
+            answer.text().contains("did not arrive"),
+            "{}",
+            answer.text()
+        );
     };
     let both = futures_util::future::join(handshake, body);
     poll::event("the end of both", both).await;

@@ -22,6 +22,7 @@ pub fn token<V>(token: &Token<V>) -> Bytes {
 }
 
 /// The answer with an error.
+#[must_use]
 pub fn error(error: &ApiError) -> Answer {
     let body = ErrorBody {
         error: &error.code,

@@ -24,9 +24,10 @@ pub enum Decision<'a> {
     Token(&'a str),
 }
 
-/// Decides by method, path, query and headers alone, so that a probe costs no I/O (IMDS R2).
+/// Decides only by method, path, query and headers, so that a probe costs no I/O (IMDS R2).
 ///
 /// The `Metadata` header is checked before the query: availability probes rely on that order.
+#[must_use]
 pub fn decide<'a>(
     method: &Method,
     path: &str,

@@ -8,7 +8,7 @@ pub use contract::path::canonical;
 pub enum Place {
     /// A path that has nothing to do with identity. It may be relayed.
     Elsewhere,
-    /// A path that readers could take for different ones. It is never relayed.
+    /// A path that servers could read as different ones. It is never relayed.
     Malformed,
     /// Under `/metadata/identity`, however it is spelled. Relayed, it would hand out the node's
     /// identity (IMDS D9, CVE-2022-23551).
@@ -20,6 +20,7 @@ pub enum Place {
 }
 
 /// Finds the place that `path` names. The path is as received: percent-encoded, and without its query.
+#[must_use]
 pub fn place(path: &str) -> Place {
     if path == TOKEN || is_token_endpoint(path) {
         return Place::Token;

@@ -57,7 +57,7 @@ impl<'a> TokenRequest<'a> {
         let resource = resource.ok_or(Refusal::NoResource)?;
         // Control characters must not reach a log or a label.
         let unprintable =
-            |c: char| c == char::REPLACEMENT_CHARACTER || contract::terminal::moves(c);
+            |c: char| c == char::REPLACEMENT_CHARACTER || contract::terminal::is_control(c);
         if resource.contains(unprintable) {
             return Err(Refusal::ResourceNotText);
         }

@@ -95,7 +95,7 @@ async fn uses_the_images_legacy_iptables_on_a_kernel_without_nf_tables() {
     context["seccompProfile"] = without_netfilter();
     let described = serves_with(context).await;
     assert!(
-        described.contains("written with iptables-legacy, for want of nf_tables"),
+        described.contains("written with iptables-legacy because the kernel lacks nf_tables"),
         "{described}"
     );
 }
@@ -116,7 +116,7 @@ async fn uses_the_images_nft_iptables_on_a_kernel_with_half_of_nf_tables() {
     // Without NET_RAW, legacy iptables fails first.
     let described = serves_with(context).await;
     assert!(
-        described.contains("written with iptables-nft, for want of nf_tables"),
+        described.contains("written with iptables-nft because the kernel lacks nf_tables"),
         "{described}"
     );
 }

@@ -1,4 +1,4 @@
-//! What each container gets: mounts, variables and, after an earlier run, replaced values.
+//! The additions to each container: mounts, variables and, after an earlier run, replaced values.
 
 use contract::{container, variable};
 
@@ -26,7 +26,7 @@ pub(crate) struct ContainerRules<'a> {
     /// In mode `environment`.
     pub(crate) endpoint: Option<Endpoint<'a>>,
     pub(crate) earlier: EarlierRun<'a>,
-    /// A proxy that lacks everything.
+    /// A proxy that has neither mounts nor variables yet.
     new_proxy: Container<'static>,
 }
 
@@ -106,7 +106,7 @@ impl<'a> ContainerRules<'a> {
         Ok(decided)
     }
 
-    /// The mounts and variables of a proxy that is inserted.
+    /// The mounts and variables of a new proxy.
     pub(crate) fn new_proxy(&self) -> (Vec<VolumeMount<'_>>, Vec<EnvVar<'_>>) {
         self.missing(&self.new_proxy)
     }
@@ -146,7 +146,7 @@ impl<'a> ContainerRules<'a> {
 
 fn is_left_alone(existing: &Container<'_>, skipped: &Skipped<'_>) -> bool {
     match existing.name.as_str() {
-        // It needs neither token nor identity.
+        // proxy-init needs neither token nor identity.
         container::PROXY_INIT => true,
         container::PROXY => false,
         name => skipped.contains(name),

@@ -18,7 +18,7 @@ use crate::inject::request::options::PodOptions;
 /// The address of the proxy inside the pod.
 #[derive(Debug)]
 pub(crate) struct Endpoint<'a> {
-    /// Whether the pod alone can reach the port: it is not on the node's network.
+    /// Whether only the pod can reach the port, because the pod is not on the node's network.
     is_private: bool,
     /// `http://127.0.0.1:PORT`.
     imds_host: String,
@@ -30,7 +30,7 @@ pub(crate) struct Endpoint<'a> {
 }
 
 impl<'a> Endpoint<'a> {
-    /// None in a pod without the proxy or in mode `redirect`. The secret is that of the proxy that
+    /// `None` in a pod without the proxy or in mode `redirect`. The secret is that of the proxy that
     /// an earlier run injected, else a new one made from `seed`.
     pub(crate) fn new(pod: &'a Pod<'a>, options: &PodOptions<'_>, seed: &Seed) -> Option<Self> {
         let proxy = options
@@ -131,8 +131,8 @@ impl<'a> Endpoint<'a> {
         ]
     }
 
-    /// The address in place of IMDS. It takes no secret, so it is left out where others than the
-    /// pod reach the port.
+    /// The address that replaces IMDS. Requests to it carry no secret, so it is left out where other
+    /// pods can reach the port.
     fn imds(&self) -> Option<EnvVar<'_>> {
         self.is_private
             .then(|| EnvVar::text(IMDS_HOST, &self.imds_host))
@@ -142,5 +142,5 @@ impl<'a> Endpoint<'a> {
 /// msrestazure only needs the name of a site, not a certain one.
 const PRODUCT: &str = "azure-workload-identity";
 
-/// Variables that a container gets at most.
+/// The most variables that a container gets.
 pub(crate) const MAX_COUNT: usize = 6;

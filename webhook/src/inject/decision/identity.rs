@@ -16,9 +16,9 @@ pub(crate) struct Identity<'a> {
     pub(crate) tenant_id: &'a str,
     authority_host: &'a str,
     bindings: &'a [(&'static str, String)],
-    /// Variables of the proxy alone, from the operator.
+    /// The operator's variables, only for the proxy.
     proxy_environment: &'a [(&'static str, String)],
-    /// Empty when the pod has no such annotation. For the proxy alone.
+    /// Only for the proxy. Empty when the pod has no such annotation.
     identity_map: &'a str,
 }
 

@@ -18,13 +18,13 @@ struct Marker<'a> {
     client_id: Cow<'a, str>,
     #[serde(borrow)]
     tenant_id: Cow<'a, str>,
-    /// Variables that the user had set to the injected value, as `container/VARIABLE`. They are the
-    /// user's and never replaced.
+    /// Variables that the user had set to the injected value, as `container/VARIABLE`. They are never
+    /// replaced.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     kept: Cow<'a, [String]>,
 }
 
-/// What an earlier run injected, if there was one.
+/// The marker of an earlier run, if there was one.
 #[derive(Debug)]
 pub(crate) struct EarlierRun<'a>(Option<Marker<'a>>);
 
@@ -66,7 +66,7 @@ impl<'a> EarlierRun<'a> {
     }
 
     /// The annotation to write, none when the pod has it already. `same_values` are those of a first
-    /// run: later ones cannot tell the user's values from injected ones, and keep the first list.
+    /// run: later runs cannot distinguish the user's values from injected ones, and keep that list.
     pub(crate) fn annotation(
         &self,
         identity: &Identity<'_>,

@@ -1,4 +1,4 @@
-//! Decides what one pod gets. Plain values in, [`Additions`] out; nothing is written here.
+//! Decides the additions to one pod: plain values in, [`Additions`] out. Nothing is written here.
 
 pub(crate) mod containers;
 pub(crate) mod endpoint;
@@ -21,7 +21,7 @@ use crate::inject::request::options::PodOptions;
 use containers::ContainerRules;
 use templates::{Form, Prepared};
 
-/// Everything to add to the pod.
+/// The additions to the pod.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! `azwi-proxy-init` and `azwi-proxy`: which pods can have them, and their place in the pod.
+//! `azwi-proxy-init` and `azwi-proxy`: the pods that can have them, and their place in the pod.
 
 use std::borrow::Cow;
 
@@ -46,8 +46,8 @@ pub(crate) fn check(pod: &Pod<'_>, proxy: ProxyOptions) -> Result<(), Denial> {
     Ok(())
 }
 
-/// The port for metrics, none where the operator wants none or another container listens there: the
-/// application matters more. On the node's network the port would clash with other pods.
+/// The port for metrics. `None` if the operator turned metrics off, if another container of the pod
+/// listens there, or on the node's network, where the port would clash with other pods.
 pub(crate) fn metrics_port(
     pod: &Pod<'_>,
     config: &Config,

@@ -161,7 +161,7 @@ fn wait_for(probe: Exec, native: bool) -> (Option<Lifecycle>, Option<Probe>) {
     }
 }
 
-/// With the policy `deny`, `azwi-proxy-init` also closes the proxy's user the way to the node's IMDS.
+/// The relay policy is passed on: with `deny`, `azwi-proxy-init` redirects the proxy's own user, too.
 fn proxy_init_environment(sidecar: &Sidecar, port: u16) -> Vec<EnvVar<'_>> {
     let port = EnvVar {
         name: variable::PROXY_PORT,

@@ -19,7 +19,7 @@ pub(crate) struct TokenVolume<'a> {
     name: &'a str,
     /// The token's path in the volume.
     file: &'a str,
-    /// None where the pod has a volume with the token.
+    /// `None` if the pod has a volume with the token.
     new: Option<Volume<'a>>,
     authority: Option<Authority<'a>>,
 }
@@ -27,7 +27,7 @@ pub(crate) struct TokenVolume<'a> {
 /// The volume with the certificate authority of the token proxy (identity bindings).
 #[derive(Debug, PartialEq, Eq)]
 struct Authority<'a> {
-    /// None where the pod has the volume.
+    /// `None` if the pod has the volume.
     new: Option<Volume<'a>>,
 }
 
@@ -121,8 +121,8 @@ fn existing<'a>(
         if token.is_none() {
             warnings.push(|| {
                 format!(
-                    "volume {} of the pod projects no token for audience {audience}: it is used as \
-                     it is",
+                    "volume {} of the pod projects no token for audience {audience}: it is used \
+                    unchanged",
                     token::VOLUME
                 )
             });

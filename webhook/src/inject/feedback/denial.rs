@@ -128,7 +128,8 @@ pub enum Denial {
 }
 
 impl Denial {
-    /// For a service account that does not exist.
+    /// The denial for a service account that does not exist.
+    #[must_use]
     pub fn no_account(account: &str, namespace: &str) -> Self {
         Self::NoAccount {
             account: Shown::new(account),
@@ -154,7 +155,7 @@ impl Shown {
 /// The text with control characters replaced. Names in a review are not validated yet, and sentences
 /// with them reach terminals and logs.
 pub fn printable(text: &str) -> String {
-    text.replace(contract::terminal::moves, "\u{fffd}")
+    text.replace(contract::terminal::is_control, "\u{fffd}")
 }
 
 impl fmt::Display for Shown {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use contract::variable::literal;
 use contract::{annotation as key, label};
 
 /// The product's annotations of a service account. Nothing else of it is kept in memory.
@@ -10,7 +11,7 @@ pub struct Account {
     /// `azure.workload.identity/client-id`, trimmed and escaped as the value of a variable, empty when
     /// absent.
     pub client_id: Box<str>,
-    /// `azure.workload.identity/tenant-id`, likewise.
+    /// `azure.workload.identity/tenant-id`, trimmed and escaped in the same way.
     pub tenant_id: Box<str>,
     /// `azure.workload.identity/service-account-token-expiration`, unchanged.
     pub token_expiration: Option<Box<str>>,
@@ -22,6 +23,7 @@ pub struct Account {
 
 impl Account {
     /// Reads an account's metadata. `None` without annotations or label of the product.
+    #[must_use]
     pub fn read(
         annotations: &BTreeMap<String, String>,
         labels: &BTreeMap<String, String>,
@@ -33,8 +35,8 @@ impl Account {
         let mut unknown = Vec::new();
         for (name, value) in annotations {
             match name.as_str() {
-                key::CLIENT_ID => account.client_id = literal(value),
-                key::TENANT_ID => account.tenant_id = literal(value),
+                key::CLIENT_ID => account.client_id = literal(value.trim()).into(),
+                key::TENANT_ID => account.tenant_id = literal(value.trim()).into(),
                 key::SERVICE_ACCOUNT_TOKEN_EXPIRATION => {
                     account.token_expiration = Some(value.as_str().into());
                 }
@@ -45,12 +47,6 @@ impl Account {
         account.unknown = unknown.into();
         (account != Self::default()).then_some(account)
     }
-}
-
-/// Escapes the value of a variable: Kubernetes replaces `$(NAME)` with the value of another variable,
-/// which may be a secret, and `$$` with `$`.
-fn literal(value: &str) -> Box<str> {
-    value.trim().replace('$', "$$").into()
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Labels and annotations: the product's own keys, and the few others that a decision needs.
+//! Labels and annotations: the product's own keys, and the three others that a decision reads.
 
 use std::fmt;
 

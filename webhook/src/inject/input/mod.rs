@@ -1,4 +1,4 @@
-//! What a decision is made from: the pod, its service account and the random seed.
+//! The inputs of a decision: the pod, its service account and the random seed.
 
 pub(crate) mod account;
 pub(crate) mod entries;

@@ -22,6 +22,7 @@ pub struct Pod<'a> {
 
 impl<'a> Pod<'a> {
     /// The pod's name, or the prefix that the API server will make one from.
+    #[must_use]
     pub fn name(&self) -> &str {
         if self.metadata.name.as_str().is_empty() {
             self.metadata.generate_name.as_str()

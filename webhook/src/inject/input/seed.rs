@@ -8,7 +8,7 @@ use std::fmt::Write;
 pub struct Seed(pub [u8; Self::LENGTH]);
 
 impl Seed {
-    /// For pods that get no secret: reading random bytes costs as much as the rest of a review.
+    /// The seed of pods that get no secret. Reading random bytes costs as much as the rest of a review.
     pub const UNUSED: Self = Self([0; Self::LENGTH]);
 
     /// Length in bytes.

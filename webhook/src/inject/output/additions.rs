@@ -1,8 +1,8 @@
 //! Everything that is added to one pod, as a plain value. It is decided in [`decision`] and written
 //! as a JSON Patch by [`patch`]; tests compare it.
 //!
-//! It borrows from the pod, the settings and the service account: a pod with thousands of containers
-//! costs few bytes for each.
+//! It borrows from the pod, the settings and the service account, so that a pod with thousands of
+//! containers takes little memory.
 //!
 //! [`decision`]: crate::inject::decision
 //! [`patch`]: super::patch
@@ -17,7 +17,7 @@ use crate::inject::input::pod::Place;
 /// Everything that is added to one pod.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Additions<'a> {
-    /// By container, in the pod's order, without those that get nothing.
+    /// The additions to each container, in the pod's order. Containers that get nothing are left out.
     pub(crate) containers: Vec<ContainerAdditions<'a>>,
     pub(crate) volumes: Vec<Volume<'a>>,
     /// At most one entry for each of the pod's lists.
@@ -25,7 +25,7 @@ pub(crate) struct Additions<'a> {
     pub(crate) annotations: BTreeMap<&'static str, Cow<'a, str>>,
 }
 
-/// What one of the pod's containers gets.
+/// The additions to one of the pod's containers.
 #[derive(Debug, PartialEq)]
 pub(crate) struct ContainerAdditions<'a> {
     pub(crate) at: Place,

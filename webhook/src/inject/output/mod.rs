@@ -1,4 +1,4 @@
-//! What is added to a pod, as a value ([`additions`]), and the JSON Patch made from it ([`patch`]).
+//! The additions to a pod as a value ([`additions`]), and the JSON Patch made from them ([`patch`]).
 
 pub(crate) mod additions;
 pub(crate) mod manifest;

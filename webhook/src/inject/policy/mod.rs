@@ -1,4 +1,4 @@
-//! What the operator decides for all pods.
+//! The operator's settings for all pods.
 
 pub(crate) mod config;
 pub(crate) mod resources;

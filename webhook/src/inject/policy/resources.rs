@@ -16,6 +16,7 @@ pub struct Resources {
 }
 
 /// Whether the text is a quantity of Kubernetes: `10m`, `64Mi`, `0.5`, `1e3`.
+#[must_use]
 pub fn is_quantity(text: &str) -> bool {
     const SUFFIXES: &[&str] = &[
         "", "n", "u", "m", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei",

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use serde::Serialize;
+use thiserror::Error;
 
 /// A seccomp profile, as a container's `securityContext` names it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -17,19 +18,30 @@ pub enum SeccompProfile {
     RuntimeDefault,
 }
 
+/// The text is not a seccomp profile that a container may have.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum SeccompProfileError {
+    /// Neither of the two forms.
+    #[error("it must be runtime/default, or localhost/ and the path of a file")]
+    Form,
+    /// A path that leaves the kubelet's folder.
+    #[error("the path must stay below the kubelet's folder of seccomp profiles")]
+    Path,
+}
+
 impl FromStr for SeccompProfile {
-    type Err = &'static str;
+    type Err = SeccompProfileError;
 
     /// Takes the values of Kubernetes' former seccomp annotations, `runtime/default` and `localhost/…`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let path = match text.split_once('/') {
             Some(("runtime", "default")) => return Ok(Self::RuntimeDefault),
             Some(("localhost", path)) if !path.is_empty() => path,
-            _ => return Err("it must be runtime/default, or localhost/ and the path of a file"),
+            _ => return Err(SeccompProfileError::Form),
         };
         // The API server has the same rule.
         if path.starts_with('/') || path.split('/').any(|part| part == "..") {
-            return Err("the path must stay below the kubelet's folder of seccomp profiles");
+            return Err(SeccompProfileError::Path);
         }
         Ok(Self::Localhost {
             localhost_profile: path.to_owned(),

@@ -1,4 +1,4 @@
-//! What a pod and its service account ask for.
+//! The options that a pod and its service account request.
 
 pub(crate) mod mistakes;
 pub(crate) mod options;

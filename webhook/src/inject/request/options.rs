@@ -16,7 +16,7 @@ use super::skipped::Skipped;
 /// The options of one pod.
 #[derive(Debug)]
 pub(crate) struct PodOptions<'a> {
-    /// None for a pod that gets token and variables alone.
+    /// `None` for a pod that gets only the token and variables.
     pub(crate) proxy: Option<ProxyOptions>,
     /// Lifetime of the projected token in seconds.
     pub(crate) expiration_seconds: u32,

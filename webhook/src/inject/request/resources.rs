@@ -19,7 +19,7 @@ pub(crate) struct Overrides<'a> {
     is_bounded_by_pod: bool,
 }
 
-/// One resource.
+/// The override of one resource.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Override<'a> {
     limit: Option<&'a str>,
@@ -50,9 +50,9 @@ impl<'a> Overrides<'a> {
         })
     }
 
-    /// A container's resources. Where the pod sets a request alone or a limit alone, the operator's
-    /// other one is dropped: the API server refuses a request above its limit. In a pod with
-    /// resources as a whole, the operator's are left out.
+    /// A container's resources. If the pod sets only the request or only the limit, the operator's
+    /// other value is dropped, because the API server refuses a request above its limit. In a pod
+    /// with resources of its own, the operator's are left out.
     pub(crate) fn over<'r>(&self, resources: &'r Resources) -> Cow<'r, Resources> {
         if *self == Self::default() {
             return Cow::Borrowed(resources);

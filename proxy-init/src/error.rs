@@ -10,7 +10,7 @@ use crate::netlink::{NetlinkError, nftables};
 use crate::proof::ProofError;
 
 /// Every exit code and what it means.
-pub const TABLE: [(u8, &str); 11] = [
+pub const EXIT_CODES: [(u8, &str); 11] = [
     (0, "the redirect is set up and proved"),
     (10, "the capability NET_ADMIN is missing"),
     (11, "the kernel has no nf_tables"),
@@ -22,10 +22,7 @@ pub const TABLE: [(u8, &str); 11] = [
         16,
         "a connection to IMDS does not arrive at the proxy's port",
     ),
-    (
-        17,
-        "the kernel refused the rules, or holds others than were written",
-    ),
+    (17, "the kernel refused the rules, or lists different ones"),
     (
         18,
         "the kernel has no nf_tables, and the image's iptables failed",
@@ -35,17 +32,17 @@ pub const TABLE: [(u8, &str); 11] = [
 
 /// Why the redirect is not in force.
 #[derive(Debug, thiserror::Error)]
-pub enum Failure {
+pub enum RedirectError {
     /// Wrong configuration.
     #[error("wrong configuration: {}", .0.mistakes().join("; "))]
     Configuration(#[from] ConfigurationError),
 
-    /// A filter around the process refuses, not the kernel for lack of a capability.
+    /// A seccomp filter or a security module refuses. A missing capability is not the reason.
     #[error(
-        "the container may not program the pod's network although the capability NET_ADMIN is not \
-         what is missing ({0}): a seccomp profile, SELinux, AppArmor or the container runtime's \
-         sandbox refuses it; allow netlink sockets for this container, for example with \
-         seccompProfile RuntimeDefault"
+        "the container may not program the pod's network, and a missing capability NET_ADMIN is not \
+        the reason ({0}): a seccomp profile, SELinux, AppArmor or the container runtime's sandbox \
+        refuses it; allow netlink sockets for this container, for example with seccompProfile \
+        RuntimeDefault"
     )]
     Forbidden(NetlinkError),
 
@@ -57,7 +54,7 @@ pub enum Failure {
     Iptables {
         /// Why iptables was tried.
         lacking: Box<Self>,
-        /// What iptables printed.
+        /// The messages of iptables.
         error: IptablesError,
     },
 
@@ -94,10 +91,10 @@ pub enum Failure {
         cause: String,
     },
 
-    /// The kernel lists other rules than were written.
+    /// The kernel lists rules that differ from the written ones.
     #[error(
-        "the kernel lists other rules than were written to table ip {}: look at `nft list ruleset` \
-         in the pod's network for another program that changes it",
+        "the kernel lists rules in table ip {} that differ from the written ones: look at `nft list \
+        ruleset` in the pod's network for another program that changes it",
         nftables::TABLE
     )]
     OtherRules,
@@ -132,13 +129,13 @@ pub enum Failure {
     Unproved {
         /// The configuration of the redirect.
         config: Config,
-        /// What happened instead.
+        /// Why the proof failed.
         error: ProofError,
     },
 }
 
-impl Failure {
-    /// The failure for a proof that failed.
+impl RedirectError {
+    /// The error for a proof that failed.
     pub(crate) fn unproved(config: &Config, error: ProofError) -> Self {
         match error {
             ProofError::PortTaken(owner) => Self::PortTaken {
@@ -153,7 +150,7 @@ impl Failure {
         }
     }
 
-    /// The process's exit code, see [`TABLE`].
+    /// The process's exit code, see [`EXIT_CODES`].
     #[must_use]
     pub fn code(&self) -> u8 {
         match self {
@@ -180,7 +177,7 @@ mod tests {
         let page = include_str!("../../docs/messages.md");
         let (_, section) = page.split_once("\n## proxy-init\n").unwrap();
         let (section, _) = section.split_once("\n## ").unwrap();
-        for (code, meaning) in TABLE {
+        for (code, meaning) in EXIT_CODES {
             assert_eq!(
                 section.matches(&format!("</a>{code} | {meaning}")).count(),
                 1,
@@ -189,7 +186,7 @@ mod tests {
         }
         assert_eq!(
             section.matches("\n| ").count(),
-            TABLE.len() + 1,
+            EXIT_CODES.len() + 1,
             "and a heading"
         );
     }
