@@ -12,7 +12,7 @@ use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 
@@ -63,15 +63,23 @@ impl<S: Service> Connection<'_, S> {
             activity: Arc::clone(&activity),
             has_dropped: false,
         };
-        let Err(error) = self.answer_all(&mut stream).await else {
-            return;
+        let refusal = match self.answer_all(&mut stream).await {
+            Ok(()) => None,
+            Err(error) => {
+                debug!(%client, %error, "connection ended early");
+                HeadError::of(&error, stream.has_dropped, &activity)
+            }
         };
-        debug!(%client, %error, "connection ended early");
-        if let Some(error) = HeadError::of(&error, stream.has_dropped, &activity) {
-            let answer = service.refuse(error);
-            // An error means that the client is gone.
-            let _ = timeout(LAST_BYTES, unreadable::write(stream.stream, answer)).await;
-        }
+        let mut stream = stream.stream;
+        let end = async {
+            match refusal {
+                Some(error) => unreadable::write(stream, service.refuse(error)).await,
+                // Without it, unread bytes reset the connection, and TLS ends without close_notify.
+                None => stream.shutdown().await,
+            }
+        };
+        // An error means that the client is gone.
+        let _ = timeout(LAST_BYTES, end).await;
     }
 
     async fn answer_all(
@@ -189,8 +197,8 @@ async fn until_end<C: Future>(
     .await
 }
 
-/// How long the rest of a request's head may take once the listener closes, and how long writing a
-/// refusal of malformed bytes may take.
+/// How long the rest of a request's head may take once the listener closes, how long writing a refusal of
+/// malformed bytes may take, and how long closing the stream may take.
 const LAST_BYTES: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
@@ -199,7 +207,7 @@ mod tests {
     use bytes::Bytes;
     use http_body_util::{BodyExt, Full};
     use hyper::{Request, Response, StatusCode};
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+    use tokio::io::{AsyncReadExt, DuplexStream, duplex};
 
     use crate::listener::is_slow;
     use crate::shutdown::Control;

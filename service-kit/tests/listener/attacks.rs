@@ -252,6 +252,18 @@ async fn a_head_that_is_too_large_is_refused() {
 }
 
 #[tokio::test]
+async fn a_last_answer_is_followed_by_an_end_and_not_a_reset() {
+    let listener = start(LIMITS).await;
+    // More than the listener reads before it answers.
+    let request = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let bytes = [request.as_slice(), &[b'x'; 512 * 1024]].concat();
+    let mut stream = listener.connect(PROBE, &bytes).await;
+    assert!(answer(&mut stream).await.starts_with("HTTP/1.1 200 OK"));
+    let end = timeout(MINUTE, stream.read(&mut [0])).await.unwrap();
+    assert_eq!(end.unwrap(), 0);
+}
+
+#[tokio::test]
 async fn closes_idle_connections_and_answers_what_is_under_way() {
     let listener = start(LIMITS).await;
     let mut idle = listener.connect(PROBE, GET).await;
