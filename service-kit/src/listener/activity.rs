@@ -1,5 +1,6 @@
 //! The current stage of a connection, written by its task and read by the accept loop without a lock.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -9,6 +10,8 @@ use tokio::time::Instant;
 /// The current stage of a connection.
 #[derive(Debug)]
 pub(super) struct Activity {
+    /// Wakes a connection that waits until its address may have one more. Shared by an address.
+    freed: Arc<Notify>,
     has_served: AtomicBool,
     leave: Notify,
     /// The listener's start, from which `since` counts.
@@ -33,9 +36,10 @@ pub(super) enum Stage {
 }
 
 impl Activity {
-    /// The activity of a connection that was just accepted.
-    pub(super) fn new(start: Instant) -> Self {
+    /// The activity of a connection that was just accepted. `freed` is notified when it becomes idle.
+    pub(super) fn new(start: Instant, freed: Arc<Notify>) -> Self {
         Self {
+            freed,
             has_served: AtomicBool::new(false),
             leave: Notify::new(),
             start,
@@ -92,7 +96,18 @@ impl Activity {
         if self.stage() == Stage::Flushing {
             self.has_served.store(true, Ordering::Relaxed);
             self.enter(Stage::Idle);
+            self.freed.notify_one();
         }
+    }
+
+    /// Notified when a connection of the same address becomes idle or ends.
+    pub(super) fn freed(&self) -> &Arc<Notify> {
+        &self.freed
+    }
+
+    /// The connection has a place: its first stage begins.
+    pub(super) fn entered(&self) {
+        self.enter(Stage::Idle);
     }
 
     /// Asks the connection to end.

@@ -2,7 +2,8 @@
 
 use std::error::Error;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, Wake, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,8 +20,10 @@ pub struct RequestBody<B = Incoming> {
     body: B,
     rate: BodyRate,
     received: u64,
+    /// The time of all waits that are over.
     waited: Duration,
-    wait: Option<Wait>,
+    wait: Option<Arc<Wait>>,
+    end: Option<Pin<Box<Sleep>>>,
 }
 
 /// Why a request's body ended early.
@@ -51,11 +54,26 @@ pub fn is_slow(error: &(dyn Error + 'static)) -> bool {
     false
 }
 
-/// The service waits for the client.
+/// The service waits for the client, until the body wakes it. It may read much later.
 #[derive(Debug)]
 struct Wait {
     since: Instant,
-    end: Pin<Box<Sleep>>,
+    woken: OnceLock<Instant>,
+    waker: Waker,
+}
+
+impl Wait {
+    fn duration(&self) -> Duration {
+        let end = self.woken.get().copied().unwrap_or_else(Instant::now);
+        end.saturating_duration_since(self.since)
+    }
+}
+
+impl Wake for Wait {
+    fn wake(self: Arc<Self>) {
+        self.woken.get_or_init(Instant::now);
+        self.waker.wake_by_ref();
+    }
 }
 
 impl<B> RequestBody<B> {
@@ -66,6 +84,7 @@ impl<B> RequestBody<B> {
             received: 0,
             waited: Duration::ZERO,
             wait: None,
+            end: None,
         }
     }
 }
@@ -83,28 +102,35 @@ where
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
-        if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(context) {
-            if let Some(wait) = this.wait.take() {
-                this.waited += wait.since.elapsed();
-            }
+        if let Some(wait) = this.wait.take() {
+            this.waited += wait.duration();
+        }
+        let wait = Arc::new(Wait {
+            since: Instant::now(),
+            woken: OnceLock::new(),
+            waker: context.waker().clone(),
+        });
+        let waker = Waker::from(Arc::clone(&wait));
+        let polled = Pin::new(&mut this.body).poll_frame(&mut Context::from_waker(&waker));
+        if let Poll::Ready(frame) = polled {
             let data = frame
                 .as_ref()
                 .and_then(|frame| frame.as_ref().ok()?.data_ref());
             this.received += data.map_or(0, |data| data.len() as u64);
             return Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)));
         }
-        let wait = this.wait.get_or_insert_with(|| {
-            let since = Instant::now();
-            let left = this
-                .rate
-                .allowance(this.received)
-                .saturating_sub(this.waited);
-            Wait {
-                since,
-                end: Box::pin(sleep_until(since + left)),
+        let allowance = this.rate.allowance(this.received);
+        let left = allowance.saturating_sub(this.waited);
+        let late = wait.since + left;
+        this.wait = Some(wait);
+        // A timer fires a moment late: then no time is left.
+        if !left.is_zero() {
+            let end = this.end.get_or_insert_with(|| Box::pin(sleep_until(late)));
+            if end.deadline() != late {
+                end.as_mut().reset(late);
             }
-        });
-        ready!(wait.end.as_mut().poll(context));
+            ready!(end.as_mut().poll(context));
+        }
         Poll::Ready(Some(Err(BodyError::Slow {
             bytes_per_second: this.rate.bytes_per_second,
         })))
@@ -194,6 +220,18 @@ mod tests {
         for _ in 0..3 {
             body.frame().await.unwrap().unwrap();
             tokio::time::sleep(Duration::from_secs(60)).await;
+        }
+        assert!(body.frame().await.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn time_between_the_arrival_of_bytes_and_their_reading_is_not_counted() {
+        let mut body = body([(1_000, 1), (3_900, 1)]);
+        for _ in 0..2 {
+            let mut context = Context::from_waker(Waker::noop());
+            assert!(Pin::new(&mut body).poll_frame(&mut context).is_pending());
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            body.frame().await.unwrap().unwrap();
         }
         assert!(body.frame().await.is_none());
     }

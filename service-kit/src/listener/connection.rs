@@ -45,7 +45,7 @@ pub async fn serve<S: Service>(
     shutdown: Shutdown,
 ) {
     let connection = Connection {
-        activity: Arc::new(Activity::new(Instant::now())),
+        activity: Arc::new(Activity::new(Instant::now(), Arc::default())),
         client,
         limits,
         protocol,
@@ -320,6 +320,17 @@ mod tests {
             assert_eq!(rest(&mut client).await, "");
             assert_eq!(start.elapsed().as_secs(), LIMITS.head.as_secs() + 1);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn empty_lines_after_a_request_are_no_head() {
+        let (mut client, _control) = connected(Duration::ZERO);
+        client.write_all(REQUEST).await.unwrap();
+        answer(&mut client).await;
+        client.write_all(b"\r\n").await.unwrap();
+        sleep(LIMITS.head * 2).await;
+        client.write_all(REQUEST).await.unwrap();
+        assert!(answer(&mut client).await.contains("HTTP/1.1 200 OK"));
     }
 
     #[tokio::test(start_paused = true)]

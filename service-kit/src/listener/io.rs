@@ -28,7 +28,9 @@ impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
-        if buffer.filled().len() > before {
+        let read = buffer.filled().get(before..).unwrap_or_default();
+        // Empty lines before a head are ignored (RFC 9112 section 2.2).
+        if read.iter().any(|byte| !matches!(byte, b'\r' | b'\n')) {
             self.activity.read();
         }
         Poll::Ready(Ok(()))

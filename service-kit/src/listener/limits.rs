@@ -13,12 +13,14 @@ pub struct Limits {
     /// idle, new ones wait in the kernel's queue.
     pub connections: usize,
     /// Connections of each client address, `None` for as many as there are in all. At this number the
-    /// address's own oldest idle connection is closed; if it has none, the new one is.
+    /// address's own oldest idle connection is closed. If it has none, the new one waits for some
+    /// seconds, and then it is closed.
     ///
     /// `None` is for a port that only one pod reaches: there every client has the same address,
     /// 127.0.0.1 or, behind a redirect, the pod's own.
     pub connections_per_address: Option<usize>,
-    /// Whether a connection that has had no answer yet is closed before an older one that has. Keeps the
+    /// Whether a connection without an answer in its first second is closed before an older one that
+    /// has had an answer. Keeps the
     /// clients that are known to work; holds more memory, because only a connection that has spoken
     /// has buffers.
     pub unanswered_first: bool,

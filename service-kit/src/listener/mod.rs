@@ -33,7 +33,7 @@ use hyper::{Request, Response};
 #[cfg(feature = "tls")]
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 #[cfg(feature = "tls")]
 use tokio_rustls::TlsAcceptor;
@@ -133,6 +133,7 @@ impl<S: Service> Listener<S> {
             protocol: self.protocol,
             service: self.service,
             start: Instant::now(),
+            waiting: Arc::new(Semaphore::new(MAX_WAITING)),
         });
         let mut closing = shutdown.clone();
         let mut closed = pin!(closing.reached(Phase::Closed));
@@ -142,6 +143,9 @@ impl<S: Service> Listener<S> {
                 if let Some(place) = server.enter(client.ip()).await {
                     let connection = place.serve(stream, client, shutdown.clone());
                     tokio::spawn(connection);
+                } else if let Ok(permit) = Arc::clone(&server.waiting).try_acquire_owned() {
+                    let server = Arc::clone(&server);
+                    tokio::spawn(server.serve_later(permit, stream, client, shutdown.clone()));
                 } else {
                     debug!(%client, "connection refused: its address has too many connections");
                 }
@@ -172,6 +176,8 @@ struct Server<S> {
     protocol: Protocol,
     service: Arc<S>,
     start: Instant,
+    /// Connections that wait until their address may have one more.
+    waiting: Arc<Semaphore>,
 }
 
 /// A place among the connections, free again when it is dropped.
@@ -186,27 +192,72 @@ impl<S> Server<S> {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for a place, `None` when the address may have no more.
+    /// Waits for a place, `None` when the address may have no more now.
     async fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Place<S>> {
-        let activity = Arc::new(Activity::new(self.start));
+        let activity = self.activity(address);
         let mut is_urgent = false;
         loop {
-            let entrance = self
-                .places()
-                .enter(address, &activity, &self.limits, is_urgent);
-            match entrance {
-                Entrance::Entered(number) => {
-                    return Some(Place {
-                        activity,
-                        number,
-                        server: Arc::clone(self),
-                    });
-                }
-                Entrance::Refused => return None,
+            match self.try_enter(address, &activity, is_urgent) {
+                Entrance::Entered(number) => return Some(self.place(activity, number)),
+                Entrance::AddressFull => return None,
                 Entrance::Wait => {
                     is_urgent = timeout(LEAVING, self.left.notified()).await.is_err();
                 }
             }
+        }
+    }
+
+    /// Waits for a place, also while the address may have no more.
+    async fn enter_later(self: &Arc<Self>, address: IpAddr) -> Place<S> {
+        let activity = self.activity(address);
+        let mut is_urgent = false;
+        loop {
+            let mut freed = pin!(activity.freed().notified());
+            freed.as_mut().enable();
+            if let Entrance::Entered(number) = self.try_enter(address, &activity, is_urgent) {
+                return self.place(Arc::clone(&activity), number);
+            }
+            is_urgent = timeout(RETRY, freed).await.is_err();
+        }
+    }
+
+    fn activity(&self, address: IpAddr) -> Arc<Activity> {
+        let freed = self.places().freed(address);
+        Arc::new(Activity::new(self.start, freed))
+    }
+
+    fn try_enter(&self, address: IpAddr, activity: &Arc<Activity>, is_urgent: bool) -> Entrance {
+        self.places()
+            .enter(address, activity, &self.limits, is_urgent)
+    }
+
+    fn place(self: &Arc<Self>, activity: Arc<Activity>, number: u64) -> Place<S> {
+        Place {
+            activity,
+            number,
+            server: Arc::clone(self),
+        }
+    }
+}
+
+impl<S: Service> Server<S> {
+    /// Serves a connection whose address has too many, when one of them makes way in time.
+    async fn serve_later(
+        self: Arc<Self>,
+        permit: OwnedSemaphorePermit,
+        stream: TcpStream,
+        client: SocketAddr,
+        shutdown: Shutdown,
+    ) {
+        let mut closed = shutdown.clone();
+        let place = tokio::select! {
+            place = timeout(WAITING, self.enter_later(client.ip())) => place,
+            () = closed.reached(Phase::Closed) => return,
+        };
+        drop((permit, self));
+        match place {
+            Ok(place) => place.serve(stream, client, shutdown).await,
+            Err(_) => debug!(%client, "connection refused: its address has too many"),
         }
     }
 }
@@ -317,5 +368,14 @@ fn is_of_one_connection(error: &std::io::Error) -> bool {
 
 /// How long a connection that was asked to close may take before another one is asked.
 const LEAVING: Duration = Duration::from_millis(100);
+
+/// How long a connection waits until its address may have one more.
+const WAITING: Duration = Duration::from_secs(5);
+
+/// Connections that wait so, at most. Each is a socket without a buffer.
+const MAX_WAITING: usize = 256;
+
+/// When a waiting connection tries again although no other has become idle: new ones grow old.
+const RETRY: Duration = Duration::from_millis(250);
 
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);

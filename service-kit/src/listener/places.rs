@@ -3,6 +3,10 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::activity::{Activity, Stage};
 use super::limits::Limits;
@@ -11,8 +15,7 @@ use super::limits::Limits;
 #[derive(Debug, Default)]
 pub(super) struct Places {
     entries: HashMap<u64, Entry>,
-    /// Connections that stay, by address.
-    by_address: HashMap<IpAddr, usize>,
+    by_address: HashMap<IpAddr, Address>,
     next: u64,
 }
 
@@ -23,18 +26,32 @@ struct Entry {
     is_leaving: bool,
 }
 
+#[derive(Debug)]
+struct Address {
+    /// Connections that stay.
+    count: usize,
+    /// See [`Activity::freed`].
+    freed: Arc<Notify>,
+}
+
 /// The outcome for a new connection.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Entrance {
     /// It is accepted, under this number.
     Entered(u64),
-    /// Its address has reached its limit, and all of its connections are busy.
-    Refused,
+    /// Its address has reached its limit, and none of its connections can close for it.
+    AddressFull,
     /// It waits until another one has closed.
     Wait,
 }
 
 impl Places {
+    /// Notified when a connection of `address` becomes idle or ends.
+    pub(super) fn freed(&self, address: IpAddr) -> Arc<Notify> {
+        let known = self.by_address.get(&address.to_canonical());
+        known.map_or_else(Arc::default, |known| Arc::clone(&known.freed))
+    }
+
     /// Looks for a place for a connection of `address`, and asks another to leave where that is
     /// needed. `is_urgent` asks one more to leave when those asked before have not left.
     pub(super) fn enter(
@@ -45,12 +62,17 @@ impl Places {
         is_urgent: bool,
     ) -> Entrance {
         let address = address.to_canonical();
-        let of_address = self.by_address.get(&address).copied().unwrap_or_default();
+        let now = Instant::now();
+        let of_address = self.by_address.get(&address).map_or(0, |it| it.count);
         let most = limits.connections_per_address.unwrap_or(usize::MAX);
-        // A connection that was asked to close no longer counts for its address, so that its client
-        // cannot delay the accept loop by closing slowly.
-        if of_address >= most && !self.ask(limits, |entry| entry.address == address) {
-            return Entrance::Refused;
+        // A connection that was asked to close no longer counts for its address: its client cannot delay the
+        // accept loop by closing slowly.
+        if of_address >= most
+            && !self.ask(limits, now, |entry| {
+                entry.address == address && !entry.is_new(now)
+            })
+        {
+            return Entrance::AddressFull;
         }
         if self.entries.len() >= limits.connections {
             // Idle connections leave at once. One that has just received a request answers it first.
@@ -59,13 +81,18 @@ impl Places {
                 .values()
                 .any(|entry| entry.is_leaving && !entry.activity.is_answering());
             if is_urgent || !is_awaited {
-                self.ask(limits, |_| true);
+                self.ask(limits, now, |_| true);
             }
             return Entrance::Wait;
         }
         let number = self.next;
         self.next += 1;
-        *self.by_address.entry(address).or_default() += 1;
+        activity.entered();
+        let known = self.by_address.entry(address).or_insert_with(|| Address {
+            count: 0,
+            freed: Arc::clone(activity.freed()),
+        });
+        known.count += 1;
         self.entries.insert(
             number,
             Entry {
@@ -79,27 +106,35 @@ impl Places {
 
     /// The connection of this number has left.
     pub(super) fn left(&mut self, number: u64) {
-        if let Some(entry) = self.entries.remove(&number)
-            && !entry.is_leaving
-        {
+        let Some(entry) = self.entries.remove(&number) else {
+            return;
+        };
+        if !entry.is_leaving {
             self.release(entry.address);
         }
+        entry.activity.freed().notify_one();
     }
 
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Asks the connection that has been idle for longest to close, and returns whether there was one. See
-    /// [`Limits::unanswered_first`].
-    fn ask(&mut self, limits: &Limits, is_candidate: impl Fn(&Entry) -> bool) -> bool {
+    /// Asks one idle connection to leave, and returns whether there was one. In this order, and the one
+    /// that has been idle for longest first: unanswered ones (see [`Limits::unanswered_first`]), those
+    /// that have been answered, new ones, and those that were answered in this second.
+    fn ask(
+        &mut self,
+        limits: &Limits,
+        now: Instant,
+        is_candidate: impl Fn(&Entry) -> bool,
+    ) -> bool {
         let candidates = self.entries.values_mut().filter(|entry| {
             let stage = entry.activity.stage();
             !entry.is_leaving && matches!(stage, Stage::Idle | Stage::Head) && is_candidate(entry)
         });
         let oldest = candidates.min_by_key(|entry| {
             let is_kept = limits.unanswered_first && entry.activity.has_served();
-            (is_kept, entry.activity.since())
+            (entry.is_recent(now), is_kept, entry.activity.since())
         });
         let Some(entry) = oldest else { return false };
         entry.is_leaving = true;
@@ -110,23 +145,36 @@ impl Places {
     }
 
     fn release(&mut self, address: IpAddr) {
-        if let Some(count) = self.by_address.get_mut(&address) {
-            *count -= 1;
-            if *count == 0 {
+        if let Some(known) = self.by_address.get_mut(&address) {
+            known.count -= 1;
+            if known.count == 0 {
                 self.by_address.remove(&address);
             }
         }
     }
 }
 
+impl Entry {
+    /// Whether the connection may still be in its handshake or about to send its first request.
+    fn is_new(&self, now: Instant) -> bool {
+        !self.activity.has_served() && self.is_recent(now)
+    }
+
+    fn is_recent(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.activity.since()) < RECENT
+    }
+}
+
+/// For a TLS handshake and the first bytes of a request.
+const RECENT: Duration = Duration::from_secs(1);
+
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
-    use std::time::Duration;
 
     use super::*;
     use proptest::prelude::*;
-    use tokio::time::{Instant, advance};
+    use tokio::time::advance;
 
     const LIMITS: Limits = Limits {
         connections: 4,
@@ -139,7 +187,7 @@ mod tests {
     }
 
     fn new(start: Instant) -> Arc<Activity> {
-        Arc::new(Activity::new(start))
+        Arc::new(Activity::new(start, Arc::default()))
     }
 
     /// Enters a connection that has a place, a moment after the one before.
@@ -221,17 +269,71 @@ mod tests {
         let (_, third) = entered(&mut places, start, 1).await;
         assert!(is_asked(&silent) && !is_asked(&other));
         third.begun();
-        let refused = places.enter(address(1), &new(start), &LIMITS, false);
-        assert_eq!(refused, Entrance::Refused);
+        let entrance = places.enter(address(1), &new(start), &LIMITS, false);
+        assert_eq!(entrance, Entrance::AddressFull);
         // The same address in an IPv6 socket.
         let mapped = Ipv4Addr::new(127, 0, 0, 1).to_ipv6_mapped().into();
-        let refused = places.enter(mapped, &new(start), &LIMITS, false);
-        assert_eq!(refused, Entrance::Refused);
+        let entrance = places.enter(mapped, &new(start), &LIMITS, false);
+        assert_eq!(entrance, Entrance::AddressFull);
         assert!(!is_asked(&other));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn asks_another_when_the_asked_connection_got_a_request() {
+    async fn a_new_connection_does_not_make_way_for_its_own_address() {
+        let (mut places, start) = (Places::default(), Instant::now());
+        let (_, busy) = entered(&mut places, start, 1).await;
+        busy.begun();
+        let (_, shaking_hands) = entered(&mut places, start, 1).await;
+        let mut enter = || places.enter(address(1), &new(start), &LIMITS, false);
+        assert_eq!(enter(), Entrance::AddressFull);
+        assert!(!is_asked(&shaking_hands));
+        advance(RECENT).await;
+        assert!(matches!(enter(), Entrance::Entered(_)));
+        assert!(is_asked(&shaking_hands));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_connection_makes_way_before_a_new_one() {
+        let limits = Limits {
+            connections: 2,
+            ..LIMITS
+        };
+        for unanswered_first in [false, true] {
+            let limits = Limits {
+                unanswered_first,
+                ..limits
+            };
+            let (mut places, start) = (Places::default(), Instant::now());
+            let (_, idle) = entered(&mut places, start, 1).await;
+            serve(&idle);
+            let (_, shaking_hands) = entered(&mut places, start, 2).await;
+            let mut enter = |urgent| places.enter(address(3), &new(start), &limits, urgent);
+            assert_eq!(enter(false), Entrance::Wait);
+            assert!(is_asked(&idle) && !is_asked(&shaking_hands));
+            // Otherwise a flood of new ones would keep others out.
+            assert_eq!(enter(true), Entrance::Wait);
+            assert!(is_asked(&shaking_hands));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answered_connection_wakes_one_that_waits_for_its_address() {
+        let (mut places, start) = (Places::default(), Instant::now());
+        let activity = |places: &Places| Arc::new(Activity::new(start, places.freed(address(1))));
+        let first = activity(&places);
+        assert!(matches!(
+            places.enter(address(1), &first, &LIMITS, false),
+            Entrance::Entered(_)
+        ));
+        let late = activity(&places);
+        let mut freed = std::pin::pin!(late.freed().notified());
+        assert!(!freed.as_mut().enable());
+        serve(&first);
+        assert!(freed.as_mut().enable());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn does_not_wait_for_a_connection_that_got_a_request_meanwhile() {
         let limits = Limits {
             connections: 2,
             ..LIMITS
@@ -285,11 +387,12 @@ mod tests {
                         match places.enter(address(last), &activity, &LIMITS, false) {
                             Entrance::Entered(number) => open.push((number, last, activity, false)),
                             Entrance::Wait => prop_assert_eq!(before, LIMITS.connections),
-                            Entrance::Refused => {
-                                let busy = open.iter().filter(|(_, its, activity, left)| {
-                                    *its == last && !left && activity.is_answering()
+                            Entrance::AddressFull => {
+                                let stay = open.iter().filter(|(_, its, activity, left)| {
+                                    let stays = activity.is_answering() || !activity.has_served();
+                                    *its == last && !left && stays
                                 });
-                                prop_assert_eq!(busy.count(), 2);
+                                prop_assert_eq!(stay.count(), 2);
                             }
                         }
                         for (_, _, activity, left) in &mut open {

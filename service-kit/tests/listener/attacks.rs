@@ -11,7 +11,7 @@ use service_kit::listener::{Limits, Listener, Protocol, RequestBody, Service, bi
 use service_kit::shutdown::{Control, Phase};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 
 const LIMITS: Limits = Limits {
@@ -168,6 +168,38 @@ async fn one_address_cannot_take_all_places_with_slow_requests() {
         assert!(listener.serves().await);
         drop(held);
     }
+}
+
+/// Every API server comes from one address where a NAT is in front of the nodes.
+#[tokio::test]
+async fn answers_a_burst_of_one_address_above_its_limit() {
+    let listener = Arc::new(start(LIMITS).await);
+    let mut asking = JoinSet::new();
+    for _ in 0..24 {
+        let listener = Arc::clone(&listener);
+        asking.spawn(async move {
+            let mut stream = listener.connect(PROBE, b"").await;
+            // As long as a TLS handshake.
+            sleep(Duration::from_millis(20)).await;
+            let _ = stream.write_all(GET).await;
+            (answer(&mut stream).await, stream)
+        });
+    }
+    let answered = timeout(MINUTE, asking.join_all()).await.unwrap();
+    let answered = answered
+        .iter()
+        .filter(|(answer, _)| answer.starts_with("HTTP/1.1 200 OK"));
+    assert_eq!(answered.count(), 24);
+}
+
+#[tokio::test]
+async fn refuses_a_connection_of_an_address_that_stays_full() {
+    let listener = start(LIMITS).await;
+    let wait = b"GET /wait HTTP/1.1\r\nHost: x\r\n\r\n";
+    let held = listener.flood(1, 16, wait).await;
+    let took = closed(&mut listener.connect(ATTACKER, GET).await).await;
+    assert!((4..8).contains(&took.as_secs()), "{took:?}");
+    drop(held);
 }
 
 #[tokio::test]
