@@ -14,7 +14,7 @@ use kube::Client;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use rustls::ServerConfig;
-use service_kit::listener::{self, Limits, Listener, Protocol};
+use service_kit::listener::{self, BodyRate, Limits, Listener, Protocol};
 use service_kit::readiness::Readiness;
 use service_kit::shutdown::{Control, Phase, Shutdown, Signals};
 use tokio::net::TcpListener;
@@ -168,13 +168,18 @@ async fn listen(purpose: &str, address: &str) -> anyhow::Result<(TcpListener, So
     Ok((socket, address))
 }
 
-/// One API server may hold half of the connections: all API servers may come from one address, where
-/// a proxy or a NAT is in front of the nodes.
+/// One address may hold nearly all connections: all API servers may come from one, where a proxy or a
+/// NAT is in front of the nodes. The rest is a reserve for other addresses.
 fn admission_limits(max_connections: u32) -> Limits {
     let connections = max_connections as usize;
+    let reserve = (connections / 4).min(MAX_RESERVE);
     Limits {
         connections,
-        connections_per_address: Some((connections / 2).max(1)),
+        connections_per_address: Some((connections - reserve).max(1)),
+        body: BodyRate {
+            grace: handler::BODY_TIMEOUT,
+            ..Limits::DEFAULT.body
+        },
         ..Limits::DEFAULT
     }
 }
@@ -290,6 +295,9 @@ async fn end(mut signals: Signals, control: Control) {
     control.enter(Phase::Closed);
 }
 
+/// Connections that one address leaves to others, at most.
+const MAX_RESERVE: usize = 128;
+
 /// For probes and scrapes, which need a connection or two for each client.
 const OPERATIONS_LIMITS: Limits = Limits {
     connections: 32,
@@ -303,3 +311,21 @@ const MAX_THREADS: usize = 4;
 
 /// How long API servers have to learn that this replica leaves.
 const DRAINING: Duration = Duration::from_secs(15);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_address_leaves_a_reserve_to_others() {
+        for (all, of_one) in [(1, 1), (4, 3), (64, 48), (1024, 896), (8192, 8064)] {
+            let share = admission_limits(all).connections_per_address;
+            assert_eq!(share, Some(of_one), "{all}");
+        }
+    }
+
+    #[test]
+    fn a_body_may_take_as_long_as_the_answer_to_a_slow_one_says() {
+        assert_eq!(admission_limits(1024).body.grace, handler::BODY_TIMEOUT);
+    }
+}

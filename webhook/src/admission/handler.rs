@@ -159,4 +159,5 @@ const LARGE_BODIES: usize = 4 * MAX_BODY;
 /// Bytes of one permit of [`LargeBodies`].
 const UNIT: usize = 1024;
 
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a body may take.
+pub(crate) const BODY_TIMEOUT: Duration = Duration::from_secs(10);

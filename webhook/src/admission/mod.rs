@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use ring::rand::{SecureRandom, SystemRandom};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::accounts::{Accounts, LookupError};
 use crate::inject::{self, Account, Denial, Pod, Prepared, Seed};
@@ -29,8 +29,7 @@ pub struct Admission {
     /// The operator's settings, replaced when the proxy's certificates change.
     config: ArcSwap<Prepared>,
     large_bodies: LargeBodies,
-    /// JSON objects of parsed reviews with more than [`MANY_OBJECTS`], which may wait for the API
-    /// server.
+    /// JSON objects of parsed reviews with more than [`MANY_OBJECTS`].
     many_objects: Semaphore,
     metrics: Metrics,
 }
@@ -62,12 +61,7 @@ impl Admission {
         let _in_flight = self.metrics.begin();
         let malformed = |_: &ReviewError| self.metrics.count(Outcome::Malformed);
         let objects = review::objects(body).inspect_err(malformed)?;
-        let _place = match u32::try_from(objects) {
-            Ok(objects) if objects > MANY_OBJECTS => {
-                self.many_objects.acquire_many(objects).await.ok()
-            }
-            _ => None,
-        };
+        let place = self.place(objects).await;
         let review = Review::parse(body).inspect_err(malformed)?;
         let Some(pod) = review.pod().filter(|pod| inject::is_wanted(pod)) else {
             let warnings = self.warnings_without_label(&review);
@@ -75,11 +69,32 @@ impl Admission {
             return self.answer(&review, &verdict, Outcome::Admitted, since);
         };
         let [namespace, name] = [review.namespace(), pod.service_account()];
-        let account = match self.accounts.known(namespace, name) {
-            Some(account) => Ok(Some(account)),
-            None => self.accounts.look_up(namespace, name).await,
-        };
+        if let Some(account) = self.accounts.known(namespace, name) {
+            return self.decide(&review, pod, Ok(Some(account)), since);
+        }
+        if place.is_none() {
+            let account = self.accounts.look_up(namespace, name).await;
+            return self.decide(&review, pod, account, since);
+        }
+        // Parsing again costs less than the memory, or than other reviews waiting for it.
+        let [namespace, name] = [namespace, name].map(str::to_owned);
+        drop(review);
+        drop(place);
+        let account = self.accounts.look_up(&namespace, &name).await;
+        let _place = self.place(objects).await;
+        let review = Review::parse(body).inspect_err(malformed)?;
+        let pod = review.pod().ok_or(ReviewError::NoRequest)?;
         self.decide(&review, pod, account, since)
+    }
+
+    /// Waits until a review of so many objects may be parsed, `None` for one that need not wait. No
+    /// review holds it while it waits for the API server.
+    async fn place(&self, objects: usize) -> Option<SemaphorePermit<'_>> {
+        let objects = u32::try_from(objects).ok()?;
+        if objects <= MANY_OBJECTS {
+            return None;
+        }
+        self.many_objects.acquire_many(objects).await.ok()
     }
 
     /// Injects the pod's identity, or refuses the pod.
@@ -198,6 +213,6 @@ fn seed(pod: &Pod<'_>, config: &Prepared) -> Result<Seed, Refusal> {
     Ok(Seed(bytes))
 }
 
-/// Most pods have fewer objects. A parsed object takes some 150 bytes, and every connection may have
-/// a review of so many.
+/// Most pods have fewer objects. A parsed object takes some 150 bytes, and on every connection a
+/// review of so many may stay parsed while it waits for the API server.
 const MANY_OBJECTS: u32 = 128;

@@ -231,11 +231,7 @@ async fn reviews_that_wait_for_the_api_server_share_a_bound_on_memory() {
     let before = peak(&webhook);
     let mut reviews = JoinSet::new();
     for nth in 0..100 {
-        let mut pod = labelled(Value::Null);
-        pod["spec"]["serviceAccountName"] = format!("slow-{nth}").into();
-        pod["spec"]["containers"] = "many".into();
-        let many = format!("[{}{{}}]", "{},".repeat(20_000));
-        let body = review("v1", pod).to_string().replace("\"many\"", &many);
+        let body = unknown_with_objects(nth, 20_000);
         let mut stream = webhook.connect().await;
         reviews.spawn(async move { http::review(&mut stream, body.as_bytes()).await });
     }
@@ -249,6 +245,39 @@ async fn reviews_that_wait_for_the_api_server_share_a_bound_on_memory() {
     // Unbounded it is more than 250 MiB.
     let grown = peak(&webhook) - before;
     assert!(grown < 48 * MIB as u64, "{grown} bytes more");
+}
+
+/// They wait for the API server, and the pod with a known account needs no answer of it.
+#[tokio::test]
+async fn reviews_of_very_many_objects_do_not_delay_an_ordinary_pod() {
+    let cluster = cluster().await;
+    let webhook = Webhook::ready(&cluster, &[]).await;
+    cluster.slow_accounts(true);
+    let mut reviews = JoinSet::new();
+    for nth in 0..40 {
+        let body = unknown_with_objects(nth, 20_000);
+        let mut stream = webhook.connect().await;
+        reviews.spawn(async move { http::review(&mut stream, body.as_bytes()).await });
+    }
+    cluster
+        .until_requests("GET /api/v1/namespaces/ns/serviceaccounts/slow-", 1)
+        .await;
+    let mut pod = labelled(Value::Null);
+    pod["spec"]["volumes"] = vec![json!({ "name": "v", "emptyDir": {} }); 100].into();
+    // Two at a time, each for half a second, would take ten seconds.
+    let review = review("v1", pod);
+    let answer = timeout(Duration::from_secs(8), webhook.review(&review)).await;
+    let answer = answer.expect("no answer in time").json();
+    assert_eq!(answer["response"]["allowed"], true, "{answer}");
+}
+
+/// A review of so many objects, whose account is not in memory.
+fn unknown_with_objects(nth: usize, objects: usize) -> String {
+    let mut pod = labelled(Value::Null);
+    pod["spec"]["serviceAccountName"] = format!("slow-{nth}").into();
+    pod["spec"]["containers"] = "many".into();
+    let many = format!("[{}{{}}]", "{},".repeat(objects));
+    review("v1", pod).to_string().replace("\"many\"", &many)
 }
 
 /// The peak of the webhook's resident memory, in bytes.
