@@ -14,7 +14,7 @@ use tokio::process::Command;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::cluster::decoded;
+use crate::cluster::{Cluster, decoded};
 use crate::fixture::CLIENT_ID;
 use crate::http::{self, exchange};
 use crate::process::Webhook;
@@ -229,15 +229,7 @@ async fn reviews_that_wait_for_the_api_server_share_a_bound_on_memory() {
     let webhook = Webhook::ready(&cluster, &[]).await;
     cluster.slow_accounts(true);
     let before = peak(&webhook);
-    let mut reviews = JoinSet::new();
-    for nth in 0..100 {
-        let body = unknown_with_objects(nth, 20_000);
-        let mut stream = webhook.connect().await;
-        reviews.spawn(async move { http::review(&mut stream, body.as_bytes()).await });
-    }
-    cluster
-        .until_requests("GET /api/v1/namespaces/ns/serviceaccounts/slow-", 1)
-        .await;
+    let reviews = reviews_that_wait(&cluster, &webhook, 100).await;
     cluster.slow_accounts(false);
     for answer in reviews.join_all().await {
         assert_eq!(answer.unwrap().status, 200);
@@ -253,15 +245,7 @@ async fn reviews_of_very_many_objects_do_not_delay_an_ordinary_pod() {
     let cluster = cluster().await;
     let webhook = Webhook::ready(&cluster, &[]).await;
     cluster.slow_accounts(true);
-    let mut reviews = JoinSet::new();
-    for nth in 0..40 {
-        let body = unknown_with_objects(nth, 20_000);
-        let mut stream = webhook.connect().await;
-        reviews.spawn(async move { http::review(&mut stream, body.as_bytes()).await });
-    }
-    cluster
-        .until_requests("GET /api/v1/namespaces/ns/serviceaccounts/slow-", 1)
-        .await;
+    let _reviews = reviews_that_wait(&cluster, &webhook, 40).await;
     let mut pod = labelled(Value::Null);
     pod["spec"]["volumes"] = vec![json!({ "name": "v", "emptyDir": {} }); 100].into();
     // Two at a time, each for half a second, would take ten seconds.
@@ -269,6 +253,24 @@ async fn reviews_of_very_many_objects_do_not_delay_an_ordinary_pod() {
     let answer = timeout(Duration::from_secs(8), webhook.review(&review)).await;
     let answer = answer.expect("no answer in time").json();
     assert_eq!(answer["response"]["allowed"], true, "{answer}");
+}
+
+/// Sends so many reviews of very many objects, and waits until the API server is asked for an account.
+async fn reviews_that_wait(
+    cluster: &Cluster,
+    webhook: &Webhook,
+    count: usize,
+) -> JoinSet<std::io::Result<http::Answer>> {
+    let mut reviews = JoinSet::new();
+    for nth in 0..count {
+        let body = unknown_with_objects(nth, 20_000);
+        let mut stream = webhook.connect().await;
+        reviews.spawn(async move { http::review(&mut stream, body.as_bytes()).await });
+    }
+    cluster
+        .until_requests("GET /api/v1/namespaces/ns/serviceaccounts/slow-", 1)
+        .await;
+    reviews
 }
 
 /// A review of so many objects, whose account is not in memory.
