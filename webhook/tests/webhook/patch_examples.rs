@@ -602,7 +602,7 @@ fn replaces_the_identity_when_another_webhook_changed_the_service_account() {
 }
 
 #[test]
-fn warns_about_an_init_container_before_the_redirect() {
+fn moves_its_init_containers_before_one_that_another_tool_put_there() {
     let mut first = mutated(
         &pod(with_proxy(), one_container()),
         &config(true),
@@ -614,10 +614,230 @@ fn warns_about_an_init_container_before_the_redirect() {
     let second = mutated(&first, &config(true), &account());
     assert_eq!(
         second.names("initContainers"),
-        ["mesh-init", "azwi-proxy-init", "azwi-proxy"]
+        ["azwi-proxy-init", "azwi-proxy", "mesh-init"]
     );
-    assert_eq!(second.warnings.len(), 1, "{:?}", second.warnings);
-    assert!(second.warnings[0].contains("mesh-init runs before azwi-proxy-init"));
+    let moves: Vec<_> = second
+        .operations
+        .iter()
+        .filter(|it| it["op"] == "move")
+        .collect();
+    assert_eq!(moves.len(), 2, "{:?}", second.operations);
+    assert!(second.warnings.is_empty(), "{:?}", second.warnings);
+
+    // As upstream leaves them: the proxy first, the redirect last.
+    let spec = json!({
+        "initContainers": [
+            {
+                "name": "azwi-proxy",
+                "image": "mcr.microsoft.com/oss/azure/workload-identity/proxy:v1.5.1",
+                "args": ["--proxy-port=8000", "--log-level=info"],
+                "restartPolicy": "Always",
+            },
+            { "name": "migrate" },
+            {
+                "name": "azwi-proxy-init",
+                "image": "mcr.microsoft.com/oss/azure/workload-identity/proxy-init:v1.5.1",
+                "env": [{ "name": "PROXY_PORT", "value": "8000" }],
+            },
+        ],
+        "containers": [{ "name": "app" }],
+    });
+    let restored = mutated(&pod(with_proxy(), spec), &config(true), &account());
+    assert_eq!(
+        restored.names("initContainers"),
+        ["azwi-proxy-init", "azwi-proxy", "migrate"]
+    );
+    assert!(restored.warnings.is_empty(), "{:?}", restored.warnings);
+}
+
+#[test]
+fn says_that_a_container_of_its_name_may_be_another_one() {
+    let redirect = |fields: Value| named("azwi-proxy-init", fields);
+    let proxy = |fields: Value| named("azwi-proxy", fields);
+    let known =
+        redirect(json!({ "image": "registry.example.com/proxy:v0", "command": ["/proxy-init"] }));
+    let image = "registry.example.com/proxy-init";
+    for (init, containers, unverified, doubt) in [
+        (json!([known]), json!([]), None, ""),
+        (
+            json!([redirect(json!({ "image": image }))]),
+            json!([]),
+            None,
+            "",
+        ),
+        (
+            json!([redirect(
+                json!({ "image": "mirror/proxy", "command": ["/proxy-init"] })
+            )]),
+            json!([]),
+            Some("azwi-proxy-init"),
+            "its image is \"mirror/proxy\", not registry.example.com/proxy:v1",
+        ),
+        (
+            json!([redirect(
+                json!({ "image": "busybox", "command": ["/proxy-init"] })
+            )]),
+            json!([]),
+            Some("azwi-proxy-init"),
+            "its image is \"busybox\", not registry.example.com/proxy:v1",
+        ),
+        (
+            // The image's own program is the proxy.
+            json!([redirect(
+                json!({ "image": "registry.example.com/proxy:v1" })
+            )]),
+            json!([]),
+            Some("azwi-proxy-init"),
+            "it has another command or arguments",
+        ),
+        (
+            json!([redirect(json!({ "image": image, "args": ["--version"] }))]),
+            json!([]),
+            Some("azwi-proxy-init"),
+            "it has another command or arguments",
+        ),
+        (
+            json!([redirect(json!({
+                "image": image,
+                "env": [{ "name": "METADATA_IP", "value": "192.0.2.1" }],
+            }))]),
+            json!([]),
+            Some("azwi-proxy-init"),
+            "it sets METADATA_IP",
+        ),
+        (
+            json!([redirect(json!({
+                "image": image,
+                "envFrom": [{ "configMapRef": { "name": "settings" } }],
+            }))]),
+            json!([]),
+            Some("azwi-proxy-init"),
+            "it sets METADATA_IP",
+        ),
+        (
+            json!([redirect(
+                json!({ "image": image, "restartPolicy": "Always" })
+            )]),
+            json!([]),
+            Some("azwi-proxy-init"),
+            "it has restartPolicy: Always",
+        ),
+        (
+            json!([]),
+            json!([proxy(
+                json!({ "image": "registry.example.com/proxy", "command": ["sh"] })
+            )]),
+            Some("azwi-proxy"),
+            "it has another command or arguments",
+        ),
+        (
+            json!([proxy(json!({ "image": "registry.example.com/proxy" }))]),
+            json!([]),
+            Some("azwi-proxy"),
+            "it is an init container without restartPolicy: Always",
+        ),
+        (
+            json!([redirect(json!({}))]),
+            json!([proxy(json!({}))]),
+            Some("azwi-proxy-init,azwi-proxy"),
+            "it has another command or arguments",
+        ),
+    ] {
+        let containers = [
+            &[json!({ "name": "app" })],
+            containers.as_array().unwrap().as_slice(),
+        ];
+        let spec = json!({ "initContainers": init, "containers": containers.concat() });
+        let result = mutated(&pod(with_proxy(), spec.clone()), &config(true), &account());
+        let audited = |key: &str| result.audit.get(key).map(String::as_str);
+        assert_eq!(audited("unverified"), unverified, "{spec}");
+        let injected = if unverified.is_none() {
+            "token,proxy"
+        } else {
+            "token"
+        };
+        assert_eq!(audited("injected"), Some(injected), "{spec}");
+        let names = unverified.into_iter().flat_map(|names| names.split(','));
+        for (name, warning) in names.clone().zip(&result.warnings) {
+            let start = format!("container {name} may not be the webhook's: ");
+            assert!(warning.starts_with(&start), "{warning}");
+            assert!(warning.len() <= 256, "{warning}");
+        }
+        assert_eq!(
+            result.warnings.len(),
+            names.count(),
+            "{:?}",
+            result.warnings
+        );
+        let first = result
+            .warnings
+            .first()
+            .map(String::as_str)
+            .unwrap_or_default();
+        assert!(first.contains(doubt), "{first}");
+
+        // Without the sidecar nothing is said of such containers, and nothing is claimed.
+        let result = mutated(&pod(Value::Null, spec), &config(true), &account());
+        assert_eq!(result.audit["injected"], "token");
+        assert!(result.warnings.is_empty(), "{:?}", result.warnings);
+    }
+}
+
+#[test]
+fn mode_environment_needs_no_redirect() {
+    let mut annotations = with_proxy();
+    annotations["azure.workload.identity/proxy-mode"] = "environment".into();
+    let spec = json!({
+        "initContainers": [{ "name": "azwi-proxy-init", "image": "busybox" }],
+        "containers": [{ "name": "app" }],
+    });
+    let result = mutated(&pod(annotations, spec), &config(true), &account());
+    assert_eq!(result.audit["injected"], "token,proxy-environment");
+    assert!(result.warnings.is_empty(), "{:?}", result.warnings);
+}
+
+/// The redirect exempts every process of that user, whatever the name of its container.
+#[test]
+fn refuses_the_proxys_user_to_a_container_that_may_be_another_one() {
+    let spec = |name: &str, image: &str, command: Value| {
+        let container = json!({
+            "name": name,
+            "image": image,
+            "command": command,
+            "securityContext": { "runAsUser": 1501 },
+        });
+        json!({ "containers": [{ "name": "app" }, container] })
+    };
+    for (name, image, command) in [
+        ("azwi-proxy", "busybox", Value::Null),
+        ("azwi-proxy", "registry.example.com/proxy:v1", json!(["sh"])),
+        (
+            "azwi-proxy-init",
+            "registry.example.com/proxy-init",
+            Value::Null,
+        ),
+    ] {
+        let text = denial(with_proxy(), spec(name, image, command));
+        let start = format!("container {name:?} runs as user 1501");
+        assert!(text.starts_with(&start), "{text}");
+        assert!(text.contains("may be another one: it"), "{text}");
+    }
+    // An image that another webhook took from a mirror is no reason.
+    for image in [
+        "registry.example.com/proxy:v0",
+        "mirror.example.com/x/proxy@sha256:0",
+    ] {
+        mutated(
+            &pod(with_proxy(), spec("azwi-proxy", image, json!([]))),
+            &config(true),
+            &account(),
+        );
+    }
+}
+
+fn named(name: &str, mut fields: Value) -> Value {
+    fields["name"] = name.into();
+    fields
 }
 
 #[test]

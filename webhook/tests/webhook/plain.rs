@@ -13,7 +13,16 @@ pub(crate) fn covers(pod: &Value) -> bool {
     let annotations = pod["metadata"]["annotations"].as_object();
     let mut ours = annotations.into_iter().flatten().map(|(key, _)| key);
     let known = ["inject-proxy-sidecar", "skip-containers"].map(|key| format!("{PREFIX}/{key}"));
-    ours.all(|key| !key.starts_with(PREFIX) || known.contains(key))
+    ours.all(|key| !key.starts_with(PREFIX) || known.contains(key)) && !has_injected(pod)
+}
+
+/// Whether a container with the name of an injected one may be one: all of these have an image.
+fn has_injected(pod: &Value) -> bool {
+    let lists = ["initContainers", "containers"].into_iter();
+    let mut containers = lists.flat_map(|list| entries(&pod["spec"][list]));
+    containers.any(|it| {
+        ["azwi-proxy-init", "azwi-proxy"].contains(&text(&it["name"])) && it["image"].is_string()
+    })
 }
 
 /// The mutated pod, with the annotation `injected` as JSON instead of text.

@@ -3,10 +3,10 @@
 
 use serde::Serialize;
 
-use super::additions::{Additions, ContainerAdditions, NewContainer, NewContainers};
+use super::additions::{Additions, ContainerAdditions, Move, NewContainer, NewContainers};
 use super::template::write_json;
 use crate::inject::feedback::denial::Denial;
-use crate::inject::input::pod::Pod;
+use crate::inject::input::pod::{List, Pod};
 
 /// The patch in bytes. A longer one is refused, since etcd could not store the pod.
 pub(crate) const MAX_LENGTH: usize = 2 * 1024 * 1024;
@@ -18,7 +18,7 @@ pub(crate) const MAX_LENGTH: usize = 2 * 1024 * 1024;
 /// [`Denial::TooLarge`] when the containers' part is longer than [`MAX_LENGTH`].
 pub(crate) fn write(pod: &Pod<'_>, additions: &Additions<'_>) -> Result<Option<Vec<u8>>, Denial> {
     let mut patch = Patch::new();
-    // Indexes are those of the pod as it came, so new containers come after all that use one.
+    // Indexes are those of the pod as it came, so moves and new containers come after all that use one.
     for container in &additions.containers {
         patch.complete_container(pod, container);
         if patch.text.len() > MAX_LENGTH {
@@ -27,6 +27,9 @@ pub(crate) fn write(pod: &Pod<'_>, additions: &Additions<'_>) -> Result<Option<V
     }
     let has_volumes = pod.spec.volumes.is_some();
     patch.append("/spec", "/volumes", has_volumes, &additions.volumes);
+    for moved in &additions.moves {
+        patch.reorder(*moved);
+    }
     for new in &additions.new_containers {
         patch.insert(pod, new);
     }
@@ -91,6 +94,15 @@ impl Patch {
         }
     }
 
+    fn reorder(&mut self, moved: Move) {
+        let list = List::InitContainers.as_str();
+        let [from, to] = [moved.from, moved.to].map(|index| index.to_string());
+        self.begin("move", &["/spec/", list, "/", &to]);
+        for part in [r#","from":"/spec/"#, list, "/", &from, r#""}"#] {
+            self.text.extend_from_slice(part.as_bytes());
+        }
+    }
+
     fn insert(&mut self, pod: &Pod<'_>, new: &NewContainers<'_>) {
         let list = new.at.list.as_str();
         if pod.list(new.at.list).is_some() {
@@ -141,6 +153,14 @@ impl Patch {
         path: &[&str],
         write_value: impl FnOnce(&mut Vec<u8>),
     ) {
+        self.begin(op, path);
+        self.text.extend_from_slice(b",\"value\":");
+        write_value(&mut self.text);
+        self.text.push(b'}');
+    }
+
+    /// Writes an operation up to its path.
+    fn begin(&mut self, op: &'static str, path: &[&str]) {
         let text = &mut self.text;
         if text.len() > 1 {
             text.push(b',');
@@ -151,9 +171,7 @@ impl Patch {
         for part in path {
             text.extend_from_slice(part.as_bytes());
         }
-        text.extend_from_slice(b"\",\"value\":");
-        write_value(text);
-        text.push(b'}');
+        text.push(b'"');
     }
 }
 
