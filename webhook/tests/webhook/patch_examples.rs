@@ -384,8 +384,37 @@ fn keeps_the_users_variables() {
     let result = mutated(&pod(Value::Null, spec), &config(true), &account());
     let env = result.container("app")["env"].as_array().unwrap();
     assert_eq!(env.len(), 4);
-    assert_eq!(env[0], json!({ "name": "AZURE_CLIENT_ID", "value": "" }));
-    assert_eq!(env[1]["valueFrom"]["secretKeyRef"]["name"], "s");
+    assert_eq!(env[2], json!({ "name": "AZURE_CLIENT_ID", "value": "" }));
+    assert_eq!(env[3]["valueFrom"]["secretKeyRef"]["name"], "s");
+}
+
+/// The kubelet replaces `$(NAME)` only with a variable that stands before (kubernetes#94079,
+/// datadog-agent#12820).
+#[test]
+fn the_users_variables_may_refer_to_injected_ones() {
+    let own = json!([
+        { "name": "ID", "value": "$(AZURE_CLIENT_ID)" },
+        { "name": "URL", "value": "$(IDENTITY_ENDPOINT)" },
+    ]);
+    let spec = json!({
+        "initContainers": [{ "name": "early", "env": own }],
+        "containers": [{ "name": "app", "env": own }],
+    });
+    let mut annotations = with_proxy();
+    annotations["azure.workload.identity/proxy-mode"] = "environment".into();
+    let result = mutated(&pod(annotations, spec), &config(true), &account());
+    for name in ["early", "app"] {
+        let names: Vec<_> = result.container(name)["env"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|it| it["name"].as_str().unwrap())
+            .collect();
+        let injected = ["AZURE_CLIENT_ID", "AZURE_TENANT_ID"];
+        assert_eq!(names[..2], injected, "{name}");
+        assert!(names.contains(&"IDENTITY_ENDPOINT"), "{names:?}");
+        assert_eq!(names[names.len() - 2..], ["ID", "URL"], "{name}");
+    }
 }
 
 #[test]

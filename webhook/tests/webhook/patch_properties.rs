@@ -147,8 +147,15 @@ fn without_additions(result: &Value, original: &Value) -> Value {
             let is_new = |it: &Value| is_ours(&it["name"]) && !known.contains(&it["name"]);
             containers.retain(|it| !is_new(it));
             for (container, before) in containers.iter_mut().zip(array(&before[list])) {
+                let container = container.as_object_mut().unwrap();
+                if let (Some(Value::Array(now)), Some(before)) =
+                    (container.get_mut("env"), before["env"].as_array())
+                {
+                    // Injected variables come first.
+                    now.drain(..now.len() - before.len());
+                }
                 for list in ["env", "volumeMounts"] {
-                    shorten(container.as_object_mut().unwrap(), list, before);
+                    shorten(container, list, before);
                 }
             }
         }

@@ -76,7 +76,20 @@ impl Patch {
             });
         }
         let has_variables = existing.env.is_some();
-        self.append(&place, "/env", has_variables, &additions.variables);
+        self.prepend(&place, "/env", has_variables, &additions.variables);
+    }
+
+    /// As [`Self::append`], but before the items that are there: a variable's value may refer to those
+    /// before it, `$(AZURE_CLIENT_ID)`, and the user's may refer to the injected ones.
+    fn prepend<T: Serialize>(&mut self, place: &str, list: &str, has_list: bool, items: &[T]) {
+        if !has_list {
+            return self.append(place, list, has_list, items);
+        }
+        // In reverse, each at the same index: the one before it pushes it back.
+        for item in items.iter().rev() {
+            let path = [place, list, "/0"];
+            self.operation("add", &path, |text| write_json(text, item));
+        }
     }
 
     /// Appends to a list, or adds it where the pod lacks it or it is null.
@@ -207,18 +220,19 @@ mod tests {
     }
 
     #[test]
-    fn appends_to_lists_that_are_there_and_adds_those_that_are_not() {
+    fn puts_variables_before_those_that_are_there() {
         let with_list = r#"{"spec":{"containers":[{"env":[{"name":"A","value":"old"}]}]}}"#;
         assert_eq!(
             written(with_list),
             concat!(
                 r#"[{"op":"replace","path":"/spec/containers/0/env/0/value","value":"new"},"#,
-                r#"{"op":"add","path":"/spec/containers/0/env/-","value":{"name":"B","value":"\"b"}}]"#
+                r#"{"op":"add","path":"/spec/containers/0/env/0","value":{"name":"C","value":"c"}},"#,
+                r#"{"op":"add","path":"/spec/containers/0/env/0","value":{"name":"B","value":"\"b"}}]"#
             )
         );
         let with_null = r#"{"spec":{"containers":[{"env":null}]}}"#;
         assert!(written(with_null).ends_with(
-            r#"{"op":"add","path":"/spec/containers/0/env","value":[{"name":"B","value":"\"b"}]}]"#
+            r#""path":"/spec/containers/0/env","value":[{"name":"B","value":"\"b"},{"name":"C","value":"c"}]}]"#
         ));
     }
 
@@ -239,7 +253,7 @@ mod tests {
                     index: 0,
                 },
                 mounts: Vec::new(),
-                variables: vec![EnvVar::text("B", "\"b")],
+                variables: vec![EnvVar::text("B", "\"b"), EnvVar::text("C", "c")],
                 replacements: vec![Replacement {
                     variable: "A",
                     index: 0,
