@@ -218,7 +218,7 @@ fn reads_inject_proxy_sidecar_by_its_value() {
         );
         assert_eq!(result.names("initContainers").len(), expected, "{value:?}");
     }
-    for value in ["maybe", "", "1", "yes"] {
+    for value in ["maybe", "1", "yes"] {
         let text = denial(annotations(value), one_container());
         assert!(text.contains(&format!("{value:?}")), "{text}");
         assert!(
@@ -243,7 +243,7 @@ fn rejects_invalid_and_occupied_ports() {
     );
     let init = result.container("azwi-proxy-init");
     assert_eq!(variable(init, "PROXY_PORT"), Some("65535"));
-    for port in ["70000", "0", "-1", "", "8000x", "4294975296"] {
+    for port in ["70000", "0", "-1", "8000x", "4294975296"] {
         let text = denial(annotations(port), one_container());
         assert!(
             text.contains("azure.workload.identity/proxy-sidecar-port"),
@@ -304,7 +304,7 @@ fn names_the_owner_of_an_invalid_token_lifetime() {
         expiration(&mutated(&pod("7200"), &config(true), &of_account("60"))),
         7200
     );
-    for value in ["60", "3599", "86401", "1h", "", "-3600"] {
+    for value in ["60", "3599", "86401", "1h", "-3600"] {
         let text = mutate(&pod(value), &config(true), &account())
             .err()
             .unwrap()
@@ -328,6 +328,69 @@ fn names_the_owner_of_an_invalid_token_lifetime() {
         text.starts_with("service account default has annotation"),
         "{text}"
     );
+}
+
+/// Templates write an empty value for what their user left out.
+#[test]
+fn an_empty_annotation_counts_as_absent() {
+    let keys = [
+        "service-account-token-expiration",
+        "skip-containers",
+        "proxy-sidecar-port",
+        "proxy-mode",
+        "identity-map",
+        "proxy-cpu-limit",
+        "proxy-cpu-request",
+        "proxy-memory-limit",
+        "proxy-memory-request",
+        "injected",
+    ];
+    let expected = mutated(
+        &pod(with_proxy(), one_container()),
+        &config(true),
+        &account(),
+    );
+    for empty in ["", " ", "\n"] {
+        let mut annotations = with_proxy();
+        for key in keys {
+            annotations[format!("azure.workload.identity/{key}")] = empty.into();
+        }
+        let of_account = Account {
+            token_expiration: Some(empty.into()),
+            ..account()
+        };
+        let result = mutated(
+            &pod(annotations, one_container()),
+            &config(true),
+            &of_account,
+        );
+        assert_eq!(result.pod["spec"], expected.pod["spec"], "{empty:?}");
+        assert!(result.warnings.is_empty(), "{:?}", result.warnings);
+
+        // Upstream would add the sidecar, so this one is mentioned.
+        let annotations = json!({ "azure.workload.identity/inject-proxy-sidecar": empty });
+        let result = mutated(
+            &pod(annotations, one_container()),
+            &config(true),
+            &account(),
+        );
+        assert_eq!(result.names("initContainers").len(), 0, "{empty:?}");
+        let sentence = "pod: annotation azure.workload.identity/inject-proxy-sidecar is empty: no sidecar is added";
+        assert_eq!(result.warnings, [sentence]);
+    }
+    // The pod's empty value leaves the account's.
+    let of_account = Account {
+        token_expiration: Some("4000".into()),
+        ..account()
+    };
+    let annotations = json!({ "azure.workload.identity/service-account-token-expiration": "" });
+    let result = mutated(
+        &pod(annotations, one_container()),
+        &config(true),
+        &of_account,
+    );
+    let source = &result.pod["spec"]["volumes"][0]["projected"]["sources"][0];
+    assert_eq!(source["serviceAccountToken"]["expirationSeconds"], 4000);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use contract::annotation::PREFIX;
 use contract::container;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -44,8 +45,18 @@ impl<'a> Pod<'a> {
         self.metadata.labels.as_ref()?.value(key)
     }
 
+    /// The annotation's value. One of the product's that is empty counts as absent: templates write such
+    /// values for what their user left out.
     pub(crate) fn annotation(&self, key: &str) -> Option<&str> {
-        self.metadata.annotations.as_ref()?.value(key)
+        let value = self.metadata.annotations.as_ref()?.value(key)?;
+        let is_absent = key.starts_with(PREFIX) && value.trim().is_empty();
+        (!is_absent).then_some(value)
+    }
+
+    /// Whether the pod has the annotation, even if it is empty.
+    pub(crate) fn has_annotation(&self, key: &str) -> bool {
+        let annotations = self.metadata.annotations.as_ref();
+        annotations.is_some_and(|it| it.value(key).is_some())
     }
 
     pub(crate) fn containers(&self) -> &[Container<'a>] {

@@ -30,6 +30,17 @@ pub(crate) fn warn(
             )
         });
     }
+    if pod.has_annotation(key::INJECT_PROXY_SIDECAR)
+        && pod.annotation(key::INJECT_PROXY_SIDECAR).is_none()
+    {
+        // Upstream adds the sidecar whenever the annotation is there.
+        warnings.push(|| {
+            format!(
+                "pod: annotation {} is empty: no sidecar is added",
+                key::INJECT_PROXY_SIDECAR
+            )
+        });
+    }
     options.skipped.warn(warnings);
 }
 
