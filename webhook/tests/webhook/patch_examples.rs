@@ -589,6 +589,36 @@ fn adds_nothing_to_skipped_containers_and_warns_about_unknown_ones() {
 }
 
 #[test]
+fn the_proxy_is_never_skipped() {
+    let key = "azure.workload.identity/skip-containers";
+    let skipped = "azwi-proxy;azwi-proxy-init";
+    let mut annotations = with_proxy();
+    annotations[key] = skipped.into();
+    let sentence =
+        format!("pod has annotation {key}: azwi-proxy is never skipped, it needs the token");
+    let first = mutated(
+        &pod(annotations, one_container()),
+        &config(true),
+        &account(),
+    );
+    let proxy = first.container("azwi-proxy");
+    assert_eq!(variable(proxy, "AZURE_CLIENT_ID"), Some(CLIENT_ID));
+    let second = mutated(&first.pod, &config(true), &account());
+    for warnings in [first.warnings, second.warnings] {
+        assert_eq!(warnings, [sentence.as_str()]);
+    }
+    // Without the sidecar there are no such containers.
+    let result = mutated(
+        &pod(json!({ key: skipped }), one_container()),
+        &config(true),
+        &account(),
+    );
+    assert_eq!(result.warnings.len(), 2, "{:?}", result.warnings);
+    let is_missing = |it: &String| it.contains("there is no container");
+    assert!(result.warnings.iter().all(is_missing));
+}
+
+#[test]
 fn warns_about_misspelled_keys_and_values() {
     let annotations = json!({
         "azure.workload.identity/inject-proxy-sidcar": "true",

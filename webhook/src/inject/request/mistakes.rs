@@ -41,7 +41,7 @@ pub(crate) fn warn(
             )
         });
     }
-    options.skipped.warn(warnings);
+    options.skipped.warn(options.proxy.is_some(), warnings);
 }
 
 fn warn_about_account(name: &str, account: &Account, warnings: &mut Warnings) {
