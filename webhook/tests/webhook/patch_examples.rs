@@ -774,135 +774,120 @@ fn moves_its_init_containers_before_one_that_another_tool_put_there() {
 
 #[test]
 fn says_that_a_container_of_its_name_may_be_another_one() {
-    let redirect = |fields: Value| named("azwi-proxy-init", fields);
-    let proxy = |fields: Value| named("azwi-proxy", fields);
-    let known =
-        redirect(json!({ "image": "registry.example.com/proxy:v0", "command": ["/proxy-init"] }));
     let image = "registry.example.com/proxy-init";
-    for (init, containers, unverified, doubt) in [
-        (json!([known]), json!([]), None, ""),
+    let other = "it has another command or arguments";
+    for (fields, doubt) in [
         (
-            json!([redirect(json!({ "image": image }))]),
-            json!([]),
+            json!({ "image": "registry.example.com/proxy:v0", "command": ["/proxy-init"] }),
             None,
-            "",
+        ),
+        (json!({ "image": image, "command": [], "args": null }), None),
+        (
+            json!({ "image": "mirror/proxy", "command": ["/proxy-init"] }),
+            Some("its image is \"mirror/proxy\", not registry.example.com/proxy:v1"),
         ),
         (
-            json!([redirect(
-                json!({ "image": "mirror/proxy", "command": ["/proxy-init"] })
-            )]),
-            json!([]),
-            Some("azwi-proxy-init"),
-            "its image is \"mirror/proxy\", not registry.example.com/proxy:v1",
+            json!({ "image": "busybox", "command": ["/proxy-init"] }),
+            Some("its image is \"busybox\", not registry.example.com/proxy:v1"),
+        ),
+        // The image's own program is the proxy.
+        (
+            json!({ "image": "registry.example.com/proxy:v1" }),
+            Some(other),
         ),
         (
-            json!([redirect(
-                json!({ "image": "busybox", "command": ["/proxy-init"] })
-            )]),
-            json!([]),
-            Some("azwi-proxy-init"),
-            "its image is \"busybox\", not registry.example.com/proxy:v1",
+            json!({ "image": image, "command": ["/proxy-init", "x"] }),
+            Some(other),
         ),
         (
-            // The image's own program is the proxy.
-            json!([redirect(
-                json!({ "image": "registry.example.com/proxy:v1" })
-            )]),
-            json!([]),
-            Some("azwi-proxy-init"),
-            "it has another command or arguments",
+            json!({ "image": image, "args": ["--version"] }),
+            Some(other),
         ),
         (
-            json!([redirect(json!({ "image": image, "args": ["--version"] }))]),
-            json!([]),
-            Some("azwi-proxy-init"),
-            "it has another command or arguments",
+            json!({ "image": image, "env": [{ "name": "METADATA_IP", "value": "192.0.2.1" }] }),
+            Some("it sets METADATA_IP, "),
         ),
         (
-            json!([redirect(json!({
-                "image": image,
-                "env": [{ "name": "METADATA_IP", "value": "192.0.2.1" }],
-            }))]),
-            json!([]),
-            Some("azwi-proxy-init"),
-            "it sets METADATA_IP",
+            json!({ "image": image, "envFrom": [{ "configMapRef": { "name": "settings" } }] }),
+            Some("it sets METADATA_IP, "),
         ),
         (
-            json!([redirect(json!({
-                "image": image,
-                "envFrom": [{ "configMapRef": { "name": "settings" } }],
-            }))]),
-            json!([]),
-            Some("azwi-proxy-init"),
-            "it sets METADATA_IP",
-        ),
-        (
-            json!([redirect(
-                json!({ "image": image, "restartPolicy": "Always" })
-            )]),
-            json!([]),
-            Some("azwi-proxy-init"),
-            "it has restartPolicy: Always",
-        ),
-        (
-            json!([]),
-            json!([proxy(
-                json!({ "image": "registry.example.com/proxy", "command": ["sh"] })
-            )]),
-            Some("azwi-proxy"),
-            "it has another command or arguments",
-        ),
-        (
-            json!([proxy(json!({ "image": "registry.example.com/proxy" }))]),
-            json!([]),
-            Some("azwi-proxy"),
-            "it is an init container without restartPolicy: Always",
-        ),
-        (
-            json!([redirect(json!({}))]),
-            json!([proxy(json!({}))]),
-            Some("azwi-proxy-init,azwi-proxy"),
-            "it has another command or arguments",
+            json!({ "image": image, "restartPolicy": "Always" }),
+            Some("it has restartPolicy: Always"),
         ),
     ] {
-        let containers = [
-            &[json!({ "name": "app" })],
-            containers.as_array().unwrap().as_slice(),
-        ];
-        let spec = json!({ "initContainers": init, "containers": containers.concat() });
-        let result = mutated(&pod(with_proxy(), spec.clone()), &config(true), &account());
-        let audited = |key: &str| result.audit.get(key).map(String::as_str);
-        assert_eq!(audited("unverified"), unverified, "{spec}");
-        let injected = if unverified.is_none() {
-            "token,proxy"
-        } else {
-            "token"
-        };
-        assert_eq!(audited("injected"), Some(injected), "{spec}");
-        let names = unverified.into_iter().flat_map(|names| names.split(','));
-        for (name, warning) in names.clone().zip(&result.warnings) {
-            let start = format!("container {name} may not be the webhook's: ");
-            assert!(warning.starts_with(&start), "{warning}");
-            assert!(warning.len() <= 256, "{warning}");
-        }
-        assert_eq!(
-            result.warnings.len(),
-            names.count(),
-            "{:?}",
-            result.warnings
-        );
-        let first = result
-            .warnings
-            .first()
-            .map(String::as_str)
-            .unwrap_or_default();
-        assert!(first.contains(doubt), "{first}");
-
-        // Without the sidecar nothing is said of such containers, and nothing is claimed.
-        let result = mutated(&pod(Value::Null, spec), &config(true), &account());
-        assert_eq!(result.audit["injected"], "token");
-        assert!(result.warnings.is_empty(), "{:?}", result.warnings);
+        let init = json!([named("azwi-proxy-init", fields)]);
+        let spec = json!({ "initContainers": init, "containers": [{ "name": "app" }] });
+        assert_doubted(spec, doubt.map(|doubt| ("azwi-proxy-init", doubt)));
     }
+}
+
+#[test]
+fn says_that_a_proxy_of_its_name_may_be_another_one() {
+    let image = "registry.example.com/proxy";
+    let spec = |list: &str, fields: Value| {
+        let mut spec = json!({ "initContainers": [], "containers": [{ "name": "app" }] });
+        let containers = spec[list].as_array_mut().unwrap();
+        containers.push(named("azwi-proxy", fields));
+        spec
+    };
+    assert_doubted(spec("containers", json!({ "image": image })), None);
+    for (list, fields, doubt) in [
+        (
+            "containers",
+            json!({ "image": image, "command": ["sh"] }),
+            "it has another command or arguments",
+        ),
+        ("containers", json!({}), "its image is \"\", not"),
+        (
+            "initContainers",
+            json!({ "image": image }),
+            "it is an init container without restartPolicy: Always",
+        ),
+    ] {
+        assert_doubted(spec(list, fields), Some(("azwi-proxy", doubt)));
+    }
+    let mut both = spec("containers", json!({}));
+    both["initContainers"] = json!([{ "name": "azwi-proxy-init" }]);
+    let result = mutated(&pod(with_proxy(), both), &config(true), &account());
+    assert_eq!(result.audit["unverified"], "azwi-proxy-init,azwi-proxy");
+    assert_eq!(result.warnings.len(), 2, "{:?}", result.warnings);
+}
+
+/// Checks the warning and the audit annotations of a pod in which this container is in doubt.
+fn assert_doubted(spec: Value, doubted: Option<(&str, &str)>) {
+    let result = mutated(&pod(with_proxy(), spec.clone()), &config(true), &account());
+    let (name, doubt) = doubted.unzip();
+    assert_eq!(
+        result.audit.get("unverified").map(String::as_str),
+        name,
+        "{spec}"
+    );
+    let injected = if name.is_none() {
+        "token,proxy"
+    } else {
+        "token"
+    };
+    assert_eq!(result.audit["injected"], injected, "{spec}");
+    let warning = name.map(|name| format!("container {name} may not be the webhook's: "));
+    let warning = warning
+        .into_iter()
+        .zip(doubt)
+        .map(|(start, doubt)| start + doubt);
+    for (found, expected) in result.warnings.iter().zip(warning.clone()) {
+        assert!(found.starts_with(&expected), "{found}");
+    }
+    assert_eq!(
+        result.warnings.len(),
+        warning.count(),
+        "{:?}",
+        result.warnings
+    );
+
+    // Without the sidecar nothing is said of such containers, and nothing is claimed.
+    let result = mutated(&pod(Value::Null, spec), &config(true), &account());
+    assert_eq!(result.audit["injected"], "token");
+    assert!(result.warnings.is_empty(), "{:?}", result.warnings);
 }
 
 #[test]
