@@ -28,6 +28,10 @@ pub const IMDS: &str = "AZWI_IMDS";
 /// The proxy's relay policy for the real IMDS: `allow`, `deny` or path prefixes. Upstream does not know it.
 pub const RELAY: &str = "AZWI_RELAY";
 
+/// The key with which the proxy announces its connections to IMDS, in the proxy and proxy-init of a pod.
+/// Without it, proxy-init exempts every connection of the proxy's user. Upstream does not know it.
+pub const RELAY_KEY: &str = "AZWI_RELAY_KEY";
+
 /// The proxy's reaction to SIGTERM: `linger` or, for a native sidecar, `now`. Upstream does not know it.
 pub const SHUTDOWN: &str = "AZWI_SHUTDOWN";
 
