@@ -100,7 +100,7 @@ impl Batch {
 
 /// The error for a refusal of nf_tables.
 fn redirect_error(error: NetlinkError, part: Part) -> RedirectError {
-    use Errno::{EACCES, EAFNOSUPPORT, ENOENT, ENOSYS, EOPNOTSUPP, EPERM, EPROTONOSUPPORT};
+    use Errno::{EACCES, EAFNOSUPPORT, EINVAL, ENOENT, ENOSYS, EOPNOTSUPP, EPERM, EPROTONOSUPPORT};
     match error {
         NetlinkError::Open(EPROTONOSUPPORT | EAFNOSUPPORT) => RedirectError::NoNfTables(error),
         NetlinkError::Open(EPERM | EACCES | ENOSYS)
@@ -108,10 +108,20 @@ fn redirect_error(error: NetlinkError, part: Part) -> RedirectError {
         NetlinkError::Refused { errno: EPERM, .. } if !capability::has_net_admin() => {
             RedirectError::NoCapability
         }
+        // The kernel looks at the sender's rights before it looks for the table.
+        NetlinkError::Refused { errno: EPERM, .. } if part == Part::Table => {
+            RedirectError::OwnedTable
+        }
         NetlinkError::Refused {
             errno: EPERM | EACCES,
             ..
         } => RedirectError::Forbidden(error),
+        NetlinkError::Refused {
+            errno: EINVAL | EOPNOTSUPP,
+            ..
+        } if matches!(part, Part::Announcement | Part::Exemption) => {
+            RedirectError::NoAnnouncements(error)
+        }
         NetlinkError::Refused {
             errno: ENOENT | EOPNOTSUPP | EAFNOSUPPORT,
             ..
@@ -120,6 +130,7 @@ fn redirect_error(error: NetlinkError, part: Part) -> RedirectError {
             Part::Chain => RedirectError::NoExpression {
                 module: "nft_chain_nat",
             },
+            Part::Announcement => RedirectError::NoAnnouncements(error),
             Part::Exemption => RedirectError::NoExpression { module: "nft_nat" },
             Part::Redirect => RedirectError::NoExpression {
                 module: "nft_redir",

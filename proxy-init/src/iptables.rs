@@ -4,7 +4,7 @@
 use std::io::{self, Write};
 use std::process::{Command, Stdio};
 
-use crate::config::Config;
+use crate::config::{Config, Exemption};
 
 /// The rules are not in force.
 #[derive(Debug, thiserror::Error)]
@@ -98,8 +98,9 @@ fn transaction(config: &Config, present: &[bool]) -> String {
         }
         lines.push(format!("-I {hook} 1 -j {chain}"));
     }
-    // `nftables` explains the two rules.
-    if config.relays {
+    // `nftables` explains the two rules. iptables cannot take announcements, so every connection of the
+    // user is exempt.
+    if config.exemption != Exemption::Nothing {
         lines.push(format!(
             "-A AZWI_OUTPUT -d {address}/32 -p tcp --dport {port} -m owner --uid-owner {uid} \
              -j DNAT --to-destination {address}:{port}",

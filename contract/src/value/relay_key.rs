@@ -12,7 +12,7 @@ use thiserror::Error;
 /// address and port of IMDS. The rules of proxy-init take the datagram out, and exempt the next connection
 /// from that source port.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct RelayKey([u8; RelayKey::LENGTH]);
+pub struct RelayKey([u8; Self::LENGTH]);
 
 /// The text is not a key. The message does not repeat it.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
