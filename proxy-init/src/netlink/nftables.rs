@@ -13,6 +13,11 @@
 //!         type nat hook prerouting priority -101; policy accept;
 //!         ip daddr 169.254.169.254 tcp dport 80 redirect to :8000
 //!     }
+//!     chain guard {
+//!         type filter hook output priority filter; policy accept;
+//!         ip daddr 169.254.169.254 tcp dport 80 tcp flags syn / fin,syn,rst,ack meta skuid 1501 accept
+//!         ip daddr 169.254.169.254 tcp dport 80 tcp flags syn / fin,syn,rst,ack drop
+//!     }
 //! }
 //! ```
 //!
@@ -24,7 +29,12 @@
 //! connection, so that no mesh redirects it. A mesh would send it through its own proxy, whose
 //! connection to IMDS is redirected to ours again, without end.
 //!
-//! There is no such rule if the proxy relays nothing.
+//! There is no such rule, and no exception from the guard, if the proxy relays nothing.
+//!
+//! **The guard.** The kernel remembers a connection for two minutes that IMDS did not answer, or did not
+//! close. It would treat a later one from the same port in the same way, whatever its user. So the guard
+//! looks at the first packet of every connection that was not redirected. It also stops connections that
+//! another program's rules bound before ours.
 //!
 //! **Announcements.** Every process that becomes the proxy's user would have that exemption. If there is a
 //! key ([`contract::value::RelayKey`]), only connections that the proxy announces have it:
@@ -36,11 +46,12 @@
 //!     ip daddr 169.254.169.254 udp dport 80 meta skuid 1501 @th,64,128 KEY update @announced { @th,192,16 }
 //!     ip daddr 169.254.169.254 udp dport 80 drop
 //! }
-//! … meta skuid 1501 tcp sport @announced delete @announced { tcp sport } dnat to 169.254.169.254:80
+//! output: … meta skuid 1501 tcp sport @announced dnat to 169.254.169.254:80
+//! guard:  … meta skuid 1501 tcp sport @announced delete @announced { tcp sport } accept
 //! ```
 //!
 //! The proxy binds a port, sends the key and the port, and connects. No other process has that port in
-//! between, and the first packet of the connection takes the port out of the set. A datagram is dropped
+//! between, and the guard takes the port out of the set with the first packet. A datagram is dropped
 //! before it reaches an interface, where a process with `NET_RAW` could read the key, and only a process
 //! with `NET_ADMIN` can read the rule.
 //!
@@ -73,7 +84,9 @@ struct Chain {
 enum Rule {
     Announce,
     DropAnnouncement,
+    DropOther,
     Exempt,
+    Pass,
     Redirect,
 }
 
@@ -89,6 +102,8 @@ pub enum Part {
     Chain,
     /// The rule for the proxy's user: expression `nat`.
     Exemption,
+    /// A rule of the guard.
+    Guard,
     /// A rule with the expression `redir`.
     Redirect,
     /// The table.
@@ -233,7 +248,7 @@ impl Chain {
     fn rules(&self, config: &Config) -> impl Iterator<Item = &Rule> {
         let exempts = config.exemption != Exemption::Nothing;
         let rules = self.rules.iter();
-        rules.filter(move |rule| exempts || !matches!(rule, Rule::Exempt))
+        rules.filter(move |rule| exempts || !matches!(rule, Rule::Exempt | Rule::Pass))
     }
 
     fn attributes(&self) -> Vec<u8> {
@@ -256,6 +271,7 @@ impl Rule {
     fn part(self) -> Part {
         match self {
             Self::Announce | Self::DropAnnouncement => Part::Announcement,
+            Self::DropOther | Self::Pass => Part::Guard,
             Self::Exempt => Part::Exemption,
             Self::Redirect => Part::Redirect,
         }
@@ -266,7 +282,7 @@ impl Rule {
         let port = config.metadata.port().to_be_bytes();
         let protocol = match self {
             Self::Announce | Self::DropAnnouncement => UDP,
-            Self::Exempt | Self::Redirect => TCP,
+            Self::DropOther | Self::Exempt | Self::Pass | Self::Redirect => TCP,
         };
         let mut expressions = vec![
             load_meta(META_PROTOCOL),
@@ -276,13 +292,9 @@ impl Rule {
             load_payload(TRANSPORT_HEADER, 2, 2), // the destination port
             is_equal(&port),
         ];
-        let is_proxys = [
-            load_meta(META_USER),
-            is_equal(&config.proxy_uid.to_ne_bytes()),
-        ];
         match self {
             Self::Announce => {
-                expressions.extend(is_proxys);
+                expressions.extend(is_proxys(config));
                 if let Exemption::Announced(key) = config.exemption {
                     expressions.extend([
                         load_payload(TRANSPORT_HEADER, UDP_HEADER, key.bytes().len() as u32),
@@ -292,17 +304,22 @@ impl Rule {
                     ]);
                 }
             }
-            Self::DropAnnouncement => expressions.push(drop_packet()),
+            Self::DropAnnouncement => expressions.push(verdict(DROP)),
+            Self::DropOther => {
+                expressions.extend(is_first_packet());
+                expressions.push(verdict(DROP));
+            }
             Self::Exempt => {
-                expressions.extend(is_proxys);
-                if is_announced(config) {
-                    expressions.extend([
-                        load_payload(TRANSPORT_HEADER, 0, 2), // the source port
-                        is_announced_port(),
-                        change_announced(DELETE),
-                    ]);
-                }
+                expressions.extend(is_proxys(config));
+                expressions.extend(has_announced_port(config));
                 expressions.extend(keep_destination(&address, &port));
+            }
+            Self::Pass => {
+                expressions.extend(is_first_packet());
+                expressions.extend(is_proxys(config));
+                expressions.extend(has_announced_port(config));
+                expressions.extend(is_announced(config).then(|| change_announced(DELETE)));
+                expressions.push(verdict(ACCEPT));
             }
             Self::Redirect => expressions.extend([
                 load(REGISTER_1, &config.proxy_port.to_be_bytes()),
@@ -338,15 +355,48 @@ fn keep_destination(address: &[u8], port: &[u8]) -> [Vec<u8>; 3] {
     ]
 }
 
-/// Ends the rule unless the set of announced ports has the port in register 1.
-fn is_announced_port() -> Vec<u8> {
-    expression(
+/// Ends the rule unless the packet is of the proxy's user.
+fn is_proxys(config: &Config) -> [Vec<u8>; 2] {
+    [
+        load_meta(META_USER),
+        is_equal(&config.proxy_uid.to_ne_bytes()),
+    ]
+}
+
+/// Ends the rule unless the packet is the first one of a TCP connection.
+fn is_first_packet() -> [Vec<u8>; 3] {
+    let mask = |value: u8| nested(BITWISE_MASK, &[attribute(DATA_VALUE, &[value])]);
+    let no_change = nested(BITWISE_XOR, &[attribute(DATA_VALUE, &[0])]);
+    [
+        load_payload(TRANSPORT_HEADER, TCP_FLAGS, 1),
+        expression(
+            "bitwise",
+            &[
+                number(BITWISE_SOURCE, REGISTER_1),
+                number(BITWISE_DESTINATION, REGISTER_1),
+                number(BITWISE_LENGTH, 1),
+                mask(FIN | SYN | RST | ACK_FLAG),
+                no_change,
+            ],
+        ),
+        is_equal(&[SYN]),
+    ]
+}
+
+/// Loads the source port into register 1, and ends the rule unless the proxy announced it. Nothing if it
+/// need not.
+fn has_announced_port(config: &Config) -> Vec<Vec<u8>> {
+    if !is_announced(config) {
+        return Vec::new();
+    }
+    let lookup = expression(
         "lookup",
         &[
             string(LOOKUP_SET, ANNOUNCED),
             number(LOOKUP_REGISTER, REGISTER_1),
         ],
-    )
+    );
+    vec![load_payload(TRANSPORT_HEADER, 0, 2), lookup]
 }
 
 /// Changes the set of announced ports by the port in register 1.
@@ -361,8 +411,9 @@ fn change_announced(operation: u32) -> Vec<u8> {
     )
 }
 
-fn drop_packet() -> Vec<u8> {
-    let verdict = nested(DATA_VERDICT, &[number(VERDICT_CODE, DROP)]);
+/// Ends the chain for the packet.
+fn verdict(code: u32) -> Vec<u8> {
+    let verdict = nested(DATA_VERDICT, &[number(VERDICT_CODE, code)]);
     expression(
         "immediate",
         &[
@@ -487,6 +538,11 @@ const COMPARE_DATA: u16 = 3;
 const DATA_VALUE: u16 = 1;
 const DATA_VERDICT: u16 = 2;
 const VERDICT_CODE: u16 = 1;
+const BITWISE_SOURCE: u16 = 1;
+const BITWISE_DESTINATION: u16 = 2;
+const BITWISE_LENGTH: u16 = 3;
+const BITWISE_MASK: u16 = 4;
+const BITWISE_XOR: u16 = 5;
 const LOOKUP_SET: u16 = 1;
 const LOOKUP_REGISTER: u16 = 2;
 const CHANGE_SET: u16 = 1;
@@ -523,14 +579,19 @@ const TCP: u8 = libc::IPPROTO_TCP as u8;
 const UDP: u8 = libc::IPPROTO_UDP as u8;
 /// Length of a UDP header.
 const UDP_HEADER: u32 = 8;
+/// The flags' place in a TCP header.
+const TCP_FLAGS: u32 = 13;
+const FIN: u8 = 0x01;
+const SYN: u8 = 0x02;
+const RST: u8 = 0x04;
+const ACK_FLAG: u8 = 0x10;
 
 /// Before iptables, which redirects at `NF_IP_PRI_NAT_DST`.
 const PRIORITY: i32 = libc::NF_IP_PRI_NAT_DST - 1;
 
 /// The set of announced source ports.
 const ANNOUNCED: &str = "announced";
-/// The proxy connects at once. A port that it announces and does not use is free for others after this
-/// time only.
+/// The proxy connects at once. An announcement without a connection ends after this time.
 const ANNOUNCED_MILLISECONDS: u64 = 1000;
 
 /// Before connection tracking, so that an announcement leaves nothing behind.
@@ -542,7 +603,7 @@ const ANNOUNCE: Chain = Chain {
     rules: &[Rule::Announce, Rule::DropAnnouncement],
 };
 
-const CHAINS: [Chain; 2] = [
+const CHAINS: [Chain; 3] = [
     Chain {
         name: "output",
         kind: "nat",
@@ -556,6 +617,14 @@ const CHAINS: [Chain; 2] = [
         hook: libc::NF_INET_PRE_ROUTING as u32,
         priority: PRIORITY,
         rules: &[Rule::Redirect],
+    },
+    Chain {
+        name: "guard",
+        kind: "filter",
+        hook: libc::NF_INET_LOCAL_OUT as u32,
+        // After every chain of type `nat`.
+        priority: libc::NF_IP_PRI_FILTER,
+        rules: &[Rule::Pass, Rule::DropOther],
     },
 ];
 
@@ -618,7 +687,7 @@ mod tests {
             ("too few", listed(&config())[1..].to_vec()),
             ("doubled", doubled),
             ("another order", swapped),
-            ("an empty rule", vec![Vec::new(); 3]),
+            ("an empty rule", vec![Vec::new(); 5]),
             ("another user", changed(|config| config.proxy_uid += 1)),
             (
                 "no exemption",

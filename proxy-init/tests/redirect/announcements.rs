@@ -1,6 +1,6 @@
 //! The exemption of connections that the proxy announces, and the processes that try to pass for the proxy.
 
-use std::io::{BufRead, BufReader, ErrorKind};
+use std::io::{ErrorKind, Read};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::Command;
@@ -9,8 +9,9 @@ use std::time::Duration;
 use contract::value::RelayKey;
 use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, getsockname, setsockopt, socket,
-    sockopt::ReuseAddr,
+    sockopt::{ReuseAddr, SendTimeout},
 };
+use nix::sys::time::{TimeVal, TimeValLike};
 use nix::unistd::{Uid, setfsuid};
 
 use crate::world::{
@@ -37,13 +38,19 @@ table ip azure-workload-identity {
 
 	chain output {
 		type nat hook output priority -101; policy accept;
-		ip daddr 169.254.169.254 tcp dport 80 meta skuid 1501 tcp sport @announced delete @announced { tcp sport } dnat to 169.254.169.254:80
+		ip daddr 169.254.169.254 tcp dport 80 meta skuid 1501 tcp sport @announced dnat to 169.254.169.254:80
 		ip daddr 169.254.169.254 tcp dport 80 redirect to :8000
 	}
 
 	chain prerouting {
 		type nat hook prerouting priority dstnat - 1; policy accept;
 		ip daddr 169.254.169.254 tcp dport 80 redirect to :8000
+	}
+
+	chain guard {
+		type filter hook output priority filter; policy accept;
+		ip daddr 169.254.169.254 tcp dport 80 tcp flags syn / fin,syn,rst,ack meta skuid 1501 tcp sport @announced delete @announced { tcp sport } accept
+		ip daddr 169.254.169.254 tcp dport 80 tcp flags syn / fin,syn,rst,ack drop
 	}
 }";
 
@@ -79,13 +86,20 @@ impl Bound {
 
     /// The word of the server that the connection reaches.
     fn ask(self) -> String {
-        connect(self.0.as_raw_fd(), &SockaddrIn::from(IMDS)).unwrap();
+        self.ask_within(TimeVal::seconds(60)).unwrap()
+    }
+
+    /// The same; an error if no server accepts the connection in this time.
+    fn ask_within(self, timeout: TimeVal) -> nix::Result<String> {
+        setsockopt(&self.0, SendTimeout, &timeout)?;
+        connect(self.0.as_raw_fd(), &SockaddrIn::from(IMDS))?;
         let stream = TcpStream::from(self.0);
         let timeout = Some(Duration::from_secs(60));
         stream.set_read_timeout(timeout).unwrap();
         let mut word = String::new();
-        BufReader::new(stream).read_line(&mut word).unwrap();
-        word.trim_end().to_owned()
+        // To the end: who closes first keeps the port.
+        (&stream).read_to_string(&mut word).unwrap();
+        Ok(word.trim_end().to_owned())
     }
 }
 
@@ -164,6 +178,31 @@ fn exempts_one_connection_for_each_announcement() {
         // The node closed first, so the port is free.
         let again = Bound::to(1501, port).unwrap();
         assert_eq!(again.ask(), "proxy");
+    });
+}
+
+/// Connection tracking keeps the exemption of a connection that the node never answered.
+#[test]
+fn exempts_no_later_connection_from_the_same_port() {
+    in_pod(Network::V4, |pod| {
+        let _proxy = redirected(pod);
+        // The node does not answer.
+        run("ip neigh replace 192.0.2.1 lladdr 02:00:00:00:00:01 dev eth0");
+        let bound = Bound::new(1501);
+        let port = bound.port();
+        announce(1501, KEY, port);
+        let unanswered = bound.ask_within(TimeVal::milliseconds(300));
+        assert!(unanswered.is_err(), "{unanswered:?}");
+        // It answers again.
+        run("ip neigh del 192.0.2.1 dev eth0");
+        assert_eq!(announced_connection(1501, KEY), "node", "it answers again");
+        let before = pod.imds.asked();
+        for uid in [1000, 1501] {
+            let bound = Bound::to(uid, port).unwrap();
+            let answer = bound.ask_within(TimeVal::milliseconds(300));
+            assert_ne!(answer.as_deref(), Ok("node"), "user {uid}");
+        }
+        assert_eq!(pod.imds.asked(), before, "the node was never asked");
     });
 }
 

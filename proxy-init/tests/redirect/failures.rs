@@ -27,7 +27,7 @@ fn detects_a_redirect_that_does_not_work() {
         let (code, said) = outcome(&mut pod.proxy_init());
         assert_eq!(code, 16, "{said}");
         assert!(said.contains("does not arrive at 127.0.0.1:8000"), "{said}");
-        assert_eq!(pod.imds.asked(), 1, "it went to the node");
+        assert_eq!(pod.imds.asked(), 0, "the guard keeps it from the node");
     });
 }
 
