@@ -1,6 +1,6 @@
 //! The exemption of connections that the proxy announces, and the processes that try to pass for the proxy.
 
-use std::io::{ErrorKind, Read};
+use std::io::{self, ErrorKind, Read};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::Command;
@@ -13,6 +13,9 @@ use nix::sys::socket::{
 };
 use nix::sys::time::{TimeVal, TimeValLike};
 use nix::unistd::{Uid, setfsuid};
+
+use proxy_init::config::Config;
+use proxy_init::iptables;
 
 use crate::world::{
     Greeter, Network, Pod, in_pod, in_pod_with_own_users, outcome, output, run, text,
@@ -103,12 +106,21 @@ impl Bound {
     }
 }
 
-/// Announces a connection from this port, as user `uid` with `key`.
-fn announce(uid: u32, key: RelayKey, port: u16) {
+/// Announces a connection from this port as user 1501.
+fn announce_if_there_is_a_rule(key: RelayKey, port: u16) {
+    let _ = send_announcement(1501, key, port);
+}
+
+fn send_announcement(uid: u32, key: RelayKey, port: u16) -> io::Result<usize> {
     setfsuid(Uid::from_raw(uid));
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
     setfsuid(Uid::from_raw(0));
-    let sent = socket.send_to(&key.announcement(port), SocketAddr::V4(IMDS));
+    socket.send_to(&key.announcement(port), SocketAddr::V4(IMDS))
+}
+
+/// Announces a connection from this port, as user `uid` with `key`.
+fn announce(uid: u32, key: RelayKey, port: u16) {
+    let sent = send_announcement(uid, key, port);
     assert_eq!(
         sent.unwrap_err().kind(),
         ErrorKind::PermissionDenied,
@@ -184,20 +196,38 @@ fn exempts_one_connection_for_each_announcement() {
 /// Connection tracking keeps the exemption of a connection that the node never answered.
 #[test]
 fn exempts_no_later_connection_from_the_same_port() {
+    keeps_later_connections_from_the_node(&[1000, 1501], redirected);
+    let by_hand = |pod: &Pod| {
+        assert_eq!(outcome(&mut pod.proxy_init()).0, 0);
+        Greeter::start("127.0.0.1:8000", "proxy")
+    };
+    keeps_later_connections_from_the_node(&[1000], by_hand);
+    for flavour in ["iptables-legacy", "iptables-nft"] {
+        keeps_later_connections_from_the_node(&[1000], |_| {
+            let config = Config::from_environment(|_| None).unwrap();
+            iptables::restore(flavour, &config).unwrap();
+            Greeter::start("127.0.0.1:8000", "proxy")
+        });
+    }
+}
+
+fn keeps_later_connections_from_the_node(uids: &[u32], redirect: impl Fn(&Pod) -> Greeter + Sync) {
     in_pod(Network::V4, |pod| {
-        let _proxy = redirected(pod);
+        let _proxy = redirect(pod);
         // The node does not answer.
         run("ip neigh replace 192.0.2.1 lladdr 02:00:00:00:00:01 dev eth0");
         let bound = Bound::new(1501);
         let port = bound.port();
-        announce(1501, KEY, port);
+        announce_if_there_is_a_rule(KEY, port);
         let unanswered = bound.ask_within(TimeVal::milliseconds(300));
         assert!(unanswered.is_err(), "{unanswered:?}");
         // It answers again.
         run("ip neigh del 192.0.2.1 dev eth0");
-        assert_eq!(announced_connection(1501, KEY), "node", "it answers again");
+        let bound = Bound::new(1501);
+        announce_if_there_is_a_rule(KEY, bound.port());
+        assert_eq!(bound.ask(), "node", "it answers again");
         let before = pod.imds.asked();
-        for uid in [1000, 1501] {
+        for &uid in uids {
             let bound = Bound::to(uid, port).unwrap();
             let answer = bound.ask_within(TimeVal::milliseconds(300));
             assert_ne!(answer.as_deref(), Ok("node"), "user {uid}");
