@@ -20,10 +20,11 @@
 //!
 //! # Where each law is kept
 //!
-//! - *The webhook only adds*: [`inject`] reads a borrowed view of the pod and writes `add` operations;
-//!   `tests/webhook/patch_properties.rs` tests it with generated pods.
+//! - *The webhook only adds*: [`inject`] reads a borrowed view of the pod and writes `add` operations, and
+//!   `replace` and `move` for what an earlier run added; `tests/webhook/patch_properties.rs` tests it with
+//!   generated pods.
 //! - *An injected pod never gets the node's identity*: [`inject`] puts the init container of the
-//!   redirect first and refuses pods that would get past it.
+//!   redirect first, moves it there again, and refuses pods that would get past it.
 //! - *An admission costs no API call*: [`accounts`] answers from memory.
 //! - *Every failure states what to do*: [`inject::Denial`], the warnings of [`inject`], the mistakes of
 //!   [`settings`], and [`certificate::keeper::KeeperError`].

@@ -45,6 +45,18 @@ impl Bundle {
         self.0.iter().any(|known| known == certificate)
     }
 
+    /// Whether the bundle has every certificate of the other one.
+    #[must_use]
+    pub fn has_all(&self, other: &Self) -> bool {
+        other.0.iter().all(|it| self.contains(it))
+    }
+
+    /// Whether the bundle has a certificate of the other one.
+    #[must_use]
+    pub fn has_any(&self, other: &Self) -> bool {
+        other.0.iter().any(|it| self.contains(it))
+    }
+
     /// The first certificate.
     #[must_use]
     pub fn first(&self) -> Option<&CertificateDer<'static>> {

@@ -172,17 +172,23 @@ impl Keeper {
     ///
     /// # Errors
     ///
-    /// The error of the last action that failed. The certificate in use keeps being served.
+    /// The error of the first action that failed. The certificate in use keeps being served.
     pub async fn reconcile(&mut self, now: SystemTime) -> Result<(), KeeperError> {
         let mut tried = Tried::default();
         let mut result = Ok(());
         loop {
             match self.state.next(now, tried) {
                 Action::Nothing => break,
-                Action::AwaitSecret => return Err(KeeperError::NoSecret),
-                Action::NoAuthority(error) => return result.and(Err(error.clone().into())),
+                Action::AwaitSecret => {
+                    result = result.and(Err(KeeperError::NoSecret));
+                    break;
+                }
+                Action::NoAuthority(error) => {
+                    result = result.and(Err(error.clone().into()));
+                    break;
+                }
                 Action::NoConfiguration => {
-                    result = Err(KeeperError::NoConfiguration);
+                    result = result.and(Err(KeeperError::NoConfiguration));
                     break;
                 }
                 Action::WriteAuthority(former) => {
@@ -194,19 +200,16 @@ impl Keeper {
                         }
                         Err(error) if error.is_conflict() => return Ok(()),
                         // The former one may still be valid.
-                        Err(error) => result = Err(error),
+                        Err(error) => result = result.and(Err(error)),
                     }
                 }
                 Action::WriteBundle(wanted) => {
                     tried.bundle = true;
-                    match self.write_bundle(&wanted).await {
-                        Ok(written) => {
-                            info!(authorities = wanted.len(), "caBundle written");
-                            self.see_configuration(Some(written));
-                        }
-                        Err(error) if error.is_conflict() => {}
-                        Err(error) => result = Err(error),
-                    }
+                    result = result.and(self.update_bundle(&wanted).await);
+                }
+                Action::RestoreBundle(wanted) => {
+                    tried.restoration = true;
+                    result = result.and(self.update_bundle(&wanted).await);
                 }
                 Action::IssueLeaf(authority) => {
                     let issuer = authority.certificate().clone();
@@ -267,6 +270,19 @@ impl Keeper {
         };
         let (params, patch) = (PatchParams::apply(FIELD_MANAGER), Patch::Apply(&empty));
         self.secrets.patch(SECRET, &params, &patch).await
+    }
+
+    /// Writes a bundle and records it. After a conflict the watch brings the other replica's.
+    async fn update_bundle(&mut self, wanted: &Bundle) -> Result<(), KeeperError> {
+        match self.write_bundle(wanted).await {
+            Ok(written) => {
+                info!(authorities = wanted.len(), "caBundle written");
+                self.see_configuration(Some(written));
+                Ok(())
+            }
+            Err(error) if error.is_conflict() => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     async fn write_bundle(

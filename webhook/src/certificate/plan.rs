@@ -7,6 +7,9 @@
 //!    server had [`SETTLING`] to learn of it.
 //!
 //! In that order no review meets a certificate that its API server does not trust.
+//!
+//! While the Secret is missing or unusable, a replica puts the authorities that it knows back into a
+//! bundle that lost them. It only adds, so that replicas do not undo each other's writes.
 
 use std::ops::Range;
 use std::time::{Duration, SystemTime};
@@ -33,6 +36,8 @@ pub struct State {
     bundles: Option<Option<Vec<Bundle>>>,
     absent_since: Option<SystemTime>,
     leaf: Option<Issued>,
+    /// The authorities of the last Secret that had any.
+    known: Bundle,
     /// The Secret's authority and since when every webhook trusts it.
     trusted: Option<(CertificateDer<'static>, SystemTime)>,
 }
@@ -61,6 +66,8 @@ pub struct Tried {
     pub authority: bool,
     /// [`Action::WriteBundle`].
     pub bundle: bool,
+    /// [`Action::RestoreBundle`].
+    pub restoration: bool,
 }
 
 /// The next action.
@@ -76,6 +83,9 @@ pub enum Action<'a> {
     WriteAuthority(Bundle),
     /// Write this bundle to every webhook that has another one.
     WriteBundle(Bundle),
+    /// Write this bundle to every webhook that has another one, because authorities that replicas serve
+    /// with were lost from it and the Secret cannot say so.
+    RestoreBundle(Bundle),
     /// Issue a leaf and serve it.
     IssueLeaf(&'a Authority),
     /// Nothing: there is no webhook configuration.
@@ -85,6 +95,9 @@ pub enum Action<'a> {
 impl State {
     /// Records the Secret, `None` when there is none.
     pub fn see_secret(&mut self, secret: Option<Stored>) {
+        if let Some(stored) = secret.as_ref().filter(|it| !it.bundle.is_empty()) {
+            self.known = stored.bundle.clone();
+        }
         self.secret = Some(secret);
     }
 
@@ -103,7 +116,14 @@ impl State {
         if self.secret.is_none() || self.bundles.is_none() {
             return Action::Nothing;
         }
-        if self.is_secret_awaited(now) {
+        let is_secret_awaited = self.is_secret_awaited(now);
+        if !tried.restoration
+            && self.authority().is_none()
+            && let Some(wanted) = self.incomplete_bundle(now)
+        {
+            return Action::RestoreBundle(wanted);
+        }
+        if is_secret_awaited {
             return Action::AwaitSecret;
         }
         if !tried.authority && self.authority().is_none_or(|it| it.is_due(now)) {
@@ -180,12 +200,38 @@ impl State {
         is_outdated.then_some(wanted)
     }
 
-    /// Every authority that a replica may serve with. `caBundle` may have some that the Secret lost.
+    /// The bundle that every webhook should have while the Secret has no authority, where one lost an
+    /// authority that a replica may serve with. A bundle of other authorities alone belongs to another
+    /// tool: the certificate mode was changed, and this replica is about to end.
+    fn incomplete_bundle(&self, now: SystemTime) -> Option<Bundle> {
+        let live = self.live_bundles()?;
+        let mut wanted = self.known_authorities(now);
+        let is_ours = |bundle: &Bundle| bundle.is_empty() || bundle.has_any(&wanted);
+        let is_complete = |bundle: &Bundle| bundle.has_all(&wanted);
+        if !live.iter().all(is_ours) || live.iter().all(is_complete) {
+            return None;
+        }
+        live.iter().for_each(|bundle| wanted.merge(bundle.clone()));
+        Some(wanted)
+    }
+
+    /// The authorities that replicas may serve with, as this replica remembers them.
+    fn known_authorities(&self, now: SystemTime) -> Bundle {
+        let mut known = self.known.clone();
+        known.retain_valid(now, MAX_AUTHORITIES - 1);
+        if let Some(leaf) = &self.leaf {
+            known.push(leaf.issuer.clone());
+        }
+        known.retain_valid(now, MAX_AUTHORITIES);
+        known
+    }
+
+    /// Every authority that a replica may serve with. The Secret may have lost some.
     fn all_authorities(&self, now: SystemTime) -> Bundle {
-        let mut all = Bundle::default();
-        let stored = self.stored().map(|stored| &stored.bundle);
-        let live = self.live_bundles().into_iter().flatten();
-        for bundle in stored.into_iter().chain(live) {
+        let stored = self.stored().map(|stored| stored.bundle.clone());
+        let mut all = stored.unwrap_or_default();
+        all.merge(self.known_authorities(now));
+        for bundle in self.live_bundles().into_iter().flatten() {
             all.merge(bundle.clone());
         }
         all.retain_valid(now, MAX_AUTHORITIES - 1);
@@ -237,6 +283,7 @@ mod tests {
         match state.next(now, Tried::default()) {
             Action::WriteAuthority(bundle) => format!("write authority before {}", bundle.len()),
             Action::WriteBundle(bundle) => format!("write bundle of {}", bundle.len()),
+            Action::RestoreBundle(bundle) => format!("restore bundle of {}", bundle.len()),
             Action::IssueLeaf(_) => "issue leaf".to_owned(),
             action => format!("{action:?}"),
         }
@@ -317,7 +364,7 @@ mod tests {
         // When that fails, the rest is done all the same.
         let tried = Tried {
             authority: true,
-            bundle: false,
+            ..Tried::default()
         };
         assert!(matches!(state.next(late, tried), Action::IssueLeaf(_)));
     }
@@ -337,6 +384,105 @@ mod tests {
         next(&mut state, late);
         state.see_secret(None);
         assert_eq!(next(&mut state, late), "AwaitSecret");
+    }
+
+    #[test]
+    fn restores_a_lost_bundle_from_memory_while_the_secret_is_missing() {
+        let (mut state, now) = (State::default(), SystemTime::now());
+        let (first, live) = stored(now, &Bundle::default());
+        state.see_secret(Some(first));
+        state.see_bundles(Some(vec![live.clone(), live.clone()]));
+        issue(&mut state, now);
+        state.see_secret(None);
+        assert_eq!(next(&mut state, now), "AwaitSecret");
+        // One webhook of two lost it.
+        state.see_bundles(Some(vec![live.clone(), Bundle::default()]));
+        assert_eq!(next(&mut state, now), "restore bundle of 1");
+        // When that fails, the wait for the Secret goes on, and the bundle is part of the next one.
+        let tried = Tried {
+            restoration: true,
+            ..Tried::default()
+        };
+        assert!(matches!(state.next(now, tried), Action::AwaitSecret));
+        state.see_bundles(Some(vec![Bundle::default()]));
+        let late = now + ABSENCE;
+        let Action::WriteAuthority(former) = state.next(late, tried) else {
+            panic!("the Secret is written after its absence");
+        };
+        assert_eq!(former, live);
+        state.see_bundles(Some(vec![live]));
+        assert_eq!(next(&mut state, now), "AwaitSecret");
+    }
+
+    #[test]
+    fn restores_a_lost_bundle_while_the_secret_has_no_usable_authority() {
+        let (mut state, now) = (State::default(), SystemTime::now());
+        let (first, live) = stored(now, &Bundle::default());
+        state.see_secret(Some(first));
+        state.see_bundles(Some(vec![live]));
+        issue(&mut state, now);
+        state.see_secret(Some(Stored {
+            authority: Err(AuthorityError::Certificate),
+            bundle: Bundle::default(),
+        }));
+        state.see_bundles(Some(vec![Bundle::default()]));
+        assert_eq!(next(&mut state, now), "restore bundle of 1");
+        let tried = Tried {
+            restoration: true,
+            ..Tried::default()
+        };
+        let Action::WriteAuthority(former) = state.next(now, tried) else {
+            panic!("a damaged Secret is replaced at once");
+        };
+        assert_eq!(former.len(), 1);
+    }
+
+    #[test]
+    fn restores_both_authorities_of_a_rotation_whichever_signed_the_leaf() {
+        let now = SystemTime::now();
+        let (first, old) = stored(now, &Bundle::default());
+        let mut state = State::default();
+        state.see_secret(Some(first));
+        state.see_bundles(Some(vec![old.clone()]));
+        issue(&mut state, now);
+        let (second, both) = stored(now, &old);
+        state.see_secret(Some(second));
+        state.see_secret(None);
+        state.see_bundles(Some(vec![Bundle::default()]));
+        let wanted = restored(&mut state, now);
+        assert_eq!(wanted, both);
+        // The other authorities of a bundle that has one of these stay.
+        let (_, other) = stored(now, &old);
+        state.see_bundles(Some(vec![other.clone()]));
+        let wanted = restored(&mut state, now);
+        assert!(wanted.has_all(&both) && wanted.has_all(&other));
+        state.see_bundles(Some(vec![wanted]));
+        assert_eq!(next(&mut state, now), "AwaitSecret");
+    }
+
+    #[test]
+    fn leaves_the_bundle_of_another_tool_alone_while_the_secret_is_missing() {
+        let (mut state, now) = (State::default(), SystemTime::now());
+        let (first, live) = stored(now, &Bundle::default());
+        state.see_secret(Some(first));
+        state.see_bundles(Some(vec![live]));
+        issue(&mut state, now);
+        state.see_secret(None);
+        let (_, other) = stored(now, &Bundle::default());
+        state.see_bundles(Some(vec![other]));
+        assert_eq!(next(&mut state, now), "AwaitSecret");
+        // A replica that has never seen an authority has nothing to restore.
+        let mut state = State::default();
+        state.see_secret(None);
+        state.see_bundles(Some(vec![Bundle::default()]));
+        assert_eq!(next(&mut state, now), "AwaitSecret");
+    }
+
+    fn restored(state: &mut State, now: SystemTime) -> Bundle {
+        match state.next(now, Tried::default()) {
+            Action::RestoreBundle(wanted) => wanted,
+            action => panic!("{action:?}"),
+        }
     }
 
     #[test]

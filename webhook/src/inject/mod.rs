@@ -2,7 +2,8 @@
 //!
 //! The webhook only adds. It reads only the fields that a decision needs, writes none of them back, and a
 //! second run over its own result adds nothing. The only value that it replaces is an identity that it
-//! injected itself, when another webhook has changed the service account since (azwi#1475).
+//! injected itself, when another webhook has changed the service account since (azwi#1475). The only
+//! containers that it moves are its own init containers, back to the front.
 //!
 //! A review passes through these folders, each of which knows only those below it:
 //!
@@ -40,6 +41,7 @@ use contract::{annotation, label};
 
 use decision::containers::ContainerRules;
 use decision::identity::Identity;
+use decision::recognition::Present;
 use feedback::warnings::Warnings;
 use input::entries::MIRROR;
 use output::patch;
@@ -87,28 +89,33 @@ pub fn inject<'a>(
     let options = PodOptions::read(pod, config, account, seed)?;
     mistakes::warn(pod, config, account, &options, &mut warnings);
     let rules = ContainerRules::new(pod, config, account, &options, seed, &mut warnings);
-    let additions = decision::decide(pod, config, &options, &rules, &mut warnings)?;
+    let present = Present::find(pod, &config.sidecar);
+    let additions = decision::decide(pod, config, &options, &present, &rules, &mut warnings)?;
     Ok(Injection {
         patch: patch::write(pod, &additions)?,
         warnings: warnings.into_sentences(),
-        audit: audit(pod, &options, &rules.identity),
+        audit: audit(pod, &options, &present, &rules.identity),
     })
 }
 
 fn audit<'a>(
     pod: &'a Pod<'a>,
     options: &PodOptions<'_>,
+    present: &Present<'_>,
     identity: &Identity<'a>,
 ) -> BTreeMap<&'static str, &'a str> {
-    let injected = match options.proxy.map(|proxy| proxy.mode) {
+    let mode = options.proxy.map(|proxy| proxy.mode);
+    let unverified = mode.and_then(|mode| present.unverified(mode));
+    let injected = match mode.filter(|_| unverified.is_none()) {
         Some(Mode::Redirect) => "token,proxy",
         Some(Mode::Environment) => "token,proxy-environment",
         None => "token",
     };
-    [
+    let mut annotations = BTreeMap::from([
         ("client-id", identity.client_id),
         ("injected", injected),
         ("service-account", pod.service_account()),
-    ]
-    .into()
+    ]);
+    annotations.extend(unverified.map(|names| ("unverified", names)));
+    annotations
 }

@@ -193,6 +193,94 @@ async fn replicas_that_miss_the_secret_at_once_agree_on_the_next() {
     );
 }
 
+/// The Secret is deleted and `caBundle` reset in the same moment: the first write after that restores the
+/// bundle, and the replicas' certificates are trusted before the Secret is made again.
+#[tokio::test]
+async fn restores_the_bundle_from_memory_while_the_secret_is_missing() {
+    for count in [1, 2, 5] {
+        let cluster = Cluster::installed().await;
+        let now = SystemTime::now();
+        let mut replicas: Vec<_> = (0..count).map(|_| Replica::new(&cluster)).collect();
+        for replica in &mut replicas {
+            replica.step(now).await;
+        }
+        let bundle = cluster.bundle();
+        cluster.delete(SECRETS, "system", SECRET);
+        cluster.reset_configuration();
+        let writes = cluster.writes(CONFIGURATIONS);
+
+        replicas.iter_mut().for_each(Replica::look);
+        let runs = replicas
+            .iter_mut()
+            .map(|replica| replica.keeper.reconcile(now));
+        for result in futures_util::future::join_all(runs).await {
+            let error = result.unwrap_err();
+            assert!(error.to_string().contains("is missing"), "{error}");
+        }
+        assert_eq!(cluster.bundle(), bundle, "{count} replicas");
+        for replica in &mut replicas {
+            replica.look();
+            replica.keeper.reconcile(now).await.unwrap_err();
+            replica.assert_trusted(now);
+        }
+        assert_eq!(
+            cluster.writes(CONFIGURATIONS) - writes,
+            1,
+            "one of {count} replicas restores it, and the others leave it"
+        );
+        assert!(cluster.get(SECRETS, "system", SECRET).is_null());
+    }
+}
+
+#[tokio::test]
+async fn restores_the_bundle_on_the_watch_event_while_the_secret_is_missing() {
+    let cluster = Cluster::installed().await;
+    let servings: Vec<_> = (0..5).map(|_| Arc::new(Serving::default())).collect();
+    for serving in &servings {
+        let (client, serving) = (cluster.client(), Arc::clone(serving));
+        tokio::spawn(keeper::run(client, "system".to_owned(), serving));
+    }
+    let are_ready = async || servings.iter().all(|it| it.is_ready());
+    poll::until("all replicas to be ready", are_ready, |ready| *ready).await;
+    let bundle = cluster.bundle();
+    let secrets = cluster.writes(SECRETS);
+
+    cluster.delete(SECRETS, "system", SECRET);
+    // A replica that learns of the configuration first has the Secret still.
+    let have_seen = async || servings.iter().all(|it| it.is_degraded());
+    poll::until("all replicas to miss the Secret", have_seen, |seen| *seen).await;
+    cluster.reset_configuration();
+    cluster
+        .until("the bundle", || cluster.bundle() == bundle)
+        .await;
+    assert_eq!(
+        cluster.writes(SECRETS) - secrets,
+        1,
+        "the deletion: the bundle does not wait for another Secret"
+    );
+    poll::until("all replicas to be ready", are_ready, |ready| *ready).await;
+}
+
+#[tokio::test]
+async fn a_replica_that_is_about_to_end_leaves_another_tools_bundle_alone() {
+    let cluster = Cluster::installed().await;
+    let now = SystemTime::now();
+    let mut replica = Replica::new(&cluster);
+    replica.step(now).await;
+    let [_, _, authority] = pair();
+    let mut configuration = cluster.get(CONFIGURATIONS, "", CONFIGURATION);
+    configuration["webhooks"][0]["clientConfig"]["caBundle"] = encoded(&authority).into();
+    cluster.delete(SECRETS, "system", SECRET);
+    cluster.put(CONFIGURATIONS, "", CONFIGURATION, configuration);
+    replica.look();
+    replica.keeper.reconcile(now).await.unwrap_err();
+    assert_eq!(cluster.bundle(), authority);
+    assert!(
+        !replica.serving.is_ready(),
+        "API servers trust the other tool's certificates alone"
+    );
+}
+
 #[tokio::test]
 async fn serves_a_valid_certificate_after_the_clock_jumps() {
     const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -275,10 +363,6 @@ async fn keeps_the_old_authority_when_the_bundle_was_lost() {
 #[tokio::test]
 async fn takes_over_the_authority_of_upstream() {
     let cluster = Cluster::installed().await;
-    let encoded = |text: &str| {
-        use base64::Engine;
-        base64::engine::general_purpose::STANDARD.encode(text)
-    };
     let certificate = include_str!("data/upstream-ca.crt");
     let data = json!({
         "ca.crt": encoded(certificate),
@@ -337,6 +421,11 @@ async fn reports_a_forbidden_write_and_serves_on() {
         !replica.serving.is_ready(),
         "the API server does not trust it"
     );
+}
+
+fn encoded(text: &str) -> String {
+    use base64::Engine;
+    base64::engine::general_purpose::STANDARD.encode(text)
 }
 
 /// A pair that is not ours: `tls.crt`, `tls.key`, and the authority that signed it.

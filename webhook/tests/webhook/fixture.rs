@@ -1,5 +1,6 @@
 //! Runs the webhook's library over pods.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use serde_json::{Value, json};
@@ -36,6 +37,7 @@ pub(crate) struct Mutated {
     pub(crate) pod: Value,
     pub(crate) operations: Vec<Value>,
     pub(crate) warnings: Vec<String>,
+    pub(crate) audit: BTreeMap<&'static str, String>,
 }
 
 impl Mutated {
@@ -75,6 +77,10 @@ pub(crate) fn mutate(pod: &Value, config: &Config, account: &Account) -> Result<
     let view: Pod<'_> = serde_json::from_slice(&bytes).unwrap();
     let config = config.clone().into();
     let injection = inject::inject(&view, &config, account, &seed())?;
+    let audit = injection.audit.iter();
+    let audit = audit
+        .map(|(key, value)| (*key, (*value).to_owned()))
+        .collect();
     let patch = match &injection.patch {
         Some(patch) => serde_json::from_slice(patch).unwrap(),
         None => json!([]),
@@ -87,6 +93,7 @@ pub(crate) fn mutate(pod: &Value, config: &Config, account: &Account) -> Result<
         pod: result,
         operations,
         warnings: injection.warnings,
+        audit,
     })
 }
 

@@ -218,7 +218,7 @@ fn reads_inject_proxy_sidecar_by_its_value() {
         );
         assert_eq!(result.names("initContainers").len(), expected, "{value:?}");
     }
-    for value in ["maybe", "", "1", "yes"] {
+    for value in ["maybe", "1", "yes"] {
         let text = denial(annotations(value), one_container());
         assert!(text.contains(&format!("{value:?}")), "{text}");
         assert!(
@@ -243,7 +243,7 @@ fn rejects_invalid_and_occupied_ports() {
     );
     let init = result.container("azwi-proxy-init");
     assert_eq!(variable(init, "PROXY_PORT"), Some("65535"));
-    for port in ["70000", "0", "-1", "", "8000x", "4294975296"] {
+    for port in ["70000", "0", "-1", "8000x", "4294975296"] {
         let text = denial(annotations(port), one_container());
         assert!(
             text.contains("azure.workload.identity/proxy-sidecar-port"),
@@ -304,7 +304,7 @@ fn names_the_owner_of_an_invalid_token_lifetime() {
         expiration(&mutated(&pod("7200"), &config(true), &of_account("60"))),
         7200
     );
-    for value in ["60", "3599", "86401", "1h", "", "-3600"] {
+    for value in ["60", "3599", "86401", "1h", "-3600"] {
         let text = mutate(&pod(value), &config(true), &account())
             .err()
             .unwrap()
@@ -328,6 +328,69 @@ fn names_the_owner_of_an_invalid_token_lifetime() {
         text.starts_with("service account default has annotation"),
         "{text}"
     );
+}
+
+/// Templates write an empty value for what their user left out.
+#[test]
+fn an_empty_annotation_counts_as_absent() {
+    let keys = [
+        "service-account-token-expiration",
+        "skip-containers",
+        "proxy-sidecar-port",
+        "proxy-mode",
+        "identity-map",
+        "proxy-cpu-limit",
+        "proxy-cpu-request",
+        "proxy-memory-limit",
+        "proxy-memory-request",
+        "injected",
+    ];
+    let expected = mutated(
+        &pod(with_proxy(), one_container()),
+        &config(true),
+        &account(),
+    );
+    for empty in ["", " ", "\n"] {
+        let mut annotations = with_proxy();
+        for key in keys {
+            annotations[format!("azure.workload.identity/{key}")] = empty.into();
+        }
+        let of_account = Account {
+            token_expiration: Some(empty.into()),
+            ..account()
+        };
+        let result = mutated(
+            &pod(annotations, one_container()),
+            &config(true),
+            &of_account,
+        );
+        assert_eq!(result.pod["spec"], expected.pod["spec"], "{empty:?}");
+        assert!(result.warnings.is_empty(), "{:?}", result.warnings);
+
+        // Upstream would add the sidecar, so this one is mentioned.
+        let annotations = json!({ "azure.workload.identity/inject-proxy-sidecar": empty });
+        let result = mutated(
+            &pod(annotations, one_container()),
+            &config(true),
+            &account(),
+        );
+        assert_eq!(result.names("initContainers").len(), 0, "{empty:?}");
+        let sentence = "pod: annotation azure.workload.identity/inject-proxy-sidecar is empty: no sidecar is added";
+        assert_eq!(result.warnings, [sentence]);
+    }
+    // The pod's empty value leaves the account's.
+    let of_account = Account {
+        token_expiration: Some("4000".into()),
+        ..account()
+    };
+    let annotations = json!({ "azure.workload.identity/service-account-token-expiration": "" });
+    let result = mutated(
+        &pod(annotations, one_container()),
+        &config(true),
+        &of_account,
+    );
+    let source = &result.pod["spec"]["volumes"][0]["projected"]["sources"][0];
+    assert_eq!(source["serviceAccountToken"]["expirationSeconds"], 4000);
 }
 
 #[test]
@@ -384,8 +447,37 @@ fn keeps_the_users_variables() {
     let result = mutated(&pod(Value::Null, spec), &config(true), &account());
     let env = result.container("app")["env"].as_array().unwrap();
     assert_eq!(env.len(), 4);
-    assert_eq!(env[0], json!({ "name": "AZURE_CLIENT_ID", "value": "" }));
-    assert_eq!(env[1]["valueFrom"]["secretKeyRef"]["name"], "s");
+    assert_eq!(env[2], json!({ "name": "AZURE_CLIENT_ID", "value": "" }));
+    assert_eq!(env[3]["valueFrom"]["secretKeyRef"]["name"], "s");
+}
+
+/// The kubelet replaces `$(NAME)` only with a variable that stands before (kubernetes#94079,
+/// datadog-agent#12820).
+#[test]
+fn the_users_variables_may_refer_to_injected_ones() {
+    let own = json!([
+        { "name": "ID", "value": "$(AZURE_CLIENT_ID)" },
+        { "name": "URL", "value": "$(IDENTITY_ENDPOINT)" },
+    ]);
+    let spec = json!({
+        "initContainers": [{ "name": "early", "env": own }],
+        "containers": [{ "name": "app", "env": own }],
+    });
+    let mut annotations = with_proxy();
+    annotations["azure.workload.identity/proxy-mode"] = "environment".into();
+    let result = mutated(&pod(annotations, spec), &config(true), &account());
+    for name in ["early", "app"] {
+        let names: Vec<_> = result.container(name)["env"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|it| it["name"].as_str().unwrap())
+            .collect();
+        let injected = ["AZURE_CLIENT_ID", "AZURE_TENANT_ID"];
+        assert_eq!(names[..2], injected, "{name}");
+        assert!(names.contains(&"IDENTITY_ENDPOINT"), "{names:?}");
+        assert_eq!(names[names.len() - 2..], ["ID", "URL"], "{name}");
+    }
 }
 
 #[test]
@@ -497,6 +589,36 @@ fn adds_nothing_to_skipped_containers_and_warns_about_unknown_ones() {
 }
 
 #[test]
+fn the_proxy_is_never_skipped() {
+    let key = "azure.workload.identity/skip-containers";
+    let skipped = "azwi-proxy;azwi-proxy-init";
+    let mut annotations = with_proxy();
+    annotations[key] = skipped.into();
+    let sentence =
+        format!("pod has annotation {key}: azwi-proxy is never skipped, it needs the token");
+    let first = mutated(
+        &pod(annotations, one_container()),
+        &config(true),
+        &account(),
+    );
+    let proxy = first.container("azwi-proxy");
+    assert_eq!(variable(proxy, "AZURE_CLIENT_ID"), Some(CLIENT_ID));
+    let second = mutated(&first.pod, &config(true), &account());
+    for warnings in [first.warnings, second.warnings] {
+        assert_eq!(warnings, [sentence.as_str()]);
+    }
+    // Without the sidecar there are no such containers.
+    let result = mutated(
+        &pod(json!({ key: skipped }), one_container()),
+        &config(true),
+        &account(),
+    );
+    assert_eq!(result.warnings.len(), 2, "{:?}", result.warnings);
+    let is_missing = |it: &String| it.contains("there is no container");
+    assert!(result.warnings.iter().all(is_missing));
+}
+
+#[test]
 fn warns_about_misspelled_keys_and_values() {
     let annotations = json!({
         "azure.workload.identity/inject-proxy-sidcar": "true",
@@ -602,7 +724,7 @@ fn replaces_the_identity_when_another_webhook_changed_the_service_account() {
 }
 
 #[test]
-fn warns_about_an_init_container_before_the_redirect() {
+fn moves_its_init_containers_before_one_that_another_tool_put_there() {
     let mut first = mutated(
         &pod(with_proxy(), one_container()),
         &config(true),
@@ -614,10 +736,215 @@ fn warns_about_an_init_container_before_the_redirect() {
     let second = mutated(&first, &config(true), &account());
     assert_eq!(
         second.names("initContainers"),
-        ["mesh-init", "azwi-proxy-init", "azwi-proxy"]
+        ["azwi-proxy-init", "azwi-proxy", "mesh-init"]
     );
-    assert_eq!(second.warnings.len(), 1, "{:?}", second.warnings);
-    assert!(second.warnings[0].contains("mesh-init runs before azwi-proxy-init"));
+    let moves: Vec<_> = second
+        .operations
+        .iter()
+        .filter(|it| it["op"] == "move")
+        .collect();
+    assert_eq!(moves.len(), 2, "{:?}", second.operations);
+    assert!(second.warnings.is_empty(), "{:?}", second.warnings);
+
+    // As upstream leaves them: the proxy first, the redirect last.
+    let spec = json!({
+        "initContainers": [
+            {
+                "name": "azwi-proxy",
+                "image": "mcr.microsoft.com/oss/azure/workload-identity/proxy:v1.5.1",
+                "args": ["--proxy-port=8000", "--log-level=info"],
+                "restartPolicy": "Always",
+            },
+            { "name": "migrate" },
+            {
+                "name": "azwi-proxy-init",
+                "image": "mcr.microsoft.com/oss/azure/workload-identity/proxy-init:v1.5.1",
+                "env": [{ "name": "PROXY_PORT", "value": "8000" }],
+            },
+        ],
+        "containers": [{ "name": "app" }],
+    });
+    let restored = mutated(&pod(with_proxy(), spec), &config(true), &account());
+    assert_eq!(
+        restored.names("initContainers"),
+        ["azwi-proxy-init", "azwi-proxy", "migrate"]
+    );
+    assert!(restored.warnings.is_empty(), "{:?}", restored.warnings);
+}
+
+#[test]
+fn says_that_a_container_of_its_name_may_be_another_one() {
+    let image = "registry.example.com/proxy-init";
+    let other = "it has another command or arguments";
+    for (fields, doubt) in [
+        (
+            json!({ "image": "registry.example.com/proxy:v0", "command": ["/proxy-init"] }),
+            None,
+        ),
+        (json!({ "image": image, "command": [], "args": null }), None),
+        (
+            json!({ "image": "mirror/proxy", "command": ["/proxy-init"] }),
+            Some("its image is \"mirror/proxy\", not registry.example.com/proxy:v1"),
+        ),
+        (
+            json!({ "image": "busybox", "command": ["/proxy-init"] }),
+            Some("its image is \"busybox\", not registry.example.com/proxy:v1"),
+        ),
+        // The image's own program is the proxy.
+        (
+            json!({ "image": "registry.example.com/proxy:v1" }),
+            Some(other),
+        ),
+        (
+            json!({ "image": image, "command": ["/proxy-init", "x"] }),
+            Some(other),
+        ),
+        (
+            json!({ "image": image, "args": ["--version"] }),
+            Some(other),
+        ),
+        (
+            json!({ "image": image, "env": [{ "name": "METADATA_IP", "value": "192.0.2.1" }] }),
+            Some("it sets METADATA_IP, "),
+        ),
+        (
+            json!({ "image": image, "envFrom": [{ "configMapRef": { "name": "settings" } }] }),
+            Some("it sets METADATA_IP, "),
+        ),
+        (
+            json!({ "image": image, "restartPolicy": "Always" }),
+            Some("it has restartPolicy: Always"),
+        ),
+    ] {
+        let init = json!([named("azwi-proxy-init", fields)]);
+        let spec = json!({ "initContainers": init, "containers": [{ "name": "app" }] });
+        assert_doubted(spec, doubt.map(|doubt| ("azwi-proxy-init", doubt)));
+    }
+}
+
+#[test]
+fn says_that_a_proxy_of_its_name_may_be_another_one() {
+    let image = "registry.example.com/proxy";
+    let spec = |list: &str, fields: Value| {
+        let mut spec = json!({ "initContainers": [], "containers": [{ "name": "app" }] });
+        let containers = spec[list].as_array_mut().unwrap();
+        containers.push(named("azwi-proxy", fields));
+        spec
+    };
+    assert_doubted(spec("containers", json!({ "image": image })), None);
+    for (list, fields, doubt) in [
+        (
+            "containers",
+            json!({ "image": image, "command": ["sh"] }),
+            "it has another command or arguments",
+        ),
+        ("containers", json!({}), "its image is \"\", not"),
+        (
+            "initContainers",
+            json!({ "image": image }),
+            "it is an init container without restartPolicy: Always",
+        ),
+    ] {
+        assert_doubted(spec(list, fields), Some(("azwi-proxy", doubt)));
+    }
+    let mut both = spec("containers", json!({}));
+    both["initContainers"] = json!([{ "name": "azwi-proxy-init" }]);
+    let result = mutated(&pod(with_proxy(), both), &config(true), &account());
+    assert_eq!(result.audit["unverified"], "azwi-proxy-init,azwi-proxy");
+    assert_eq!(result.warnings.len(), 2, "{:?}", result.warnings);
+}
+
+/// Checks the warning and the audit annotations of a pod in which this container is in doubt.
+fn assert_doubted(spec: Value, doubted: Option<(&str, &str)>) {
+    let result = mutated(&pod(with_proxy(), spec.clone()), &config(true), &account());
+    let (name, doubt) = doubted.unzip();
+    assert_eq!(
+        result.audit.get("unverified").map(String::as_str),
+        name,
+        "{spec}"
+    );
+    let injected = if name.is_none() {
+        "token,proxy"
+    } else {
+        "token"
+    };
+    assert_eq!(result.audit["injected"], injected, "{spec}");
+    let warning = name.map(|name| format!("container {name} may not be the webhook's: "));
+    let warning = warning
+        .into_iter()
+        .zip(doubt)
+        .map(|(start, doubt)| start + doubt);
+    for (found, expected) in result.warnings.iter().zip(warning.clone()) {
+        assert!(found.starts_with(&expected), "{found}");
+    }
+    assert_eq!(
+        result.warnings.len(),
+        warning.count(),
+        "{:?}",
+        result.warnings
+    );
+
+    // Without the sidecar nothing is said of such containers, and nothing is claimed.
+    let result = mutated(&pod(Value::Null, spec), &config(true), &account());
+    assert_eq!(result.audit["injected"], "token");
+    assert!(result.warnings.is_empty(), "{:?}", result.warnings);
+}
+
+#[test]
+fn mode_environment_needs_no_redirect() {
+    let mut annotations = with_proxy();
+    annotations["azure.workload.identity/proxy-mode"] = "environment".into();
+    let spec = json!({
+        "initContainers": [{ "name": "azwi-proxy-init", "image": "busybox" }],
+        "containers": [{ "name": "app" }],
+    });
+    let result = mutated(&pod(annotations, spec), &config(true), &account());
+    assert_eq!(result.audit["injected"], "token,proxy-environment");
+    assert!(result.warnings.is_empty(), "{:?}", result.warnings);
+}
+
+/// The redirect exempts every process of that user, whatever the name of its container.
+#[test]
+fn refuses_the_proxys_user_to_a_container_that_may_be_another_one() {
+    let spec = |name: &str, image: &str, command: Value| {
+        let container = json!({
+            "name": name,
+            "image": image,
+            "command": command,
+            "securityContext": { "runAsUser": 1501 },
+        });
+        json!({ "containers": [{ "name": "app" }, container] })
+    };
+    for (name, image, command) in [
+        ("azwi-proxy", "busybox", Value::Null),
+        ("azwi-proxy", "registry.example.com/proxy:v1", json!(["sh"])),
+        (
+            "azwi-proxy-init",
+            "registry.example.com/proxy-init",
+            Value::Null,
+        ),
+    ] {
+        let text = denial(with_proxy(), spec(name, image, command));
+        let start = format!("container {name:?} runs as user 1501");
+        assert!(text.starts_with(&start), "{text}");
+        assert!(text.contains("may be another one: it"), "{text}");
+    }
+    // An image that another webhook took from a mirror is no reason.
+    for image in [
+        "registry.example.com/proxy:v0",
+        "mirror.example.com/x/proxy@sha256:0",
+    ] {
+        mutated(
+            &pod(with_proxy(), spec("azwi-proxy", image, json!([]))),
+            &config(true),
+            &account(),
+        );
+    }
+}
+
+fn named(name: &str, mut fields: Value) -> Value {
+    fields["name"] = name.into();
+    fields
 }
 
 #[test]

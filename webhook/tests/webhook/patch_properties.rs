@@ -1,4 +1,5 @@
-//! Properties of every patch: it only adds, loses nothing and adds nothing twice.
+//! Properties of every patch: it only adds, loses nothing and adds nothing twice. The only containers that
+//! it moves are the webhook's own init containers.
 
 use std::collections::BTreeSet;
 
@@ -58,6 +59,80 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    /// Tools that restore pods, and other webhooks, put init containers before, between and behind the
+    /// injected ones.
+    #[test]
+    fn its_init_containers_are_first_however_the_pod_came(
+        pod in pods(),
+        native in any::<bool>(),
+        was_native in any::<bool>(),
+        order in prop::collection::vec(any::<u32>(), 100),
+        dropped in prop::option::of(prop::sample::select(&["azwi-proxy-init", "azwi-proxy"][..])),
+        image in prop::option::of(prop::sample::select(IMAGES)),
+    ) {
+        let mut pod = pod;
+        let key = "azure.workload.identity/inject-proxy-sidecar";
+        pod["metadata"]["annotations"] = json!({ key: "true" });
+        // The names of the injected containers are the webhook's here.
+        for list in ["initContainers", "containers"] {
+            if let Some(items) = pod["spec"][list].as_array_mut() {
+                items.retain(|it| !is_ours(&it["name"]));
+            }
+        }
+        let Ok(injected) = mutate(&pod, &config(was_native), &account()) else { return Ok(()) };
+        let mut restored = injected.pod;
+        let init = restored["spec"]["initContainers"].as_array_mut().unwrap();
+        init.retain(|it| dropped.is_none_or(|name| it["name"] != name));
+        let mut by_chance: Vec<_> = order.into_iter().zip(init.drain(..)).collect();
+        by_chance.sort_by_key(|(place, _)| *place);
+        init.extend(by_chance.into_iter().map(|(_, container)| container));
+        for container in init.iter_mut().filter(|it| is_ours(&it["name"])) {
+            if let Some(image) = image {
+                container["image"] = image.into();
+            }
+        }
+
+        let result = mutate(&restored, &config(native), &account()).unwrap();
+        let is_alone = |operation: &Value| ["add", "move"].map(Value::from).contains(&operation["op"]);
+        prop_assert!(result.operations.iter().all(is_alone), "{:?}", result.operations);
+        let (own, others) = parted(&result.pod);
+        let names: Vec<_> = own.iter().map(|it| it["name"].as_str().unwrap()).collect();
+        let in_front = if result.pod["spec"]["initContainers"][1]["name"] == "azwi-proxy" {
+            &["azwi-proxy-init", "azwi-proxy"][..]
+        } else {
+            &["azwi-proxy-init"]
+        };
+        prop_assert_eq!(&names, in_front, "{}", result.pod["spec"]["initContainers"]);
+        let first = &array(&result.pod["spec"]["initContainers"])[..names.len()];
+        prop_assert_eq!(first, &own);
+        // The others keep their order and all their fields, and the own ones their fields.
+        let (own_before, others_before) = parted(&restored);
+        prop_assert_eq!(&others, &others_before);
+        for container in &own_before {
+            prop_assert!(own.contains(container), "{} in {:?}", container, own);
+        }
+        complete(&result.pod, &restored, Mode::Redirect)?;
+        let second = mutate(&result.pod, &config(native), &account()).unwrap();
+        prop_assert_eq!(&second.operations, &[] as &[Value]);
+    }
+}
+
+/// The images of another version and of a mirror.
+const IMAGES: &[&str] = &[
+    "registry.example.com/proxy:v0",
+    "registry.example.com/proxy@sha256:0",
+    "mirror.example.com/registry.example.com/proxy:v1",
+];
+
+/// The injected init containers, and the others.
+fn parted(pod: &Value) -> (Vec<Value>, Vec<Value>) {
+    let init = array(&pod["spec"]["initContainers"]).iter().cloned();
+    init.partition(|it| is_ours(&it["name"]))
+}
+
 /// Removes everything that the webhook may add. The rest must equal the original pod.
 fn without_additions(result: &Value, original: &Value) -> Value {
     let mut pod = result.clone();
@@ -72,8 +147,15 @@ fn without_additions(result: &Value, original: &Value) -> Value {
             let is_new = |it: &Value| is_ours(&it["name"]) && !known.contains(&it["name"]);
             containers.retain(|it| !is_new(it));
             for (container, before) in containers.iter_mut().zip(array(&before[list])) {
+                let container = container.as_object_mut().unwrap();
+                if let (Some(Value::Array(now)), Some(before)) =
+                    (container.get_mut("env"), before["env"].as_array())
+                {
+                    // Injected variables come first.
+                    now.drain(..now.len() - before.len());
+                }
                 for list in ["env", "volumeMounts"] {
-                    shorten(container.as_object_mut().unwrap(), list, before);
+                    shorten(container, list, before);
                 }
             }
         }
@@ -351,8 +433,8 @@ prop_compose! {
             ],
             unknown_of_metadata,
         );
-        // The webhook inserts the redirect first, but leaves one that a pod has elsewhere in place.
-        // Such pods are left out here.
+        // A redirect without image and command may be another container, and stays where it is. Such
+        // pods are left out here.
         let init = init.map(|mut init| {
             if let Value::Array(items) = &mut init {
                 items.retain(|it| it["name"] != "azwi-proxy-init");

@@ -13,7 +13,16 @@ pub(crate) fn covers(pod: &Value) -> bool {
     let annotations = pod["metadata"]["annotations"].as_object();
     let mut ours = annotations.into_iter().flatten().map(|(key, _)| key);
     let known = ["inject-proxy-sidecar", "skip-containers"].map(|key| format!("{PREFIX}/{key}"));
-    ours.all(|key| !key.starts_with(PREFIX) || known.contains(key))
+    ours.all(|key| !key.starts_with(PREFIX) || known.contains(key)) && !has_injected(pod)
+}
+
+/// Whether a container with the name of an injected one may be one: all of these have an image.
+fn has_injected(pod: &Value) -> bool {
+    let lists = ["initContainers", "containers"].into_iter();
+    let mut containers = lists.flat_map(|list| entries(&pod["spec"][list]));
+    containers.any(|it| {
+        ["azwi-proxy-init", "azwi-proxy"].contains(&text(&it["name"])) && it["image"].is_string()
+    })
 }
 
 /// The mutated pod, with the annotation `injected` as JSON instead of text.
@@ -66,9 +75,7 @@ pub(crate) fn expected(pod: &Value, config: &Config, account: &Account) -> Value
             if name == "azwi-proxy" {
                 variables.extend(of_proxy.clone());
             }
-            for (name, value) in variables {
-                set(container, name, &value);
-            }
+            set(container, variables);
         }
     }
     if token(&pod, config).is_none() {
@@ -98,14 +105,11 @@ pub(crate) fn expected(pod: &Value, config: &Config, account: &Account) -> Value
             .sidecar
             .native
             .then(|| ("AZWI_SHUTDOWN", "now".to_owned()));
-        for (name, value) in own
-            .into_iter()
-            .chain(rest(format!("{DIRECTORY}/{file}")))
-            .chain(of_proxy)
-            .chain(shutdown)
-        {
-            set(&mut proxy, name, &value);
-        }
+        let variables = own.into_iter().chain(rest(format!("{DIRECTORY}/{file}")));
+        set(
+            &mut proxy,
+            variables.chain(of_proxy).chain(shutdown).collect(),
+        );
         add_proxy(&mut pod, proxy, config);
     }
     pod
@@ -158,13 +162,17 @@ fn mount(container: &mut Value, volume: &str) -> String {
     DIRECTORY.to_owned()
 }
 
-fn set(container: &mut Value, name: &str, value: &str) {
-    let mut existing = entries(&container["env"]).iter();
-    if !value.is_empty() && existing.all(|it| text(&it["name"]) != name) {
-        push(
-            &mut container["env"],
-            json!({ "name": name, "value": value }),
-        );
+/// Puts the variables that the container lacks before its own.
+fn set(container: &mut Value, variables: Vec<(&str, String)>) {
+    let existing = entries(&container["env"]).to_vec();
+    let is_missing = |name: &str| existing.iter().all(|it| text(&it["name"]) != name);
+    let missing = variables.into_iter();
+    let missing = missing.filter(|(name, value)| !value.is_empty() && is_missing(name));
+    let missing: Vec<_> = missing
+        .map(|(name, value)| json!({ "name": name, "value": value }))
+        .collect();
+    if !missing.is_empty() {
+        container["env"] = [missing, existing].concat().into();
     }
 }
 

@@ -1,6 +1,6 @@
 //! A user deletes or edits the webhook's objects.
 
-use e2e::authority::{bundle, certificates, store, stored};
+use e2e::authority::{bundle, certificates, set_bundle, store, stored};
 use e2e::{
     CONFIGURATION, DEPLOYMENT, Load, Namespace, SECRET, configuration_of_the_chart, kubectl,
     kubectl_with_input, metrics, replicas, system, until,
@@ -28,6 +28,26 @@ async fn replaces_a_deleted_or_damaged_secret() {
     let again = until("a Secret with an authority", stored_if_there, is_whole).await;
     assert_ne!(certificates(&again)[0], certificates(&renewed)[0]);
     assert_new_and_trusted(&again, &before).await;
+    load.stop().await.assert_all_injected();
+}
+
+/// Without the Secret, the replicas restore the bundle from memory: API servers trust them all the time
+/// that it is missing.
+#[tokio::test]
+async fn restores_a_bundle_that_is_lost_together_with_the_secret() {
+    let _alone = alone().await;
+    let wanted = bundle().await;
+    system(&["delete", "secret", SECRET]).await;
+    set_bundle("").await;
+    // With another Secret, its authority would come first.
+    until("the bundle", bundle, |it| *it == wanted).await;
+    let (namespace, _) = Namespace::with_identity("restored").await;
+    let load = Load::start(&namespace, 20).await;
+    let renewed = until("a Secret with an authority", stored_if_there, |it| {
+        !it.is_empty()
+    })
+    .await;
+    assert_new_and_trusted(&renewed, &certificates(&wanted)).await;
     load.stop().await.assert_all_injected();
 }
 

@@ -1,5 +1,6 @@
 //! Dry runs, and the webhook's audit annotations.
 
+use contract::container::PROXY_INIT;
 use e2e::{
     Container, Namespace, Pod, WEBHOOK_USER, audit_of, audited, kubectl, kubectl_with_input,
 };
@@ -68,4 +69,23 @@ async fn the_audit_log_shows_what_was_injected_and_why() {
         assert_eq!(annotated("client-id"), identity.client_id, "{event}");
         assert_eq!(annotated("service-account"), "app", "{event}");
     }
+}
+
+/// A container with the name of the redirect, of another image, is not taken for the redirect.
+#[tokio::test]
+async fn the_audit_log_and_a_warning_name_a_container_that_may_not_be_the_webhooks() {
+    let (namespace, _) = Namespace::with_identity("unverified").await;
+    let pod = Pod::new("pod")
+        .with_proxy()
+        .init_container(Container::shell(PROXY_INIT, "true"))
+        .container(Container::shell("app", "true"));
+    let printed = namespace.apply(&pod.manifest()).await;
+    let warning = format!("container {PROXY_INIT} may not be the webhook's");
+    assert!(printed.contains(&warning), "{printed}");
+    let event = audit_of("pod", entry(&namespace, "pod")).await;
+    let annotated = |key: &str| {
+        event["annotations"][format!("mutation.azure-workload-identity.io/{key}")].clone()
+    };
+    assert_eq!(annotated("unverified"), PROXY_INIT, "{event}");
+    assert_eq!(annotated("injected"), "token", "{event}");
 }

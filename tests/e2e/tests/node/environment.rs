@@ -32,6 +32,18 @@ async fn keeps_the_users_value_of_a_variable() {
     );
 }
 
+/// The kubelet replaces `$(NAME)` with a variable that stands before.
+#[tokio::test]
+async fn the_users_variable_may_refer_to_an_injected_one() {
+    let (namespace, identity) = Namespace::with_identity("reference").await;
+    let app = Container::shell("app", "echo own: $OWN").env("OWN", "id=$(AZURE_CLIENT_ID)");
+    namespace
+        .run_to_success(&Pod::new("pod").container(app))
+        .await;
+    let log = namespace.log("pod", "app").await;
+    assert_eq!(log, format!("own: id={}\n", identity.client_id));
+}
+
 /// The pod does not say which names a ConfigMap brings. The webhook sets no variable for which the
 /// service account has no value, since an empty one would hide the ConfigMap's (azwi#1555). A value
 /// of the service account wins.

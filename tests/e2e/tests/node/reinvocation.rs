@@ -1,7 +1,7 @@
 //! Another team's webhook changes the pod after ours, and the API server calls ours again (W15 to
 //! W17).
 
-use e2e::{Container, Identity, Namespace, Pod, claims, install_other_webhook};
+use e2e::{Container, Identity, Namespace, Pod, claims, install_other_webhook, sidecar};
 use serde_json::{Value, json};
 
 fn application(name: &str) -> Pod {
@@ -57,6 +57,67 @@ async fn a_container_that_another_webhook_adds_gets_the_identity() {
     assert_injected_once(&spec);
     let answer = namespace.log(pod.name(), "added").await;
     assert_eq!(claims(&answer)["appid"], identity.client_id, "{answer}");
+}
+
+#[tokio::test]
+async fn an_init_container_that_another_webhook_puts_first_gets_the_identity() {
+    let (namespace, identity) = Namespace::with_identity("first").await;
+    install_other_webhook(&namespace, |pod| {
+        if occurrences(&[&pod["spec"]["initContainers"]], "early") > 0 {
+            return Vec::new();
+        }
+        let container = Container::asking_imds("early").manifest();
+        vec![json!({ "op": "add", "path": "/spec/initContainers/0", "value": container })]
+    })
+    .await;
+
+    let pod = application("pod");
+    let finished = namespace.run_to_success(&pod).await;
+    let spec = serde_json::to_value(&finished.pod.spec).expect("a pod is JSON");
+    assert_injected_once(&spec);
+    assert_eq!(
+        sidecar::names(&spec["initContainers"]),
+        ["azwi-proxy-init", "azwi-proxy", "early"]
+    );
+    let answer = namespace.log(pod.name(), "early").await;
+    assert_eq!(claims(&answer)["appid"], identity.client_id, "{answer}");
+}
+
+/// As a tool does that restores pods from a backup and adds an init container of its own.
+#[tokio::test]
+async fn a_restored_pod_with_an_init_container_in_front_gets_its_own_identity() {
+    let (namespace, identity) = Namespace::with_identity("restored").await;
+    let pod = application("pod").init_container(Container::asking_imds("migrate"));
+    let mut manifest = namespace.dry_run(&pod.manifest()).await;
+    manifest["metadata"] = json!({
+        "name": pod.name(),
+        "labels": manifest["metadata"]["labels"],
+        "annotations": manifest["metadata"]["annotations"],
+    });
+    let init = manifest["spec"]["initContainers"]
+        .as_array_mut()
+        .expect("a list of containers");
+    // The injected containers stand last.
+    init.rotate_left(2);
+    init.insert(0, Container::asking_imds("restore").manifest());
+    assert_eq!(
+        sidecar::names(&manifest["spec"]["initContainers"]),
+        ["restore", "migrate", "azwi-proxy-init", "azwi-proxy"]
+    );
+
+    let printed = namespace.apply(&manifest).await;
+    assert!(!printed.contains("Warning"), "{printed}");
+    let finished = namespace.finished(pod.name()).await;
+    assert_eq!(finished.phase, "Succeeded");
+    let spec = serde_json::to_value(&finished.pod.spec).expect("a pod is JSON");
+    assert_eq!(
+        sidecar::names(&spec["initContainers"]),
+        ["azwi-proxy-init", "azwi-proxy", "restore", "migrate"]
+    );
+    for container in ["restore", "migrate", "app"] {
+        let answer = namespace.log(pod.name(), container).await;
+        assert_eq!(claims(&answer)["appid"], identity.client_id, "{answer}");
+    }
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ pub(crate) mod containers;
 pub(crate) mod endpoint;
 pub(crate) mod identity;
 pub(crate) mod marker;
+pub(crate) mod recognition;
 pub(crate) mod sidecar;
 pub(crate) mod templates;
 pub(crate) mod token_volume;
@@ -19,6 +20,7 @@ use crate::inject::output::additions::Additions;
 use crate::inject::request::options::PodOptions;
 
 use containers::ContainerRules;
+use recognition::Present;
 use templates::{Form, Prepared};
 
 /// The additions to the pod.
@@ -30,11 +32,12 @@ pub(crate) fn decide<'a>(
     pod: &'a Pod<'_>,
     config: &'a Prepared,
     options: &PodOptions<'_>,
+    present: &Present<'_>,
     rules: &'a ContainerRules<'_>,
     warnings: &mut Warnings,
 ) -> Result<Additions<'a>, Denial> {
     if let Some(proxy) = options.proxy {
-        sidecar::check(pod, proxy)?;
+        sidecar::check(pod, proxy, present)?;
     }
     let existing = rules.existing(pod, &options.skipped, warnings)?;
     if existing.lacks_client_id {
@@ -53,6 +56,7 @@ pub(crate) fn decide<'a>(
     let mut additions = Additions {
         containers: existing.additions,
         volumes: rules.volume.new_volumes().collect(),
+        moves: Vec::new(),
         new_containers: Vec::new(),
         annotations: marker
             .map(|(key, text)| (key, Cow::Owned(text)))
@@ -65,8 +69,10 @@ pub(crate) fn decide<'a>(
             metrics_port: sidecar::metrics_port(pod, config, proxy.port, warnings),
             resources: &options.resources,
         };
-        additions.new_containers = sidecar::new_containers(pod, config, proxy.mode, &form, rules);
-        sidecar::warn_about_early_containers(pod, warnings);
+        additions.moves = sidecar::moves(present);
+        additions.new_containers =
+            sidecar::new_containers(present, config, proxy.mode, &form, rules);
+        present.warn(proxy.mode, warnings);
         let default = sidecar::default_container(pod, config);
         additions.annotations.extend(default);
     }

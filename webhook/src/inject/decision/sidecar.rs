@@ -5,12 +5,13 @@ use std::borrow::Cow;
 use contract::{container, variable};
 
 use super::containers::ContainerRules;
+use super::recognition::Present;
 use super::templates::{Form, Prepared};
 use crate::inject::feedback::denial::{Denial, Shown};
 use crate::inject::feedback::warnings::Warnings;
 use crate::inject::input::entries::DEFAULT_CONTAINER;
 use crate::inject::input::pod::{List, Place, Pod};
-use crate::inject::output::additions::{NewContainer, NewContainers};
+use crate::inject::output::additions::{Move, NewContainer, NewContainers};
 use crate::inject::output::manifest::{EnvVar, Value};
 use crate::inject::policy::config::{Config, Mode};
 use crate::inject::request::options::ProxyOptions;
@@ -20,7 +21,11 @@ use crate::inject::request::options::ProxyOptions;
 /// # Errors
 ///
 /// A [`Denial`] with the reason.
-pub(crate) fn check(pod: &Pod<'_>, proxy: ProxyOptions) -> Result<(), Denial> {
+pub(crate) fn check(
+    pod: &Pod<'_>,
+    proxy: ProxyOptions,
+    present: &Present<'_>,
+) -> Result<(), Denial> {
     let ProxyOptions { mode, port } = proxy;
     let redirects = mode == Mode::Redirect;
     if redirects && pod.uses_host_network() {
@@ -30,15 +35,21 @@ pub(crate) fn check(pod: &Pod<'_>, proxy: ProxyOptions) -> Result<(), Denial> {
         return Err(Denial::Windows);
     }
     for (at, existing) in pod.all_containers() {
-        if existing.is_injected() {
+        if present.is_known(at) {
             continue;
         }
         let container = || Shown::new(existing.name.as_str());
         let uid = existing.run_as_user().or_else(|| pod.run_as_user());
         if redirects && uid == Some(container::PROXY_UID.into()) {
-            return Err(Denial::ProxyUid(container()));
+            return Err(match present.doubt(at) {
+                None => Denial::ProxyUid(container()),
+                Some(doubt) => Denial::ProxyUidInDoubt {
+                    container: container(),
+                    doubt: doubt.to_string(),
+                },
+            });
         }
-        if existing.listens(at.list, port) {
+        if !existing.is_injected() && existing.listens(at.list, port) {
             let container = container();
             return Err(Denial::PortTaken { container, port });
         }
@@ -73,27 +84,48 @@ pub(crate) fn metrics_port(
     Some(port)
 }
 
+/// The moves that put the webhook's init containers before all others, where another tool has put some
+/// before them: otherwise these would reach the node's identity. A container that may not be the webhook's
+/// stays, and so does the proxy behind it.
+pub(crate) fn moves(present: &Present<'_>) -> Vec<Move> {
+    let redirect = present.redirect.as_ref();
+    if redirect.is_some_and(|it| !it.is_known()) {
+        return Vec::new();
+    }
+    let proxy = present.proxy.as_ref().filter(|it| it.is_known());
+    let own = [redirect, proxy].into_iter().flatten();
+    let own: Vec<_> = own
+        .filter(|it| it.at.list == List::InitContainers)
+        .map(|it| it.at.index)
+        .collect();
+    let moves = own.iter().enumerate().map(|(to, index)| {
+        // Those that were moved from behind it push it back.
+        let pushed = own.iter().take(to).filter(|earlier| *earlier > index);
+        let from = index + pushed.count();
+        Move { from, to }
+    });
+    moves.filter(|it| it.from != it.to).collect()
+}
+
 /// The containers that the pod lacks. The redirect comes first, then the proxy, then the user's init
 /// containers, so that none of these reaches the node's identity.
 pub(crate) fn new_containers<'a>(
-    pod: &Pod<'_>,
+    present: &Present<'_>,
     config: &'a Prepared,
     mode: Mode,
     form: &Form<'_>,
     rules: &'a ContainerRules<'_>,
 ) -> Vec<NewContainers<'a>> {
-    let mut init = pod.init_containers().iter();
-    let redirect = init.position(|it| it.name.as_str() == container::PROXY_INIT);
     let mut new = Vec::new();
     let mut new_init = Vec::new();
-    if redirect.is_none() && mode == Mode::Redirect {
+    if present.redirect.is_none() && mode == Mode::Redirect {
         new_init.push(NewContainer {
             template: config.proxy_init(form),
             variables: Vec::new(),
             mounts: Vec::new(),
         });
     }
-    if pod.proxy().is_none() {
+    if present.proxy.is_none() {
         let proxy = new_proxy(config, form, rules);
         if config.sidecar.native {
             new_init.push(proxy);
@@ -111,7 +143,10 @@ pub(crate) fn new_containers<'a>(
         new.push(NewContainers {
             at: Place {
                 list: List::InitContainers,
-                index: redirect.map_or(0, |index| index + 1),
+                index: present.redirect.as_ref().map_or(0, |redirect| {
+                    let is_first = redirect.is_known();
+                    1 + if is_first { 0 } else { redirect.at.index }
+                }),
             },
             containers: new_init,
         });
@@ -137,26 +172,6 @@ fn new_proxy<'a>(
         template: config.proxy(form),
         variables,
         mounts,
-    }
-}
-
-/// Warns about init containers before a redirect that an earlier run inserted.
-pub(crate) fn warn_about_early_containers(pod: &Pod<'_>, warnings: &mut Warnings) {
-    let init = pod.init_containers();
-    let redirect = init
-        .iter()
-        .position(|it| it.name.as_str() == container::PROXY_INIT);
-    for early in init.iter().take(redirect.unwrap_or_default()) {
-        if !early.is_injected() {
-            warnings.push(|| {
-                format!(
-                    "init container {} runs before {}: its metadata requests reach the node's own \
-                     identity",
-                    early.name.as_str(),
-                    container::PROXY_INIT
-                )
-            });
-        }
     }
 }
 

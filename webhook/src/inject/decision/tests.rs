@@ -7,7 +7,7 @@ use crate::inject::input::account::Account;
 use crate::inject::input::pod::{List, Place};
 use crate::inject::input::seed::Seed;
 use crate::inject::output::additions::{
-    ContainerAdditions, NewContainer, NewContainers, Replacement,
+    ContainerAdditions, Move, NewContainer, NewContainers, Replacement,
 };
 use crate::inject::output::manifest::{EnvVar, Projected, Source, Value, Volume, VolumeMount};
 use crate::inject::policy::config::{Config, Mode, Sidecar};
@@ -204,7 +204,9 @@ fn inserts_a_plain_sidecar_first_and_keeps_kubectls_default() {
 
 #[test]
 fn inserts_the_sidecar_behind_a_redirect_that_is_there() {
-    let init = json!([{ "name": "mesh" }, { "name": "azwi-proxy-init" }]);
+    let redirect =
+        json!({ "name": "azwi-proxy-init", "image": "proxy", "command": ["/proxy-init"] });
+    let init = json!([{ "name": "mesh" }, redirect]);
     let pod = pod(
         &[PROXY],
         json!({ "initContainers": init, "containers": [] }),
@@ -213,10 +215,70 @@ fn inserts_the_sidecar_behind_a_redirect_that_is_there() {
         let [new] = additions.new_containers.as_slice() else {
             panic!("{additions:?}");
         };
-        assert_eq!(new.at, place(List::InitContainers, 2));
+        assert_eq!(additions.moves, [Move { from: 1, to: 0 }]);
+        assert_eq!(new.at, place(List::InitContainers, 1));
         assert_eq!(new.containers.len(), 1);
-        assert!(warnings[0].contains("mesh runs before azwi-proxy-init"));
+        assert_eq!(warnings, [] as [String; 0]);
     });
+}
+
+#[test]
+fn moves_its_init_containers_to_the_front() {
+    let redirect =
+        json!({ "name": "azwi-proxy-init", "image": "proxy", "command": ["/proxy-init"] });
+    let proxy = json!({ "name": "azwi-proxy", "image": "proxy:old", "restartPolicy": "Always" });
+    let [a, b] = ["a", "b"].map(|name| json!({ "name": name }));
+    let moved = |from, to| Move { from, to };
+    for (init, moves) in [
+        (json!([redirect, proxy, a, b]), vec![]),
+        (
+            json!([a, redirect, b, proxy]),
+            vec![moved(1, 0), moved(3, 1)],
+        ),
+        // The redirect pushes the proxy back.
+        (
+            json!([a, proxy, b, redirect]),
+            vec![moved(3, 0), moved(2, 1)],
+        ),
+        (json!([proxy, redirect, a]), vec![moved(1, 0)]),
+        // A new redirect is inserted before the moved proxy.
+        (json!([a, b, proxy]), vec![moved(2, 0)]),
+    ] {
+        let pod = pod(
+            &[PROXY],
+            json!({ "initContainers": init, "containers": [] }),
+        );
+        decide_with(&pod, config(true), CLIENT, |additions, _, warnings| {
+            assert_eq!(additions.moves, moves, "{init}");
+            let mut places = additions.new_containers.iter().map(|it| it.at);
+            assert!(places.all(|at| at == place(List::InitContainers, 0)));
+            assert_eq!(warnings, [] as [String; 0]);
+        });
+    }
+}
+
+#[test]
+fn leaves_a_container_of_its_name_in_place_that_may_be_another_one() {
+    let other = json!({ "name": "azwi-proxy-init", "image": "busybox" });
+    let proxy = json!({ "name": "azwi-proxy", "image": "proxy", "restartPolicy": "Always" });
+    for init in [
+        json!([{ "name": "a" }, other]),
+        json!([{ "name": "a" }, other, proxy]),
+    ] {
+        let pod = pod(
+            &[PROXY],
+            json!({ "initContainers": init, "containers": [] }),
+        );
+        decide_with(&pod, config(true), CLIENT, |additions, _, warnings| {
+            assert_eq!(additions.moves, []);
+            let mut places = additions.new_containers.iter().map(|it| it.at);
+            assert!(places.all(|at| at == place(List::InitContainers, 2)));
+            assert_eq!(warnings.len(), 1, "{warnings:?}");
+            assert!(warnings[0].starts_with(
+                "container azwi-proxy-init may not be the webhook's: it has another command"
+            ));
+        });
+    }
 }
 
 #[test]
@@ -321,7 +383,8 @@ fn decide_with(
     let mut warnings = Warnings::default();
     let options = PodOptions::read(&pod, &config, &account, &seed).unwrap();
     let rules = ContainerRules::new(&pod, &config, &account, &options, &seed, &mut warnings);
-    let additions = decide(&pod, &config, &options, &rules, &mut warnings).unwrap();
+    let present = Present::find(&pod, &config.sidecar);
+    let additions = decide(&pod, &config, &options, &present, &rules, &mut warnings).unwrap();
     check(&additions, &config, warnings.into_sentences());
 }
 

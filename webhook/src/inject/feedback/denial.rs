@@ -103,6 +103,21 @@ pub enum Denial {
     )]
     ProxyUid(Shown),
 
+    /// A container has the proxy's name and user, but is another one.
+    #[error(
+        "container {container} runs as user {uid}, which is reserved for the webhook's {proxy}, and may \
+         be another one: {doubt}. Its requests would reach the node's own identity. Remove it, and the \
+         webhook adds its own",
+        uid = container::PROXY_UID,
+        proxy = container::PROXY
+    )]
+    ProxyUidInDoubt {
+        /// Name of that container.
+        container: Shown,
+        /// The difference from the webhook's.
+        doubt: String,
+    },
+
     /// A malformed quantity.
     #[error(
         "pod has annotation {annotation} with value {value}: it must be a quantity such as 50m or 64Mi"

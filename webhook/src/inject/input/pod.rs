@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use contract::annotation::PREFIX;
 use contract::container;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -44,12 +45,18 @@ impl<'a> Pod<'a> {
         self.metadata.labels.as_ref()?.value(key)
     }
 
+    /// The annotation's value. One of the product's that is empty counts as absent: templates write such
+    /// values for what their user left out.
     pub(crate) fn annotation(&self, key: &str) -> Option<&str> {
-        self.metadata.annotations.as_ref()?.value(key)
+        let value = self.metadata.annotations.as_ref()?.value(key)?;
+        let is_absent = key.starts_with(PREFIX) && value.trim().is_empty();
+        (!is_absent).then_some(value)
     }
 
-    pub(crate) fn init_containers(&self) -> &[Container<'a>] {
-        self.spec.init_containers.as_deref().unwrap_or_default()
+    /// Whether the pod has the annotation, even if it is empty.
+    pub(crate) fn has_annotation(&self, key: &str) -> bool {
+        let annotations = self.metadata.annotations.as_ref();
+        annotations.is_some_and(|it| it.value(key).is_some())
     }
 
     pub(crate) fn containers(&self) -> &[Container<'a>] {
@@ -179,6 +186,8 @@ pub(crate) struct Container<'a> {
     #[serde(borrow)]
     pub(crate) name: Text<'a>,
     #[serde(borrow)]
+    pub(crate) image: Text<'a>,
+    #[serde(borrow)]
     pub(crate) env: Option<Vec<Variable<'a>>>,
     env_from: Option<Vec<IgnoredAny>>,
     #[serde(borrow)]
@@ -225,7 +234,34 @@ impl<'a> Container<'a> {
     /// Whether the container may have the variable. The names that `envFrom` brings are not in the
     /// pod.
     pub(crate) fn may_set(&self, name: &str) -> bool {
-        self.sets(name) || self.env_from.as_ref().is_some_and(|from| !from.is_empty())
+        self.sets(name) || !self.has_no_env_from()
+    }
+
+    /// Whether every entry of `env` with this name has this value.
+    pub(crate) fn sets_only(&self, name: &str, value: &str) -> bool {
+        let mut variables = self.env.iter().flatten();
+        variables.all(|it| it.name.as_str() != name || it.value.as_str() == value)
+    }
+
+    pub(crate) fn has_no_env_from(&self) -> bool {
+        self.env_from.as_ref().is_none_or(Vec::is_empty)
+    }
+
+    /// Whether `command` is absent, null or empty.
+    pub(crate) fn has_no_command(&self) -> bool {
+        is_empty_list(self.command)
+    }
+
+    /// Whether `args` is absent, null or empty.
+    pub(crate) fn has_no_arguments(&self) -> bool {
+        is_empty_list(self.args)
+    }
+
+    /// Whether `command` is this word alone.
+    pub(crate) fn is_command(&self, word: &str) -> bool {
+        let words = self.command.map(RawValue::get);
+        let words = words.and_then(|it| serde_json::from_str::<[Text<'_>; 1]>(it).ok());
+        words.is_some_and(|[only]| only.as_str() == word)
     }
 
     /// Whether the command line or a variable contains `address`. `NO_PROXY` does not count: it
@@ -265,9 +301,14 @@ impl<'a> Container<'a> {
     }
 
     /// An init container that keeps running beside the others (KEP-753).
-    fn is_native_sidecar(&self) -> bool {
+    pub(crate) fn is_native_sidecar(&self) -> bool {
         self.restart_policy.as_str() == "Always"
     }
+}
+
+/// A list is not kept: it may be as long as the review.
+fn is_empty_list(list: Option<&RawValue>) -> bool {
+    list.is_none_or(|list| serde_json::from_str::<[IgnoredAny; 0]>(list.get()).is_ok())
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -20,6 +20,8 @@ pub(crate) struct Additions<'a> {
     /// The additions to each container, in the pod's order. Containers that get nothing are left out.
     pub(crate) containers: Vec<ContainerAdditions<'a>>,
     pub(crate) volumes: Vec<Volume<'a>>,
+    /// Moves of the webhook's own init containers, one after another.
+    pub(crate) moves: Vec<Move>,
     /// At most one entry for each of the pod's lists.
     pub(crate) new_containers: Vec<NewContainers<'a>>,
     pub(crate) annotations: BTreeMap<&'static str, Cow<'a, str>>,
@@ -62,10 +64,18 @@ pub(crate) struct Replacement<'a> {
     pub(crate) value: &'a str,
 }
 
+/// An init container of the webhook's that another tool has put behind others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Move {
+    /// Its index after the moves before this one.
+    pub(crate) from: usize,
+    pub(crate) to: usize,
+}
+
 /// Containers that are inserted one after another into one of the pod's lists.
 #[derive(Debug, PartialEq)]
 pub(crate) struct NewContainers<'a> {
-    /// The place of the first one.
+    /// The place of the first one, after all moves.
     pub(crate) at: Place,
     pub(crate) containers: Vec<NewContainer<'a>>,
 }

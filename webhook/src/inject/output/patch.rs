@@ -3,10 +3,10 @@
 
 use serde::Serialize;
 
-use super::additions::{Additions, ContainerAdditions, NewContainer, NewContainers};
+use super::additions::{Additions, ContainerAdditions, Move, NewContainer, NewContainers};
 use super::template::write_json;
 use crate::inject::feedback::denial::Denial;
-use crate::inject::input::pod::Pod;
+use crate::inject::input::pod::{List, Pod};
 
 /// The patch in bytes. A longer one is refused, since etcd could not store the pod.
 pub(crate) const MAX_LENGTH: usize = 2 * 1024 * 1024;
@@ -18,7 +18,7 @@ pub(crate) const MAX_LENGTH: usize = 2 * 1024 * 1024;
 /// [`Denial::TooLarge`] when the containers' part is longer than [`MAX_LENGTH`].
 pub(crate) fn write(pod: &Pod<'_>, additions: &Additions<'_>) -> Result<Option<Vec<u8>>, Denial> {
     let mut patch = Patch::new();
-    // Indexes are those of the pod as it came, so new containers come after all that use one.
+    // Indexes are those of the pod as it came, so moves and new containers come after all that use one.
     for container in &additions.containers {
         patch.complete_container(pod, container);
         if patch.text.len() > MAX_LENGTH {
@@ -27,6 +27,9 @@ pub(crate) fn write(pod: &Pod<'_>, additions: &Additions<'_>) -> Result<Option<V
     }
     let has_volumes = pod.spec.volumes.is_some();
     patch.append("/spec", "/volumes", has_volumes, &additions.volumes);
+    for moved in &additions.moves {
+        patch.reorder(*moved);
+    }
     for new in &additions.new_containers {
         patch.insert(pod, new);
     }
@@ -73,7 +76,20 @@ impl Patch {
             });
         }
         let has_variables = existing.env.is_some();
-        self.append(&place, "/env", has_variables, &additions.variables);
+        self.prepend(&place, "/env", has_variables, &additions.variables);
+    }
+
+    /// As [`Self::append`], but before the items that are there: a variable's value may refer to those
+    /// before it, `$(AZURE_CLIENT_ID)`, and the user's may refer to the injected ones.
+    fn prepend<T: Serialize>(&mut self, place: &str, list: &str, has_list: bool, items: &[T]) {
+        if !has_list {
+            return self.append(place, list, has_list, items);
+        }
+        // In reverse, each at the same index: the one before it pushes it back.
+        for item in items.iter().rev() {
+            let path = [place, list, "/0"];
+            self.operation("add", &path, |text| write_json(text, item));
+        }
     }
 
     /// Appends to a list, or adds it where the pod lacks it or it is null.
@@ -88,6 +104,15 @@ impl Patch {
             }
         } else {
             self.operation("add", &[place, list], |text| write_json(text, &items));
+        }
+    }
+
+    fn reorder(&mut self, moved: Move) {
+        let list = List::InitContainers.as_str();
+        let [from, to] = [moved.from, moved.to].map(|index| index.to_string());
+        self.begin("move", &["/spec/", list, "/", &to]);
+        for part in [r#","from":"/spec/"#, list, "/", &from, r#""}"#] {
+            self.text.extend_from_slice(part.as_bytes());
         }
     }
 
@@ -141,6 +166,14 @@ impl Patch {
         path: &[&str],
         write_value: impl FnOnce(&mut Vec<u8>),
     ) {
+        self.begin(op, path);
+        self.text.extend_from_slice(b",\"value\":");
+        write_value(&mut self.text);
+        self.text.push(b'}');
+    }
+
+    /// Writes an operation up to its path.
+    fn begin(&mut self, op: &'static str, path: &[&str]) {
         let text = &mut self.text;
         if text.len() > 1 {
             text.push(b',');
@@ -151,9 +184,7 @@ impl Patch {
         for part in path {
             text.extend_from_slice(part.as_bytes());
         }
-        text.extend_from_slice(b"\",\"value\":");
-        write_value(text);
-        text.push(b'}');
+        text.push(b'"');
     }
 }
 
@@ -189,18 +220,19 @@ mod tests {
     }
 
     #[test]
-    fn appends_to_lists_that_are_there_and_adds_those_that_are_not() {
+    fn puts_variables_before_those_that_are_there() {
         let with_list = r#"{"spec":{"containers":[{"env":[{"name":"A","value":"old"}]}]}}"#;
         assert_eq!(
             written(with_list),
             concat!(
                 r#"[{"op":"replace","path":"/spec/containers/0/env/0/value","value":"new"},"#,
-                r#"{"op":"add","path":"/spec/containers/0/env/-","value":{"name":"B","value":"\"b"}}]"#
+                r#"{"op":"add","path":"/spec/containers/0/env/0","value":{"name":"C","value":"c"}},"#,
+                r#"{"op":"add","path":"/spec/containers/0/env/0","value":{"name":"B","value":"\"b"}}]"#
             )
         );
         let with_null = r#"{"spec":{"containers":[{"env":null}]}}"#;
         assert!(written(with_null).ends_with(
-            r#"{"op":"add","path":"/spec/containers/0/env","value":[{"name":"B","value":"\"b"}]}]"#
+            r#""path":"/spec/containers/0/env","value":[{"name":"B","value":"\"b"},{"name":"C","value":"c"}]}]"#
         ));
     }
 
@@ -221,7 +253,7 @@ mod tests {
                     index: 0,
                 },
                 mounts: Vec::new(),
-                variables: vec![EnvVar::text("B", "\"b")],
+                variables: vec![EnvVar::text("B", "\"b"), EnvVar::text("C", "c")],
                 replacements: vec![Replacement {
                     variable: "A",
                     index: 0,

@@ -30,7 +30,18 @@ pub(crate) fn warn(
             )
         });
     }
-    options.skipped.warn(warnings);
+    if pod.has_annotation(key::INJECT_PROXY_SIDECAR)
+        && pod.annotation(key::INJECT_PROXY_SIDECAR).is_none()
+    {
+        // Upstream adds the sidecar whenever the annotation is there.
+        warnings.push(|| {
+            format!(
+                "pod: annotation {} is empty: no sidecar is added",
+                key::INJECT_PROXY_SIDECAR
+            )
+        });
+    }
+    options.skipped.warn(options.proxy.is_some(), warnings);
 }
 
 fn warn_about_account(name: &str, account: &Account, warnings: &mut Warnings) {

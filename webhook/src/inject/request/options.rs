@@ -114,8 +114,10 @@ fn expiration(pod: &Pod<'_>, account: &Account) -> Result<u32, Denial> {
     let (owner, value) = match pod.annotation(key::SERVICE_ACCOUNT_TOKEN_EXPIRATION) {
         Some(value) => ("pod".to_owned(), value),
         None => match account.token_expiration.as_deref() {
-            Some(value) => (format!("service account {}", pod.service_account()), value),
-            None => return Ok(token::DEFAULT_EXPIRATION_SECONDS),
+            Some(value) if !value.trim().is_empty() => {
+                (format!("service account {}", pod.service_account()), value)
+            }
+            _ => return Ok(token::DEFAULT_EXPIRATION_SECONDS),
         },
     };
     let allowed = token::MIN_EXPIRATION_SECONDS..=token::MAX_EXPIRATION_SECONDS;

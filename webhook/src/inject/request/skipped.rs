@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use contract::annotation::SKIP_CONTAINERS;
+use contract::container;
 
 use crate::inject::feedback::denial::Shown;
 use crate::inject::feedback::warnings::Warnings;
@@ -44,9 +45,21 @@ impl<'a> Skipped<'a> {
         self.containers.contains(container)
     }
 
-    /// Warns about names that no container has, in alphabetical order.
-    pub(crate) fn warn(&self, warnings: &mut Warnings) {
-        let mut missing: Vec<_> = self.missing.iter().collect();
+    /// Warns about the proxy's name, and about names that no container has, in alphabetical order.
+    /// `injects` says whether the pod gets the proxy.
+    pub(crate) fn warn(&self, injects: bool, warnings: &mut Warnings) {
+        let ours = [container::PROXY, container::PROXY_INIT];
+        let is_ours = |name: &str| injects && ours.contains(&name);
+        let names_proxy =
+            self.contains(container::PROXY) || (injects && self.missing.contains(container::PROXY));
+        if names_proxy {
+            warnings.push(|| {
+                let name = container::PROXY;
+                format!("pod has annotation {SKIP_CONTAINERS}: {name} is never skipped, it needs the token")
+            });
+        }
+        let missing = self.missing.iter().filter(|name| !is_ours(name));
+        let mut missing: Vec<_> = missing.collect();
         missing.sort_unstable();
         for name in missing {
             warnings.push(|| {
