@@ -11,8 +11,8 @@ use clap::{ArgAction, Parser};
 use contract::app_service::MIN_SECRET_LENGTH;
 use contract::log::{LogFormat, LogLevel};
 use contract::value::{
-    Authority, CaData, Guid, IdentityMap, ServerName, ServicePort, Shutdown, Tenant, Toggle,
-    TokenProxy,
+    Authority, CaData, Guid, IdentityMap, RelayKey, ServerName, ServicePort, Shutdown, Tenant,
+    Toggle, TokenProxy,
 };
 use contract::{metadata, variable};
 pub use service_kit::settings::UsageError;
@@ -153,6 +153,9 @@ struct Args {
     /// The secret that requests to App Service's endpoint must carry
     #[arg(long, env = variable::IDENTITY_HEADER, hide = true)]
     identity_header: Option<Secret>,
+    /// The key with which connections to the real IMDS are announced to proxy-init
+    #[arg(long, env = variable::RELAY_KEY, hide = true)]
+    relay_key: Option<Setting<RelayKey>>,
     /// Certificate authorities besides the built-in ones, in PEM form
     #[arg(long, env = variable::CA_DATA, value_name = "PEM", hide = true)]
     ca_data: Option<Setting<CaData>>,
@@ -229,6 +232,8 @@ impl Args {
         let metrics_port = mistakes.read("--metrics-port", self.metrics_port);
         let port = mistakes.read("--proxy-port", self.proxy_port);
         let relay = mistakes.read("--relay", self.relay);
+        let relay_key = self.relay_key.filter(|key| !key.text().is_empty());
+        let relay_key = relay_key.and_then(|key| mistakes.read_secret(variable::RELAY_KEY, key));
         let shutdown = mistakes.read("--shutdown", self.shutdown);
 
         let (port, metrics_port) = (port?.get(), metrics_port?);
@@ -253,6 +258,7 @@ impl Args {
             port,
             relay: relay::Config {
                 imds: SocketAddr::new(metadata_ip?, metadata_port?.get()),
+                key: relay_key,
                 policy: relay?,
             },
             shutdown: shutdown?,
@@ -378,6 +384,8 @@ Variables without a flag:
   SSL_CERT_FILE, SSL_CERT_DIR      certificate authorities besides the built-in ones
   AZWI_CA_DATA                     the same, PEM
   AZWI_IDENTITY_HEADER             the secret that requests to App Service's endpoint must carry
+  AZWI_RELAY_KEY                   the key that proxy-init has too: it exempts only connections to
+                                   the real IMDS that the proxy announces with it
   AZURE_KUBERNETES_TOKEN_PROXY, AZURE_KUBERNETES_SNI_NAME,
   AZURE_KUBERNETES_CA_FILE, AZURE_KUBERNETES_CA_DATA
                                    AKS identity bindings: the token proxy, the name in its
@@ -540,6 +548,17 @@ mod tests {
         let secret = format!("--identity-header={}", "x".repeat(MIN_SECRET_LENGTH));
         assert!(!config_of(&[&secret, "--imds=off"]).api.imds);
         assert!(config_of(&["--identity-header="]).api.app_service.is_none());
+    }
+
+    #[test]
+    fn rejects_a_malformed_relay_key_and_does_not_repeat_it() {
+        let mistake = mistakes(&["--relay-key=secret"]).concat();
+        assert_eq!(mistake, "AZWI_RELAY_KEY: it must be 32 hexadecimal digits");
+        assert_eq!(config_of(&["--relay-key="]).relay.key, None);
+        let key = "000102030405060708090a0b0c0d0e0f";
+        let config = config_of(&["--relay-key", key]);
+        assert_eq!(config.relay.key, Some(key.parse().unwrap()));
+        assert!(!format!("{config:?}").contains("0a0b"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The relay to the real IMDS, for requests that are not token requests, under a policy (IMDS R14, R15).
 
+mod connect;
 mod in_flight;
 
 use std::net::SocketAddr;
@@ -7,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use contract::value::RelayKey;
 pub use contract::value::RelayPolicy as Policy;
 use contract::{container, variable};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -17,7 +19,6 @@ use hyper_util::rt::TokioIo;
 use nix::unistd::geteuid;
 use service_kit::listener::{RequestBody, is_slow};
 use thiserror::Error;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tracing::{debug, error};
 
@@ -28,6 +29,9 @@ use self::in_flight::InFlight;
 pub struct Config {
     /// The address of the real IMDS.
     pub imds: SocketAddr,
+    /// The key with which connections are announced to the rules of proxy-init; without it they are
+    /// exempt by their user alone.
+    pub key: Option<RelayKey>,
     /// Which paths are relayed.
     pub policy: Policy,
 }
@@ -37,6 +41,7 @@ pub struct Config {
 pub struct Relay {
     imds: SocketAddr,
     in_flight: InFlight,
+    key: Option<RelayKey>,
     policy: Policy,
     /// Whether [`RelayError::CameBack`] was logged as an error.
     reported: Arc<AtomicBool>,
@@ -48,11 +53,13 @@ pub enum RelayError {
     /// proxy-init exempts a user from the redirect, and the proxy is not that user.
     #[error(
         "the proxy's own request to the instance metadata service came back to it: it runs as user \
-         {uid}, and {init} exempts user {exempt} unless its {PROXY_UID} says otherwise. Set \
-         runAsUser: {exempt} for the proxy's container, or {RELAY}=deny for both containers",
+         {uid}, and {init} exempts user {exempt} unless its {PROXY_UID} says otherwise, and with {KEY} \
+         only a proxy with the same key. Set runAsUser: {exempt} for the proxy's container and the same \
+         {KEY} for both, or {RELAY}=deny for both containers",
         init = container::PROXY_INIT,
         exempt = container::PROXY_UID,
         PROXY_UID = variable::PROXY_UID,
+        KEY = variable::RELAY_KEY,
         RELAY = variable::RELAY
     )]
     CameBack {
@@ -112,6 +119,7 @@ impl Relay {
         Self {
             imds: config.imds,
             in_flight: InFlight::default(),
+            key: config.key,
             policy: config.policy,
             reported: Arc::default(),
         }
@@ -153,7 +161,7 @@ impl Relay {
     }
 
     async fn send(&self, request: Request<RequestBody>) -> Result<Response<Incoming>, RelayError> {
-        let connected = timeout(CONNECT, TcpStream::connect(self.imds)).await;
+        let connected = timeout(CONNECT, connect::connect(self.imds, self.key)).await;
         let stream = match connected {
             Ok(stream) => stream.map_err(|source| RelayError::Connect {
                 imds: self.imds,
