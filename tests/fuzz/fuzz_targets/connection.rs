@@ -99,6 +99,7 @@ static API: LazyLock<(Runtime, Api<Grants>)> = LazyLock::new(|| {
     };
     let relay = Relay::new(relay::Config {
         imds: ([127, 0, 0, 1], 9).into(),
+        key: None,
         policy: Policy::Deny,
     });
     let tokens = Store::new(Grants, SystemClock);
