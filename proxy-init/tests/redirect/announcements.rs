@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind, Read};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use contract::value::RelayKey;
 use nix::sys::socket::{
@@ -178,6 +178,8 @@ fn exempts_announced_connections_alone() {
 fn exempts_one_connection_for_each_announcement() {
     in_pod(Network::V4, |pod| {
         let _proxy = redirected(pod);
+        // The interface drops packets for up to a second after it is up, longer than an announcement lasts.
+        assert_eq!(announced_connection(1501, KEY), "node");
         let bound = Bound::new(1501);
         let port = bound.port();
         announce(1501, KEY, port);
@@ -190,6 +192,21 @@ fn exempts_one_connection_for_each_announcement() {
         // The node closed first, so the port is free.
         let again = Bound::to(1501, port).unwrap();
         assert_eq!(again.ask(), "proxy");
+    });
+}
+
+#[test]
+fn ends_an_announcement_without_a_connection() {
+    in_pod(Network::V4, |pod| {
+        let _proxy = redirected(pod);
+        let bound = Bound::new(1501);
+        announce(1501, KEY, bound.port());
+        let set = "nft list set ip azure-workload-identity announced";
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while run(set).contains("elements") {
+            assert!(Instant::now() < deadline, "{}", run(set));
+        }
+        assert_eq!(bound.ask(), "proxy");
     });
 }
 
