@@ -25,7 +25,7 @@ fn has_injected(pod: &Value) -> bool {
     })
 }
 
-/// The mutated pod, with the annotation `injected` as JSON instead of text.
+/// The mutated pod without random keys, with the annotation `injected` as JSON instead of text.
 pub(crate) fn expected(pod: &Value, config: &Config, account: &Account) -> Value {
     let mut pod = pod.clone();
     let annotation = |key: &str| pod["metadata"]["annotations"][format!("{PREFIX}/{key}")].as_str();
@@ -112,7 +112,7 @@ pub(crate) fn expected(pod: &Value, config: &Config, account: &Account) -> Value
         );
         add_proxy(&mut pod, proxy, config);
     }
-    pod
+    without_keys(pod)
 }
 
 /// Turns the annotation `injected` of a mutated pod into JSON, and takes the random key out.
@@ -123,7 +123,7 @@ pub(crate) fn in_plain_form(pod: Value) -> Value {
     pod
 }
 
-/// The pod without the random key of its injected containers.
+/// The pod without the key of mode `redirect`, which is random.
 pub(crate) fn without_keys(mut pod: Value) -> Value {
     for list in ["initContainers", "containers"] {
         let containers = pod["spec"].get_mut(list).and_then(Value::as_array_mut);
