@@ -14,6 +14,7 @@ use tracing::info;
 use crate::api::{Api, Store};
 use crate::config::Config;
 use crate::entra::{Client, ClientError};
+use crate::file;
 use crate::metrics::{self, Scrapes};
 use crate::relay::Relay;
 use crate::token::SystemClock;
@@ -82,7 +83,7 @@ impl StartError {
 /// The token file is missing, a port is taken, or the client for Entra cannot be made.
 pub async fn build(config: Config) -> Result<Bound, StartError> {
     let token_file = config.entra.settings.token_file().to_owned();
-    std::fs::File::open(&token_file).map_err(|source| StartError::TokenFile {
+    file::open(&token_file).map_err(|source| StartError::TokenFile {
         path: token_file.display().to_string(),
         source,
     })?;

@@ -119,7 +119,8 @@ struct Args {
     #[arg(long, env = variable::IMDS, value_name = "ON|OFF", default_value = "on")]
     imds: Setting<Toggle>,
     /// Requests to relay to the real IMDS: allow (all), deny (none), or path prefixes separated by
-    /// commas. Paths under /metadata/identity are never relayed
+    /// commas. Paths under /metadata/identity are never relayed, the identity paths of other clouds
+    /// only if they are listed
     #[arg(
         long,
         env = variable::RELAY,

@@ -45,6 +45,7 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod entra;
+mod file;
 pub mod identity;
 pub mod metrics;
 pub mod probe;

@@ -22,7 +22,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::header::HOST;
+use http::{Method, Request, Response, Version};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use prometheus_client::registry::Registry;
@@ -164,6 +165,7 @@ impl<E: Exchange, C: Clock> Service for Api<E, C> {
     async fn answer(&self, request: Request<RequestBody>, client: SocketAddr) -> Response<Body> {
         let uri = request.uri();
         let answer = match &self.app_service {
+            _ if !has_one_host(&request) => self.refused(&Refusal::Host, Protocol::Imds),
             _ if is_readiness(&request) => self.readiness.answer(),
             Some(secret) if app_service::is_endpoint(uri.path()) => {
                 Box::pin(self.app_service(secret, &request)).await
@@ -190,5 +192,15 @@ impl<E: Exchange, C: Clock> Service for Api<E, C> {
 
 /// A success of CONNECT would turn the connection into a tunnel.
 fn is_readiness(request: &Request<RequestBody>) -> bool {
-    request.uri().path() == readiness::PATH && request.method() != Method::CONNECT
+    readiness::is_route(request.uri().path()) && request.method() != Method::CONNECT
+}
+
+/// RFC 9112, section 3.2. HTTP/1.0 requires no `Host`.
+fn has_one_host(request: &Request<RequestBody>) -> bool {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(_), None) => true,
+        (None, _) => request.version() < Version::HTTP_11,
+        (Some(_), Some(_)) => false,
+    }
 }

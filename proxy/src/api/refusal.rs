@@ -16,6 +16,9 @@ pub enum Refusal {
     /// The request came through a proxy: a guard against request forgery (IMDS R13).
     #[error("Header contains 'X-Forwarded-For' are not supported.")]
     Forwarded,
+    /// No `Host`, or several, against RFC 9112, section 3.2: readers would choose different hosts.
+    #[error("Invalid request: HTTP/1.1 requires the header Host, once")]
+    Host,
     /// The request names an identity that is not known here (IMDS R10).
     #[error(transparent)]
     Identity(#[from] IdentityError),
@@ -43,6 +46,9 @@ pub enum Refusal {
     /// No resource (IMDS R3).
     #[error("Required query variable 'resource' is missing")]
     NoResource,
+    /// A path below or beside that of readiness.
+    #[error("the proxy's own paths are /readyz and the token endpoints: this is none of them")]
+    NotReadiness,
     /// The bytes are not a request in HTTP/1.1.
     #[error("Invalid request: it cannot be read as HTTP/1.1")]
     NotHttp,

@@ -376,7 +376,7 @@ async fn a_forged_request_gets_no_token() {
     // A relayed request goes to IMDS, whatever its Host header says.
     for lines in [
         "Host: attacker.example\r\n",
-        "Host: a\r\nHost: b\r\n",
+        "Host: a\r\n",
         "Host: x:99\r\n",
     ] {
         for target in [
