@@ -80,15 +80,6 @@ impl Assertion {
         &self.0
     }
 
-    /// Removes the token from an answer. A server may repeat the request in its answer, and parts of the
-    /// answer are logged and sent to the application.
-    pub(super) fn absent_from(&self, answer: &[u8]) -> Vec<u8> {
-        let answer = String::from_utf8_lossy(answer);
-        answer
-            .replace(&self.0, "[service account token]")
-            .into_bytes()
-    }
-
     /// The claims that Entra compares, or empty ones where they cannot be read.
     #[must_use]
     pub fn presented(&self) -> Presented {

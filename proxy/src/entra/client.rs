@@ -197,7 +197,7 @@ impl Client {
         let body = body(response)
             .await
             .map_err(|error| failed(&error.without_url()))?;
-        reply::parse(status, retry_after, &assertion.absent_from(&body))
+        reply::parse(status, retry_after, &body, assertion.reveal())
     }
 
     fn http(&self) -> Result<reqwest::Client, ClientError> {
