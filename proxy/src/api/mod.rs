@@ -53,6 +53,10 @@ pub struct Config {
     pub identities: Identities,
     /// Whether IMDS is answered for, and relayed to.
     pub imds: bool,
+    /// Whether the same holds for clients with a loopback address. The redirect keeps a client's own
+    /// address, that of the pod, so that those have asked the proxy's port itself, perhaps from outside
+    /// through `kubectl port-forward`.
+    pub loopback: bool,
 }
 
 /// The body of an answer: made here, or streamed from IMDS.
@@ -66,6 +70,7 @@ pub type Store<E, C = SystemClock> = Tokens<E, View, C>;
 pub struct Api<E, C = SystemClock> {
     app_service: Option<Secret>,
     imds: bool,
+    loopback: bool,
     queries: Queries,
     readiness: Readiness,
     relay: Relay,
@@ -85,6 +90,7 @@ impl<E: Exchange, C: Clock> Api<E, C> {
         Self {
             app_service: config.app_service,
             imds: config.imds,
+            loopback: config.loopback,
             queries: Queries::new(config.identities),
             readiness: Readiness::new(token_file),
             relay,
@@ -172,8 +178,11 @@ impl<E: Exchange, C: Clock> Service for Api<E, C> {
             }
             _ if !self.imds => self.refused(&Refusal::NoImds, Protocol::Imds),
             _ => match imds::decide(request.method(), uri.path(), uri.query(), request.headers()) {
-                Decision::Token(query) => self.token(query, Protocol::Imds).await,
                 Decision::Refuse(refusal) => self.refused(&refusal, Protocol::Imds),
+                _ if !self.loopback && client.ip().is_loopback() => {
+                    self.refused(&Refusal::Loopback, Protocol::Imds)
+                }
+                Decision::Token(query) => self.token(query, Protocol::Imds).await,
                 Decision::Relay => return Box::pin(self.relayed(request, client)).await,
             },
         };

@@ -22,6 +22,13 @@ pub enum Refusal {
     /// The request names an identity that is not known here (IMDS R10).
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// A request to the loopback address itself, which the redirect has not brought here.
+    #[error(
+        "this proxy answers requests to 169.254.169.254, not to 127.0.0.1, where kubectl port-forward \
+         asks too. To allow both, set AZWI_LOOPBACK=on for the proxy (--loopback, the chart's \
+         proxy.loopback)"
+    )]
+    Loopback,
     /// Servers could read the path as different ones.
     #[error("Invalid request: the path has escapes or dot segments that have no single meaning")]
     MalformedPath,

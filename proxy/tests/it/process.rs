@@ -212,6 +212,7 @@ async fn starts_with_variables_alone() {
         .env("AZURE_FEDERATED_TOKEN_FILE", &token_file.0)
         .env("AZWI_CA_DATA", &entra.ca)
         .env("AZWI_PROXY_PORT", &port)
+        .env("AZWI_LOOPBACK", "on")
         .spawn()
         .unwrap();
     let probed = run(program(BINARY).arg("--probe").env("AZWI_PROXY_PORT", &port)).await;

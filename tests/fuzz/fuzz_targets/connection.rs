@@ -96,6 +96,7 @@ static API: LazyLock<(Runtime, Api<Grants>)> = LazyLock::new(|| {
             ..Identities::default()
         },
         imds: true,
+        loopback: true,
     };
     let relay = Relay::new(relay::Config {
         imds: ([127, 0, 0, 1], 9).into(),
