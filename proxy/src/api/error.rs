@@ -30,7 +30,9 @@ impl From<&Refusal> for ApiError {
                 (StatusCode::NOT_FOUND, "not_found")
             }
             Refusal::NotRelayed => (StatusCode::FORBIDDEN, "forbidden"),
-            Refusal::ResourceNotText => (StatusCode::BAD_REQUEST, "invalid_resource"),
+            Refusal::ResourceNotText | Refusal::ResourceTooLong => {
+                (StatusCode::BAD_REQUEST, "invalid_resource")
+            }
             Refusal::Secret => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Refusal::TooLarge => (
                 StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,

@@ -25,7 +25,6 @@ use bytes::Bytes;
 use http::header::HOST;
 use http::{Method, Request, Response, Version};
 use http_body_util::{Either, Full};
-use hyper::body::Incoming;
 use prometheus_client::registry::Registry;
 use service_kit::listener::{HeadError, RequestBody, Service};
 use tracing::debug;
@@ -40,8 +39,9 @@ use self::readiness::Readiness;
 use self::refusal::Refusal;
 use self::view::Protocol;
 use crate::identity::Identities;
+use crate::log_rate::{Line, LogRate};
 use crate::redact::short;
-use crate::relay::Relay;
+use crate::relay::{self, Relay};
 use crate::token::{Clock, Exchange, Key, Source, SystemClock, Tokens};
 
 /// The settings of the API.
@@ -60,7 +60,7 @@ pub struct Config {
 }
 
 /// The body of an answer: made here, or streamed from IMDS.
-pub type Body = Either<Full<Bytes>, Incoming>;
+pub type Body = Either<Full<Bytes>, relay::Body>;
 
 /// The token store with the slot that the API fills.
 pub type Store<E, C = SystemClock> = Tokens<E, View, C>;
@@ -73,6 +73,7 @@ pub struct Api<E, C = SystemClock> {
     loopback: bool,
     queries: Queries,
     readiness: Readiness,
+    refusals: LogRate,
     relay: Relay,
     requests: Requests,
     tokens: Store<E, C>,
@@ -93,6 +94,7 @@ impl<E: Exchange, C: Clock> Api<E, C> {
             loopback: config.loopback,
             queries: Queries::new(config.identities),
             readiness: Readiness::new(token_file),
+            refusals: LogRate::default(),
             relay,
             requests: Requests::register(registry),
             tokens,
@@ -160,7 +162,9 @@ impl<E: Exchange, C: Clock> Api<E, C> {
             Refusal::NoMetadataHeader => self.requests.probe.inc(),
             _ => self.requests.refused.inc(),
         };
-        debug!(%refusal, "refused a request");
+        if let Some(Line { suppressed }) = self.refusals.line() {
+            debug!(%refusal, suppressed, "refused a request");
+        }
         protocol.error(&ApiError::from(refusal))
     }
 }

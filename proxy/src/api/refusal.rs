@@ -68,6 +68,9 @@ pub enum Refusal {
     /// The resource is not UTF-8, or has control characters.
     #[error("resource is not printable UTF-8 text")]
     ResourceNotText,
+    /// The resource is larger than what the proxy keeps in memory for a token.
+    #[error("resource is longer than 1024 bytes")]
+    ResourceTooLong,
     /// App Service's secret is missing or wrong.
     #[error("the header X-IDENTITY-HEADER or Secret must hold the value of IDENTITY_HEADER")]
     Secret,

@@ -1,5 +1,6 @@
 //! The relay to the real IMDS, for requests that are not token requests, under a policy (IMDS R14, R15).
 
+mod body;
 mod headers;
 mod in_flight;
 
@@ -20,10 +21,13 @@ use nix::unistd::geteuid;
 use service_kit::listener::{RequestBody, is_slow};
 use thiserror::Error;
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tracing::{debug, error};
 
+pub use self::body::Body;
 use self::in_flight::InFlight;
+use crate::log_rate::{Line, LogRate};
 
 /// The settings of the relay.
 #[derive(Clone, Debug)]
@@ -37,8 +41,10 @@ pub struct Config {
 /// The relay.
 #[derive(Clone, Debug)]
 pub struct Relay {
+    failures: Arc<LogRate>,
     imds: SocketAddr,
     in_flight: InFlight,
+    places: Arc<Semaphore>,
     policy: Policy,
     /// Whether [`RelayError::CameBack`] was logged as an error.
     reported: Arc<AtomicBool>,
@@ -47,6 +53,9 @@ pub struct Relay {
 /// Why a request was not relayed. Each message is sent to the application.
 #[derive(Debug, Error)]
 pub enum RelayError {
+    /// As many requests are relayed already as may be.
+    #[error("too many requests to the instance metadata service are under way: try again")]
+    Busy,
     /// proxy-init exempts a user from the redirect, and the proxy is not that user.
     #[error(
         "the proxy's own request to the instance metadata service came back to it: it runs as user \
@@ -114,12 +123,15 @@ impl From<hyper::Error> for RelayError {
 }
 
 impl Relay {
-    /// A relay under `config`.
+    /// A relay under `config` of at most `places` requests at once, so that token requests find a
+    /// connection while IMDS hangs.
     #[must_use]
-    pub fn new(config: Config) -> Self {
+    pub fn new(config: Config, places: usize) -> Self {
         Self {
+            failures: Arc::default(),
             imds: config.imds,
             in_flight: InFlight::default(),
+            places: Arc::new(Semaphore::new(places)),
             policy: config.policy,
             reported: Arc::default(),
         }
@@ -130,12 +142,13 @@ impl Relay {
     ///
     /// # Errors
     ///
-    /// The policy does not allow the path, IMDS cannot be reached, or the request is the relay's own.
+    /// The policy does not allow the path, too many requests are under way, IMDS cannot be reached, or the
+    /// request is the relay's own.
     pub async fn forward(
         &self,
         request: Request<RequestBody>,
         client: SocketAddr,
-    ) -> Result<Response<Incoming>, RelayError> {
+    ) -> Result<Response<Body>, RelayError> {
         if self.in_flight.contains(client) {
             return Err(self.came_back());
         }
@@ -148,9 +161,21 @@ impl Relay {
                 _ => RelayError::NotAllowed,
             });
         }
-        self.send(request)
-            .await
-            .inspect_err(|error| debug!(%error, "not relayed"))
+        let place = Arc::clone(&self.places).try_acquire_owned();
+        let sent = match place {
+            Ok(place) => self.send(request).await.map(|response| {
+                response.map(|body| Body {
+                    body,
+                    _place: place,
+                })
+            }),
+            Err(_) => Err(RelayError::Busy),
+        };
+        sent.inspect_err(|error| {
+            if let Some(Line { suppressed }) = self.failures.line() {
+                debug!(%error, suppressed, "not relayed");
+            }
+        })
     }
 
     /// Ends a loop in which the request would be relayed to the proxy until no connection is left.

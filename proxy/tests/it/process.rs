@@ -96,6 +96,11 @@ impl Program {
         self.process.logged(text).await;
     }
 
+    /// The log so far.
+    pub(crate) fn log(&self) -> String {
+        self.process.log().join("\n")
+    }
+
     /// Waits until a signal has ended it.
     pub(crate) async fn crashed(mut self) -> ExitStatus {
         self.process.ended().await
