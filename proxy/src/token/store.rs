@@ -222,14 +222,15 @@ where
         };
         let (inner, entry) = (Arc::clone(&self.inner), Arc::clone(entry));
         let is_known = entry.has_token();
-        let queued = Arc::clone(&inner.queue).try_acquire_owned();
-        if queued.is_err() && !is_known {
+        let place = Arc::clone(&inner.queue).try_acquire_owned().ok();
+        let place = place.filter(|_| !is_known);
+        if !is_known && place.is_none() {
             inner.finish(&entry, &sender, Err(Failure::crowded()));
             return under_way;
         }
         inner.log(&entry.key, reason);
         tokio::spawn(async move {
-            let _queued = queued;
+            let _place = place;
             let until = Instant::now() + BUDGET;
             let [new, known] = &inner.turns;
             let turns = if is_known { known } else { new };

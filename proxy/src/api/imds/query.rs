@@ -98,7 +98,7 @@ const NAMES: [(&str, Meaning); 11] = [
     ("bypass_cache", Meaning::Ignored),
 ];
 
-/// In bytes, decoded. Entra's identifiers have at most 255 characters.
+/// In bytes, decoded: several times the longest identifier of a resource. Bounds what a key holds in memory.
 const MAX_RESOURCE: usize = 1024;
 
 /// How many unknown parameters are checked for repetitions.
