@@ -1,6 +1,5 @@
 //! The tokens in memory: one exchange for each key at a time, replaced before they expire.
 
-use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
@@ -174,12 +173,16 @@ where
     #[must_use]
     pub fn lifetimes(&self) -> Vec<(Arc<Key>, Duration)> {
         let now = self.inner.clock.now();
-        let mut entries: Vec<_> = self.inner.read().values().cloned().collect();
-        entries.sort_by_cached_key(|entry| Reverse(entry.worth()));
-        let entries = entries.iter();
-        entries
-            .filter_map(|entry| Some((Arc::clone(&entry.key), entry.left(now)?)))
-            .collect()
+        let entries = self.inner.read();
+        let mut all = Vec::with_capacity(entries.len());
+        for is_in_use in [true, false] {
+            let entries = entries.values();
+            let entries = entries.filter(|entry| entry.worth().0 == is_in_use);
+            all.extend(
+                entries.filter_map(|entry| Some((Arc::clone(&entry.key), entry.left(now)?))),
+            );
+        }
+        all
     }
 
     fn upkeep(&self) -> Duration {
