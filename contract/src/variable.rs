@@ -25,6 +25,10 @@ pub const IDENTITY_HEADER: &str = "AZWI_IDENTITY_HEADER";
 /// Upstream does not know it.
 pub const IMDS: &str = "AZWI_IMDS";
 
+/// Whether the proxy answers as IMDS does on the loopback address itself, where `kubectl port-forward` and
+/// SDKs with `AZURE_POD_IDENTITY_AUTHORITY_HOST` ask: `on` or `off`. Upstream does not know it.
+pub const LOOPBACK: &str = "AZWI_LOOPBACK";
+
 /// The proxy's relay policy for the real IMDS: `allow`, `deny` or path prefixes. Upstream does not know it.
 pub const RELAY: &str = "AZWI_RELAY";
 

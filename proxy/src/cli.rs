@@ -118,8 +118,13 @@ struct Args {
     /// network). With off, App Service's endpoint, which requires a secret, is the only one
     #[arg(long, env = variable::IMDS, value_name = "ON|OFF", default_value = "on")]
     imds: Setting<Toggle>,
+    /// Whether to answer as IMDS on 127.0.0.1 itself, not only behind the redirect: on or off. kubectl
+    /// port-forward asks there too [on with AZWI_IDENTITY_HEADER, else off]
+    #[arg(long, env = variable::LOOPBACK, value_name = "ON|OFF")]
+    loopback: Option<Setting<Toggle>>,
     /// Requests to relay to the real IMDS: allow (all), deny (none), or path prefixes separated by
-    /// commas. Paths under /metadata/identity are never relayed
+    /// commas. Paths under /metadata/identity are never relayed, the identity paths of other clouds
+    /// only if they are listed
     #[arg(
         long,
         env = variable::RELAY,
@@ -214,6 +219,12 @@ impl Args {
                 variable::IDENTITY_HEADER
             ));
         }
+        let loopback = match self.loopback.take() {
+            Some(loopback) => mistakes.read("--loopback", loopback),
+            // In mode `environment` SDKs ask there.
+            None if app_service.is_some() => Some(Toggle::On),
+            None => Some(Toggle::Off),
+        };
         let identities = Identities {
             default: self.client_id.and_then(|id| {
                 let advice = "correct the annotation azure.workload.identity/client-id of the service account";
@@ -245,6 +256,7 @@ impl Args {
                 app_service,
                 identities,
                 imds: imds? == Toggle::On,
+                loopback: loopback? == Toggle::On,
             },
             entra: entra::Config {
                 binding: binding?,
@@ -559,6 +571,19 @@ mod tests {
         let config = config_of(&["--relay-key", key]);
         assert_eq!(config.relay.key, Some(key.parse().unwrap()));
         assert!(!format!("{config:?}").contains("0a0b"));
+    }
+
+    #[test]
+    fn answers_on_the_loopback_address_only_in_mode_environment_or_by_a_setting() {
+        let secret = format!("--identity-header={}", "x".repeat(MIN_SECRET_LENGTH));
+        let loopback = |flags: &[&str]| config_of(flags).api.loopback;
+        assert!(!loopback(&[]) && loopback(&[&secret]));
+        assert!(loopback(&["--loopback=on"]) && !loopback(&["--loopback=off", &secret]));
+        assert!(
+            mistakes(&["--loopback=yes"])
+                .concat()
+                .contains("--loopback=yes")
+        );
     }
 
     #[test]

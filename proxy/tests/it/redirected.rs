@@ -21,6 +21,9 @@ use crate::raw::{Answer, exchange};
 
 const IMDS: SocketAddrV4 = SocketAddrV4::new(contract::metadata::ADDRESS, contract::metadata::PORT);
 
+const TOKEN: &str = "GET /metadata/identity/oauth2/token?resource=a HTTP/1.1\r\nHost: x\r\n\
+                     Metadata: true\r\n";
+
 const INSTANCE: &str = "GET /metadata/instance HTTP/1.1\r\nHost: x\r\nMetadata: true\r\n";
 
 const KEY: &str = "000102030405060708090a0b0c0d0e0f";
@@ -48,8 +51,12 @@ async fn behind_a_redirect_with(
     let binary = crate::process::open_binary();
     let mut command: Command = program(&binary.path());
     command.uid(uid);
-    let imds = ["--metadata-ip=169.254.169.254", "--metadata-port=80"];
-    let flags = [&imds[..], more].concat();
+    let usual = [
+        "--metadata-ip=169.254.169.254",
+        "--metadata-port=80",
+        "--loopback=",
+    ];
+    let flags = [&usual[..], more].concat();
     Program::start_at(port, command, entra, &flags, variables).await
 }
 
@@ -130,9 +137,7 @@ fn refuses_a_relayed_request_that_comes_back() {
         let metrics = exchange((Ipv4Addr::LOCALHOST, metrics_port).into(), metrics).await;
         let relayed = "azwi_proxy_requests_total{outcome=\"relayed\"} 6";
         assert!(metrics.body.contains(relayed), "{}", metrics.body);
-        let token = "GET /metadata/identity/oauth2/token?resource=a HTTP/1.1\r\nHost: x\r\n\
-                     Metadata: true\r\n";
-        assert_eq!(ask(token).await.status, 200);
+        assert_eq!(ask(TOKEN).await.status, 200);
         program.logged("came back to it").await;
         let log = program.ended().await;
         assert_eq!(log.matches("came back to it").count(), 1, "{log}");
@@ -177,6 +182,31 @@ fn names_the_key_if_the_redirect_has_another() {
             );
         }
     });
+}
+
+/// `kubectl port-forward` connects to the port from 127.0.0.1 in the pod's network. The redirect keeps the
+/// client's address: the pod's or, where the address of IMDS is on `lo`, that one.
+#[test]
+fn answers_redirected_requests_and_none_to_the_loopback_address() {
+    for network in [Network::V4, Network::Loopback] {
+        in_network(network, async || {
+            let entra = Entra::start("localhost").await;
+            let program = behind_the_redirect(&entra, contract::container::PROXY_UID, &[]).await;
+            assert_eq!(ask(TOKEN).await.status, 200);
+            for head in [TOKEN, INSTANCE] {
+                let answer = exchange(program.address, head).await;
+                assert_eq!(answer.status, 400, "{answer:?}");
+                let description = answer.text("error_description");
+                assert!(description.contains("AZWI_LOOPBACK=on"), "{description}");
+            }
+            let ready = "GET /readyz HTTP/1.1\r\nHost: x\r\n";
+            assert_eq!(exchange(program.address, ready).await.status, 200);
+            drop(program);
+            let on = ["--loopback=on"];
+            let program = behind_the_redirect(&entra, contract::container::PROXY_UID, &on).await;
+            assert_eq!(exchange(program.address, TOKEN).await.status, 200);
+        });
+    }
 }
 
 /// In a pod with IPv6 alone the address of IMDS is on `lo`, so the user that the redirect exempts
