@@ -25,8 +25,16 @@ pub const IDENTITY_HEADER: &str = "AZWI_IDENTITY_HEADER";
 /// Upstream does not know it.
 pub const IMDS: &str = "AZWI_IMDS";
 
+/// Whether the proxy answers as IMDS does on the loopback address itself, where `kubectl port-forward` and
+/// SDKs with `AZURE_POD_IDENTITY_AUTHORITY_HOST` ask: `on` or `off`. Upstream does not know it.
+pub const LOOPBACK: &str = "AZWI_LOOPBACK";
+
 /// The proxy's relay policy for the real IMDS: `allow`, `deny` or path prefixes. Upstream does not know it.
 pub const RELAY: &str = "AZWI_RELAY";
+
+/// The key with which the proxy announces its connections to IMDS, in the proxy and proxy-init of a pod.
+/// Without it, proxy-init exempts every connection of the proxy's user. Upstream does not know it.
+pub const RELAY_KEY: &str = "AZWI_RELAY_KEY";
 
 /// The proxy's reaction to SIGTERM: `linger` or, for a native sidecar, `now`. Upstream does not know it.
 pub const SHUTDOWN: &str = "AZWI_SHUTDOWN";

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::str::FromStr;
 
 use contract::service_link::is_service_link;
-use contract::value::{RelayPolicy, ServicePort};
+use contract::value::{RelayKey, RelayPolicy, ServicePort};
 use contract::{container, metadata, variable};
 use service_kit::settings::{ConfigurationError, Mistakes};
 
@@ -19,9 +19,19 @@ pub struct Config {
     pub proxy_port: u16,
     /// The proxy's user id (`PROXY_UID`).
     pub proxy_uid: u32,
-    /// Whether the proxy relays to the real IMDS (`AZWI_RELAY` is not `deny`). Only then is its user
-    /// exempt from the redirect.
-    pub relays: bool,
+    /// The connections to IMDS that are not redirected (`AZWI_RELAY`, `AZWI_RELAY_KEY`).
+    pub exemption: Exemption,
+}
+
+/// The connections to IMDS that are not redirected, so that the proxy can relay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exemption {
+    /// Those of the proxy's user that the proxy announces with this key.
+    Announced(RelayKey),
+    /// None: the proxy relays nothing (`AZWI_RELAY` is `deny`).
+    Nothing,
+    /// All of the proxy's user: there is no key, as in containers that are written by hand.
+    User,
 }
 
 impl Config {
@@ -58,7 +68,7 @@ impl Config {
                 "a user id from 1 to 4294967294 (0 would exempt every container that runs as root)",
                 |uid: &u32| (1..u32::MAX).contains(uid),
             ),
-            relays: reader.relays(),
+            exemption: reader.exemption(),
         };
         reader.mistakes.finish(Some(config))
     }
@@ -91,14 +101,24 @@ impl<F: Fn(&'static str) -> Option<OsString>> Reader<F> {
         port.get()
     }
 
-    fn relays(&mut self) -> bool {
-        let text = self.text(variable::RELAY);
-        if text.is_empty() {
-            return true;
+    fn exemption(&mut self) -> Exemption {
+        let policy = self.known::<RelayPolicy>(variable::RELAY);
+        match (policy, self.known::<RelayKey>(variable::RELAY_KEY)) {
+            (Some(RelayPolicy::Deny), _) => Exemption::Nothing,
+            (_, Some(key)) => Exemption::Announced(key),
+            (_, None) => Exemption::User,
         }
-        let policy = text.parse::<RelayPolicy>();
-        let policy = policy.map_err(|error| format!("{}: {error}", variable::RELAY));
-        self.mistakes.keep(policy) != Some(RelayPolicy::Deny)
+    }
+
+    /// A value whose error is the whole sentence. `None` if it is not set, or after a mistake was added.
+    fn known<T: FromStr<Err: Display>>(&mut self, name: &'static str) -> Option<T> {
+        let text = self.text(name);
+        if text.is_empty() {
+            return None;
+        }
+        let value = text.parse::<T>();
+        self.mistakes
+            .keep(value.map_err(|error| format!("{name}: {error}")))
     }
 
     /// The variable's value. `default` if it has none, or after a mistake was added.
@@ -161,7 +181,7 @@ mod tests {
             metadata: "169.254.169.254:80".parse().unwrap(),
             proxy_port: 8000,
             proxy_uid: 1501,
-            relays: true,
+            exemption: Exemption::User,
         };
         assert_eq!(config(&[]), Ok(expected));
         assert_eq!(
@@ -185,9 +205,23 @@ mod tests {
                 metadata: "192.0.2.7:8080".parse().unwrap(),
                 proxy_port: 9000,
                 proxy_uid: 65532,
-                relays: false,
+                exemption: Exemption::Nothing,
             })
         );
+    }
+
+    #[test]
+    fn exempts_announced_connections_if_it_has_a_key() {
+        let exemption = |variables: &[(&str, &str)]| config(variables).unwrap().exemption;
+        let key = ("AZWI_RELAY_KEY", "000102030405060708090a0b0c0d0e0f");
+        let announced = Exemption::Announced(key.1.parse().unwrap());
+        assert_eq!(exemption(&[key]), announced);
+        assert_eq!(exemption(&[key, ("AZWI_RELAY", "/metadata")]), announced);
+        assert_eq!(
+            exemption(&[key, ("AZWI_RELAY", "deny")]),
+            Exemption::Nothing
+        );
+        assert_eq!(exemption(&[("AZWI_RELAY_KEY", " ")]), Exemption::User);
     }
 
     #[test]
@@ -198,6 +232,7 @@ mod tests {
             ("PROXY_PORT", "70000"),
             ("PROXY_UID", "-1"),
             ("AZWI_RELAY", "/a/%zz"),
+            ("AZWI_RELAY_KEY", "secret"),
         ])
         .unwrap_err()
         .to_string();
@@ -207,9 +242,11 @@ mod tests {
             "PROXY_PORT=\"70000\"",
             "PROXY_UID=\"-1\"",
             "AZWI_RELAY: \"/a/%zz\" is not a relay policy",
+            "AZWI_RELAY_KEY: it must be 32 hexadecimal digits",
         ] {
             assert!(mistakes.contains(part), "{part} in {mistakes}");
         }
+        assert!(!mistakes.contains("secret"), "{mistakes}");
     }
 
     #[test]
@@ -245,7 +282,9 @@ mod tests {
     proptest! {
         #[test]
         fn any_value_is_read_or_is_one_mistake(value in "\\PC*") {
-            for name in ["METADATA_IP", "METADATA_PORT", "PROXY_PORT", "PROXY_UID", "AZWI_RELAY"] {
+            for name in [
+                "METADATA_IP", "METADATA_PORT", "PROXY_PORT", "PROXY_UID", "AZWI_RELAY", "AZWI_RELAY_KEY",
+            ] {
                 if let Err(error) = config(&[(name, &value)]) {
                     prop_assert_eq!(error.mistakes().len(), 1);
                 }

@@ -65,6 +65,15 @@ pub enum RedirectError {
     )]
     NoCapability,
 
+    /// The kernel cannot take the proxy's announcements.
+    #[error(
+        "the kernel's nf_tables lacks sets that rules change ({0}), which Linux has since 5.4. The proxy \
+        announces its connections to IMDS with them: use a newer kernel, or let the proxy relay nothing \
+        ({relay}=deny, the chart's proxy.relay)",
+        relay = contract::variable::RELAY
+    )]
+    NoAnnouncements(NetlinkError),
+
     /// The kernel lacks a part of nf_tables.
     #[error(
         "the kernel's nf_tables lacks a part that redirects: load the module {module} on the node \
@@ -90,6 +99,15 @@ pub enum RedirectError {
         /// The kernel's reason.
         cause: String,
     },
+
+    /// Another program owns the table.
+    #[error(
+        "another program owns the table ip {}, made with nft's `flags owner`, and no other program can \
+         change it: end that program, then `nft delete table ip {}` if the table is still there",
+        nftables::TABLE,
+        nftables::TABLE
+    )]
+    OwnedTable,
 
     /// The kernel lists rules that differ from the written ones.
     #[error(
@@ -156,12 +174,12 @@ impl RedirectError {
         match self {
             Self::NoCapability => 10,
             Self::NoNfTables(_) => 11,
-            Self::NoExpression { .. } => 12,
+            Self::NoAnnouncements(_) | Self::NoExpression { .. } => 12,
             Self::NoRoute { .. } => 13,
             Self::PortTaken { .. } => 14,
             Self::Forbidden(_) => 15,
             Self::Unproved { .. } => 16,
-            Self::OtherRules | Self::Refused(_) => 17,
+            Self::OtherRules | Self::OwnedTable | Self::Refused(_) => 17,
             Self::Iptables { .. } => 18,
             Self::Configuration(_) => contract::EXIT_USAGE,
         }

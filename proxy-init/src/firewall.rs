@@ -100,7 +100,7 @@ impl Batch {
 
 /// The error for a refusal of nf_tables.
 fn redirect_error(error: NetlinkError, part: Part) -> RedirectError {
-    use Errno::{EACCES, EAFNOSUPPORT, ENOENT, ENOSYS, EOPNOTSUPP, EPERM, EPROTONOSUPPORT};
+    use Errno::{EACCES, EAFNOSUPPORT, EINVAL, ENOENT, ENOSYS, EOPNOTSUPP, EPERM, EPROTONOSUPPORT};
     match error {
         NetlinkError::Open(EPROTONOSUPPORT | EAFNOSUPPORT) => RedirectError::NoNfTables(error),
         NetlinkError::Open(EPERM | EACCES | ENOSYS)
@@ -108,10 +108,20 @@ fn redirect_error(error: NetlinkError, part: Part) -> RedirectError {
         NetlinkError::Refused { errno: EPERM, .. } if !capability::has_net_admin() => {
             RedirectError::NoCapability
         }
+        // The kernel looks at the sender's rights before it looks for the table.
+        NetlinkError::Refused { errno: EPERM, .. } if part == Part::Table => {
+            RedirectError::OwnedTable
+        }
         NetlinkError::Refused {
             errno: EPERM | EACCES,
             ..
         } => RedirectError::Forbidden(error),
+        NetlinkError::Refused {
+            errno: EINVAL | EOPNOTSUPP,
+            ..
+        } if matches!(part, Part::Announcement | Part::Guard) => {
+            RedirectError::NoAnnouncements(error)
+        }
         NetlinkError::Refused {
             errno: ENOENT | EOPNOTSUPP | EAFNOSUPPORT,
             ..
@@ -120,6 +130,7 @@ fn redirect_error(error: NetlinkError, part: Part) -> RedirectError {
             Part::Chain => RedirectError::NoExpression {
                 module: "nft_chain_nat",
             },
+            Part::Announcement | Part::Guard => RedirectError::NoAnnouncements(error),
             Part::Exemption => RedirectError::NoExpression { module: "nft_nat" },
             Part::Redirect => RedirectError::NoExpression {
                 module: "nft_redir",
@@ -131,7 +142,10 @@ fn redirect_error(error: NetlinkError, part: Part) -> RedirectError {
 
 #[cfg(test)]
 mod tests {
+    use contract::value::RelayKey;
+
     use super::*;
+    use crate::config::Exemption;
 
     fn refused(sequence: u32, errno: Errno) -> RedirectError {
         let config = Config::from_environment(|_| None).unwrap();
@@ -144,9 +158,9 @@ mod tests {
         for (sequence, module) in [
             (4, "nft_chain_nat"),
             (5, "nft_chain_nat"),
-            (6, "nft_nat"),
-            (7, "nft_redir"),
+            (7, "nft_nat"),
             (8, "nft_redir"),
+            (9, "nft_redir"),
         ] {
             let error = refused(sequence, Errno::ENOENT);
             assert_eq!(error.code(), 12, "{error}");
@@ -156,6 +170,28 @@ mod tests {
             assert_eq!(refused(sequence, Errno::EOPNOTSUPP).code(), 11);
         }
         assert_eq!(refused(99, Errno::EOPNOTSUPP).code(), 11);
+    }
+
+    #[test]
+    fn a_kernel_without_sets_that_rules_change_names_the_policy_that_needs_none() {
+        let key = RelayKey::new([1; RelayKey::LENGTH]);
+        let config = Config {
+            exemption: Exemption::Announced(key),
+            ..Config::from_environment(|_| None).unwrap()
+        };
+        let batch = Batch::creating(&config);
+        for (position, part) in batch.parts.iter().enumerate() {
+            if ![Part::Announcement, Part::Guard].contains(part) {
+                continue;
+            }
+            let error = NetlinkError::Refused {
+                sequence: position as u32 + 1,
+                errno: Errno::EOPNOTSUPP,
+            };
+            let error = redirect_error(error, batch.part(error));
+            assert_eq!(error.code(), 12, "{error}");
+            assert!(error.to_string().contains("AZWI_RELAY=deny"), "{error}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::io::{self, Write};
 use std::process::{Command, Stdio};
 
-use crate::config::Config;
+use crate::config::{Config, Exemption};
 
 /// The rules are not in force.
 #[derive(Debug, thiserror::Error)]
@@ -46,9 +46,9 @@ pub fn write(config: &Config) -> Result<&'static str, IptablesError> {
 /// `NotFound` if the image lacks it, else its message.
 pub fn restore(flavour: &str, config: &Config) -> io::Result<()> {
     let mut present = Vec::new();
-    for (hook, chain) in CHAINS {
+    for (table, hook, chain) in CHAINS {
         let check = command(flavour)
-            .args(["-t", "nat", "-C", hook, "-j", chain])
+            .args(["-t", table, "-C", hook, "-j", chain])
             .stderr(Stdio::null())
             .status()?;
         present.push(check.success());
@@ -87,31 +87,47 @@ fn command(program: &str) -> Command {
 
 /// The input of `iptables-restore --noflush`. `present` says for each of [`CHAINS`] whether the hook has our jump.
 fn transaction(config: &Config, present: &[bool]) -> String {
-    let (address, port) = (config.metadata.ip(), config.metadata.port());
-    let mut lines = vec!["*nat".to_owned()];
-    for (_, chain) in CHAINS {
-        lines.push(format!(":{chain} - [0:0]"));
-    }
-    for ((hook, chain), present) in CHAINS.iter().zip(present) {
-        if *present {
-            lines.push(format!("-D {hook} -j {chain}"));
+    let (address, port, uid) = (
+        config.metadata.ip(),
+        config.metadata.port(),
+        config.proxy_uid,
+    );
+    let imds = format!("-d {address}/32 -p tcp --dport {port}");
+    let exempts = config.exemption != Exemption::Nothing;
+    let mut lines = Vec::new();
+    let begin = |lines: &mut Vec<String>, name: &str| {
+        lines.push(format!("*{name}"));
+        let ours = CHAINS.iter().zip(present);
+        for ((_, hook, chain), present) in ours.filter(|((table, ..), _)| *table == name) {
+            lines.push(format!(":{chain} - [0:0]"));
+            if *present {
+                lines.push(format!("-D {hook} -j {chain}"));
+            }
+            lines.push(format!("-I {hook} 1 -j {chain}"));
         }
-        lines.push(format!("-I {hook} 1 -j {chain}"));
-    }
-    // `nftables` explains the two rules.
-    if config.relays {
+    };
+    begin(&mut lines, "nat");
+    // `nftables` explains the rules. iptables cannot take announcements, so every connection of the
+    // user is exempt.
+    if exempts {
         lines.push(format!(
-            "-A AZWI_OUTPUT -d {address}/32 -p tcp --dport {port} -m owner --uid-owner {uid} \
-             -j DNAT --to-destination {address}:{port}",
-            uid = config.proxy_uid,
+            "-A AZWI_OUTPUT {imds} -m owner --uid-owner {uid} -j DNAT --to-destination {address}:{port}"
         ));
     }
-    for (_, chain) in CHAINS {
+    for chain in ["AZWI_OUTPUT", "AZWI_PREROUTING"] {
         lines.push(format!(
-            "-A {chain} -d {address}/32 -p tcp --dport {port} -j REDIRECT --to-ports {}",
+            "-A {chain} {imds} -j REDIRECT --to-ports {}",
             config.proxy_port
         ));
     }
+    lines.push("COMMIT".to_owned());
+    begin(&mut lines, "filter");
+    let others = if exempts {
+        format!(" -m owner ! --uid-owner {uid}")
+    } else {
+        String::new()
+    };
+    lines.push(format!("-A AZWI_GUARD {imds} --syn{others} -j DROP"));
     lines.push("COMMIT\n".to_owned());
     lines.join("\n")
 }
@@ -119,8 +135,12 @@ fn transaction(config: &Config, present: &[bool]) -> String {
 /// The programs to try, in this order. `iptables` is the one that the distribution prefers.
 const FLAVOURS: [&str; 3] = ["iptables-legacy", "iptables-nft", "iptables"];
 
-/// Each hook and our chain for it.
-const CHAINS: [(&str, &str); 2] = [("OUTPUT", "AZWI_OUTPUT"), ("PREROUTING", "AZWI_PREROUTING")];
+/// Table, hook, and our chain for it.
+const CHAINS: [(&str, &str, &str); 3] = [
+    ("nat", "OUTPUT", "AZWI_OUTPUT"),
+    ("nat", "PREROUTING", "AZWI_PREROUTING"),
+    ("filter", "OUTPUT", "AZWI_GUARD"),
+];
 
 #[cfg(test)]
 mod tests {
@@ -129,23 +149,29 @@ mod tests {
     #[test]
     fn moves_jumps_to_the_front_and_never_doubles_them() {
         let config = Config::from_environment(|_| None).unwrap();
-        let fresh = transaction(&config, &[false, false]);
+        let fresh = transaction(&config, &[false; 3]);
         assert_eq!(
             fresh,
             "*nat\n\
              :AZWI_OUTPUT - [0:0]\n\
-             :AZWI_PREROUTING - [0:0]\n\
              -I OUTPUT 1 -j AZWI_OUTPUT\n\
+             :AZWI_PREROUTING - [0:0]\n\
              -I PREROUTING 1 -j AZWI_PREROUTING\n\
              -A AZWI_OUTPUT -d 169.254.169.254/32 -p tcp --dport 80 -m owner --uid-owner 1501 \
              -j DNAT --to-destination 169.254.169.254:80\n\
              -A AZWI_OUTPUT -d 169.254.169.254/32 -p tcp --dport 80 -j REDIRECT --to-ports 8000\n\
              -A AZWI_PREROUTING -d 169.254.169.254/32 -p tcp --dport 80 -j REDIRECT --to-ports 8000\n\
+             COMMIT\n\
+             *filter\n\
+             :AZWI_GUARD - [0:0]\n\
+             -I OUTPUT 1 -j AZWI_GUARD\n\
+             -A AZWI_GUARD -d 169.254.169.254/32 -p tcp --dport 80 --syn -m owner ! --uid-owner 1501 -j DROP\n\
              COMMIT\n"
         );
-        let again = transaction(&config, &[true, false]);
+        let again = transaction(&config, &[true, false, false]);
         assert!(
-            again.contains("-D OUTPUT -j AZWI_OUTPUT\n-I OUTPUT 1 -j AZWI_OUTPUT\n-I PREROUTING"),
+            again
+                .contains("-D OUTPUT -j AZWI_OUTPUT\n-I OUTPUT 1 -j AZWI_OUTPUT\n:AZWI_PREROUTING"),
             "{again}"
         );
     }

@@ -5,6 +5,8 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::process::ExitCode;
 
+use crate::config::Exemption;
+use crate::firewall::Firewall;
 use crate::route::Route;
 use crate::{Done, RedirectError};
 
@@ -19,11 +21,7 @@ pub fn success(done: &Done) -> ExitCode {
          {firewall}, proved by {proof}{route}, in {took:.1?}\n",
         metadata = done.config.metadata,
         proxy = done.config.proxy(),
-        except = if done.config.relays {
-            format!(", except those of user {}", done.config.proxy_uid)
-        } else {
-            String::new()
-        },
+        except = except(done),
         firewall = done.firewall,
         proof = done.proof,
         route = match done.route {
@@ -34,6 +32,20 @@ pub fn success(done: &Done) -> ExitCode {
     );
     eprint!("{message}");
     ExitCode::SUCCESS
+}
+
+/// The connections that are not redirected.
+fn except(done: &Done) -> String {
+    let uid = done.config.proxy_uid;
+    match (done.config.exemption, done.firewall) {
+        (Exemption::Nothing, _) => String::new(),
+        (Exemption::Announced(_), Firewall::NfTables) => {
+            format!(", except those that user {uid} announces with its key")
+        }
+        (Exemption::Announced(_), Firewall::Iptables(_)) | (Exemption::User, _) => {
+            format!(", except those of user {uid}")
+        }
+    }
 }
 
 /// Reports why the pod does not start.

@@ -12,8 +12,10 @@ use tokio::net::TcpListener;
 use tracing::info;
 
 use crate::api::{Api, Store};
+use crate::capacity::Capacity;
 use crate::config::Config;
 use crate::entra::{Client, ClientError};
+use crate::file;
 use crate::metrics::{self, Scrapes};
 use crate::relay::Relay;
 use crate::token::SystemClock;
@@ -26,6 +28,7 @@ pub struct Bound {
     /// The address of `/metrics`.
     pub metrics_address: Option<SocketAddr>,
     api: Arc<Api<Arc<Client>>>,
+    capacity: Capacity,
     client: Arc<Client>,
     listener: TcpListener,
     metrics: Arc<Scrapes>,
@@ -82,7 +85,7 @@ impl StartError {
 /// The token file is missing, a port is taken, or the client for Entra cannot be made.
 pub async fn build(config: Config) -> Result<Bound, StartError> {
     let token_file = config.entra.settings.token_file().to_owned();
-    std::fs::File::open(&token_file).map_err(|source| StartError::TokenFile {
+    file::open(&token_file).map_err(|source| StartError::TokenFile {
         path: token_file.display().to_string(),
         source,
     })?;
@@ -92,11 +95,12 @@ pub async fn build(config: Config) -> Result<Bound, StartError> {
         Some(port) => Some(listen_everywhere(port).await?),
     };
 
+    let capacity = Capacity::detect();
     let mut registry = metrics::registry();
     let client = Arc::new(Client::new(config.entra, &mut registry)?);
-    let tokens = Store::new(Arc::clone(&client), SystemClock);
+    let tokens = Store::new(Arc::clone(&client), SystemClock, capacity.waiting);
     tokens.register(&mut registry);
-    let relay = Relay::new(config.relay);
+    let relay = Relay::new(config.relay, capacity.relays);
     let api = Api::new(config.api, token_file, relay, tokens.clone(), &mut registry);
     Ok(Bound {
         address: address("--proxy-port", &listener)?,
@@ -105,6 +109,7 @@ pub async fn build(config: Config) -> Result<Bound, StartError> {
             .map(|listener| address("--metrics-port", listener))
             .transpose()?,
         api: Arc::new(api),
+        capacity,
         client,
         listener,
         metrics: Arc::new(Scrapes(registry)),
@@ -120,11 +125,21 @@ impl Bound {
         let control = Control::default();
         let scrapes = async {
             if let Some(socket) = self.metrics_listener {
-                let listener = listener(socket, self.metrics);
+                let limits = Limits {
+                    connections: self.capacity.scrapes,
+                    connections_per_address: Some(SCRAPES_PER_ADDRESS),
+                    ..LIMITS
+                };
+                let listener = listener(socket, self.metrics, limits);
                 listener.run(control.shutdown()).await;
             }
         };
-        let requests = listener(self.listener, Arc::clone(&self.api)).run(control.shutdown());
+        let limits = Limits {
+            connections: self.capacity.connections,
+            ..LIMITS
+        };
+        let requests = listener(self.listener, Arc::clone(&self.api), limits);
+        let requests = requests.run(control.shutdown());
         let upkeep = async {
             self.client.warm_up().await;
             self.api.readiness().set_started();
@@ -141,11 +156,11 @@ impl Bound {
     }
 }
 
-fn listener<S: Service>(socket: TcpListener, service: Arc<S>) -> Listener<S> {
+fn listener<S: Service>(socket: TcpListener, service: Arc<S>, limits: Limits) -> Listener<S> {
     Listener {
         socket,
         service,
-        limits: LIMITS,
+        limits,
         protocol: PROTOCOL,
     }
 }
@@ -183,9 +198,8 @@ fn address(flag: &'static str, listener: &TcpListener) -> Result<SocketAddr, Sta
     })
 }
 
-/// The limits of both ports.
+/// The limits of both ports, with the number of connections of [`Capacity`].
 pub const LIMITS: Limits = Limits {
-    // Below the usual limit of 1,024 file descriptors, which connections to Entra and IMDS need too.
     connections: 480,
     // All clients have the pod's own address.
     connections_per_address: None,
@@ -204,3 +218,6 @@ pub const LIMITS: Limits = Limits {
 
 /// HTTP/1.1 without TLS. Some clients close their side of the connection after the request.
 pub const PROTOCOL: Protocol = Protocol::plain(true);
+
+/// Connections of one address to the metrics' port. Prometheus has one.
+const SCRAPES_PER_ADDRESS: usize = 4;

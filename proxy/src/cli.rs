@@ -11,8 +11,8 @@ use clap::{ArgAction, Parser};
 use contract::app_service::MIN_SECRET_LENGTH;
 use contract::log::{LogFormat, LogLevel};
 use contract::value::{
-    Authority, CaData, Guid, IdentityMap, ServerName, ServicePort, Shutdown, Tenant, Toggle,
-    TokenProxy,
+    Authority, CaData, Guid, IdentityMap, RelayKey, ServerName, ServicePort, Shutdown, Tenant,
+    Toggle, TokenProxy,
 };
 use contract::{metadata, variable};
 pub use service_kit::settings::UsageError;
@@ -118,8 +118,13 @@ struct Args {
     /// network). With off, App Service's endpoint, which requires a secret, is the only one
     #[arg(long, env = variable::IMDS, value_name = "ON|OFF", default_value = "on")]
     imds: Setting<Toggle>,
+    /// Whether to answer as IMDS on 127.0.0.1 itself, not only behind the redirect: on or off. kubectl
+    /// port-forward asks there too [on with AZWI_IDENTITY_HEADER, else off]
+    #[arg(long, env = variable::LOOPBACK, value_name = "ON|OFF")]
+    loopback: Option<Setting<Toggle>>,
     /// Requests to relay to the real IMDS: allow (all), deny (none), or path prefixes separated by
-    /// commas. Paths under /metadata/identity are never relayed
+    /// commas. Paths under /metadata/identity are never relayed, the identity paths of other clouds
+    /// only if they are listed
     #[arg(
         long,
         env = variable::RELAY,
@@ -153,6 +158,9 @@ struct Args {
     /// The secret that requests to App Service's endpoint must carry
     #[arg(long, env = variable::IDENTITY_HEADER, hide = true)]
     identity_header: Option<Secret>,
+    /// The key with which connections to the real IMDS are announced to proxy-init
+    #[arg(long, env = variable::RELAY_KEY, hide = true)]
+    relay_key: Option<Setting<RelayKey>>,
     /// Certificate authorities besides the built-in ones, in PEM form
     #[arg(long, env = variable::CA_DATA, value_name = "PEM", hide = true)]
     ca_data: Option<Setting<CaData>>,
@@ -211,6 +219,12 @@ impl Args {
                 variable::IDENTITY_HEADER
             ));
         }
+        let loopback = match self.loopback.take() {
+            Some(loopback) => mistakes.read("--loopback", loopback),
+            // In mode `environment` SDKs ask there.
+            None if app_service.is_some() => Some(Toggle::On),
+            None => Some(Toggle::Off),
+        };
         let identities = Identities {
             default: self.client_id.and_then(|id| {
                 let advice = "correct the annotation azure.workload.identity/client-id of the service account";
@@ -229,6 +243,8 @@ impl Args {
         let metrics_port = mistakes.read("--metrics-port", self.metrics_port);
         let port = mistakes.read("--proxy-port", self.proxy_port);
         let relay = mistakes.read("--relay", self.relay);
+        let relay_key = self.relay_key.filter(|key| !key.text().is_empty());
+        let relay_key = relay_key.and_then(|key| mistakes.read_secret(variable::RELAY_KEY, key));
         let shutdown = mistakes.read("--shutdown", self.shutdown);
 
         let (port, metrics_port) = (port?.get(), metrics_port?);
@@ -240,6 +256,7 @@ impl Args {
                 app_service,
                 identities,
                 imds: imds? == Toggle::On,
+                loopback: loopback? == Toggle::On,
             },
             entra: entra::Config {
                 binding: binding?,
@@ -253,6 +270,7 @@ impl Args {
             port,
             relay: relay::Config {
                 imds: SocketAddr::new(metadata_ip?, metadata_port?.get()),
+                key: relay_key,
                 policy: relay?,
             },
             shutdown: shutdown?,
@@ -378,6 +396,8 @@ Variables without a flag:
   SSL_CERT_FILE, SSL_CERT_DIR      certificate authorities besides the built-in ones
   AZWI_CA_DATA                     the same, PEM
   AZWI_IDENTITY_HEADER             the secret that requests to App Service's endpoint must carry
+  AZWI_RELAY_KEY                   the key that proxy-init has too: it exempts only connections to
+                                   the real IMDS that the proxy announces with it
   AZURE_KUBERNETES_TOKEN_PROXY, AZURE_KUBERNETES_SNI_NAME,
   AZURE_KUBERNETES_CA_FILE, AZURE_KUBERNETES_CA_DATA
                                    AKS identity bindings: the token proxy, the name in its
@@ -540,6 +560,30 @@ mod tests {
         let secret = format!("--identity-header={}", "x".repeat(MIN_SECRET_LENGTH));
         assert!(!config_of(&[&secret, "--imds=off"]).api.imds);
         assert!(config_of(&["--identity-header="]).api.app_service.is_none());
+    }
+
+    #[test]
+    fn rejects_a_malformed_relay_key_and_does_not_repeat_it() {
+        let mistake = mistakes(&["--relay-key=secret"]).concat();
+        assert_eq!(mistake, "AZWI_RELAY_KEY: it must be 32 hexadecimal digits");
+        assert_eq!(config_of(&["--relay-key="]).relay.key, None);
+        let key = "000102030405060708090a0b0c0d0e0f";
+        let config = config_of(&["--relay-key", key]);
+        assert_eq!(config.relay.key, Some(key.parse().unwrap()));
+        assert!(!format!("{config:?}").contains("0a0b"));
+    }
+
+    #[test]
+    fn answers_on_the_loopback_address_only_in_mode_environment_or_by_a_setting() {
+        let secret = format!("--identity-header={}", "x".repeat(MIN_SECRET_LENGTH));
+        let loopback = |flags: &[&str]| config_of(flags).api.loopback;
+        assert!(!loopback(&[]) && loopback(&[&secret]));
+        assert!(loopback(&["--loopback=on"]) && !loopback(&["--loopback=off", &secret]));
+        assert!(
+            mistakes(&["--loopback=yes"])
+                .concat()
+                .contains("--loopback=yes")
+        );
     }
 
     #[test]

@@ -18,6 +18,7 @@
 //! | [`token`] | tokens in memory: when to serve, replace or wait |
 //! | [`identity`] | which client id a request stands for |
 //!
+//! [`capacity`] has the numbers of what happens at once, and `log_rate` limits log lines.
 //! Connections, signals and the log are in `service-kit`. `metrics` answers scrapes, and [`probe`] is
 //! the client of `/readyz` for kubelet.
 //!
@@ -42,10 +43,13 @@
 
 pub mod api;
 pub mod app;
+pub mod capacity;
 pub mod cli;
 pub mod config;
 pub mod entra;
+mod file;
 pub mod identity;
+mod log_rate;
 pub mod metrics;
 pub mod probe;
 mod redact;

@@ -16,6 +16,7 @@ mod https_url;
 mod identity_map;
 mod no_proxy;
 mod proxy_mode;
+mod relay_key;
 mod relay_policy;
 mod server_name;
 mod service_port;
@@ -31,6 +32,7 @@ pub use https_url::{Authority, AuthorityError, TokenProxy, TokenProxyError};
 pub use identity_map::{IdentityMap, IdentityMapError};
 pub use no_proxy::{NoProxy, NoProxyError};
 pub use proxy_mode::{ProxyMode, ProxyModeError};
+pub use relay_key::{RelayKey, RelayKeyError};
 pub use relay_policy::{RelayPolicy, RelayPolicyError};
 pub use server_name::{ServerName, ServerNameError};
 pub use service_port::{ServicePort, ServicePortError};
@@ -67,9 +69,10 @@ mod tests {
             word in " ?(allow|deny|linger|now|on|off|redirect|environment|json|text|info|all|[0-9]{1,5}) ?",
             url in "(https?|HTTPS)://([a-z%:|ü]{1,4}@)?[a-zA-Z0-9._-]{1,8}(:[0-9]{1,5})?[a-z/%?#]{0,4}",
             paths in "/[a-z%2c, ./]{0,6}(, ?/[a-z0-9%;\\\\]{0,6}){0,3}",
+            hex in " ?[0-9a-fA-F]{32} ?",
             map in "([a-zA-Z/=]{1,4} ?= ?1b4db7eb-4057-5ddf-91e0-36dec72071f5[;,\n]){0,3}",
         ) {
-            for text in [&any, &word, &url, &paths, &map] {
+            for text in [&any, &word, &url, &paths, &hex, &map] {
                 round_trips::<Authority>(text)?;
                 round_trips::<EgressProxy>(text)?;
                 round_trips::<Guid>(text)?;
@@ -78,6 +81,7 @@ mod tests {
                 round_trips::<LogLevel>(text)?;
                 round_trips::<NoProxy>(text)?;
                 round_trips::<ProxyMode>(text)?;
+                round_trips::<RelayKey>(text)?;
                 round_trips::<RelayPolicy>(text)?;
                 round_trips::<ServerName>(text)?;
                 round_trips::<ServicePort>(text)?;

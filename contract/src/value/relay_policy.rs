@@ -5,10 +5,10 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-use crate::path::canonical;
+use crate::path::{canonical, names_other_identity};
 
 /// Which paths the proxy relays to the real IMDS. Paths of the node's identity are never relayed,
-/// whatever the policy.
+/// whatever the policy, and those of its identity in another cloud only if a list names them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RelayPolicy {
     /// All paths.
@@ -31,14 +31,17 @@ impl RelayPolicy {
     /// Whether the policy lets a path through. The caller has refused the node's identity before.
     #[must_use]
     pub fn allows(&self, path: &str) -> bool {
+        let Some(path) = canonical(path) else {
+            return false;
+        };
+        let is_identity = names_other_identity(&path);
         match self {
-            Self::Allow => true,
+            Self::Allow => !is_identity,
             Self::Deny => false,
-            Self::Only(allowed) => canonical(path).is_some_and(|path| {
-                allowed.iter().any(|allowed| {
-                    path.strip_prefix(allowed.trim_end_matches('/'))
-                        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-                })
+            Self::Only(allowed) => allowed.iter().any(|allowed| {
+                let rest = path.strip_prefix(allowed.trim_end_matches('/'));
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+                    && (!is_identity || names_other_identity(allowed))
             }),
         }
     }
@@ -101,6 +104,19 @@ mod tests {
         ] {
             assert!(!policy.allows(path), "{path}");
         }
+    }
+
+    #[test]
+    fn another_clouds_identity_is_relayed_only_by_a_list_that_names_it() {
+        let path = "/latest/meta-data/iam/security-credentials/role";
+        for policy in ["allow", "deny", "/latest", "/", "/latest/meta-data"] {
+            let policy: RelayPolicy = policy.parse().unwrap();
+            assert!(!policy.allows(path), "{policy}");
+        }
+        let policy: RelayPolicy = "/latest/api/token,/latest/meta-data/iam".parse().unwrap();
+        assert!(policy.allows(path) && policy.allows("/latest/api/token"));
+        assert!(!policy.allows("/computeMetadata/v1/instance/service-accounts/default/token"));
+        assert!(RelayPolicy::Allow.allows("/latest/meta-data/instance-id"));
     }
 
     #[test]

@@ -50,6 +50,9 @@
 {{- with .proxy.noProxy }}
 - --proxy-no-proxy={{ . }}
 {{- end }}
+{{- if .proxy.loopback }}
+- --proxy-loopback=on
+{{- end }}
 {{- with .proxy.relay }}
 - --proxy-relay={{ . }}
 {{- end }}

@@ -45,6 +45,8 @@ fn another_decoder_reads_the_batch() {
          Hook([Number(Inet(LocalOut)), Priority(4294967195)]), Policy(1), Type(\"nat\")]",
         "1029 NewChain [Table(\"azure-workload-identity\"), Name(\"prerouting\"), \
          Hook([Number(Inet(PreRouting)), Priority(4294967195)]), Policy(1), Type(\"nat\")]",
+        "1029 NewChain [Table(\"azure-workload-identity\"), Name(\"guard\"), \
+         Hook([Number(Inet(LocalOut)), Priority(0)]), Policy(1), Type(\"filter\")]",
         "3077 NewRule output",
         "  Meta([Key(L4Proto), DestinationRegister(Reg1)])",
         "  Cmp([SourceRegister(Reg1), Op(Equal), Data(Value([6]))])",
@@ -78,6 +80,35 @@ fn another_decoder_reads_the_batch() {
         "  Cmp([SourceRegister(Reg1), Op(Equal), Data(Value([0, 80]))])",
         "  Immediate([DestinationRegister(Reg1), Data(Value([31, 64]))])",
         "  redir 1=1 2=1",
+        "3077 NewRule guard",
+        "  Meta([Key(L4Proto), DestinationRegister(Reg1)])",
+        "  Cmp([SourceRegister(Reg1), Op(Equal), Data(Value([6]))])",
+        "  Payload([DestinationRegister(Reg1), Base(1), Offset(16), Len(4)])",
+        "  Cmp([SourceRegister(Reg1), Op(Equal), Data(Value([169, 254, 169, 254]))])",
+        "  Payload([DestinationRegister(Reg1), Base(2), Offset(2), Len(2)])",
+        "  Cmp([SourceRegister(Reg1), Op(Equal), Data(Value([0, 80]))])",
+        "  Payload([DestinationRegister(Reg1), Base(2), Offset(13), Len(1)])",
+        "  Bitwise([SourceRegister(Reg1), DestinationRegister(Reg1), Length(1), Mask(Value([23])), \
+         Xor(Value([0]))])",
+        "  Cmp([SourceRegister(Reg1), Op(Equal), Data(Value([2]))])",
+        "  Meta([Key(SocketUserId), DestinationRegister(Reg1)])",
+        &format!(
+            "  Cmp([SourceRegister(Reg1), Op(Equal), Data(Value({:?}))])",
+            1501_u32.to_ne_bytes()
+        ),
+        "  Immediate([DestinationRegister(Verdict), Data(Verdict([Code(Other(1))]))])",
+        "3077 NewRule guard",
+        "  Meta([Key(L4Proto), DestinationRegister(Reg1)])",
+        "  Cmp([SourceRegister(Reg1), Op(Equal), Data(Value([6]))])",
+        "  Payload([DestinationRegister(Reg1), Base(1), Offset(16), Len(4)])",
+        "  Cmp([SourceRegister(Reg1), Op(Equal), Data(Value([169, 254, 169, 254]))])",
+        "  Payload([DestinationRegister(Reg1), Base(2), Offset(2), Len(2)])",
+        "  Cmp([SourceRegister(Reg1), Op(Equal), Data(Value([0, 80]))])",
+        "  Payload([DestinationRegister(Reg1), Base(2), Offset(13), Len(1)])",
+        "  Bitwise([SourceRegister(Reg1), DestinationRegister(Reg1), Length(1), Mask(Value([23])), \
+         Xor(Value([0]))])",
+        "  Cmp([SourceRegister(Reg1), Op(Equal), Data(Value([2]))])",
+        "  Immediate([DestinationRegister(Verdict), Data(Verdict([Code(Other(0))]))])",
         "1 end",
     ];
     let found = words(&Batch::replacing(&config()).bytes);

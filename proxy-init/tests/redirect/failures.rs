@@ -1,7 +1,8 @@
 //! Every failure that a test can cause, with its exit code and its sentence.
 
 use std::collections::BTreeMap;
-use std::process::Command;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
 
 use nix::libc;
 use seccompiler::{
@@ -26,7 +27,7 @@ fn detects_a_redirect_that_does_not_work() {
         let (code, said) = outcome(&mut pod.proxy_init());
         assert_eq!(code, 16, "{said}");
         assert!(said.contains("does not arrive at 127.0.0.1:8000"), "{said}");
-        assert_eq!(pod.imds.asked(), 1, "it went to the node");
+        assert_eq!(pod.imds.asked(), 0, "the guard keeps it from the node");
     });
 }
 
@@ -77,6 +78,38 @@ fn names_a_taken_port_with_its_user() {
             );
         });
     }
+}
+
+#[test]
+fn names_a_table_that_another_program_owns() {
+    in_pod(Network::V4, |pod| {
+        // The kernel removes the table when the program that owns it ends.
+        let mut owner = Command::new("nft")
+            .args(["--interactive"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut commands = owner.stdin.take().unwrap();
+        let table = "azure-workload-identity";
+        writeln!(commands, "add table ip {table} {{ flags owner; }}").unwrap();
+        // It lists the table after it has made it.
+        writeln!(commands, "list tables").unwrap();
+        let mut said = BufReader::new(owner.stdout.take().unwrap()).lines();
+        assert!(said.any(|line| line.unwrap().contains(&format!("table ip {table}"))));
+
+        for key in ["", "000102030405060708090a0b0c0d0e0f"] {
+            let (code, said) = outcome(pod.proxy_init().env("AZWI_RELAY_KEY", key));
+            assert_eq!(code, 17, "{said}");
+            assert!(
+                said.contains("another program owns the table ip azure-workload-identity"),
+                "{said}"
+            );
+        }
+        drop(commands);
+        owner.wait().unwrap();
+        assert_eq!(outcome(&mut pod.proxy_init()).0, 0);
+    });
 }
 
 #[test]

@@ -88,6 +88,19 @@ fn assert_rules_once(iptables: &str) {
              --to-ports 8000",
         ]
     );
+    let saved = run(&format!("{iptables}-save -t filter"));
+    let rules: Vec<_> = saved
+        .lines()
+        .filter(|line| line.starts_with("-A"))
+        .collect();
+    assert_eq!(
+        rules,
+        [
+            "-A OUTPUT -j AZWI_GUARD",
+            "-A AZWI_GUARD -d 169.254.169.254/32 -p tcp -m tcp --dport 80 --tcp-flags \
+             FIN,SYN,RST,ACK SYN -m owner ! --uid-owner 1501 -j DROP",
+        ]
+    );
 }
 
 fn assert_outcome(pod: &Pod) {

@@ -3,6 +3,8 @@
 //! Needs root, and the Debian packages iproute2, iptables, nftables and procps.
 
 #[cfg(test)]
+mod announcements;
+#[cfg(test)]
 mod batch;
 #[cfg(test)]
 mod failures;

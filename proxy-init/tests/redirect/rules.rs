@@ -20,6 +20,12 @@ table ip azure-workload-identity {
 		type nat hook prerouting priority dstnat - 1; policy accept;
 		ip daddr 169.254.169.254 tcp dport 80 redirect to :8000
 	}
+
+	chain guard {
+		type filter hook output priority filter; policy accept;
+		ip daddr 169.254.169.254 tcp dport 80 tcp flags syn / fin,syn,rst,ack meta skuid 1501 accept
+		ip daddr 169.254.169.254 tcp dport 80 tcp flags syn / fin,syn,rst,ack drop
+	}
 }";
 
 #[test]

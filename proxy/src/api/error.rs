@@ -26,9 +26,13 @@ impl From<&Refusal> for ApiError {
     fn from(refusal: &Refusal) -> Self {
         let (status, code) = match refusal {
             Refusal::Method => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
-            Refusal::NodeIdentity | Refusal::NoImds => (StatusCode::NOT_FOUND, "not_found"),
+            Refusal::NodeIdentity | Refusal::NoImds | Refusal::NotReadiness => {
+                (StatusCode::NOT_FOUND, "not_found")
+            }
             Refusal::NotRelayed => (StatusCode::FORBIDDEN, "forbidden"),
-            Refusal::ResourceNotText => (StatusCode::BAD_REQUEST, "invalid_resource"),
+            Refusal::ResourceNotText | Refusal::ResourceTooLong => {
+                (StatusCode::BAD_REQUEST, "invalid_resource")
+            }
             Refusal::Secret => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Refusal::TooLarge => (
                 StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
@@ -65,6 +69,12 @@ impl From<RelayError> for ApiError {
     fn from(error: RelayError) -> Self {
         match error {
             RelayError::NotAllowed => Self::from(&Refusal::NotRelayed),
+            RelayError::OtherIdentity => Self {
+                status: StatusCode::NOT_FOUND,
+                code: "not_found".to_owned(),
+                description: error.to_string(),
+                retry_after: None,
+            },
             RelayError::SlowBody => Self {
                 status: StatusCode::REQUEST_TIMEOUT,
                 code: "invalid_request".to_owned(),

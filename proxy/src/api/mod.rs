@@ -22,9 +22,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::header::HOST;
+use http::{Method, Request, Response, Version};
 use http_body_util::{Either, Full};
-use hyper::body::Incoming;
 use prometheus_client::registry::Registry;
 use service_kit::listener::{HeadError, RequestBody, Service};
 use tracing::debug;
@@ -39,8 +39,9 @@ use self::readiness::Readiness;
 use self::refusal::Refusal;
 use self::view::Protocol;
 use crate::identity::Identities;
+use crate::log_rate::{Line, LogRate};
 use crate::redact::short;
-use crate::relay::Relay;
+use crate::relay::{self, Relay};
 use crate::token::{Clock, Exchange, Key, Source, SystemClock, Tokens};
 
 /// The settings of the API.
@@ -52,10 +53,14 @@ pub struct Config {
     pub identities: Identities,
     /// Whether IMDS is answered for, and relayed to.
     pub imds: bool,
+    /// Whether the same holds for clients with a loopback address. The redirect keeps a client's own
+    /// address, that of the pod, so that those have asked the proxy's port itself, perhaps from outside
+    /// through `kubectl port-forward`.
+    pub loopback: bool,
 }
 
 /// The body of an answer: made here, or streamed from IMDS.
-pub type Body = Either<Full<Bytes>, Incoming>;
+pub type Body = Either<Full<Bytes>, relay::Body>;
 
 /// The token store with the slot that the API fills.
 pub type Store<E, C = SystemClock> = Tokens<E, View, C>;
@@ -65,8 +70,10 @@ pub type Store<E, C = SystemClock> = Tokens<E, View, C>;
 pub struct Api<E, C = SystemClock> {
     app_service: Option<Secret>,
     imds: bool,
+    loopback: bool,
     queries: Queries,
     readiness: Readiness,
+    refusals: LogRate,
     relay: Relay,
     requests: Requests,
     tokens: Store<E, C>,
@@ -84,8 +91,10 @@ impl<E: Exchange, C: Clock> Api<E, C> {
         Self {
             app_service: config.app_service,
             imds: config.imds,
+            loopback: config.loopback,
             queries: Queries::new(config.identities),
             readiness: Readiness::new(token_file),
+            refusals: LogRate::default(),
             relay,
             requests: Requests::register(registry),
             tokens,
@@ -153,7 +162,9 @@ impl<E: Exchange, C: Clock> Api<E, C> {
             Refusal::NoMetadataHeader => self.requests.probe.inc(),
             _ => self.requests.refused.inc(),
         };
-        debug!(%refusal, "refused a request");
+        if let Some(Line { suppressed }) = self.refusals.line() {
+            debug!(%refusal, suppressed, "refused a request");
+        }
         protocol.error(&ApiError::from(refusal))
     }
 }
@@ -164,14 +175,18 @@ impl<E: Exchange, C: Clock> Service for Api<E, C> {
     async fn answer(&self, request: Request<RequestBody>, client: SocketAddr) -> Response<Body> {
         let uri = request.uri();
         let answer = match &self.app_service {
+            _ if !has_one_host(&request) => self.refused(&Refusal::Host, Protocol::Imds),
             _ if is_readiness(&request) => self.readiness.answer(),
             Some(secret) if app_service::is_endpoint(uri.path()) => {
                 Box::pin(self.app_service(secret, &request)).await
             }
             _ if !self.imds => self.refused(&Refusal::NoImds, Protocol::Imds),
             _ => match imds::decide(request.method(), uri.path(), uri.query(), request.headers()) {
-                Decision::Token(query) => self.token(query, Protocol::Imds).await,
                 Decision::Refuse(refusal) => self.refused(&refusal, Protocol::Imds),
+                _ if !self.loopback && client.ip().is_loopback() => {
+                    self.refused(&Refusal::Loopback, Protocol::Imds)
+                }
+                Decision::Token(query) => self.token(query, Protocol::Imds).await,
                 Decision::Relay => return Box::pin(self.relayed(request, client)).await,
             },
         };
@@ -190,5 +205,15 @@ impl<E: Exchange, C: Clock> Service for Api<E, C> {
 
 /// A success of CONNECT would turn the connection into a tunnel.
 fn is_readiness(request: &Request<RequestBody>) -> bool {
-    request.uri().path() == readiness::PATH && request.method() != Method::CONNECT
+    readiness::is_route(request.uri().path()) && request.method() != Method::CONNECT
+}
+
+/// RFC 9112, section 3.2. HTTP/1.0 requires no `Host`.
+fn has_one_host(request: &Request<RequestBody>) -> bool {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(_), None) => true,
+        (None, _) => request.version() < Version::HTTP_11,
+        (Some(_), Some(_)) => false,
+    }
 }

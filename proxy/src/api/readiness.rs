@@ -7,8 +7,15 @@ use http::StatusCode;
 use tracing::{debug, info};
 
 use super::answer::{Answer, text};
+use crate::file;
 
-/// The route's path.
+/// Whether a path is the route's. As upstream, it accepts a slash at the end.
+#[must_use]
+pub fn is_route(path: &str) -> bool {
+    path.strip_suffix('/').unwrap_or(path) == PATH
+}
+
+/// The route's path. Nothing that begins with it is relayed.
 pub const PATH: &str = "/readyz";
 
 /// Whether the proxy is ready. A probe costs no exchange (law 4).
@@ -46,7 +53,7 @@ impl Readiness {
         if !self.started.load(Ordering::Acquire) {
             return unavailable("not ready: starting".to_owned());
         }
-        match std::fs::File::open(&self.token_file) {
+        match file::open(&self.token_file) {
             Ok(_) => text(StatusCode::OK, "ok"),
             Err(error) => unavailable(format!("not ready: {}: {error}", self.token_file.display())),
         }

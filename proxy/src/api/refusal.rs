@@ -16,9 +16,19 @@ pub enum Refusal {
     /// The request came through a proxy: a guard against request forgery (IMDS R13).
     #[error("Header contains 'X-Forwarded-For' are not supported.")]
     Forwarded,
+    /// No `Host`, or several, against RFC 9112, section 3.2: readers would choose different hosts.
+    #[error("Invalid request: HTTP/1.1 requires the header Host, once")]
+    Host,
     /// The request names an identity that is not known here (IMDS R10).
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// A request to the loopback address itself, which the redirect has not brought here.
+    #[error(
+        "this proxy answers requests to 169.254.169.254, not to 127.0.0.1, where kubectl port-forward \
+         asks too. To allow both, set AZWI_LOOPBACK=on for the proxy (--loopback, the chart's \
+         proxy.loopback)"
+    )]
+    Loopback,
     /// Servers could read the path as different ones.
     #[error("Invalid request: the path has escapes or dot segments that have no single meaning")]
     MalformedPath,
@@ -43,6 +53,9 @@ pub enum Refusal {
     /// No resource (IMDS R3).
     #[error("Required query variable 'resource' is missing")]
     NoResource,
+    /// A path below or beside that of readiness.
+    #[error("the proxy's own paths are /readyz and the token endpoints: this is none of them")]
+    NotReadiness,
     /// The bytes are not a request in HTTP/1.1.
     #[error("Invalid request: it cannot be read as HTTP/1.1")]
     NotHttp,
@@ -55,6 +68,9 @@ pub enum Refusal {
     /// The resource is not UTF-8, or has control characters.
     #[error("resource is not printable UTF-8 text")]
     ResourceNotText,
+    /// The resource is larger than what the proxy keeps in memory for a token.
+    #[error("resource is longer than 1024 bytes")]
+    ResourceTooLong,
     /// App Service's secret is missing or wrong.
     #[error("the header X-IDENTITY-HEADER or Secret must hold the value of IDENTITY_HEADER")]
     Secret,

@@ -9,6 +9,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use thiserror::Error;
 
+use crate::file;
+
 /// A service account token. Secret.
 pub struct Assertion(String);
 
@@ -52,13 +54,15 @@ impl Assertion {
     ///
     /// # Errors
     ///
-    /// The file cannot be read, or holds no JSON Web Token.
+    /// The file cannot be read, is no regular file, is too large, or holds no JSON Web Token.
     pub fn read(path: &Path) -> Result<Self, AssertionError> {
-        let text = std::fs::read_to_string(path).map_err(|source| AssertionError::Unreadable {
+        let bytes = file::read(path, MAX_TOKEN).map_err(|source| AssertionError::Unreadable {
             path: path.to_owned(),
             source,
         })?;
-        Self::parse(&text).ok_or_else(|| AssertionError::NoToken {
+        let text = std::str::from_utf8(&bytes).ok();
+        let assertion = text.and_then(Self::parse);
+        assertion.ok_or_else(|| AssertionError::NoToken {
             path: path.to_owned(),
         })
     }
@@ -74,15 +78,6 @@ impl Assertion {
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0
-    }
-
-    /// Removes the token from an answer. A server may repeat the request in its answer, and parts of the
-    /// answer are logged and sent to the application.
-    pub(super) fn absent_from(&self, answer: &[u8]) -> Vec<u8> {
-        let answer = String::from_utf8_lossy(answer);
-        answer
-            .replace(&self.0, "[service account token]")
-            .into_bytes()
     }
 
     /// The claims that Entra compares, or empty ones where they cannot be read.
@@ -129,6 +124,9 @@ impl Default for Audience {
         Self::Several(Vec::new())
     }
 }
+
+/// In bytes. The API server's tokens have some 1 to 2 KB.
+const MAX_TOKEN: u64 = 64 * 1024;
 
 #[cfg(test)]
 mod tests {

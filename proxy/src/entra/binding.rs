@@ -10,7 +10,8 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use thiserror::Error;
 
 use super::resolver::LimitedResolver;
-use super::roots::{Roots, RootsError};
+use super::roots::{MAX_CERTIFICATES, Roots, RootsError};
+use crate::file;
 
 /// The token proxy to use, checked.
 #[derive(Debug)]
@@ -149,7 +150,7 @@ impl FromFile {
         make: impl FnOnce(Roots) -> Result<reqwest::Client, E>,
     ) -> Result<reqwest::Client, E> {
         const FROM: &str = "AZURE_KUBERNETES_CA_FILE";
-        let pem = std::fs::read(path).map_err(|source| RootsError::Unreadable {
+        let pem = file::read(path, MAX_CERTIFICATES).map_err(|source| RootsError::Unreadable {
             from: FROM,
             path: path.to_owned(),
             source,

@@ -23,17 +23,20 @@ use super::retry;
 use super::retry_after::retry_after;
 use super::roots::{Roots, RootsError};
 use super::settings::Settings;
+use crate::log_rate::{Line, LogRate};
 use crate::redact::{guids, short};
-use crate::token::{Exchange, Failure, FailureKind, Granted, Key};
+use crate::token::{BUDGET, Exchange, Failure, FailureKind, Granted, Key};
 
 /// A client of Entra's token endpoint, or of the token proxy of an identity binding. It keeps its
 /// connections open.
 #[derive(Debug)]
 pub struct Client {
+    failures: LogRate,
     http: Http,
     host: Option<HeaderValue>,
     metrics: Exchanges,
     settings: Settings,
+    successes: LogRate,
     url: Url,
 }
 
@@ -105,10 +108,12 @@ impl Client {
             }
         };
         Ok(Self {
+            failures: LogRate::default(),
             http,
             host,
             metrics: Exchanges::register(registry),
             settings,
+            successes: LogRate::default(),
             url,
         })
     }
@@ -152,22 +157,26 @@ impl Client {
         match &exchanged {
             Ok(granted) => {
                 self.metrics.observe(200, None, took);
-                info!(
-                    %client_id, %resource, client_request_id = %request_id,
-                    expires_in = granted.expires_in.as_secs(), ms = took.as_millis(),
-                    "successfully acquired token"
-                );
+                if let Some(Line { suppressed }) = self.successes.line() {
+                    info!(
+                        %client_id, %resource, client_request_id = %request_id,
+                        expires_in = granted.expires_in.as_secs(), ms = took.as_millis(), suppressed,
+                        "successfully acquired token"
+                    );
+                }
             }
             Err(rejection) => {
                 self.metrics.observe(rejection.status, rejection.code, took);
-                warn!(
-                    %client_id, %resource, client_request_id = %request_id,
-                    status = rejection.status, error = rejection.error,
-                    code = rejection.code, trace_id = rejection.trace_id,
-                    correlation_id = rejection.correlation_id, ms = took.as_millis(),
-                    description = guids(&rejection.description).to_string(),
-                    "no token from the authority"
-                );
+                if let Some(Line { suppressed }) = self.failures.line() {
+                    warn!(
+                        %client_id, %resource, client_request_id = %request_id,
+                        status = rejection.status, error = rejection.error,
+                        code = rejection.code, trace_id = rejection.trace_id,
+                        correlation_id = rejection.correlation_id, ms = took.as_millis(),
+                        description = guids(&rejection.description).to_string(), suppressed,
+                        "no token from the authority"
+                    );
+                }
             }
         }
         exchanged
@@ -197,7 +206,7 @@ impl Client {
         let body = body(response)
             .await
             .map_err(|error| failed(&error.without_url()))?;
-        reply::parse(status, retry_after, &assertion.absent_from(&body))
+        reply::parse(status, retry_after, &body, assertion.reveal())
     }
 
     fn http(&self) -> Result<reqwest::Client, ClientError> {
@@ -242,12 +251,13 @@ impl Client {
 }
 
 impl Exchange for Client {
-    async fn exchange(&self, key: &Key) -> Result<Granted, Failure> {
-        let deadline = Instant::now() + retry::BUDGET;
+    async fn exchange(&self, key: &Key, deadline: Instant) -> Result<Granted, Failure> {
         let mut attempts = 0;
         loop {
             let assertion = Assertion::read(&self.settings.token_file).map_err(|error| {
-                warn!(%error, "no service account token to present");
+                if let Some(Line { suppressed }) = self.failures.line() {
+                    warn!(%error, suppressed, "no service account token to present");
+                }
                 Failure::transient(error.to_string())
             })?;
             attempts += 1;
@@ -258,7 +268,7 @@ impl Exchange for Client {
                 Ok(Err(rejection)) => rejection,
                 Err(_) => unreachable_authority(format!(
                     "the authority gave no answer in {} s",
-                    retry::BUDGET.as_secs()
+                    BUDGET.as_secs()
                 )),
             };
             let left = deadline.saturating_duration_since(Instant::now());
@@ -410,7 +420,8 @@ const CONNECT: Duration = Duration::from_secs(4);
 /// Azure's load balancers drop a connection after four idle minutes.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
 const POOL_IDLE: Duration = Duration::from_secs(180);
-const POOL_SIZE: usize = 4;
+/// As many exchanges run at once, so that a burst of them costs no handshakes.
+const POOL_SIZE: usize = 16;
 /// Readiness waits at most this long for Entra.
 const WARM_UP: Duration = Duration::from_millis(1_500);
 /// In bytes.

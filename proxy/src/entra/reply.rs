@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::class::{self, Class};
+use crate::redact::without_tokens;
 use crate::token::Granted;
 
 /// An answer that is not a token.
@@ -29,7 +30,8 @@ pub struct Rejection {
     pub correlation_id: Option<String>,
 }
 
-/// Reads an answer. `retry_after` is its header of that name.
+/// Reads an answer. `retry_after` is its header of that name. `secret` is the token that the request
+/// presented, which an error may repeat.
 ///
 /// # Errors
 ///
@@ -38,6 +40,7 @@ pub fn parse(
     status: u16,
     retry_after: Option<Duration>,
     body: &[u8],
+    secret: &str,
 ) -> Result<Granted, Box<Rejection>> {
     if status == 200
         && let Ok(success) = serde_json::from_slice::<Success>(body)
@@ -45,10 +48,10 @@ pub fn parse(
     {
         return Ok(granted);
     }
-    Err(Box::new(rejection(status, retry_after, body)))
+    Err(Box::new(rejection(status, retry_after, body, secret)))
 }
 
-fn rejection(status: u16, retry_after: Option<Duration>, body: &[u8]) -> Rejection {
+fn rejection(status: u16, retry_after: Option<Duration>, body: &[u8], secret: &str) -> Rejection {
     let body = match serde_json::from_slice::<ErrorBody>(body) {
         Ok(body) => body,
         // A body that is not Entra's is not passed on, because it may repeat the request.
@@ -56,12 +59,12 @@ fn rejection(status: u16, retry_after: Option<Duration>, body: &[u8]) -> Rejecti
     };
     let code = body.code();
     let retry_after = class::retry_after(retry_after, code);
-    let id = |id: &str| printable(id, LONGEST_ID).replace(['\r', '\n'], " ");
+    let id = |id: &str| printable(id, LONGEST_ID, secret).replace(['\r', '\n'], " ");
     Rejection {
         status,
         class: Class::of(status, &body.error, code),
         error: id(&body.error),
-        description: printable(&body.error_description, LONGEST_DESCRIPTION),
+        description: printable(&body.error_description, LONGEST_DESCRIPTION, secret),
         code,
         retry_after,
         trace_id: body.trace_id.as_deref().map(id),
@@ -69,15 +72,17 @@ fn rejection(status: u16, retry_after: Option<Duration>, body: &[u8]) -> Rejecti
     }
 }
 
-/// The text without control characters, cut to `longest` characters. It reaches terminals through logs,
-/// and an untrusted server may have sent it.
-fn printable(text: &str, longest: usize) -> String {
+/// The text, decoded from JSON, without tokens and control characters, cut to `longest` characters. It
+/// reaches terminals through logs, and an untrusted server may have sent it.
+fn printable(text: &str, longest: usize, secret: &str) -> String {
     let shown = |c: char| match c {
         '\r' | '\n' => c,
         c if contract::terminal::is_control(c) => char::REPLACEMENT_CHARACTER,
         c => c,
     };
-    text.chars().take(longest).map(shown).collect()
+    let end = text.char_indices().nth(longest).map(|(end, _)| end);
+    let text = end.and_then(|end| text.get(..end)).unwrap_or(text);
+    without_tokens(text, secret).chars().map(shown).collect()
 }
 
 #[derive(Deserialize)]
@@ -191,6 +196,14 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn parse(
+        status: u16,
+        retry_after: Option<Duration>,
+        body: &[u8],
+    ) -> Result<Granted, Box<Rejection>> {
+        super::parse(status, retry_after, body, "")
+    }
+
     #[test]
     fn reads_a_token_with_numbers_or_strings() {
         for body in [
@@ -260,6 +273,30 @@ mod tests {
         let rejection = parse(400, None, long.as_bytes()).unwrap_err();
         assert_eq!(rejection.error.chars().count(), LONGEST_ID);
         assert_eq!(rejection.description.chars().count(), LONGEST_DESCRIPTION);
+    }
+
+    #[test]
+    fn law_8_an_error_does_not_repeat_a_token_in_any_spelling() {
+        let secret =
+            "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJodHRwczovL2lzc3VlciJ9.c2lnbmF0dXJlLW9mLWEtdG9rZW4";
+        let escaped: String = secret
+            .bytes()
+            .map(|byte| format!("\\u{byte:04x}"))
+            .collect();
+        let half = format!("\\u0065yJ{}", &secret[3..50]);
+        let end = &secret[secret.len() - 30..];
+        let deep = format!("{}{secret}", "x ".repeat(LONGEST_DESCRIPTION / 2 - 10));
+        for text in [secret, &escaped, &half, end, &deep] {
+            let body = format!(
+                r#"{{"error":"e {text}","error_description":"AADSTS1: {text}","trace_id":"{text}","correlation_id":"{text}"}}"#
+            );
+            let rejection = super::parse(400, None, body.as_bytes(), secret).unwrap_err();
+            let shown = format!("{rejection:?}");
+            for at in 0..secret.len() - 16 {
+                assert!(!shown.contains(&secret[at..at + 16]), "{text}: {shown}");
+            }
+            assert!(shown.contains("AADSTS1: "), "{shown}");
+        }
     }
 
     #[test]

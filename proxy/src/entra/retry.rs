@@ -4,9 +4,6 @@ use std::time::Duration;
 
 use super::class::Class;
 
-/// The longest time of an exchange, attempts and pauses together.
-pub(super) const BUDGET: Duration = Duration::from_secs(8);
-
 /// The longest time of one attempt.
 pub(super) const ATTEMPT: Duration = Duration::from_secs(5);
 
@@ -45,7 +42,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(2_600);
 mod tests {
     use super::*;
 
-    const LEFT: Duration = BUDGET;
+    const LEFT: Duration = crate::token::BUDGET;
 
     #[test]
     fn tries_transient_failures_four_times() {

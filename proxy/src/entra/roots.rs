@@ -9,6 +9,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use thiserror::Error;
 
+use crate::file;
+
 /// A set of trusted certificate authorities.
 #[derive(Clone, Debug)]
 pub struct Roots(RootCertStore);
@@ -99,9 +101,9 @@ impl Roots {
             path: path.to_owned(),
             source,
         };
-        for file in std::fs::read_dir(path).map_err(unreadable)? {
-            let file = file.map_err(unreadable)?.path();
-            if let Ok(pem) = std::fs::read(file) {
+        for entry in std::fs::read_dir(path).map_err(unreadable)? {
+            let entry = entry.map_err(unreadable)?.path();
+            if let Ok(pem) = file::read(&entry, MAX_CERTIFICATES) {
                 let certificates = CertificateDer::pem_slice_iter(&pem).flatten();
                 self.0.add_parsable_certificates(certificates);
             }
@@ -124,12 +126,15 @@ impl Roots {
 }
 
 fn read(from: &'static str, path: &Path) -> Result<Vec<u8>, RootsError> {
-    std::fs::read(path).map_err(|source| RootsError::Unreadable {
+    file::read(path, MAX_CERTIFICATES).map_err(|source| RootsError::Unreadable {
         from,
         path: path.to_owned(),
         source,
     })
 }
+
+/// In bytes. The public authorities that distributions install together have 250 KB.
+pub(super) const MAX_CERTIFICATES: u64 = 2 * 1024 * 1024;
 
 const CERT_FILE: &str = "SSL_CERT_FILE";
 const CERT_DIR: &str = "SSL_CERT_DIR";

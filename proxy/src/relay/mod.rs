@@ -1,5 +1,8 @@
 //! The relay to the real IMDS, for requests that are not token requests, under a policy (IMDS R14, R15).
 
+mod body;
+mod connect;
+mod headers;
 mod in_flight;
 
 use std::net::SocketAddr;
@@ -7,9 +10,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use contract::path::{canonical, names_other_identity};
+use contract::value::RelayKey;
 pub use contract::value::RelayPolicy as Policy;
 use contract::{container, variable};
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, HeaderValue};
 use http::{Request, Response, Uri};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
@@ -17,17 +22,22 @@ use hyper_util::rt::TokioIo;
 use nix::unistd::geteuid;
 use service_kit::listener::{RequestBody, is_slow};
 use thiserror::Error;
-use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tracing::{debug, error};
 
+pub use self::body::Body;
 use self::in_flight::InFlight;
+use crate::log_rate::{Line, LogRate};
 
 /// The settings of the relay.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The address of the real IMDS.
     pub imds: SocketAddr,
+    /// The key with which connections are announced to the rules of proxy-init; without it they are
+    /// exempt by their user alone.
+    pub key: Option<RelayKey>,
     /// Which paths are relayed.
     pub policy: Policy,
 }
@@ -35,8 +45,11 @@ pub struct Config {
 /// The relay.
 #[derive(Clone, Debug)]
 pub struct Relay {
+    failures: Arc<LogRate>,
     imds: SocketAddr,
     in_flight: InFlight,
+    key: Option<RelayKey>,
+    places: Arc<Semaphore>,
     policy: Policy,
     /// Whether [`RelayError::CameBack`] was logged as an error.
     reported: Arc<AtomicBool>,
@@ -45,14 +58,19 @@ pub struct Relay {
 /// Why a request was not relayed. Each message is sent to the application.
 #[derive(Debug, Error)]
 pub enum RelayError {
+    /// As many requests are relayed already as may be.
+    #[error("too many requests to the instance metadata service are under way: try again")]
+    Busy,
     /// proxy-init exempts a user from the redirect, and the proxy is not that user.
     #[error(
         "the proxy's own request to the instance metadata service came back to it: it runs as user \
-         {uid}, and {init} exempts user {exempt} unless its {PROXY_UID} says otherwise. Set \
-         runAsUser: {exempt} for the proxy's container, or {RELAY}=deny for both containers",
+         {uid}, and {init} exempts user {exempt} unless its {PROXY_UID} says otherwise, and with {KEY} \
+         only a proxy with the same key. Set runAsUser: {exempt} for the proxy's container and the same \
+         {KEY} for both, or {RELAY}=deny for both containers",
         init = container::PROXY_INIT,
         exempt = container::PROXY_UID,
         PROXY_UID = variable::PROXY_UID,
+        KEY = variable::RELAY_KEY,
         RELAY = variable::RELAY
     )]
     CameBack {
@@ -84,6 +102,12 @@ pub enum RelayError {
         /// The address of IMDS.
         imds: SocketAddr,
     },
+    /// The path gives the machine's identity in another cloud than Azure.
+    #[error(
+        "this path gives the node's identity in another cloud, which pods do not get. To relay it, \
+         name it in the policy of the workload identity proxy (--relay)"
+    )]
+    OtherIdentity,
     /// The client sends the request's body too slowly.
     #[error("the body of the request arrives too slowly")]
     SlowBody,
@@ -106,12 +130,16 @@ impl From<hyper::Error> for RelayError {
 }
 
 impl Relay {
-    /// A relay under `config`.
+    /// A relay under `config` of at most `places` requests at once, so that token requests find a
+    /// connection while IMDS hangs.
     #[must_use]
-    pub fn new(config: Config) -> Self {
+    pub fn new(config: Config, places: usize) -> Self {
         Self {
+            failures: Arc::default(),
             imds: config.imds,
             in_flight: InFlight::default(),
+            key: config.key,
+            places: Arc::new(Semaphore::new(places)),
             policy: config.policy,
             reported: Arc::default(),
         }
@@ -122,21 +150,40 @@ impl Relay {
     ///
     /// # Errors
     ///
-    /// The policy does not allow the path, IMDS cannot be reached, or the request is the relay's own.
+    /// The policy does not allow the path, too many requests are under way, IMDS cannot be reached, or the
+    /// request is the relay's own.
     pub async fn forward(
         &self,
         request: Request<RequestBody>,
         client: SocketAddr,
-    ) -> Result<Response<Incoming>, RelayError> {
+    ) -> Result<Response<Body>, RelayError> {
         if self.in_flight.contains(client) {
             return Err(self.came_back());
         }
-        if !self.policy.allows(request.uri().path()) {
-            return Err(RelayError::NotAllowed);
+        let path = request.uri().path();
+        if !self.policy.allows(path) {
+            let is_identity = canonical(path).is_some_and(|path| names_other_identity(&path));
+            return Err(match self.policy {
+                Policy::Deny => RelayError::NotAllowed,
+                _ if is_identity => RelayError::OtherIdentity,
+                _ => RelayError::NotAllowed,
+            });
         }
-        self.send(request)
-            .await
-            .inspect_err(|error| debug!(%error, "not relayed"))
+        let place = Arc::clone(&self.places).try_acquire_owned();
+        let sent = match place {
+            Ok(place) => self.send(request).await.map(|response| {
+                response.map(|body| Body {
+                    body,
+                    _place: place,
+                })
+            }),
+            Err(_) => Err(RelayError::Busy),
+        };
+        sent.inspect_err(|error| {
+            if let Some(Line { suppressed }) = self.failures.line() {
+                debug!(%error, suppressed, "not relayed");
+            }
+        })
     }
 
     /// Ends a loop in which the request would be relayed to the proxy until no connection is left.
@@ -153,7 +200,7 @@ impl Relay {
     }
 
     async fn send(&self, request: Request<RequestBody>) -> Result<Response<Incoming>, RelayError> {
-        let connected = timeout(CONNECT, TcpStream::connect(self.imds)).await;
+        let connected = timeout(CONNECT, connect::connect(self.imds, self.key)).await;
         let stream = match connected {
             Ok(stream) => stream.map_err(|source| RelayError::Connect {
                 imds: self.imds,
@@ -177,19 +224,20 @@ impl Relay {
         });
         let answered = timeout(ANSWER, sender.send_request(onward(request))).await;
         let mut response = answered.map_err(|_| RelayError::Silent { imds: self.imds })??;
-        remove_hop_by_hop(response.headers_mut());
+        headers::remove_hop_by_hop(response.headers_mut());
         Ok(response)
     }
 }
 
-/// The request for IMDS: the target as received, the `Host` that IMDS expects, and no hop-by-hop
-/// header. No header is added: IMDS refuses forwarded requests.
+/// The request for IMDS: the target as received, the `Host` that IMDS expects, and no header that is
+/// hop-by-hop or names another path. No header is added: IMDS refuses forwarded requests.
 fn onward(request: Request<RequestBody>) -> Request<RequestBody> {
     let (mut parts, body) = request.into_parts();
     if let Some(target) = parts.uri.path_and_query() {
         parts.uri = Uri::from(target.clone());
     }
-    remove_hop_by_hop(&mut parts.headers);
+    headers::remove_hop_by_hop(&mut parts.headers);
+    headers::remove_other_paths(&mut parts.headers);
     parts.headers.remove(header::EXPECT);
     parts.headers.insert(header::HOST, HOST);
     parts.version = http::Version::HTTP_11;
@@ -197,61 +245,10 @@ fn onward(request: Request<RequestBody>) -> Request<RequestBody> {
     Request::from_parts(parts, body)
 }
 
-/// Removes the headers of RFC 9110, section 7.6.1.
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
-    for name in named {
-        headers.remove(name);
-    }
-    for name in HOP_BY_HOP {
-        headers.remove(name);
-    }
-}
-
 const HOST: HeaderValue = HeaderValue::from_static("169.254.169.254");
-
-const HOP_BY_HOP: [&str; 9] = [
-    "connection",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
 
 /// Outside Azure nothing answers at the address, and clients wait three seconds at most.
 const CONNECT: Duration = Duration::from_millis(800);
 
 /// The first call for scheduled events may take two minutes.
 const ANSWER: Duration = Duration::from_secs(180);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn removes_hop_by_hop_headers() {
-        let mut headers = HeaderMap::new();
-        for (name, value) in [
-            ("connection", "close, x-private"),
-            ("x-private", "1"),
-            ("transfer-encoding", "chunked"),
-            ("metadata", "true"),
-            ("x-forwarded-for", "10.0.0.1"),
-        ] {
-            headers.insert(name, value.parse().unwrap());
-        }
-        remove_hop_by_hop(&mut headers);
-        let left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
-        assert_eq!(left, ["metadata", "x-forwarded-for"]);
-    }
-}

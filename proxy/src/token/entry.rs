@@ -64,6 +64,8 @@ struct State<V> {
     token: Option<Issued<V>>,
     /// Whether the token was handed out since it was granted.
     used: bool,
+    /// Whether a token was handed out more than once.
+    reused: bool,
 }
 
 impl<V: Default> Entry<V> {
@@ -124,6 +126,7 @@ impl<V> Entry<V> {
             pauses: Pauses::default(),
             token: None,
             used: false,
+            reused: false,
         };
         Self {
             key,
@@ -189,9 +192,27 @@ impl<V> Entry<V> {
         }
     }
 
-    /// When the key was last requested, by the boot clock.
-    pub(super) fn last_used(&self) -> Duration {
-        self.lock().last_used
+    /// What the key is worth: keys whose token was served again come first, and then those that were
+    /// requested last. A flood of new keys displaces none that is in use.
+    pub(super) fn worth(&self) -> (bool, Duration) {
+        let state = self.lock();
+        (state.reused, state.last_used)
+    }
+
+    /// The bytes that the key holds in memory, and whether it could be forgotten.
+    pub(super) fn weight(&self) -> (usize, bool) {
+        let state = self.lock();
+        let token = state.token.as_ref().map_or(0, Issued::bytes);
+        let failure = state.failure.as_ref();
+        let failure = failure.map_or(0, |failure| failure.error.len() + failure.description.len());
+        let key = self.key.client_id.len() + self.key.resource.len();
+        let bytes = OVERHEAD + key + token * BODIES + failure;
+        (bytes, state.under_way.is_none())
+    }
+
+    /// Whether the key has a token, valid or not.
+    pub(super) fn has_token(&self) -> bool {
+        self.lock().token.is_some()
     }
 
     /// The rest of the token's life, if there is a token.
@@ -208,6 +229,7 @@ impl<V> Entry<V> {
 impl<V: Default> State<V> {
     fn hand_out(&mut self, now: Now) -> Option<Arc<Token<V>>> {
         let token = self.token.as_mut().filter(|token| token.is_valid(now))?;
+        self.reused |= self.used;
         self.used = true;
         self.last_used = now.boot;
         Some(token.token(now))
@@ -240,6 +262,12 @@ impl Failure {
         failure
     }
 }
+
+/// Bytes of a key besides its texts.
+const OVERHEAD: usize = 1024;
+
+/// A token is in memory by itself and in up to three rendered bodies.
+const BODIES: usize = 4;
 
 /// While an exchange is under way. Its end wakes the upkeep.
 const FAR: Duration = Duration::from_secs(3600);

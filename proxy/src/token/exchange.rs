@@ -3,16 +3,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::value::{AccessToken, Key};
 
 /// Gets tokens from the authority.
 pub trait Exchange: Send + Sync + 'static {
-    /// Gets one token. It ends by itself within a bounded time.
+    /// Gets one token, and ends by itself at `until`.
     ///
     /// # Errors
     ///
     /// The reason why there is no token.
-    fn exchange(&self, key: &Key) -> impl Future<Output = Result<Granted, Failure>> + Send;
+    fn exchange(
+        &self,
+        key: &Key,
+        until: Instant,
+    ) -> impl Future<Output = Result<Granted, Failure>> + Send;
 }
 
 /// A token as the authority granted it.
@@ -64,8 +70,25 @@ impl Failure {
     }
 }
 
-impl<E: Exchange> Exchange for Arc<E> {
-    fn exchange(&self, key: &Key) -> impl Future<Output = Result<Granted, Failure>> + Send {
-        E::exchange(self, key)
+impl Failure {
+    /// A failure because of everything else that waits for the authority.
+    pub(super) fn crowded() -> Self {
+        Self {
+            retry_after: Some(Duration::from_secs(1)),
+            ..Self::transient("too many requests wait for Entra already: try again in a second")
+        }
     }
 }
+
+impl<E: Exchange> Exchange for Arc<E> {
+    fn exchange(
+        &self,
+        key: &Key,
+        until: Instant,
+    ) -> impl Future<Output = Result<Granted, Failure>> + Send {
+        E::exchange(self, key, until)
+    }
+}
+
+/// The longest time of an exchange: the wait for its turn, attempts and pauses together.
+pub const BUDGET: Duration = Duration::from_secs(8);

@@ -78,6 +78,11 @@ impl<V> Issued<V> {
         by(self.granted_at.boot, now.boot).min(by(self.granted_at.wall, now.wall))
     }
 
+    /// The length of the access token.
+    pub(super) fn bytes(&self) -> usize {
+        self.access_token.reveal().len()
+    }
+
     /// Whether it can still be handed out: IMDS never answers with an `expires_in` of 0 (R9).
     pub(super) fn is_valid(&self, now: Now) -> bool {
         self.left(now) >= Duration::from_secs(1)

@@ -42,7 +42,7 @@ where
             Some(&Unit::Seconds),
             first.metric_type(),
         )?;
-        for (key, left) in self.0.lifetimes() {
+        for (key, left) in self.0.lifetimes().into_iter().take(MAX_SERIES) {
             let client_id = short(&key.client_id).to_string();
             let labels = [("client_id", &*client_id), ("resource", &*key.resource)];
             let left = ConstGauge::new(left.as_secs());
@@ -51,3 +51,6 @@ where
         Ok(())
     }
 }
+
+/// The tokens of a scrape, those in use first. Bounds the memory of scrapes: a label may have a kibibyte.
+const MAX_SERIES: usize = 100;

@@ -5,14 +5,15 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
-use tokio::sync::{Notify, watch};
-use tokio::time::timeout;
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::time::{Instant, timeout};
 use tracing::{debug, info};
 
 use super::clock::{Clock, SystemClock};
 use super::entry::{Entry, Outcome, Plan, Upkeep};
-use super::exchange::{Exchange, Failure};
+use super::exchange::{BUDGET, Exchange, Failure, Granted};
 use super::value::{Key, Token};
+use crate::log_rate::{Line, LogRate};
 use crate::redact::short;
 
 /// A token, and where it came from.
@@ -47,6 +48,14 @@ struct Inner<E, V, C> {
     clock: C,
     entries: RwLock<Entries<V>>,
     exchange: E,
+    /// Turns of exchanges for keys without a token, and for keys that have one: new keys do not delay the
+    /// replacement of a token. Each is given in order.
+    turns: [Semaphore; 2],
+    /// Exchanges for new keys that may be under way or wait for their turn.
+    queue: Arc<Semaphore>,
+    received: LogRate,
+    /// Requests that may wait for an exchange.
+    waiting: Semaphore,
 }
 
 /// Looked up by each request, so with a hash faster than std's.
@@ -92,6 +101,7 @@ where
                 self.exchanged(&entry).await?;
                 Source::Entra
             }
+            // Without a place to wait, too, the token in memory is served.
             Plan::Replace => match timeout(REPLACE_WAIT, self.exchanged(&entry)).await {
                 Ok(Ok(())) => Source::Entra,
                 Ok(Err(_)) | Err(_) => Source::Stale,
@@ -107,6 +117,9 @@ where
     }
 
     async fn exchanged(&self, entry: &Arc<Entry<V>>) -> Result<(), Failure> {
+        let Ok(_place) = self.inner.waiting.try_acquire() else {
+            return Err(Failure::crowded());
+        };
         let mut under_way = self.start(entry, Reason::Request);
         let outcome = match under_way.wait_for(Option::is_some).await {
             Ok(outcome) => (*outcome).clone(),
@@ -128,13 +141,18 @@ where
     V: Send + Sync + 'static,
     C: Clock,
 {
-    /// An empty store in front of `exchange`.
-    pub fn new(exchange: E, clock: C) -> Self {
+    /// An empty store in front of `exchange`. At most `waiting` requests wait for it at once, and as many
+    /// exchanges for new keys; others get a transient failure. A token in memory is served regardless.
+    pub fn new(exchange: E, clock: C, waiting: usize) -> Self {
         let inner = Inner {
             changed: Notify::new(),
             clock,
             entries: RwLock::default(),
             exchange,
+            turns: [Semaphore::new(NEW_AT_ONCE), Semaphore::new(KNOWN_AT_ONCE)],
+            queue: Arc::new(Semaphore::new(waiting)),
+            received: LogRate::default(),
+            waiting: Semaphore::new(waiting),
         };
         Self {
             inner: Arc::new(inner),
@@ -151,15 +169,20 @@ where
         }
     }
 
-    /// Each token's key and the rest of its life.
+    /// Each token's key and the rest of its life, those in use first.
     #[must_use]
     pub fn lifetimes(&self) -> Vec<(Arc<Key>, Duration)> {
         let now = self.inner.clock.now();
         let entries = self.inner.read();
-        entries
-            .values()
-            .filter_map(|entry| Some((Arc::clone(&entry.key), entry.left(now)?)))
-            .collect()
+        let mut all = Vec::with_capacity(entries.len());
+        for is_in_use in [true, false] {
+            let entries = entries.values();
+            let entries = entries.filter(|entry| entry.worth().0 == is_in_use);
+            all.extend(
+                entries.filter_map(|entry| Some((Arc::clone(&entry.key), entry.left(now)?))),
+            );
+        }
+        all
     }
 
     fn upkeep(&self) -> Duration {
@@ -182,19 +205,13 @@ where
         pause
     }
 
-    /// The key's entry, made if it is new. When the store is full, the key that was not used for the
-    /// longest time is removed.
+    /// The key's entry, made if it is new.
     fn entry(&self, key: &Arc<Key>) -> Arc<Entry<V>> {
         let mut entries = self.inner.write();
         if let Some(entry) = entries.get(key) {
             return Arc::clone(entry);
         }
-        if entries.len() >= MAX_KEYS {
-            let oldest = entries.values().min_by_key(|entry| entry.last_used());
-            if let Some(oldest) = oldest.map(|entry| Arc::clone(&entry.key)) {
-                entries.remove(&oldest);
-            }
-        }
+        make_room(&mut entries, MAX_KEYS - 1, None);
         let entry = Arc::new(Entry::new(Arc::clone(key), self.inner.clock.now()));
         entries.insert(Arc::clone(key), Arc::clone(&entry));
         entry
@@ -206,21 +223,25 @@ where
         let Some(sender) = sender else {
             return under_way;
         };
-        let client_id = short(&entry.key.client_id);
-        match reason {
-            Reason::Request => {
-                info!(%client_id, resource = %entry.key.resource, "received token request");
-            }
-            Reason::Refresh => {
-                debug!(%client_id, resource = %entry.key.resource, "replacing a token");
-            }
-        }
         let (inner, entry) = (Arc::clone(&self.inner), Arc::clone(entry));
+        let is_known = entry.has_token();
+        let place = Arc::clone(&inner.queue).try_acquire_owned().ok();
+        let place = place.filter(|_| !is_known);
+        if !is_known && place.is_none() {
+            inner.finish(&entry, &sender, Err(Failure::crowded()));
+            return under_way;
+        }
+        inner.log(&entry.key, reason);
         tokio::spawn(async move {
-            let outcome = inner.exchange.exchange(&entry.key).await;
-            let outcome = entry.finish(outcome, inner.clock.now(), fastrand::f64());
-            inner.changed.notify_one();
-            sender.send_replace(Some(outcome));
+            let _place = place;
+            let until = Instant::now() + BUDGET;
+            let [new, known] = &inner.turns;
+            let turns = if is_known { known } else { new };
+            let outcome = match timeout(MAX_TURN_WAIT, turns.acquire()).await {
+                Ok(_turn) => inner.exchange.exchange(&entry.key, until).await,
+                Err(_) => Err(Failure::crowded()),
+            };
+            inner.finish(&entry, &sender, outcome);
         });
         under_way
     }
@@ -230,6 +251,35 @@ impl<E, V, C> Clone for Tokens<E, V, C> {
     fn clone(&self) -> Self {
         Self {
             inner: Arc::clone(&self.inner),
+        }
+    }
+}
+
+impl<E, V, C: Clock> Inner<E, V, C> {
+    /// Records an exchange's outcome, and reports it to those who wait.
+    fn finish(
+        &self,
+        entry: &Entry<V>,
+        sender: &watch::Sender<Outcome>,
+        outcome: Result<Granted, Failure>,
+    ) {
+        let outcome = entry.finish(outcome, self.clock.now(), fastrand::f64());
+        make_room(&mut self.write(), MAX_KEYS, Some(&entry.key));
+        self.changed.notify_one();
+        sender.send_replace(Some(outcome));
+    }
+
+    fn log(&self, key: &Key, reason: Reason) {
+        let client_id = short(&key.client_id);
+        match reason {
+            Reason::Request => {
+                if let Some(Line { suppressed }) = self.received.line() {
+                    info!(%client_id, resource = %key.resource, suppressed, "received token request");
+                }
+            }
+            Reason::Refresh => {
+                debug!(%client_id, resource = %key.resource, "replacing a token");
+            }
         }
     }
 }
@@ -244,6 +294,22 @@ impl<E, V, C> Inner<E, V, C> {
     }
 }
 
+/// Forgets the keys of the least worth until at most `most` are left, with at most [`MAX_BYTES`]. Leaves
+/// `kept`, and keys with an exchange under way.
+fn make_room<V>(entries: &mut Entries<V>, most: usize, kept: Option<&Arc<Key>>) {
+    let mut bytes: usize = entries.values().map(|entry| entry.weight().0).sum();
+    while entries.len() > most || bytes > MAX_BYTES {
+        let candidates = entries.values().filter(|it| Some(&it.key) != kept);
+        let idle = candidates.filter(|entry| entry.weight().1);
+        let Some(least) = idle.min_by_key(|entry| entry.worth()) else {
+            return;
+        };
+        bytes = bytes.saturating_sub(least.weight().0);
+        let key = Arc::clone(&least.key);
+        entries.remove(&key);
+    }
+}
+
 /// Why an exchange is started.
 #[derive(Clone, Copy)]
 enum Reason {
@@ -253,6 +319,16 @@ enum Reason {
 
 /// The number of keys in memory. An application uses a handful.
 const MAX_KEYS: usize = 1_000;
+
+/// The bytes of all keys, tokens and failures in memory: an eighth of the sidecar's memory limit.
+const MAX_BYTES: usize = 8 * 1024 * 1024;
+
+/// Exchanges at once for keys without a token, and for others. Together they bound the connections to Entra.
+const NEW_AT_ONCE: usize = 12;
+const KNOWN_AT_ONCE: usize = 4;
+
+/// Leaves an exchange half of its [`BUDGET`].
+const MAX_TURN_WAIT: Duration = Duration::from_secs(4);
 
 /// How long a request waits for a fresh token when the one in memory is nearly over. Some clients
 /// give their first request one second.

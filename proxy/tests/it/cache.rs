@@ -18,6 +18,8 @@ enum Step {
     Fail(FailureKind),
     Throttle(Duration),
     Grant(Duration),
+    /// A token of so many bytes.
+    GrantLarge(usize),
     Hang,
 }
 
@@ -31,7 +33,11 @@ struct Scripted {
 }
 
 impl Exchange for Scripted {
-    fn exchange(&self, key: &Key) -> impl Future<Output = Result<Granted, Failure>> + Send {
+    fn exchange(
+        &self,
+        key: &Key,
+        _: Instant,
+    ) -> impl Future<Output = Result<Granted, Failure>> + Send {
         let nth = self.calls.fetch_add(1, Ordering::SeqCst);
         let script = Arc::clone(&self.script.lock().unwrap());
         let step = script(&key.resource);
@@ -50,6 +56,12 @@ impl Exchange for Scripted {
                     access_token: format!("token-{nth}").into(),
                     expires_in,
                     ext_expires_in: expires_in,
+                    refresh_in: None,
+                }),
+                Step::GrantLarge(length) => Ok(Granted {
+                    access_token: "x".repeat(length).into(),
+                    expires_in: HOUR,
+                    ext_expires_in: HOUR,
                     refresh_in: None,
                 }),
                 Step::Hang => std::future::pending().await,
@@ -84,6 +96,11 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
+        Self::of(1_000)
+    }
+
+    /// With so many requests that may wait.
+    fn of(waiting: usize) -> Self {
         let clock = HandClock {
             start: Instant::now(),
             slept: Arc::default(),
@@ -95,7 +112,7 @@ impl Bench {
             script: Arc::new(Mutex::new(script)),
         };
         Self {
-            tokens: Tokens::new(exchange.clone(), clock.clone()),
+            tokens: Tokens::new(exchange.clone(), clock.clone(), waiting),
             clock,
             exchange,
         }
@@ -353,4 +370,104 @@ async fn a_token_that_is_granted_expired_is_a_failure() {
     let bench = Bench::new();
     bench.answer(|_| Step::Grant(Duration::ZERO));
     assert_eq!(bench.get(A).await.unwrap_err().kind, FailureKind::Transient);
+}
+
+/// Requests for `count` keys, which hang where their exchange does.
+fn spawn_requests(bench: &Bench, count: usize) {
+    for nth in 0..count {
+        let tokens = bench.tokens.clone();
+        tokio::spawn(async move { tokens.get(&key(&format!("flood-{nth}"))).await });
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn exchanges_for_new_keys_take_turns_in_order() {
+    let bench = Bench::new();
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&order);
+    bench.answer(move |resource| {
+        seen.lock().unwrap().push(resource.to_owned());
+        Step::Grant(HOUR)
+    });
+    spawn_requests(&bench, 100);
+    sleep(Duration::from_millis(10)).await;
+    assert_eq!(bench.calls(), 12);
+    sleep(Duration::from_millis(50)).await;
+    assert_eq!(bench.calls(), 24);
+    sleep(Duration::from_secs(1)).await;
+    let wanted: Vec<_> = (0..100).map(|nth| format!("flood-{nth}")).collect();
+    assert_eq!(*order.lock().unwrap(), wanted);
+}
+
+#[tokio::test(start_paused = true)]
+async fn new_keys_that_hang_delay_no_known_key() {
+    let bench = Bench::kept_fresh();
+    bench.get(A).await.unwrap();
+    let before = Instant::now();
+    bench.answer(|resource| {
+        if resource == A {
+            Step::Grant(HOUR)
+        } else {
+            Step::Hang
+        }
+    });
+    while before.elapsed() < 2 * HOUR {
+        spawn_requests(&bench, 100);
+        sleep(MINUTE).await;
+        let (served, took) = timed(bench.get(A)).await;
+        assert_eq!(served.unwrap().1, Source::Memory, "it is replaced in time");
+        assert_eq!(took, Duration::ZERO);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_without_a_turn_in_time_fails_within_the_budget() {
+    let bench = Bench::new();
+    bench.answer(|_| Step::Hang);
+    spawn_requests(&bench, 12);
+    sleep(Duration::from_millis(1)).await;
+    let (failed, took) = timed(timeout(MINUTE, bench.get(A))).await;
+    let failure = failed.expect("an end").unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Transient);
+    assert_eq!(failure.retry_after, Some(Duration::from_secs(1)));
+    assert!(took < Duration::from_secs(8), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_requests_than_may_wait_fail_at_once_and_tokens_in_memory_are_served() {
+    let bench = Bench::of(400);
+    bench.get(A).await.unwrap();
+    bench.answer(|_| Step::Hang);
+    spawn_requests(&bench, 1_000);
+    sleep(Duration::from_millis(1)).await;
+    let (failed, took) = timed(timeout(MINUTE, bench.get(B))).await;
+    assert_eq!(
+        failed.expect("an end").unwrap_err().kind,
+        FailureKind::Transient
+    );
+    assert_eq!(took, Duration::ZERO);
+    assert!(bench.is_fresh(A));
+    // In its last minutes a token would be replaced first.
+    sleep(HOUR - 9 * MINUTE).await;
+    spawn_requests(&bench, 1_000);
+    sleep(Duration::from_millis(1)).await;
+    let (served, took) = timed(bench.get(A)).await;
+    assert_eq!(served.unwrap().0, "token-0");
+    assert!(took < Duration::from_secs(1), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_in_memory_are_bounded_in_bytes() {
+    let bench = Bench::new();
+    bench.get(A).await.unwrap();
+    assert!(bench.is_fresh(A), "it is used again");
+    bench.answer(|_| Step::GrantLarge(100_000));
+    for nth in 0..200 {
+        bench.get(&nth.to_string()).await.unwrap();
+        // In memory four times: by itself and in three bodies.
+        let held = (bench.tokens.lifetimes().len() - 1) * 4 * 100_000;
+        assert!(held <= 8 << 20, "{held}");
+    }
+    assert!(bench.is_fresh(A), "a key in use stays");
+    assert!(bench.is_fresh("199") && !bench.is_fresh("0"));
 }

@@ -21,6 +21,8 @@ mod exchange;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod flood;
+#[cfg(test)]
 mod imds;
 #[cfg(test)]
 mod limits;

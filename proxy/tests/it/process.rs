@@ -96,6 +96,11 @@ impl Program {
         self.process.logged(text).await;
     }
 
+    /// The log so far.
+    pub(crate) fn log(&self) -> String {
+        self.process.log().join("\n")
+    }
+
     /// Waits until a signal has ended it.
     pub(crate) async fn crashed(mut self) -> ExitStatus {
         self.process.ended().await
@@ -212,6 +217,7 @@ async fn starts_with_variables_alone() {
         .env("AZURE_FEDERATED_TOKEN_FILE", &token_file.0)
         .env("AZWI_CA_DATA", &entra.ca)
         .env("AZWI_PROXY_PORT", &port)
+        .env("AZWI_LOOPBACK", "on")
         .spawn()
         .unwrap();
     let probed = run(program(BINARY).arg("--probe").env("AZWI_PROXY_PORT", &port)).await;

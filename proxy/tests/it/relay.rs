@@ -73,10 +73,10 @@ async fn r14_relays_methods_and_bodies() {
     assert!(seen.contains("\r\nhost: 169.254.169.254\r\n"), "{seen}");
     exchange(
         sidecar.address,
-        "PUT /latest/api/token HTTP/1.1\r\nHost: x\r\n",
+        "PUT /latest/user-data HTTP/1.1\r\nHost: x\r\n",
     )
     .await;
-    assert!(imds.seen()[1].starts_with("PUT /latest/api/token HTTP/1.1\r\n"));
+    assert!(imds.seen()[1].starts_with("PUT /latest/user-data HTTP/1.1\r\n"));
 }
 
 #[tokio::test]
@@ -120,6 +120,14 @@ async fn law_1_d9_nothing_of_the_nodes_identity_is_relayed() {
         "/metadata/identit%u0079/oauth2/token?resource=a",
         "http://169.254.169.254/metadata/identity/info",
         "http://169.254.169.254/metadata%2Fidentity/oauth2/token",
+        "//x/metadata/identity/oauth2/token?resource=a",
+        r"/\x/metadata/identity/oauth2/token?resource=a",
+        "/http://x/metadata/identity/oauth2/token?resource=a",
+        "/x/metadata/identity/info",
+        "/metadata/identity::$DATA/info",
+        "http://x//metadata/identity/info",
+        "/readyz/../metadata/identity/info",
+        "/readyz/metadata",
     ] {
         for method in ["GET", "POST", "OPTIONS"] {
             let request = format!(
@@ -132,6 +140,67 @@ async fn law_1_d9_nothing_of_the_nodes_identity_is_relayed() {
     let connect = b"CONNECT 169.254.169.254:80 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
     send(sidecar.address, connect).await;
     assert_eq!(imds.seen(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn law_1_no_header_names_another_path_to_the_node() {
+    let (imds, sidecar) = relayed(OK, &[]).await;
+    let other = "/metadata/identity/oauth2/token?resource=a";
+    let lines: String = [
+        "X-Original-URL",
+        "X-Rewrite-URL",
+        "x_rewrite_url",
+        "X-Original-URI",
+        "X-Forwarded-Uri",
+        "X-Forwarded-Path",
+        "X-Forwarded-Prefix",
+        "X-Waws-Unencoded-Url",
+        "X-Envoy-Original-Path",
+        "X-Script-Name",
+    ]
+    .iter()
+    .map(|name| format!("{name}: {other}\r\n"))
+    .collect();
+    let answer = sidecar.get("/metadata/instance", &lines).await;
+    assert_eq!(answer.status, 200);
+    let seen = imds.seen().remove(0);
+    assert!(!seen.contains("identity"), "{seen}");
+}
+
+#[tokio::test]
+async fn law_1_the_identity_of_another_cloud_is_not_relayed() {
+    let (imds, sidecar) = relayed(OK, &[]).await;
+    for path in [
+        "/latest/meta-data/iam/security-credentials/",
+        "/latest/meta-data/iam/security-credentials/node-role",
+        "/latest/api/token",
+        "/latest/dynamic/instance-identity/document",
+        "/computeMetadata/v1/instance/service-accounts/default/token",
+        "/latest/meta-data/ram/security-credentials/role",
+        "/opc/v2/identity/key.pem",
+        "/openstack/latest/securitykey",
+        "//x/latest//meta-data/%69am/info",
+        "/x/../computeMetadata/v1/",
+    ] {
+        let answer = sidecar.get(path, "Metadata-Flavor: Google\r\n").await;
+        assert!(matches!(answer.status, 400 | 404), "{path}: {answer:?}");
+        let put = format!("PUT {path} HTTP/1.1\r\nHost: x\r\n");
+        let answer = exchange(sidecar.address, &put).await;
+        assert!(matches!(answer.status, 400 | 404), "{path}: {answer:?}");
+    }
+    let answer = sidecar.get("/computeMetadata/", "").await;
+    let text = answer.text("error_description");
+    assert!(
+        text.contains("another cloud") && text.contains("--relay"),
+        "{text}"
+    );
+    assert_eq!(imds.seen(), Vec::<String>::new());
+
+    let list = "--relay=/latest/api/token,/latest/meta-data/iam";
+    let (imds, sidecar) = relayed(OK, &[list]).await;
+    let path = "/latest/meta-data/iam/security-credentials/";
+    assert_eq!(sidecar.get(path, "").await.status, 200);
+    assert_eq!(imds.seen().len(), 1);
 }
 
 #[tokio::test]

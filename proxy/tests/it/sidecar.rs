@@ -145,6 +145,8 @@ pub(crate) fn flags(entra: &Entra, token_file: &TokenFile, more: &[&str]) -> Vec
         ),
         format!("--federated-token-file={}", token_file.0.display()),
         format!("--ca-data={}", entra.ca),
+        // Tests have no redirect.
+        "--loopback=on".to_owned(),
         // Nothing may leave this machine.
         "--metadata-ip=127.0.0.1".to_owned(),
         "--metadata-port=9".to_owned(),

@@ -50,7 +50,8 @@ async fn makes_only_the_system_calls_of_the_seccomp_profile() {
     let trace = Trace::new();
     let flags = imds.flags();
     let flags = [&flags[0], &flags[1], "--log-level=debug"];
-    let program = Program::start_as(trace.command(), &entra, &flags, &[]).await;
+    let key = [("AZWI_RELAY_KEY", "000102030405060708090a0b0c0d0e0f")];
+    let program = Program::start_as(trace.command(), &entra, &flags, &key).await;
     for (resource, status) in [("a", 400), ("b", 200), ("b", 200)] {
         assert_eq!(program.token(resource).await.status, status);
     }
@@ -101,6 +102,7 @@ async fn reads_only_its_token_and_the_resolvers_files_and_writes_none() {
             READ.contains(&path) || path == token_file,
             "{path} is opened"
         );
+        let flags = flags.replace("|O_NONBLOCK", "");
         assert!(flags.starts_with("O_RDONLY|O_CLOEXEC"), "{path}: {flags}");
     }
 }

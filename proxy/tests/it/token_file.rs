@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 use uuid::Uuid;
 
 use crate::azure::{World, assertion as signed};
@@ -38,6 +40,46 @@ async fn names_a_file_without_a_whole_token_and_sends_nothing() {
         // The kubelet writes it again.
         sidecar.token_file.write("second");
         sidecar.until_granted(VAULT).await;
+    }
+}
+
+/// An attacker who can write to the file's directory.
+#[tokio::test]
+async fn a_token_file_that_is_no_regular_file_blocks_nothing() {
+    let entra = Entra::start("localhost").await;
+    let sidecar = Sidecar::start(&entra, &[]).await;
+    assert_eq!(sidecar.token("resource=cached").await.status, 200);
+    let path = &sidecar.token_file.0;
+    let attacks: [(&dyn Fn(), &str); 4] = [
+        (
+            &|| mkfifo(path, Mode::S_IRWXU).unwrap(),
+            "not a regular file",
+        ),
+        (
+            &|| symlink("/dev/zero", path).unwrap(),
+            "not a regular file",
+        ),
+        (&|| symlink("/", path).unwrap(), "not a regular file"),
+        (
+            &|| fs::write(path, "a.b.".repeat(40_000)).unwrap(),
+            "larger than 64 KiB",
+        ),
+    ];
+    for (nth, (attack, part)) in attacks.iter().enumerate() {
+        fs::remove_file(path).unwrap();
+        attack();
+        let refused = sidecar.token(&format!("resource={nth}")).await;
+        assert_eq!(refused.status, 503, "{refused:?}");
+        let text = refused.text("error_description");
+        assert!(text.contains(part), "{text}");
+        let ready = sidecar.get("/readyz", "").await;
+        let is_regular = part.contains("64 KiB");
+        assert_eq!(
+            ready.status,
+            if is_regular { 200 } else { 503 },
+            "{ready:?}"
+        );
+        assert_eq!(sidecar.token("resource=cached").await.status, 200);
     }
 }
 
@@ -78,7 +120,7 @@ async fn reads_a_token_that_is_replaced_as_the_old_or_the_new_one() {
     let directory = std::env::temp_dir().join(format!("proxy-test-{}", Uuid::new_v4()));
     fs::create_dir(&directory).unwrap();
     // Longer than a page, so that a torn read shows.
-    let tokens = ["old", "new"].map(|mark| assertion(&mark.repeat(20_000)));
+    let tokens = ["old", "new"].map(|mark| assertion(&mark.repeat(10_000)));
     for (name, token) in ["a", "b"].iter().zip(&tokens) {
         fs::create_dir(directory.join(name)).unwrap();
         fs::write(directory.join(name).join("token"), token).unwrap();

@@ -78,6 +78,45 @@ async fn r1_the_endpoint_answers_in_its_accepted_spellings() {
 }
 
 #[tokio::test]
+async fn refuses_a_request_without_exactly_one_host() {
+    let (entra, sidecar) = sidecar().await;
+    for path in [
+        &format!("{TOKEN}?{VAULT}"),
+        "/metadata/instance",
+        "/readyz",
+        "/msi/token",
+    ] {
+        for hosts in ["", "Host: a\r\nHost: a\r\n", "Host: a\r\nhost: b\r\n"] {
+            let head = format!("GET {path} HTTP/1.1\r\n{hosts}Metadata: true\r\n");
+            let answer = exchange(sidecar.address, &head).await;
+            assert_eq!(answer.status, 400, "{path} {hosts}: {answer:?}");
+            let text = answer.text("error_description");
+            assert_eq!(
+                text,
+                "Invalid request: HTTP/1.1 requires the header Host, once"
+            );
+        }
+    }
+    assert_eq!(entra.requests().len(), 0);
+    // HTTP/1.0 requires none.
+    let head = format!("GET {TOKEN}?{VAULT} HTTP/1.0\r\nMetadata: true\r\n");
+    assert_eq!(exchange(sidecar.address, &head).await.status, 200);
+}
+
+#[tokio::test]
+async fn readiness_has_two_spellings_and_nothing_below_it() {
+    let (_entra, sidecar) = sidecar().await;
+    for path in ["/readyz", "/readyz/", "/readyz?x=1"] {
+        let answer = sidecar.get(path, "").await;
+        assert_eq!((answer.status, &*answer.body), (200, "ok"), "{path}");
+    }
+    for path in ["/readyz/x", "/readyzz", "/READYZ", "//readyz", "/readyz//"] {
+        let answer = sidecar.get(path, "").await;
+        assert_eq!((answer.status, &*answer.text("error")), (404, "not_found"));
+    }
+}
+
+#[tokio::test]
 async fn r2_d1_answers_every_availability_probe() {
     let (entra, sidecar) = sidecar().await;
     // The requests with which clients detect IMDS, oldest first.

@@ -103,9 +103,12 @@ impl Bench {
             .context("the proxy's path is not UTF-8")?;
         let mut server = self.server(PROXY, 8000)?;
         server.command = vec![program.to_owned(), "--proxy-port={port}".to_owned()];
-        server
-            .environment
-            .insert(variable::CA_DATA, self.entra.ca().to_owned());
+        let ca = self.entra.ca().to_owned();
+        let more = [
+            (variable::CA_DATA, ca),
+            (variable::LOOPBACK, "on".to_owned()),
+        ];
+        server.environment.extend(more);
         Ok(server)
     }
 

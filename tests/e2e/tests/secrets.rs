@@ -72,6 +72,7 @@ async fn run_a_verbose_proxy() {
             json!({ "exec": { "command": ["/proxy", "--probe"] }, "timeoutSeconds": 60 }),
         )
         .env("AZWI_METRICS_PORT", "9090")
+        .env(contract::variable::LOOPBACK, "on")
         .env(
             contract::variable::CA_DATA,
             &fs::read_to_string(ca).expect("Azure's CA can be read"),

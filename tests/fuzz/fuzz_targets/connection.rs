@@ -17,7 +17,7 @@ use service_kit::listener::serve;
 use service_kit::shutdown::Control;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::runtime::Runtime;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 fuzz_target!(|bytes: &[u8]| {
     let (runtime, api) = &*API;
@@ -70,7 +70,7 @@ fn check(mut answers: &str) {
 struct Grants;
 
 impl Exchange for Grants {
-    async fn exchange(&self, key: &Key) -> Result<Granted, Failure> {
+    async fn exchange(&self, key: &Key, _: Instant) -> Result<Granted, Failure> {
         let hour = Duration::from_secs(3600);
         if key.resource.len() > 64 {
             return Err(Failure::transient("too long for a test"));
@@ -96,12 +96,15 @@ static API: LazyLock<(Runtime, Api<Grants>)> = LazyLock::new(|| {
             ..Identities::default()
         },
         imds: true,
+        loopback: true,
     };
-    let relay = Relay::new(relay::Config {
+    let relay = relay::Config {
         imds: ([127, 0, 0, 1], 9).into(),
+        key: None,
         policy: Policy::Deny,
-    });
-    let tokens = Store::new(Grants, SystemClock);
+    };
+    let relay = Relay::new(relay, 1);
+    let tokens = Store::new(Grants, SystemClock, 16);
     let mut registry = proxy::metrics::registry();
     let api = Api::new(config, "/dev/null".into(), relay, tokens, &mut registry);
     (runtime, api)

@@ -24,8 +24,9 @@ fuzz_target!(|path: &str| {
     }
 });
 
-/// Whether a server could read the path as `/metadata/identity`: one that reads backslashes as slashes,
-/// merges slashes, resolves or drops dot segments, and ignores case.
+/// Whether a server could read the path as `/metadata/identity`: one that takes what comes before for a
+/// host or drops it, reads backslashes as slashes, merges slashes, resolves or drops dot segments, and
+/// ignores case.
 fn is_identity(path: &str) -> bool {
     let path = path.to_ascii_lowercase().replace('\\', "/");
     let mut resolved = Vec::new();
@@ -42,7 +43,8 @@ fn is_identity(path: &str) -> bool {
             }
         }
     }
-    [resolved, skipped]
-        .iter()
-        .any(|segments| segments.starts_with(&["metadata", "identity"]))
+    [resolved, skipped].iter().any(|segments| {
+        let mut pairs = segments.windows(2);
+        pairs.any(|pair| pair == ["metadata", "identity"])
+    })
 }

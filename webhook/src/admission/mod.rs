@@ -107,9 +107,7 @@ impl Admission {
     ) -> Result<Vec<u8>, Refusal> {
         let config = self.config.load();
         let decided = match &account {
-            Ok(Some(account)) => {
-                inject::inject(pod, &config, account, &seed(pod, &config)?).map_err(denied)
-            }
+            Ok(Some(account)) => inject::inject(pod, &config, account, &seed(pod)?).map_err(denied),
             Ok(None) => Err(denied(Denial::no_account(
                 pod.service_account(),
                 review.namespace(),
@@ -202,8 +200,8 @@ fn shortened(name: &str) -> &str {
 }
 
 /// The seed of one pod's secret, which is stored nowhere.
-fn seed(pod: &Pod<'_>, config: &Prepared) -> Result<Seed, Refusal> {
-    if !inject::may_use_seed(pod, config) {
+fn seed(pod: &Pod<'_>) -> Result<Seed, Refusal> {
+    if !inject::may_use_seed(pod) {
         return Ok(Seed::UNUSED);
     }
     let mut bytes = [0; Seed::LENGTH];

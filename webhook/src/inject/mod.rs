@@ -67,14 +67,14 @@ pub fn is_wanted(pod: &Pod<'_>) -> bool {
     pod.label(label::USE) == Some("true") && pod.annotation(MIRROR).is_none()
 }
 
-/// Whether the pod may get a secret, and so needs a random seed.
+/// Whether the pod may get the proxy, and with it a secret that needs a random seed.
 #[must_use]
-pub fn may_use_seed(pod: &Pod<'_>, config: &Config) -> bool {
-    config.sidecar.mode == Mode::Environment || pod.annotation(annotation::PROXY_MODE).is_some()
+pub fn may_use_seed(pod: &Pod<'_>) -> bool {
+    pod.annotation(annotation::INJECT_PROXY_SIDECAR).is_some()
 }
 
 /// The operations that give `pod` its identity. `seed` is random and used once, for the secret of
-/// mode `environment`.
+/// mode `environment` or the key of mode `redirect`.
 ///
 /// # Errors
 ///

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Parser;
 use contract::log::{LogFormat, LogLevel};
 use contract::token;
-use contract::value::{Authority, EgressProxy, NoProxy, ProxyMode, RelayPolicy};
+use contract::value::{Authority, EgressProxy, NoProxy, ProxyMode, RelayPolicy, Toggle};
 use service_kit::settings::Setting;
 
 use super::values::{
@@ -133,6 +133,10 @@ pub(super) struct Arguments {
     /// Log level of the proxies [that of the webhook]
     #[arg(long, env = "AZWI_PROXY_LOG_LEVEL", value_name = "LEVEL")]
     pub(super) proxy_log_level: Option<Setting<LogLevel>>,
+    /// Whether the proxies answer as IMDS on 127.0.0.1 itself in mode redirect: on or off. kubectl
+    /// port-forward asks there too [off]
+    #[arg(long, env = "AZWI_PROXY_LOOPBACK", value_name = "ON|OFF")]
+    pub(super) proxy_loopback: Option<Setting<Toggle>>,
     /// Port of the proxies for Prometheus metrics at /metrics, on all addresses of the pod; 0 for none.
     /// Pods on the node's network have none
     #[arg(

@@ -11,7 +11,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use contract::log::{LogFormat, LogLevel};
-use contract::value::Tenant;
+use contract::value::{Tenant, Toggle};
 use contract::variable::{self, literal};
 use service_kit::settings::{self, Mistakes};
 
@@ -218,11 +218,16 @@ fn environment(arguments: &mut Arguments, mistakes: &mut Mistakes) -> Vec<(&'sta
     let https_proxy = https_proxy.and_then(|it| mistakes.read_secret("--proxy-https-proxy", it));
     let no_proxy = arguments.proxy_no_proxy.take();
     let no_proxy = no_proxy.and_then(|it| mistakes.read("--proxy-no-proxy", it));
+    let loopback = arguments.proxy_loopback.take();
+    let loopback = loopback.and_then(|it| mistakes.read("--proxy-loopback", it));
+    // `off` is the proxy's own choice in mode redirect. In mode environment, SDKs ask there.
+    let loopback = loopback.filter(|it| *it == Toggle::On);
     let relay = arguments.proxy_relay.take();
     let relay = relay.and_then(|it| mistakes.read("--proxy-relay", it));
     [
         ("HTTPS_PROXY", https_proxy.map(|it| it.to_string())),
         ("NO_PROXY", no_proxy.map(|it| it.to_string())),
+        (variable::LOOPBACK, loopback.map(|it| it.to_string())),
         (variable::RELAY, relay.map(|it| it.to_string())),
     ]
     .into_iter()
@@ -409,6 +414,22 @@ mod tests {
         ] {
             assert!(read(&[flag], &[]).is_ok(), "{flag}");
         }
+    }
+
+    #[test]
+    fn the_proxies_answer_on_the_loopback_address_only_if_it_is_switched_on() {
+        for (flags, wanted) in [
+            (&[][..], &[][..]),
+            (&["--proxy-loopback=off"], &[]),
+            (
+                &["--proxy-loopback=on"],
+                &[("AZWI_LOOPBACK", "on".to_owned())],
+            ),
+        ] {
+            let environment = read(flags, &[]).unwrap().config.sidecar.environment;
+            assert_eq!(environment, wanted, "{flags:?}");
+        }
+        assert!(mistakes(&["--proxy-loopback=yes"], &[])[0].contains("on or off"));
     }
 
     #[test]

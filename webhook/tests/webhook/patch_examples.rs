@@ -1,11 +1,13 @@
 //! Examples of injected pods, one rule each.
 
+use contract::value::RelayKey;
 use serde_json::{Value, json};
-use webhook::inject::{self, Account, Bindings, CaSource, Pod};
+use webhook::inject::{self, Account, Bindings, CaSource, Config, Pod};
 
 use crate::fixture::{
     CLIENT_ID, Mutated, TENANT_ID, TOKEN_FILE, account, config, mutate, mutated, pod, variable,
 };
+use crate::plain::without_keys;
 
 fn with_proxy() -> Value {
     json!({ "azure.workload.identity/inject-proxy-sidecar": "true" })
@@ -81,10 +83,10 @@ fn inserts_redirect_and_proxy_before_the_users_init_containers() {
 
     let init = result.container("azwi-proxy-init");
     assert_eq!(init["command"], json!(["/proxy-init"]));
-    assert_eq!(
-        init["env"],
-        json!([{ "name": "PROXY_PORT", "value": "8000" }])
-    );
+    let names: Vec<_> = init["env"].as_array().unwrap().iter().collect();
+    let names: Vec<_> = names.iter().map(|it| &it["name"]).collect();
+    assert_eq!(names, ["PROXY_PORT", "AZWI_RELAY_KEY"]);
+    assert_eq!(variable(init, "PROXY_PORT"), Some("8000"));
     assert_eq!(
         init["volumeMounts"],
         Value::Null,
@@ -162,6 +164,66 @@ fn passes_relay_policy_deny_to_the_redirect() {
             Some(policy)
         );
     }
+}
+
+#[test]
+fn gives_redirect_and_proxy_one_key_that_no_other_pod_has() {
+    let keys = |spec: Value| {
+        let result = mutated(&pod(with_proxy(), spec), &config(true), &account());
+        assert_eq!(variable(result.container("app"), "AZWI_RELAY_KEY"), None);
+        ["azwi-proxy-init", "azwi-proxy"].map(|name| {
+            let key = variable(result.container(name), "AZWI_RELAY_KEY")?;
+            Some(key.to_owned())
+        })
+    };
+    let [init, proxy] = keys(one_container());
+    assert!(
+        init.as_ref().unwrap().parse::<RelayKey>().is_ok(),
+        "{init:?}"
+    );
+    assert_eq!(init, proxy);
+    assert_ne!(keys(one_container())[0], init);
+
+    // Another program has left out one of the two.
+    let env = json!([{ "name": "AZWI_RELAY_KEY", "value": "kept" }]);
+    for (name, more) in [
+        ("azwi-proxy-init", json!({})),
+        ("azwi-proxy", json!({ "restartPolicy": "Always" })),
+    ] {
+        for (env, key) in [(&env, Some("kept".to_owned())), (&json!([]), None)] {
+            let mut existing = more.clone();
+            existing["name"] = name.into();
+            existing["env"] = env.clone();
+            let mut spec = one_container();
+            spec["initContainers"] = json!([existing]);
+            assert_eq!(keys(spec), [key.clone(), key], "{name}");
+        }
+    }
+}
+
+#[test]
+fn makes_no_key_if_the_proxy_relays_nothing_or_there_is_no_redirect() {
+    let without = |config: &Config, annotations: Value| {
+        let result = mutated(&pod(annotations, one_container()), config, &account());
+        assert!(!result.pod.to_string().contains("AZWI_RELAY_KEY"));
+    };
+    let mut denying = config(true);
+    denying.sidecar.environment = vec![("AZWI_RELAY", "deny".to_owned())];
+    without(&denying, with_proxy());
+    let mut environment = with_proxy();
+    environment["azure.workload.identity/proxy-mode"] = "environment".into();
+    without(&config(true), environment);
+    without(&config(true), Value::Null);
+}
+
+#[test]
+fn every_pod_with_a_proxy_needs_a_seed() {
+    let needs_seed = |annotations: Value| {
+        let pod = pod(annotations, one_container()).to_string();
+        inject::may_use_seed(&serde_json::from_str(&pod).unwrap())
+    };
+    assert!(needs_seed(with_proxy()));
+    assert!(!needs_seed(Value::Null));
 }
 
 #[test]
@@ -350,6 +412,7 @@ fn an_empty_annotation_counts_as_absent() {
         &config(true),
         &account(),
     );
+    let expected = without_keys(expected.pod);
     for empty in ["", " ", "\n"] {
         let mut annotations = with_proxy();
         for key in keys {
@@ -364,7 +427,8 @@ fn an_empty_annotation_counts_as_absent() {
             &config(true),
             &of_account,
         );
-        assert_eq!(result.pod["spec"], expected.pod["spec"], "{empty:?}");
+        let found = without_keys(result.pod);
+        assert_eq!(found["spec"], expected["spec"], "{empty:?}");
         assert!(result.warnings.is_empty(), "{:?}", result.warnings);
 
         // Upstream would add the sidecar, so this one is mentioned.

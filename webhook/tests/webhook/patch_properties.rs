@@ -24,7 +24,7 @@ proptest! {
         let Ok(result) = mutate(&pod, &config, &account()) else { return Ok(()) };
         prop_assert!(plain::covers(&pod));
         let expected = plain::expected(&pod, &config, &account());
-        prop_assert_eq!(plain::with_marker_as_json(result.pod), expected);
+        prop_assert_eq!(plain::in_plain_form(result.pod), expected);
     }
 
     #[test]

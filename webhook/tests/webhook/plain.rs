@@ -25,7 +25,7 @@ fn has_injected(pod: &Value) -> bool {
     })
 }
 
-/// The mutated pod, with the annotation `injected` as JSON instead of text.
+/// The mutated pod without random keys, with the annotation `injected` as JSON instead of text.
 pub(crate) fn expected(pod: &Value, config: &Config, account: &Account) -> Value {
     let mut pod = pod.clone();
     let annotation = |key: &str| pod["metadata"]["annotations"][format!("{PREFIX}/{key}")].as_str();
@@ -112,13 +112,27 @@ pub(crate) fn expected(pod: &Value, config: &Config, account: &Account) -> Value
         );
         add_proxy(&mut pod, proxy, config);
     }
+    without_keys(pod)
+}
+
+/// Turns the annotation `injected` of a mutated pod into JSON, and takes the random key out.
+pub(crate) fn in_plain_form(pod: Value) -> Value {
+    let mut pod = without_keys(pod);
+    let marker = &mut pod["metadata"]["annotations"][format!("{PREFIX}/injected")];
+    *marker = serde_json::from_str(marker.as_str().unwrap_or("null")).unwrap_or_default();
     pod
 }
 
-/// Turns the annotation `injected` of a mutated pod into JSON.
-pub(crate) fn with_marker_as_json(mut pod: Value) -> Value {
-    let marker = &mut pod["metadata"]["annotations"][format!("{PREFIX}/injected")];
-    *marker = serde_json::from_str(marker.as_str().unwrap_or("null")).unwrap_or_default();
+/// The pod without the key of mode `redirect`, which is random.
+pub(crate) fn without_keys(mut pod: Value) -> Value {
+    for list in ["initContainers", "containers"] {
+        let containers = pod["spec"].get_mut(list).and_then(Value::as_array_mut);
+        for container in containers.into_iter().flatten() {
+            if let Some(variables) = container.get_mut("env").and_then(Value::as_array_mut) {
+                variables.retain(|it| it["name"] != "AZWI_RELAY_KEY");
+            }
+        }
+    }
     pod
 }
 

@@ -41,6 +41,7 @@ pub fn decide<'a>(
         },
         Place::TokenMisspelled => Decision::Refuse(Refusal::MisspelledTokenPath),
         Place::NodeIdentity => Decision::Refuse(Refusal::NodeIdentity),
+        Place::Readiness => Decision::Refuse(Refusal::NotReadiness),
         Place::Malformed => Decision::Refuse(Refusal::MalformedPath),
         Place::Elsewhere if method == Method::CONNECT => Decision::Refuse(Refusal::MalformedPath),
         Place::Elsewhere => Decision::Relay,

@@ -1,7 +1,11 @@
 //! Which paths are the token endpoint, which are the node's identity, and which may be relayed (R1,
 //! R14, D9; law 1).
 
+use contract::path::names_node_identity;
+
 pub use contract::path::canonical;
+
+use crate::api::readiness;
 
 /// The place that a path names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,9 +14,11 @@ pub enum Place {
     Elsewhere,
     /// A path that servers could read as different ones. It is never relayed.
     Malformed,
-    /// Under `/metadata/identity`, however it is spelled. Relayed, it would hand out the node's
-    /// identity (IMDS D9, CVE-2022-23551).
+    /// A path with `metadata` followed by `identity`, however it is spelled. Relayed, it would hand out
+    /// the node's identity (IMDS D9, CVE-2022-23551).
     NodeIdentity,
+    /// A path that begins with that of readiness, which is the proxy's own.
+    Readiness,
     /// The token endpoint (IMDS R1).
     Token,
     /// The token endpoint in a spelling that IMDS does not accept.
@@ -30,12 +36,10 @@ pub fn place(path: &str) -> Place {
     };
     if canonical == TOKEN {
         Place::TokenMisspelled
-    } else if canonical == IDENTITY
-        || canonical
-            .strip_prefix(IDENTITY)
-            .is_some_and(|rest| rest.starts_with('/'))
-    {
+    } else if names_node_identity(&canonical) {
         Place::NodeIdentity
+    } else if canonical.starts_with(readiness::PATH) {
+        Place::Readiness
     } else {
         Place::Elsewhere
     }
@@ -53,7 +57,6 @@ fn is_token_endpoint(path: &str) -> bool {
 }
 
 const TOKEN: &str = "/metadata/identity/oauth2/token";
-const IDENTITY: &str = "/metadata/identity";
 
 #[cfg(test)]
 mod tests {
@@ -117,10 +120,40 @@ mod tests {
             "/metadata/\u{ff49}dentity/info",
             "metadata/identity/oauth2/token",
             "*",
+            "//x/metadata/identity/oauth2/token",
+            "//user@x:80/metadata/identity/info",
+            r"/\x/metadata/identity/oauth2/token",
+            r"\\x\metadata\identity\info",
+            "/http://x/metadata/identity/oauth2/token",
+            "/http:/metadata/identity/info",
+            "/http:metadata/identity/info",
+            "/%68ttp%3A%2F%2Fx/metadata/identity/info",
+            "///metadata/identity/info",
+            "/x/metadata/identity/info",
+            "/x;/metadata/identity/info",
+            "/x%3f/metadata/identity/info",
+            "/metadata:80/identity/info",
+            "/metadata/identity::$DATA/info",
+            "/metadata/%20identity/info",
+            "/metadata/identity,x",
         ] {
             let place = place(path);
             assert_ne!(place, Place::Elsewhere, "{path}");
             assert_ne!(place, Place::Token, "{path}");
+        }
+    }
+
+    #[test]
+    fn nothing_that_begins_with_the_path_of_readiness_is_relayed() {
+        for path in [
+            "/readyz/x",
+            "/readyzz",
+            "/READYZ/",
+            "/%72eadyz",
+            "//readyz",
+            "/x/../readyz",
+        ] {
+            assert_eq!(place(path), Place::Readiness, "{path}");
         }
     }
 
@@ -133,10 +166,10 @@ mod tests {
             "/metadata/scheduledevents",
             "/metadata/identities",
             "/metadata/instance/identity",
-            "/latest/meta-data/iam/security-credentials/",
-            "/latest/api/token",
-            "/computeMetadata/v1/instance/../project",
+            "/metadata/instance/../attested/document",
+            "/latest/meta-data/instance-id",
             "/identity/metadata",
+            "/x/readyz",
         ] {
             assert_eq!(place(path), Place::Elsewhere, "{path}");
         }
@@ -174,20 +207,81 @@ mod tests {
             prop_assert_ne!(place(&path), Place::Elsewhere, "{}", path);
         }
 
-        /// The `url` crate reads paths as browsers do: a path that it takes for identity, after any
-        /// number of decodings, must not be relayed.
+        /// A server may take a target for a reference and resolve it, as RFC 3986 or as WHATWG's URL
+        /// standard say, after any number of decodings.
         #[test]
-        fn d9_agrees_with_a_parser_of_the_url_standard(path in r"/(metadata|m%65tadata|\.\.|\.|%2e|;|\\|/|identity|%69dentity|%2F|%25){0,9}") {
+        fn d9_no_target_that_resolves_to_identity_is_relayed(path in target()) {
             let mut seen = path.clone();
-            for _ in 0..4 {
-                let Ok(url) = reqwest::Url::parse("http://169.254.169.254").and_then(|base| base.join(&format!("http://169.254.169.254{seen}"))) else { break };
-                let read = url.path().to_ascii_lowercase();
-                let read = read.split('/').filter(|part| !part.is_empty()).collect::<Vec<_>>();
-                if read.starts_with(&["metadata", "identity"]) {
-                    prop_assert_ne!(place(&path), Place::Elsewhere, "{}", path);
+            for _ in 0..5 {
+                let without_slash = seen.strip_prefix(['/', '\\']).unwrap_or(&seen);
+                for reference in [&*seen, without_slash, &seen.replace('\\', "/")] {
+                    for read in [whatwg(reference), Some(rfc_3986(reference))].into_iter().flatten() {
+                        let is_refused = place(&path) != Place::Elsewhere;
+                        prop_assert!(is_refused || !is_identity(&read), "{} is read as {}", path, read);
+                    }
                 }
-                seen = percent_decode(url.path().as_bytes()).decode_utf8_lossy().into_owned();
+                seen = percent_decode(seen.as_bytes()).decode_utf8_lossy().into_owned();
             }
         }
+    }
+
+    /// Targets of the parts that readers treat specially.
+    fn target() -> impl Strategy<Value = String> {
+        let part = r"metadata|identity|m%65tadata|Metadata|%69dentity|IDENTITY|x|http:|[.]|[.][.]|%2e|%252E|;p|@|:80|[?]|%3f|%23|\t|%09|%20";
+        let end = r"/|//|\\|%2f|%5C|%252f|";
+        let parts = proptest::collection::vec((part, end), 0..8);
+        let start =
+            proptest::sample::select(vec!["/", "//", "/\\", "\\\\", "/http://", "/%2f", "///"]);
+        (start, parts).prop_map(|(start, parts)| {
+            let parts = parts.iter().map(|(part, end)| format!("{part}{end}"));
+            start.to_owned() + &parts.collect::<String>()
+        })
+    }
+
+    /// The path of a reference by the `url` crate, which reads as browsers do.
+    fn whatwg(reference: &str) -> Option<String> {
+        let base = reqwest::Url::parse("http://169.254.169.254/").unwrap();
+        Some(base.join(reference).ok()?.path().to_owned())
+    }
+
+    /// The path of a reference by RFC 3986, section 5.2.
+    fn rfc_3986(reference: &str) -> String {
+        let mut rest = reference.split(['?', '#']).next().unwrap_or_default();
+        if let Some((scheme, after)) = rest.split_once(':')
+            && scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+            && scheme
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+        {
+            rest = after;
+        }
+        if let Some(after) = rest.strip_prefix("//") {
+            rest = after.find('/').map_or("", |slash| &after[slash..]);
+        }
+        // Section 5.2.4.
+        let mut segments = Vec::new();
+        for segment in rest.split('/') {
+            match segment {
+                "." => {}
+                ".." => {
+                    segments.pop();
+                }
+                segment => segments.push(segment),
+            }
+        }
+        segments.join("/")
+    }
+
+    /// Whether a server could take a resolved path for one of identity: one that ignores case,
+    /// parameters and empty segments.
+    fn is_identity(path: &str) -> bool {
+        let path = path.to_ascii_lowercase();
+        let segments = path
+            .split('/')
+            .map(|it| it.split(';').next().unwrap_or_default());
+        let segments: Vec<_> = segments.filter(|it| !it.is_empty()).collect();
+        segments
+            .windows(2)
+            .any(|pair| pair == ["metadata", "identity"])
     }
 }

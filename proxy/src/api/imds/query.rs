@@ -23,8 +23,8 @@ impl<'a> TokenRequest<'a> {
     ///
     /// # Errors
     ///
-    /// In this order: a name twice, no resource, one that is not printable, more than one selector,
-    /// a client id that is no GUID.
+    /// In this order: a name twice, no resource, one that is too long or not printable, more than one
+    /// selector, a client id that is no GUID.
     pub fn parse(query: &'a str) -> Result<Self, Refusal> {
         let mut resource = None;
         let mut selected = Vec::new();
@@ -55,6 +55,9 @@ impl<'a> TokenRequest<'a> {
             }
         }
         let resource = resource.ok_or(Refusal::NoResource)?;
+        if resource.len() > MAX_RESOURCE {
+            return Err(Refusal::ResourceTooLong);
+        }
         // Control characters must not reach a log or a label.
         let unprintable =
             |c: char| c == char::REPLACEMENT_CHARACTER || contract::terminal::is_control(c);
@@ -94,6 +97,9 @@ const NAMES: [(&str, Meaning); 11] = [
     ("authority", Meaning::Ignored),
     ("bypass_cache", Meaning::Ignored),
 ];
+
+/// In bytes, decoded: several times the longest identifier of a resource. Bounds what a key holds in memory.
+const MAX_RESOURCE: usize = 1024;
 
 /// How many unknown parameters are checked for repetitions.
 const MAX_UNKNOWN: usize = 32;
@@ -151,6 +157,13 @@ mod tests {
             let query = format!("resource={value}");
             assert_eq!(refusal(&query), Refusal::ResourceNotText, "{value}");
         }
+    }
+
+    #[test]
+    fn refuses_a_resource_of_more_than_a_kibibyte() {
+        let [most, more] = [1024, 1025].map(|length| format!("resource={}", "%61".repeat(length)));
+        assert_eq!(resource(&most).len(), 1024);
+        assert_eq!(refusal(&more), Refusal::ResourceTooLong);
     }
 
     #[test]

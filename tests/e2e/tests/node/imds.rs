@@ -40,6 +40,20 @@ async fn without_the_annotation_the_nodes_imds_answers() {
     assert_eq!(claims(&answer)["appid"], NODE_CLIENT_ID, "{answer}");
 }
 
+/// Kubernetes' default capabilities let a container that runs as root become any user.
+#[tokio::test]
+async fn a_root_container_that_becomes_the_proxys_user_gets_the_workloads_token() {
+    let (namespace, identity) = Namespace::with_identity("proxys-user").await;
+    let ask = format!("setpriv --reuid=1501 --regid=1501 --clear-groups {CURL}");
+    let root = json!({ "runAsUser": 0 });
+    let pod = Pod::new("proxys-user")
+        .with_proxy()
+        .container(Container::shell("ask", &ask).field("securityContext", root));
+    namespace.run_to_success(&pod).await;
+    let answer = namespace.log(pod.name(), "ask").await;
+    assert_eq!(claims(&answer)["appid"], identity.client_id, "{answer}");
+}
+
 #[tokio::test]
 async fn no_identity_path_reaches_the_nodes_imds() {
     let (namespace, _) = Namespace::with_identity("paths").await;

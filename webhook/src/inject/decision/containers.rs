@@ -5,6 +5,7 @@ use contract::{container, variable};
 use super::endpoint::{self, Endpoint};
 use super::identity::{self, Identity};
 use super::marker::{EarlierRun, same_values};
+use super::relay_key::PodKey;
 use super::token_volume::TokenVolume;
 use crate::inject::feedback::denial::Denial;
 use crate::inject::feedback::warnings::Warnings;
@@ -26,6 +27,7 @@ pub(crate) struct ContainerRules<'a> {
     /// In mode `environment`.
     pub(crate) endpoint: Option<Endpoint<'a>>,
     pub(crate) earlier: EarlierRun<'a>,
+    pub(crate) relay_key: PodKey<'a>,
     /// A proxy that has neither mounts nor variables yet.
     new_proxy: Container<'static>,
 }
@@ -41,7 +43,7 @@ pub(crate) struct ExistingContainers<'a> {
 }
 
 impl<'a> ContainerRules<'a> {
-    /// `seed` makes the secret of mode `environment`.
+    /// `seed` makes the secret of mode `environment`, and the key of mode `redirect`.
     pub(crate) fn new(
         pod: &'a Pod<'a>,
         config: &'a Config,
@@ -55,6 +57,7 @@ impl<'a> ContainerRules<'a> {
             volume: TokenVolume::choose(pod, options, warnings),
             endpoint: Endpoint::new(pod, options, seed),
             earlier: EarlierRun::read(pod),
+            relay_key: PodKey::new(pod, config, options, seed),
             new_proxy: Container::named(container::PROXY),
         }
     }

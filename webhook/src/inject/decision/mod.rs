@@ -5,6 +5,7 @@ pub(crate) mod endpoint;
 pub(crate) mod identity;
 pub(crate) mod marker;
 pub(crate) mod recognition;
+pub(crate) mod relay_key;
 pub(crate) mod sidecar;
 pub(crate) mod templates;
 pub(crate) mod token_volume;

@@ -6,7 +6,7 @@ use contract::{container, variable};
 
 use super::containers::ContainerRules;
 use super::recognition::Present;
-use super::templates::{Form, Prepared};
+use super::templates::{Form, Prepared, proxy_init_environment};
 use crate::inject::feedback::denial::{Denial, Shown};
 use crate::inject::feedback::warnings::Warnings;
 use crate::inject::input::entries::DEFAULT_CONTAINER;
@@ -121,7 +121,10 @@ pub(crate) fn new_containers<'a>(
     if present.redirect.is_none() && mode == Mode::Redirect {
         new_init.push(NewContainer {
             template: config.proxy_init(form),
-            variables: Vec::new(),
+            variables: proxy_init_environment(&config.sidecar, form.port)
+                .into_iter()
+                .chain(rules.relay_key.variable())
+                .collect(),
             mounts: Vec::new(),
         });
     }
@@ -160,6 +163,7 @@ fn new_proxy<'a>(
     rules: &'a ContainerRules<'_>,
 ) -> NewContainer<'a> {
     let (mounts, mut variables) = rules.new_proxy();
+    variables.extend(rules.relay_key.variable());
     variables.extend(form.metrics_port.map(|port| EnvVar {
         name: variable::METRICS_PORT,
         value: Value::Port(port),

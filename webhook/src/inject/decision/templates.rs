@@ -91,7 +91,6 @@ fn proxy_init<'a>(sidecar: &'a Sidecar, form: &Form<'_>) -> ContainerFields<'a> 
         image_pull_policy: &sidecar.pull_policy,
         command: Some(["/proxy-init"]),
         args: Vec::new(),
-        env: proxy_init_environment(sidecar, form.port),
         ports: Vec::new(),
         resources: form.resources.over(&sidecar.init_resources),
         // Uid 0: for other users, added capabilities do not reach the process.
@@ -133,7 +132,6 @@ fn proxy<'a>(sidecar: &'a Sidecar, form: &Form<'_>) -> ContainerFields<'a> {
         image_pull_policy: &sidecar.pull_policy,
         command: None,
         args: vec![port_flag, level_flag],
-        env: Vec::new(),
         ports: [Some(own), metrics].into_iter().flatten().collect(),
         resources: form.resources.over(&sidecar.resources),
         security_context: security_context(container::PROXY_UID, &[], &sidecar.seccomp_profile),
@@ -161,8 +159,9 @@ fn wait_for(probe: Exec, native: bool) -> (Option<Lifecycle>, Option<Probe>) {
     }
 }
 
-/// The relay policy is passed on: with `deny`, `azwi-proxy-init` redirects the proxy's own user, too.
-fn proxy_init_environment(sidecar: &Sidecar, port: u16) -> Vec<EnvVar<'_>> {
+/// The variables of `azwi-proxy-init` besides the pod's own. The relay policy is passed on: with `deny`, it
+/// redirects the proxy's own user, too.
+pub(crate) fn proxy_init_environment(sidecar: &Sidecar, port: u16) -> Vec<EnvVar<'_>> {
     let port = EnvVar {
         name: variable::PROXY_PORT,
         value: Value::Port(port),

@@ -161,7 +161,13 @@ fn inserts_a_native_sidecar_behind_the_redirect() {
         let overrides = Overrides::default();
         let form = usual(&overrides);
         let mut variables = identity_variables();
+        let key = EnvVar::text("AZWI_RELAY_KEY", "07070707070707070707070707070707");
+        let port = EnvVar {
+            name: "PROXY_PORT",
+            value: Value::Port(8000),
+        };
         variables.push(EnvVar::text("AZWI_CA_DATA", "PEM"));
+        variables.push(key);
         variables.push(EnvVar::text("AZWI_SHUTDOWN", "now"));
         assert_eq!(
             additions.new_containers,
@@ -170,7 +176,7 @@ fn inserts_a_native_sidecar_behind_the_redirect() {
                 containers: vec![
                     NewContainer {
                         template: config.proxy_init(&form),
-                        variables: Vec::new(),
+                        variables: vec![port, key],
                         mounts: Vec::new(),
                     },
                     NewContainer {

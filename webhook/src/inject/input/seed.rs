@@ -3,6 +3,8 @@
 use std::fmt;
 use std::fmt::Write;
 
+use contract::value::RelayKey;
+
 /// Random bytes for one pod, used once.
 #[derive(Clone)]
 pub struct Seed(pub [u8; Self::LENGTH]);
@@ -24,7 +26,16 @@ impl Seed {
         FIRST + u16::from_be_bytes([high, low]) % COUNT
     }
 
-    /// The secret in hexadecimal: 240 bits. The last two bytes are left to [`Self::port`].
+    /// The key of the injected containers in mode `redirect`.
+    pub(crate) fn relay_key(&self) -> RelayKey {
+        let mut key = [0; RelayKey::LENGTH];
+        for (place, byte) in key.iter_mut().zip(self.0) {
+            *place = byte;
+        }
+        RelayKey::new(key)
+    }
+
+    /// The secret of mode `environment` in hexadecimal: 240 bits. The last two bytes are left to [`Self::port`].
     pub(crate) fn secret(&self) -> String {
         let mut secret = String::with_capacity(2 * Self::LENGTH);
         for byte in self.0.iter().take(Self::LENGTH - 2) {

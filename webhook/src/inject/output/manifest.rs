@@ -126,8 +126,6 @@ pub(crate) struct ContainerFields<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) args: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) env: Vec<EnvVar<'a>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) ports: Vec<ContainerPort>,
     pub(crate) resources: Cow<'a, Resources>,
     pub(crate) security_context: SecurityContext<'a>,
