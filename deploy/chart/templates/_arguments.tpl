@@ -10,7 +10,7 @@
 - --health-addr={{ .healthAddr }}
 {{- end }}
 - --metrics-addr={{ .metricsAddr }}
-- --metrics-backend={{ .metricsBackend }}
+- --metrics-backend={{ lower .metricsBackend }}
 {{- if not .metricsNamespaceLabel }}
 - --metrics-namespace-label=false
 {{- end }}

@@ -1,25 +1,42 @@
+{{- /*
+Included first by every template. --reuse-values leaves out the values that the former chart does not have, and
+templates would end in a nil pointer.
+*/}}
+{{- define "workload-identity.check" -}}
+{{- $missing := list }}
+{{- range list "autoscaling" "certificates" "customTokenEndpoint" "image" "networkPolicy" "prometheusRule" "proxy" "proxyInit" "service" "serviceAccount" "serviceMonitor" }}
+{{- if not (kindIs "map" (get $.Values .)) }}{{ $missing = append $missing . }}{{ end }}
+{{- end }}
+{{- with $missing }}
+{{- fail (printf "the values lack %s: helm upgrade --reuse-values keeps the former chart's values alone. Use --reset-then-reuse-values (helm 3.14 or newer), or --values with your own values" (join ", " .)) }}
+{{- end }}
+{{- end }}
+
+{{- /* Upstream's name of the app: a part of the Deployment's selector. */}}
+{{- define "workload-identity.name" -}}
+{{ .Values.nameOverride | default .Chart.Name | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
 {{- /* The user's labels never replace the chart's own, by which other objects select. */}}
 {{- define "workload-identity.labels" -}}
-{{- $own := dict
-  "app.kubernetes.io/name" .Chart.Name
+{{- $own := merge (include "workload-identity.selector" . | fromYaml) (dict
+  "app.kubernetes.io/name" (include "workload-identity.name" .)
   "app.kubernetes.io/instance" .Release.Name
   "app.kubernetes.io/version" .Chart.AppVersion
   "app.kubernetes.io/managed-by" .Release.Service
-  "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version)
-  "azure-workload-identity.io/system" "true" }}
+  "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version)) }}
 {{- merge $own (.Values.commonLabels | default dict) | toYaml }}
 {{- end }}
 
 {{- define "workload-identity.podLabels" -}}
-{{- $own := merge (include "workload-identity.selector" . | fromYaml) (include "workload-identity.labels" . | fromYaml) }}
-{{- merge $own (.Values.podLabels | default dict) | toYaml }}
+{{- merge (include "workload-identity.labels" . | fromYaml) (.Values.podLabels | default dict) | toYaml }}
 {{- end }}
 
 {{- /* Upstream's selector (Azure/azure-workload-identity). A Deployment's selector cannot change, and its releases can be upgraded to this chart. */}}
 {{- define "workload-identity.selector" -}}
-app: {{ .Chart.Name }}
+app: {{ include "workload-identity.name" . | quote }}
 azure-workload-identity.io/system: "true"
-chart: {{ .Chart.Name }}
+chart: {{ include "workload-identity.name" . | quote }}
 release: {{ .Release.Name | quote }}
 {{- end }}
 
@@ -102,5 +119,30 @@ release: {{ .Release.Name | quote }}
 {{- end }}
 {{- with .Values.extraVolumes }}
 {{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- /*
+The budget's own field. A minAvailable that leaves no replica to evict would block the drain of a node for ever, as with
+one replica: then one may be evicted.
+*/}}
+{{- define "workload-identity.disruption" -}}
+{{- $budget := .Values.podDisruptionBudget }}
+{{- if kindIs "invalid" $budget.minAvailable }}
+{{- if not (kindIs "invalid" $budget.maxUnavailable) }}
+maxUnavailable: {{ $budget.maxUnavailable }}
+{{- end }}
+{{- else }}
+{{- $replicas := ternary .Values.autoscaling.minReplicas .Values.replicaCount .Values.autoscaling.enabled | int }}
+{{- $wanted := $budget.minAvailable | toString }}
+{{- $needed := atoi (trimSuffix "%" $wanted) }}
+{{- if hasSuffix "%" $wanted }}
+{{- $needed = ceil (divf (mul $replicas $needed) 100) | int }}
+{{- end }}
+{{- if ge $needed $replicas }}
+maxUnavailable: 1
+{{- else }}
+minAvailable: {{ $budget.minAvailable }}
+{{- end }}
 {{- end }}
 {{- end }}

@@ -14,6 +14,15 @@ pub async fn empty() -> Node {
     let selector = "azure-workload-identity.io/system=true";
     let kinds = "mutatingwebhookconfigurations,clusterroles,clusterrolebindings,crds";
     kubectl(&["delete", kinds, "--selector", selector]).await;
+    // Of docs/migrate-aks-add-on.md: it keeps labelled pods from being created.
+    let freeze = "workload-identity-freeze";
+    kubectl(&[
+        "delete",
+        "validatingwebhookconfiguration",
+        freeze,
+        "--ignore-not-found",
+    ])
+    .await;
     // Rights go first, so that a terminating replica cannot write any more.
     let kinds = "rolebindings,roles,deployments,services,poddisruptionbudgets,secrets,configmaps,\
         serviceaccounts";

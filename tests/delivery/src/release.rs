@@ -37,6 +37,7 @@ pub async fn kinds_of_others() {
     let kinds = [
         ("cert-manager.io", "v1", "Issuer"),
         ("cert-manager.io", "v1", "Certificate"),
+        ("monitoring.coreos.com", "v1", "PodMonitor"),
         ("monitoring.coreos.com", "v1", "ServiceMonitor"),
         ("monitoring.coreos.com", "v1", "PrometheusRule"),
     ];

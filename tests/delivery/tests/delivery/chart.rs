@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use delivery::{empty, install, kinds_of_others, ready};
-use e2e::{Container, Namespace, Pod, kubectl, replicas};
+use delivery::{empty, helm, install, kinds_of_others, ready, upgrade};
+use e2e::{CONFIGURATION, Container, Namespace, Pod, kubectl, replicas};
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../chart/golden");
 
@@ -37,4 +37,38 @@ async fn the_webhook_serves_on_the_host_network_at_other_ports() {
     let pod = namespace.dry_run(&pod.manifest()).await;
     let environment = pod["spec"]["containers"][0]["env"].to_string();
     assert!(environment.contains(&identity.client_id), "{environment}");
+}
+
+#[tokio::test]
+async fn an_upgrade_and_a_rollback_leave_the_namespace_selector_to_the_admissions_enforcer() {
+    let _node = empty().await;
+    install("--wait --timeout 2m").await;
+    // As AKS's admissions enforcer does with each webhook.
+    let selector = r#"[{"op": "add", "path": "/webhooks/0/namespaceSelector", "value":
+        {"matchExpressions": [{"key": "control-plane", "operator": "NotIn", "values": ["true"]}]}}]"#;
+    kubectl(&[
+        "patch",
+        "mutatingwebhookconfiguration",
+        CONFIGURATION,
+        "--type=json",
+        "--field-manager=admissionsenforcer",
+        "-p",
+        selector,
+    ])
+    .await;
+    upgrade("--set logLevel=debug --wait").await;
+    assert!(selector_of_the_webhook().await.contains("control-plane"));
+    let _ = helm("rollback azure-workload-identity --wait").await;
+    assert!(selector_of_the_webhook().await.contains("control-plane"));
+}
+
+async fn selector_of_the_webhook() -> String {
+    kubectl(&[
+        "get",
+        "mutatingwebhookconfiguration",
+        CONFIGURATION,
+        "-o",
+        "jsonpath={.webhooks[0].namespaceSelector}",
+    ])
+    .await
 }

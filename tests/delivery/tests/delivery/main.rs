@@ -1,5 +1,6 @@
 //! Installs, changes and removes the product. Each test begins with nothing installed.
 
+mod aks_add_on;
 mod certificates;
 mod chart;
 mod gitops;
