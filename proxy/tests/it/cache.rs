@@ -471,3 +471,20 @@ async fn tokens_in_memory_are_bounded_in_bytes() {
     assert!(bench.is_fresh(A), "a key in use stays");
     assert!(bench.is_fresh("199") && !bench.is_fresh("0"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn requests_that_wait_for_one_key_are_bounded_too() {
+    let bench = Bench::of(10);
+    bench.answer(|_| Step::Hang);
+    let failed = Arc::new(AtomicUsize::new(0));
+    for _ in 0..100 {
+        let (tokens, failed) = (bench.tokens.clone(), Arc::clone(&failed));
+        tokio::spawn(async move {
+            tokens.get(&key(A)).await.unwrap_err();
+            failed.fetch_add(1, Ordering::SeqCst);
+        });
+    }
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!(failed.load(Ordering::SeqCst), 90);
+    assert_eq!(bench.calls(), 1);
+}
