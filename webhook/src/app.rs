@@ -25,6 +25,7 @@ use tracing::{error, info};
 use crate::accounts::{self, Accounts};
 use crate::admission::metrics::Metrics;
 use crate::admission::{Admission, handler};
+use crate::api_server;
 use crate::certificate::{Serving, files, keeper, tls};
 use crate::http::Routes;
 use crate::inject::Config;
@@ -127,7 +128,8 @@ pub async fn bind(settings: Settings) -> anyhow::Result<Bound> {
     let client_config = kube::Config::infer()
         .await
         .context("no API server is configured: run in a cluster, or set KUBECONFIG")?;
-    let client = Client::try_from(client_config).context("cannot use the API server's settings")?;
+    let client =
+        api_server::client(client_config).context("cannot use the API server's settings")?;
     let proxy_ca = match proxy_ca_file {
         Some(path) => {
             let ca = ProxyCa::read(&path)?;

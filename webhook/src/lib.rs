@@ -15,6 +15,7 @@
 //! | [`proxy_ca`] | the certificate authorities that proxies get, from a file |
 //! | [`certificate`] | the serving certificate: what to do (`plan`), doing it (`keeper`), or files |
 //! | [`accounts`] | service accounts from a watch, and from one look-up each where it is behind |
+//! | [`api_server`] | the client of the API server: bounds the memory of its answers and the rate of watches |
 //! | [`version`] | features that depend on the API server's version |
 //! | [`inject`] | the additions to a pod: plain values in, a patch or a [`Denial`](inject::Denial) out; no I/O |
 //!
@@ -32,6 +33,7 @@
 
 pub mod accounts;
 pub mod admission;
+pub mod api_server;
 pub mod app;
 pub mod certificate;
 pub mod http;

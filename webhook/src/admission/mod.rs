@@ -107,6 +107,9 @@ impl Admission {
     ) -> Result<Vec<u8>, Refusal> {
         let config = self.config.load();
         let decided = match &account {
+            Ok(Some(account)) if let Some(key) = account.too_long => {
+                Err(denied(Denial::long_value(pod.service_account(), key)))
+            }
             Ok(Some(account)) => {
                 inject::inject(pod, &config, account, &seed(pod, &config)?).map_err(denied)
             }
