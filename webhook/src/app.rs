@@ -24,7 +24,7 @@ use tracing::{error, info};
 
 use crate::accounts::{self, Accounts};
 use crate::admission::metrics::Metrics;
-use crate::admission::{Admission, handler};
+use crate::admission::{Admission, BODY_TIMEOUT, handler};
 use crate::api_server;
 use crate::certificate::{Serving, files, keeper, tls};
 use crate::http::Routes;
@@ -179,7 +179,7 @@ fn admission_limits(max_connections: u32) -> Limits {
         connections,
         connections_per_address: Some((connections - reserve).max(1)),
         body: BodyRate {
-            grace: handler::BODY_TIMEOUT,
+            grace: BODY_TIMEOUT,
             ..Limits::DEFAULT.body
         },
         ..Limits::DEFAULT
@@ -328,6 +328,6 @@ mod tests {
 
     #[test]
     fn a_body_may_take_as_long_as_the_answer_to_a_slow_one_says() {
-        assert_eq!(admission_limits(1024).body.grace, handler::BODY_TIMEOUT);
+        assert_eq!(admission_limits(1024).body.grace, BODY_TIMEOUT);
     }
 }

@@ -171,10 +171,6 @@ impl Cluster {
         self.shared.version.send_replace(version);
     }
 
-    pub(crate) fn serve_streams(&self) {
-        self.shared.lock().refuses_streams = None;
-    }
-
     pub(crate) fn slow_accounts(&self, is_slow: bool) {
         self.shared.is_slow.send_replace(is_slow);
     }

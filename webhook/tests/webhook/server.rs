@@ -252,7 +252,7 @@ async fn refuses_malformed_reviews_and_answers_the_next_one() {
     };
     let mut strange = review("v1", labelled(Value::Null));
     strange["request"]["object"]["spec"]["containers"] = "many".into();
-    let deep = "[".repeat(100_000);
+    let deep = "[".repeat(40_000);
     for (head, body, status, part) in [
         (
             post("Content-Type: text/plain"),
@@ -487,7 +487,7 @@ async fn serves_api_servers_and_probes_under_a_flood_of_silent_connections() {
 }
 
 /// A connection from 127.0.1.`last` in which nothing is sent.
-async fn silent(address: SocketAddr, last: u8) -> TcpStream {
+pub(crate) async fn silent(address: SocketAddr, last: u8) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(([127, 0, 1, last], 0).into()).unwrap();
     socket.connect(address).await.unwrap()
