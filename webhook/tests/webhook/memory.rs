@@ -5,13 +5,14 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use testkit::poll;
 use testkit::process::peak_resident_kib;
+use tokio::io::AsyncWriteExt;
 use tokio::task::JoinSet;
 
 use crate::cluster::Cluster;
 use crate::fixture::CLIENT_ID;
 use crate::http;
 use crate::process::Webhook;
-use crate::server::{labelled, review};
+use crate::server::{labelled, review, silent};
 
 /// MiB that reviews may take besides.
 const MOST_OF_REVIEWS: u64 = 36;
@@ -197,6 +198,31 @@ async fn hostile_bodies_leave_a_replica_below_its_memory_limit() {
             line.len()
         );
     }
+}
+
+/// Of 100 KB each, of which 60 KB arrive, over as many connections as the webhook accepts.
+#[tokio::test]
+async fn slow_bodies_on_every_connection_leave_a_replica_below_its_memory_limit() {
+    let webhook = Webhook::ready(&crate::server::cluster().await, &[]).await;
+    let before = peak_resident_kib(webhook.id()).unwrap();
+    let head = "POST /mutate-v1-pod HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+        Content-Length: 100000\r\n\r\n";
+    let part = [head.as_bytes(), &[b' '; 60_000]].concat();
+    let mut held = Vec::new();
+    for nth in 0..1_024_u16 {
+        let stream = silent(webhook.admission, (nth % 50).try_into().unwrap()).await;
+        let stream = http::with_tls(stream, &webhook.cluster.bundle()).await;
+        let mut stream = stream.unwrap();
+        // Those that make way are closed.
+        let _ = stream.write_all(&part).await;
+        held.push(stream);
+    }
+    let grown = (peak_resident_kib(webhook.id()).unwrap() - before) / 1024;
+    println!("{grown} MiB more");
+    assert!(grown < MOST_OF_REVIEWS, "{grown} MiB more");
+    let answer = webhook.review(&review("v1", labelled(Value::Null))).await;
+    assert_eq!(answer.json()["response"]["allowed"], true);
+    drop(held);
 }
 
 /// Each is as large as Kubernetes accepts: 256 KiB of annotations.
