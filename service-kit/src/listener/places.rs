@@ -157,7 +157,8 @@ impl Places {
 impl Entry {
     /// Whether the connection may still be in its handshake or about to send its first request.
     fn is_new(&self, now: Instant) -> bool {
-        !self.activity.has_served() && self.is_recent(now)
+        let is_silent = matches!(self.activity.stage(), Stage::Idle | Stage::Head);
+        is_silent && !self.activity.has_served() && self.is_recent(now)
     }
 
     fn is_recent(&self, now: Instant) -> bool {
@@ -349,6 +350,45 @@ mod tests {
             assert_eq!(enter(true), Entrance::Wait);
             assert!(is_asked(&shaking_hands));
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_is_slow_to_send_or_to_read_makes_way() {
+        let limits = Limits {
+            connections: 2,
+            ..LIMITS
+        };
+        for is_sending in [true, false] {
+            let (mut places, start) = (Places::default(), Instant::now());
+            let (_, slow) = entered(&mut places, start, 1).await;
+            if is_sending {
+                slow.receiving();
+            } else {
+                slow.begun();
+                slow.written(true);
+            }
+            let (_, busy) = entered(&mut places, start, 2).await;
+            busy.begun();
+            busy.written(true);
+            busy.written(false);
+            let late = new(start);
+            let mut enter = |last| places.enter(address(last), &late, &limits, false);
+            assert_eq!(enter(3), Entrance::Wait);
+            assert!(is_asked(&slow));
+            assert_eq!(enter(3), Entrance::Wait);
+            assert!(!is_asked(&busy));
+        }
+        let (mut places, start) = (Places::default(), Instant::now());
+        let (_, first) = entered(&mut places, start, 1).await;
+        let (_, second) = entered(&mut places, start, 1).await;
+        first.receiving();
+        advance(Duration::from_millis(1)).await;
+        second.receiving();
+        let mut enter = || places.enter(address(1), &new(start), &LIMITS, false);
+        assert_eq!(enter(), Entrance::AddressFull, "both may be fast");
+        advance(SLOW).await;
+        assert!(matches!(enter(), Entrance::Entered(_)));
+        assert!(is_asked(&first) && !is_asked(&second));
     }
 
     #[tokio::test(start_paused = true)]

@@ -11,6 +11,7 @@ use service_kit::listener::{Limits, Listener, Protocol, RequestBody, Service, bi
 use service_kit::shutdown::{Control, Phase};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, interval, sleep, timeout};
 
@@ -131,10 +132,11 @@ async fn answer(stream: &mut TcpStream) -> String {
 }
 
 /// Holds a connection open, and opens it again as soon as the listener has closed it. It reads nothing.
-async fn attack(listener: Arc<Running>, last: u8, bytes: &'static [u8]) {
+async fn attack(listener: Arc<Running>, last: u8, bytes: &'static [u8], connected: Arc<Semaphore>) {
     let mut ticks = interval(Duration::from_millis(50));
     loop {
         let mut stream = listener.connect(last, bytes).await;
+        connected.add_permits(1);
         loop {
             ticks.tick().await;
             let mut first = [0];
@@ -155,11 +157,12 @@ async fn attack(listener: Arc<Running>, last: u8, bytes: &'static [u8]) {
 async fn assert_serves_while_attacked(bytes: &'static [u8]) {
     for addresses in [1, 50] {
         let listener = Arc::new(start(LIMITS).await);
-        let mut attacks = JoinSet::new();
+        let (mut attacks, connected) = (JoinSet::new(), Arc::new(Semaphore::new(0)));
         for nth in 0..128 {
-            let last = ATTACKER + nth % addresses;
-            attacks.spawn(attack(Arc::clone(&listener), last, bytes));
+            let (listener, last) = (Arc::clone(&listener), ATTACKER + nth % addresses);
+            attacks.spawn(attack(listener, last, bytes, Arc::clone(&connected)));
         }
+        let _ = timeout(MINUTE, connected.acquire_many(128)).await.unwrap();
         let end = Instant::now() + 2 * SECOND;
         while Instant::now() < end {
             assert!(listener.serves().await, "{addresses} addresses");

@@ -202,7 +202,7 @@ async fn large_reviews_wait_for_their_turn() {
     drop(held);
 }
 
-/// 40 silent connections to the health port, 1,100 to the admission port, and 64 bodies of 100 KB of
+/// 40 silent connections to the health port, 1,100 to the admission port, and 64 bodies of 1 MB of
 /// which a byte comes now and then. Each that is closed is opened again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn serves_api_servers_and_probes_while_an_attack_lasts() {
@@ -260,14 +260,14 @@ async fn attack(webhook: &Arc<Webhook>, addresses: usize) -> JoinSet<()> {
     attacks
 }
 
-/// Sends a byte of a review of 100 KB now and then, until the webhook ends it.
+/// Sends a quarter of a review of 1 MB, and then a byte now and then, until the webhook ends it.
 async fn slow_body(webhook: &Webhook, last: u8) -> std::io::Result<()> {
     let stream = silent(webhook.admission, last).await;
     let mut stream = http::with_tls(stream, &webhook.cluster.bundle()).await?;
     let head = "POST /mutate-v1-pod HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
-        Content-Length: 100000\r\n\r\n";
+        Content-Length: 1000000\r\n\r\n";
     stream.write_all(head.as_bytes()).await?;
-    stream.write_all(&[b' '; 50_000]).await?;
+    stream.write_all(&[b' '; 250_000]).await?;
     loop {
         let answer = timeout(Duration::from_millis(100), stream.read_u8()).await;
         if answer.is_ok() {
