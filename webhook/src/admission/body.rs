@@ -11,7 +11,7 @@ use service_kit::listener;
 use tokio::time::timeout;
 
 use super::handler::Refusal;
-use super::memory::{MadeWay, Memory, SMALL, Share};
+use crate::memory::{MadeWay, Memory, SMALL, Share};
 
 /// A body, and its share of the memory unless it is small.
 #[derive(Debug)]

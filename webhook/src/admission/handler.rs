@@ -14,8 +14,8 @@ use tracing::debug;
 
 use super::Admission;
 use super::body::{self, BODY_TIMEOUT, MAX_BODY, MIB, ReviewBody};
-use super::memory::{MadeWay, SMALL};
 use super::review::ReviewError;
+use crate::memory::{MadeWay, SMALL};
 
 /// The path that the webhook configuration names.
 pub const PATH: &str = "/mutate-v1-pod";

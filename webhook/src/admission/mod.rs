@@ -1,4 +1,4 @@
-//! Answers reviews. [`handler`] is the HTTP around a review, `body` and `memory` bound what it may take,
+//! Answers reviews. [`handler`] is the HTTP around a review, `body` reads it into memory that is bounded,
 //! [`review`] is its JSON, and [`crate::inject`] decides about the pod.
 //!
 //! This is the edge at which errors become status codes: a [`Denial`] is a 400, a [`LookupError`] a
@@ -9,7 +9,6 @@ pub mod metrics;
 pub mod review;
 
 mod body;
-mod memory;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -20,10 +19,11 @@ use tokio::sync::SemaphorePermit;
 
 use crate::accounts::{Accounts, LookupError};
 use crate::inject::{self, Account, Denial, Pod, Prepared, Seed};
+use crate::memory::{Bounds, LARGE, MadeWay, Memory, Share};
 use crate::reason::excerpt_of;
 pub(crate) use body::BODY_TIMEOUT;
+use body::MIB;
 use handler::Refusal;
-use memory::{LARGE, MadeWay, Memory, Share};
 use metrics::{Metrics, Outcome};
 use review::{Review, ReviewError, Size, Verdict};
 use tracing::info;
@@ -44,7 +44,7 @@ impl Admission {
         Self {
             accounts,
             config: ArcSwap::from_pointee(config),
-            memory: Arc::default(),
+            memory: Arc::new(Memory::new(BOUNDS)),
             metrics,
         }
     }
@@ -243,6 +243,14 @@ fn seed(pod: &Pod<'_>, config: &Prepared) -> Result<Seed, Refusal> {
 /// Most pods have fewer objects. A parsed object takes some 150 bytes, and on every connection a
 /// review of so many may stay parsed while it waits for the API server.
 const MANY_OBJECTS: usize = 128;
+
+/// With some 16 MiB for the accounts and 16 KiB for each connection, they stay below the memory limit of
+/// the chart, 64 MiB.
+const BOUNDS: Bounds = Bounds {
+    held: 12 * MIB,
+    held_by_large: 10 * MIB,
+    turns: 12 * MIB,
+};
 
 /// Characters of a refusal. Names in a review are not validated yet.
 const MAX_MESSAGE: usize = 1_000;

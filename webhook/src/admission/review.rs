@@ -6,8 +6,8 @@ use base64_simd::STANDARD;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::memory::LARGE;
 use crate::inject::{Injection, Pod, Text};
+use crate::memory::LARGE;
 use crate::reason::excerpt;
 
 /// A request of the API server, borrowed from its body.

@@ -1,7 +1,7 @@
 //! The program over TLS: reviews, malformed requests, limits, and its end.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -219,6 +219,30 @@ async fn an_impossible_name_causes_no_request_to_the_api_server() {
     let metrics = http::get(webhook.metrics, "/metrics").await.unwrap().text();
     assert!(!metrics.contains("serviceaccounts"), "{metrics}");
     assert!(webhook.log().iter().all(|line| line.len() < 2_000));
+}
+
+#[tokio::test]
+async fn every_watch_that_ends_at_once_is_asked_for_more_and_more_slowly() {
+    let cluster = cluster().await;
+    let webhook = Webhook::ready(&cluster, &[]).await;
+    webhook.logged("service accounts are listed").await;
+    let watches = [
+        "GET /api/v1/serviceaccounts?&watch=true",
+        "GET /api/v1/namespaces/system/secrets?&watch=true",
+        "GET /apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations?&watch=true",
+    ];
+    let before = watches.map(|watch| cluster.requests(watch));
+    cluster.end_watches(true);
+    for (watch, before) in watches.into_iter().zip(before) {
+        cluster.until_requests(watch, before + 4).await;
+    }
+    let since = Instant::now();
+    for (watch, before) in watches.into_iter().zip(before) {
+        // Without pauses it would be thousands.
+        cluster.until_requests(watch, before + 5).await;
+        assert!(cluster.requests(watch) < before + 10, "{watch}");
+    }
+    assert!(since.elapsed() > Duration::from_secs(1));
 }
 
 #[tokio::test]

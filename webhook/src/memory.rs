@@ -1,8 +1,8 @@
-//! The memory of reviews, so that no client fills that of a replica.
+//! Memory that clients share, so that none fills that of a replica.
 //!
-//! Three kinds of memory have a bound of their own: bodies while they arrive and wait together with
-//! answers that are not written yet ([`Share`]), and everything that is made of a body while it is
-//! reviewed ([`Memory::turn`]).
+//! There are two bounds. One is for bodies while they arrive and wait, together with answers that are not
+//! written yet ([`Share`]). The other is for all that is made of a body while it is reviewed
+//! ([`Memory::turn`]).
 //!
 //! A share is counted as it fills, and not as it is announced. A client that is slow to send a body or to
 //! read an answer keeps nobody waiting: the oldest of those makes way.
@@ -17,12 +17,24 @@ use hyper::body::{Body, Frame, SizeHint};
 use thiserror::Error;
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 
-/// The memory of all reviews.
+/// The memory of a port's clients.
 #[derive(Debug)]
-pub(super) struct Memory {
+pub(crate) struct Memory {
+    bounds: Bounds,
     held: Mutex<Held>,
     /// KiB that reviews may use while they are parsed and answered.
     turns: Semaphore,
+}
+
+/// Bytes that clients may hold.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// Bodies and answers.
+    pub(crate) held: usize,
+    /// The same, while one that is larger than [`LARGE`] grows.
+    pub(crate) held_by_large: usize,
+    /// All that is made of them at once.
+    pub(crate) turns: usize,
 }
 
 #[derive(Debug, Default)]
@@ -45,23 +57,23 @@ struct Entry {
 
 type Answer = Arc<Mutex<Vec<u8>>>;
 
-/// The review has lost its memory to others.
+/// A client has lost its memory to others.
 #[derive(Debug, Error)]
-#[error("too many large reviews at once, and this one was slower than others: try again")]
+#[error("too many large requests at once, and this one was slower than others: try again")]
 pub struct MadeWay;
 
-impl Default for Memory {
-    fn default() -> Self {
+impl Memory {
+    /// Memory with these bounds.
+    pub(crate) fn new(bounds: Bounds) -> Self {
         Self {
+            bounds,
             held: Mutex::default(),
-            turns: Semaphore::new(TURNS / KIB),
+            turns: Semaphore::new(bounds.turns / KIB),
         }
     }
-}
 
-impl Memory {
     /// A share of no bytes, for one review.
-    pub(super) fn share(self: &Arc<Self>) -> Share {
+    pub(crate) fn share(self: &Arc<Self>) -> Share {
         let made_way = Arc::new(Notify::new());
         let mut held = self.lock();
         let number = held.next;
@@ -85,8 +97,8 @@ impl Memory {
 
     /// Waits until a review may use so many bytes besides its body. One that needs more than all gets
     /// all. It must be dropped before anything else is waited for.
-    pub(super) async fn turn(&self, bytes: usize) -> Option<SemaphorePermit<'_>> {
-        let units = u32::try_from(bytes.min(TURNS) / KIB).ok()?;
+    pub(crate) async fn turn(&self, bytes: usize) -> Option<SemaphorePermit<'_>> {
+        let units = u32::try_from(bytes.min(self.bounds.turns) / KIB).ok()?;
         self.turns.acquire_many(units).await.ok()
     }
 
@@ -97,25 +109,31 @@ impl Memory {
 
 /// The memory of one review, free again when it is dropped.
 #[derive(Debug)]
-pub(super) struct Share {
+pub(crate) struct Share {
     made_way: Arc<Notify>,
     memory: Arc<Memory>,
     number: u64,
 }
 
 impl Share {
-    /// Changes the number of bytes. Older ones that may make way do so, and if there is none, this one.
+    /// Changes the number of bytes. Older ones that may make way do so, and if there is none, this one,
+    /// unless it is alone.
     ///
     /// # Errors
     ///
     /// When it has made way. Its memory has to be freed at once.
-    pub(super) fn resize(&self, bytes: usize) -> Result<(), MadeWay> {
+    pub(crate) fn resize(&self, bytes: usize) -> Result<(), MadeWay> {
         let mut held = self.memory.lock();
         let entry = held.shares.get_mut(&self.number).ok_or(MadeWay)?;
         let before = std::mem::replace(&mut entry.bytes, bytes);
         held.bytes = held.bytes - before + bytes;
-        let most = if bytes > LARGE { HELD_BY_LARGE } else { HELD };
-        while held.bytes > most && held.bytes > 0 {
+        let bounds = self.memory.bounds;
+        let most = if bytes > LARGE {
+            bounds.held_by_large
+        } else {
+            bounds.held
+        };
+        while held.bytes > most && held.bytes > bytes {
             let mut may_make_way = held.shares.iter().filter(|(_, it)| it.may_make_way);
             let oldest = may_make_way.next().map(|(number, _)| *number);
             let number = oldest.unwrap_or(self.number);
@@ -128,7 +146,7 @@ impl Share {
     }
 
     /// Waits until it has made way.
-    pub(super) async fn made_way(&self) {
+    pub(crate) async fn made_way(&self) {
         self.made_way.notified().await;
     }
 
@@ -137,7 +155,7 @@ impl Share {
     /// # Errors
     ///
     /// When it has made way.
-    pub(super) fn set_may_make_way(&self, may_make_way: bool) -> Result<(), MadeWay> {
+    pub(crate) fn set_may_make_way(&self, may_make_way: bool) -> Result<(), MadeWay> {
         let mut held = self.memory.lock();
         let entry = held.shares.get_mut(&self.number).ok_or(MadeWay)?;
         entry.may_make_way = may_make_way;
@@ -149,7 +167,7 @@ impl Share {
     /// # Errors
     ///
     /// When there is no memory for it.
-    pub(super) fn hold(self, answer: Vec<u8>) -> Result<LargeAnswer, MadeWay> {
+    pub(crate) fn hold(self, answer: Vec<u8>) -> Result<LargeAnswer, MadeWay> {
         let length = answer.len();
         self.set_may_make_way(true)?;
         self.resize(answer.capacity())?;
@@ -195,7 +213,7 @@ impl Held {
 
 /// An answer that is passed on in pieces, so that it can be freed while its client does not read.
 #[derive(Debug)]
-pub(super) struct LargeAnswer {
+pub(crate) struct LargeAnswer {
     answer: Answer,
     length: usize,
     _share: Share,
@@ -233,23 +251,12 @@ impl Body for LargeAnswer {
 }
 
 const KIB: usize = 1024;
-const MIB: usize = 1024 * KIB;
 
 /// A body or an answer of so many bytes is not counted: each connection has as much for its buffers.
-pub(super) const SMALL: usize = 8 * KIB;
+pub(crate) const SMALL: usize = 8 * KIB;
 
 /// A larger body waits for its turn, and leaves some memory to the others.
-pub(super) const LARGE: usize = 64 * KIB;
-
-/// Bytes of bodies and answers. With [`TURNS`], some 16 MiB for the accounts and 16 KiB for each
-/// connection, they stay below the memory limit of the chart, 64 MiB.
-const HELD: usize = 12 * MIB;
-
-/// The same, while a large one grows.
-const HELD_BY_LARGE: usize = 10 * MIB;
-
-/// Bytes of parsed reviews.
-const TURNS: usize = 12 * MIB;
+pub(crate) const LARGE: usize = 64 * KIB;
 
 /// Bytes of an answer that are copied at once.
 const PIECE: usize = 16 * KIB;
@@ -258,13 +265,21 @@ const PIECE: usize = 16 * KIB;
 mod tests {
     use super::*;
 
+    const MIB: usize = 1024 * KIB;
+
+    const BOUNDS: Bounds = Bounds {
+        held: 12 * MIB,
+        held_by_large: 10 * MIB,
+        turns: 0,
+    };
+
     fn made_way(share: &Share) -> bool {
         share.set_may_make_way(true).is_err()
     }
 
     #[tokio::test]
     async fn the_oldest_that_waits_for_its_client_makes_way() {
-        let memory = Arc::new(Memory::default());
+        let memory = Arc::new(Memory::new(BOUNDS));
         let [reviewed, first, second] = [(); 3].map(|()| memory.share());
         for share in [&reviewed, &first, &second] {
             share.resize(3 * MIB).unwrap();
@@ -283,14 +298,16 @@ mod tests {
         assert_eq!(memory.lock().bytes, 3 * MIB);
         drop(reviewed);
         assert_eq!(memory.lock().bytes, 0);
+        let alone = memory.share();
+        alone.resize(20 * MIB).unwrap();
     }
 
     #[test]
     fn large_bodies_leave_some_memory_to_others() {
-        let memory = Arc::new(Memory::default());
+        let memory = Arc::new(Memory::new(BOUNDS));
         let [first, second, third, small] = [(); 4].map(|()| memory.share());
         for share in [&first, &second] {
-            share.resize(HELD_BY_LARGE / 2).unwrap();
+            share.resize(BOUNDS.held_by_large / 2).unwrap();
             share.set_may_make_way(false).unwrap();
         }
         assert!(third.resize(LARGE + 1).is_err());
@@ -299,7 +316,7 @@ mod tests {
 
     #[test]
     fn an_answer_that_is_not_read_is_freed() {
-        let memory = Arc::new(Memory::default());
+        let memory = Arc::new(Memory::new(BOUNDS));
         let mut answer = memory.share().hold(vec![b'x'; 7 * MIB]).unwrap();
         let mut poll = || {
             let mut context = Context::from_waker(std::task::Waker::noop());
@@ -318,7 +335,7 @@ mod tests {
     #[test]
     fn an_answer_is_passed_on_whole() {
         let text: Vec<u8> = (0..=u8::MAX).cycle().take(PIECE * 5 / 2).collect();
-        let memory = Arc::new(Memory::default());
+        let memory = Arc::new(Memory::new(BOUNDS));
         let mut answer = memory.share().hold(text.clone()).unwrap();
         let mut read = Vec::new();
         let mut context = Context::from_waker(std::task::Waker::noop());
