@@ -530,8 +530,12 @@ fn watch_objects(shared: Arc<Shared>, target: Target, query: &HashMap<String, St
                     if objects.generation != generation {
                         return None;
                     }
-                    for (version, key, event) in &objects.history {
-                        if *version > seen && target.covers(key, selected.as_deref()) {
+                    // In the order of versions.
+                    let old = objects
+                        .history
+                        .partition_point(|(version, ..)| *version <= seen);
+                    for (_, key, event) in &objects.history[old..] {
+                        if target.covers(key, selected.as_deref()) {
                             text.push_str(&format!("{event}\n"));
                         }
                     }
