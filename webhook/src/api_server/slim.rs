@@ -3,7 +3,7 @@
 //! A user who may edit service accounts can make each of them hundreds of KiB large, and a page of a list
 //! has up to 1,000. The answer is never whole in memory: of each account its name, its version and the
 //! product's annotations and labels are passed on, and of those only as many and as much as
-//! [`Account`](crate::inject::Account) keeps. One answer takes some KiB, however large it is.
+//! [`Account`] keeps. One answer takes some KiB, however large it is.
 //!
 //! Answers are valid JSON, because an API server wrote them. Anything else comes out as other JSON or none,
 //! and the parser behind this one refuses it.
