@@ -5,7 +5,7 @@
 //! ([`Memory::turn`]).
 //!
 //! A share is counted as it fills, and not as it is announced. A client that is slow to send a body or to
-//! read an answer keeps nobody waiting: the oldest of those makes way.
+//! read an answer does not keep others waiting: the oldest of those makes way.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
