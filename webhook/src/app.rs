@@ -24,7 +24,8 @@ use tracing::{error, info};
 
 use crate::accounts::{self, Accounts};
 use crate::admission::metrics::Metrics;
-use crate::admission::{Admission, handler};
+use crate::admission::{Admission, BODY_TIMEOUT, handler};
+use crate::api_server;
 use crate::certificate::{Serving, files, keeper, tls};
 use crate::http::Routes;
 use crate::inject::Config;
@@ -127,7 +128,8 @@ pub async fn bind(settings: Settings) -> anyhow::Result<Bound> {
     let client_config = kube::Config::infer()
         .await
         .context("no API server is configured: run in a cluster, or set KUBECONFIG")?;
-    let client = Client::try_from(client_config).context("cannot use the API server's settings")?;
+    let client =
+        api_server::client(client_config).context("cannot use the API server's settings")?;
     let proxy_ca = match proxy_ca_file {
         Some(path) => {
             let ca = ProxyCa::read(&path)?;
@@ -177,7 +179,7 @@ fn admission_limits(max_connections: u32) -> Limits {
         connections,
         connections_per_address: Some((connections - reserve).max(1)),
         body: BodyRate {
-            grace: handler::BODY_TIMEOUT,
+            grace: BODY_TIMEOUT,
             ..Limits::DEFAULT.body
         },
         ..Limits::DEFAULT
@@ -326,6 +328,6 @@ mod tests {
 
     #[test]
     fn a_body_may_take_as_long_as_the_answer_to_a_slow_one_says() {
-        assert_eq!(admission_limits(1024).body.grace, handler::BODY_TIMEOUT);
+        assert_eq!(admission_limits(1024).body.grace, BODY_TIMEOUT);
     }
 }

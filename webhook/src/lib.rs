@@ -15,6 +15,8 @@
 //! | [`proxy_ca`] | the certificate authorities that proxies get, from a file |
 //! | [`certificate`] | the serving certificate: what to do (`plan`), doing it (`keeper`), or files |
 //! | [`accounts`] | service accounts from a watch, and from one look-up each where it is behind |
+//! | [`api_server`] | the client of the API server: bounds the memory of its answers and the rate of watches |
+//! | `memory` | the memory that clients of a port share: the slowest makes way |
 //! | [`version`] | features that depend on the API server's version |
 //! | [`inject`] | the additions to a pod: plain values in, a patch or a [`Denial`](inject::Denial) out; no I/O |
 //!
@@ -33,6 +35,7 @@
 
 pub mod accounts;
 pub mod admission;
+pub mod api_server;
 pub mod app;
 pub mod certificate;
 pub mod http;
@@ -42,4 +45,5 @@ pub mod proxy_ca;
 pub mod settings;
 pub mod version;
 
+mod memory;
 mod reason;

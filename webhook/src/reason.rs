@@ -1,9 +1,69 @@
-//! Why a call of the API server failed, for a message.
+//! Text of others in messages: why a call of the API server failed, and why a body was refused.
+
+use std::fmt::{self, Display, Write};
 
 /// The API server's message if it answered. The library's text repeats the whole status.
 pub(crate) fn reason(error: &kube::Error) -> String {
     match error {
-        kube::Error::Api(status) => status.message.clone(),
-        error => error.to_string(),
+        kube::Error::Api(status) => excerpt(&status.message),
+        error => excerpt(error),
+    }
+}
+
+/// The text, without control characters, and no more of it than [`MAX_CHARACTERS`]. A parser's error
+/// quotes the input, which may be megabytes.
+pub(crate) fn excerpt(text: &dyn Display) -> String {
+    excerpt_of(text, MAX_CHARACTERS)
+}
+
+/// The same, with another limit.
+pub(crate) fn excerpt_of(text: &dyn Display, max_characters: usize) -> String {
+    let mut excerpt = Excerpt {
+        text: String::new(),
+        left: max_characters,
+    };
+    // An error means that the limit is reached.
+    let _ = write!(excerpt, "{text}");
+    excerpt.text
+}
+
+struct Excerpt {
+    text: String,
+    left: usize,
+}
+
+impl Write for Excerpt {
+    fn write_str(&mut self, part: &str) -> fmt::Result {
+        for c in part.chars() {
+            let Some(left) = self.left.checked_sub(1) else {
+                self.text.push('…');
+                return Err(fmt::Error);
+            };
+            self.left = left;
+            self.text.push(if contract::terminal::is_control(c) {
+                '\u{fffd}'
+            } else {
+                c
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Enough for a parser's sentence and the place of the error.
+const MAX_CHARACTERS: usize = 200;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cuts_a_text_and_replaces_control_characters() {
+        assert_eq!(excerpt(&"a\nb"), "a\u{fffd}b");
+        let cut = excerpt(&format_args!("{}{}", "é".repeat(150), "x".repeat(150)));
+        assert_eq!(cut.chars().count(), MAX_CHARACTERS + 1);
+        assert!(cut.ends_with("x…"));
+        let whole = "x".repeat(MAX_CHARACTERS);
+        assert_eq!(excerpt(&whole), whole);
     }
 }

@@ -29,8 +29,12 @@ pub(super) enum Stage {
     Idle,
     /// The head of a request is coming.
     Head,
+    /// The service has the head of a request, and its body is coming.
+    Receiving,
     /// The service has the request, or its answer is being read.
     Busy,
+    /// The answer is not complete, and waits for the client to read.
+    Writing,
     /// The answer is complete, but the client has not taken all of it.
     Flushing,
 }
@@ -51,13 +55,23 @@ impl Activity {
     /// Whether an answer of the service is being made or written. Bytes that are written at another
     /// time are hyper's own refusal of malformed HTTP.
     pub(super) fn is_answering(&self) -> bool {
-        matches!(self.stage(), Stage::Busy | Stage::Flushing)
+        matches!(
+            self.stage(),
+            Stage::Receiving | Stage::Busy | Stage::Writing | Stage::Flushing
+        )
+    }
+
+    /// Whether the service is making an answer, and waits for nothing from its client.
+    pub(super) fn is_busy(&self) -> bool {
+        self.stage() == Stage::Busy
     }
 
     pub(super) fn stage(&self) -> Stage {
         match self.stage.load(Ordering::Relaxed) {
             HEAD => Stage::Head,
+            RECEIVING => Stage::Receiving,
             BUSY => Stage::Busy,
+            WRITING => Stage::Writing,
             FLUSHING => Stage::Flushing,
             _ => Stage::Idle,
         }
@@ -80,10 +94,31 @@ impl Activity {
         }
     }
 
+    /// The service has received the head of a request, whose body is coming.
+    pub(super) fn receiving(&self) {
+        self.enter(Stage::Receiving);
+    }
+
+    /// The body is complete, or the service does not want the rest of it.
+    pub(super) fn received(&self) {
+        if self.stage() == Stage::Receiving {
+            self.begun();
+        }
+    }
+
     /// The service has received a request.
     pub(super) fn begun(&self) {
         // A busy connection has no deadline, so its time is not read.
         self.stage.store(BUSY, Ordering::Relaxed);
+    }
+
+    /// Some of an answer was to be written. `is_blocked` is whether the client takes none of it now.
+    pub(super) fn written(&self, is_blocked: bool) {
+        match self.stage() {
+            Stage::Busy if is_blocked => self.enter(Stage::Writing),
+            Stage::Writing if !is_blocked => self.begun(),
+            _ => {}
+        }
     }
 
     /// The answer's body is complete.
@@ -131,5 +166,7 @@ fn micros(start: Instant) -> u64 {
 }
 
 const HEAD: u8 = Stage::Head as u8;
+const RECEIVING: u8 = Stage::Receiving as u8;
 const BUSY: u8 = Stage::Busy as u8;
+const WRITING: u8 = Stage::Writing as u8;
 const FLUSHING: u8 = Stage::Flushing as u8;

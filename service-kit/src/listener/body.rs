@@ -11,12 +11,14 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use thiserror::Error;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::activity::Activity;
 use super::limits::BodyRate;
 
 /// The body of a request. It ends with [`BodyError::Slow`] when its client is slower than
 /// [`BodyRate`].
 #[derive(Debug)]
 pub struct RequestBody<B = Incoming> {
+    activity: Arc<Activity>,
     body: B,
     rate: BodyRate,
     received: u64,
@@ -77,8 +79,10 @@ impl Wake for Wait {
 }
 
 impl<B> RequestBody<B> {
-    pub(super) fn new(body: B, rate: BodyRate) -> Self {
+    /// The body's end, complete or not, is recorded in `activity`.
+    pub(super) fn new(body: B, rate: BodyRate, activity: Arc<Activity>) -> Self {
         Self {
+            activity,
             body,
             rate,
             received: 0,
@@ -113,6 +117,9 @@ where
         let waker = Waker::from(Arc::clone(&wait));
         let polled = Pin::new(&mut this.body).poll_frame(&mut Context::from_waker(&waker));
         if let Poll::Ready(frame) = polled {
+            if frame.is_none() || this.body.is_end_stream() {
+                this.activity.received();
+            }
             let data = frame
                 .as_ref()
                 .and_then(|frame| frame.as_ref().ok()?.data_ref());
@@ -142,6 +149,12 @@ where
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+impl<B> Drop for RequestBody<B> {
+    fn drop(&mut self) {
+        self.activity.received();
     }
 }
 
@@ -184,7 +197,8 @@ mod tests {
 
     fn body(pieces: impl IntoIterator<Item = (u64, usize)>) -> RequestBody<Pieces> {
         let left = pieces.into_iter().collect();
-        RequestBody::new(Pieces { left, pause: None }, RATE)
+        let activity = Activity::new(Instant::now(), Arc::default());
+        RequestBody::new(Pieces { left, pause: None }, RATE, Arc::new(activity))
     }
 
     #[tokio::test(start_paused = true)]

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use hyper::body::Body as _;
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -73,6 +74,8 @@ impl<S: Service> Connection<'_, S> {
         let mut stream = stream.stream;
         let end = async {
             match refusal {
+                // A client that does not read or send to the end has no last bytes to wait for.
+                None if activity.is_answering() => Ok(()),
                 Some(error) => unreadable::write(stream, service.refuse(error)).await,
                 // Without it, unread bytes reset the connection, and TLS ends without close_notify.
                 None => stream.shutdown().await,
@@ -99,8 +102,13 @@ impl<S: Service> Connection<'_, S> {
         let (activity, current) = (&activity, &shutdown);
         let answers = service_fn(
             |request: hyper::Request<hyper::body::Incoming>| async move {
-                activity.begun();
-                let request = request.map(|body| RequestBody::new(body, limits.body));
+                if request.body().is_end_stream() {
+                    activity.begun();
+                } else {
+                    activity.receiving();
+                }
+                let request =
+                    request.map(|body| RequestBody::new(body, limits.body, Arc::clone(activity)));
                 let response = service.answer(request, client).await;
                 let mut response = response.map(|body| AnswerBody {
                     body,
@@ -137,9 +145,10 @@ impl<S: Service> Connection<'_, S> {
             End::Leave(leave) => {
                 connection.as_mut().graceful_shutdown();
                 let rest = match leave {
-                    _ if activity.is_answering() => limits.last_answers,
-                    Leave::AtOnce => Duration::ZERO,
-                    Leave::Soon => LAST_BYTES,
+                    // Its client keeps it waiting, unless it got a whole request meanwhile.
+                    Leave::AtOnce if !activity.is_busy() => Duration::ZERO,
+                    Leave::Soon if !activity.is_answering() => LAST_BYTES,
+                    _ => limits.last_answers,
                 };
                 timeout(rest, connection).await.unwrap_or(Ok(()))
             }

@@ -47,7 +47,9 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
             self.has_dropped = true;
             return Poll::Ready(Ok(bytes.len()));
         }
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.activity.written(written.is_pending());
+        written
     }
 
     fn poll_write_vectored(
@@ -59,7 +61,9 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
             self.has_dropped = true;
             return Poll::Ready(Ok(parts.iter().map(|part| part.len()).sum()));
         }
-        Pin::new(&mut self.stream).poll_write_vectored(context, parts)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, parts);
+        self.activity.written(written.is_pending());
+        written
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -9,11 +9,12 @@ use super::activity::Stage;
 /// Every limit of a listener. [`Limits::DEFAULT`] suits a port in a cluster's network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections in all. At this number the oldest idle one is closed for a new one; while none is
-    /// idle, new ones wait in the kernel's queue.
+    /// Connections in all. At this number the oldest idle one is closed for a new one, or else one whose
+    /// client is slow to read an answer or to send a body. While every request is being answered, new
+    /// ones wait in the kernel's queue.
     pub connections: usize,
     /// Connections of each client address, `None` for as many as there are in all. At this number the
-    /// address's own oldest idle connection is closed. If it has none, the new one waits for some
+    /// address's own oldest idle or slow connection is closed. If it has none, the new one waits for some
     /// seconds, and then it is closed.
     ///
     /// `None` is for a port that only one pod reaches: there every client has the same address,
@@ -35,7 +36,8 @@ pub struct Limits {
     pub head_size: usize,
     /// The slowest request body.
     pub body: BodyRate,
-    /// How long a client may take to read the rest of an answer that is complete.
+    /// How long a client may take to read the rest of an answer that is complete, or any of one that is
+    /// not.
     pub answer: Duration,
     /// The age from which on answers ask their client to connect again, so that load spreads over
     /// replicas. Up to a fifth is added, by the client's port, so that connections that were made
@@ -80,8 +82,8 @@ impl Limits {
             Stage::Idle => since.checked_add(self.idle),
             Stage::Head => since.checked_add(self.head),
             // The service has its own deadlines, and the body has its rate.
-            Stage::Busy => None,
-            Stage::Flushing => since.checked_add(self.answer),
+            Stage::Receiving | Stage::Busy => None,
+            Stage::Writing | Stage::Flushing => since.checked_add(self.answer),
         }
     }
 

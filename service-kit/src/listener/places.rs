@@ -75,11 +75,11 @@ impl Places {
             return Entrance::AddressFull;
         }
         if self.entries.len() >= limits.connections {
-            // Idle connections leave at once. One that has just received a request answers it first.
+            // Connections leave at once. One that has just received a whole request answers it first.
             let is_awaited = self
                 .entries
                 .values()
-                .any(|entry| entry.is_leaving && !entry.activity.is_answering());
+                .any(|entry| entry.is_leaving && !entry.activity.is_busy());
             if is_urgent || !is_awaited {
                 self.ask(limits, now, |_| true);
             }
@@ -119,24 +119,24 @@ impl Places {
         self.entries.len()
     }
 
-    /// Asks one idle connection to leave, and returns whether there was one. In this order, and the one
-    /// that has been idle for longest first: unanswered ones (see [`Limits::unanswered_first`]), those
-    /// that have been answered, new ones, and those that were answered in this second.
+    /// Asks one connection to leave, and returns whether there was one: of the lowest [`Rank`], the one
+    /// that has been in its stage for longest.
     fn ask(
         &mut self,
         limits: &Limits,
         now: Instant,
         is_candidate: impl Fn(&Entry) -> bool,
     ) -> bool {
-        let candidates = self.entries.values_mut().filter(|entry| {
-            let stage = entry.activity.stage();
-            !entry.is_leaving && matches!(stage, Stage::Idle | Stage::Head) && is_candidate(entry)
-        });
-        let oldest = candidates.min_by_key(|entry| {
-            let is_kept = limits.unanswered_first && entry.activity.has_served();
-            (entry.is_recent(now), is_kept, entry.activity.since())
-        });
-        let Some(entry) = oldest else { return false };
+        let stay = self.entries.values_mut().filter(|entry| !entry.is_leaving);
+        let candidates = stay
+            .filter(|entry| is_candidate(entry))
+            .filter_map(|entry| {
+                let rank = entry.rank(limits, now)?;
+                Some(((rank, entry.activity.since()), entry))
+            });
+        let Some((_, entry)) = candidates.min_by_key(|(order, _)| *order) else {
+            return false;
+        };
         entry.is_leaving = true;
         entry.activity.leave();
         let address = entry.address;
@@ -157,16 +157,52 @@ impl Places {
 impl Entry {
     /// Whether the connection may still be in its handshake or about to send its first request.
     fn is_new(&self, now: Instant) -> bool {
-        !self.activity.has_served() && self.is_recent(now)
+        let is_silent = matches!(self.activity.stage(), Stage::Idle | Stage::Head);
+        is_silent && !self.activity.has_served() && self.is_recent(now)
     }
 
     fn is_recent(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.activity.since()) < RECENT
     }
+
+    /// `None` for a connection that must not be closed.
+    fn rank(&self, limits: &Limits, now: Instant) -> Option<Rank> {
+        let is_kept = limits.unanswered_first && self.activity.has_served();
+        let is_slow = now.saturating_duration_since(self.activity.since()) >= SLOW;
+        match (self.activity.stage(), self.is_recent(now)) {
+            (Stage::Idle | Stage::Head, false) if is_kept => Some(Rank::Answered),
+            (Stage::Idle | Stage::Head, false) => Some(Rank::Idle),
+            (Stage::Idle | Stage::Head, true) if is_kept => Some(Rank::JustAnswered),
+            (Stage::Idle | Stage::Head, true) => Some(Rank::New),
+            (Stage::Writing | Stage::Flushing, _) => is_slow.then_some(Rank::NotReading),
+            (Stage::Receiving, _) => is_slow.then_some(Rank::NotSending),
+            (Stage::Busy, _) => None,
+        }
+    }
+}
+
+/// In which order connections make way.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    /// Idle. With [`Limits::unanswered_first`], only those without an answer so far.
+    Idle,
+    /// Idle, after an answer.
+    Answered,
+    /// Its client does not read the answer.
+    NotReading,
+    /// Its client has not sent the whole body.
+    NotSending,
+    /// It may be in its handshake.
+    New,
+    /// It may be about to send its next request.
+    JustAnswered,
 }
 
 /// For a TLS handshake and the first bytes of a request.
 const RECENT: Duration = Duration::from_secs(1);
+
+/// For a body or the rest of an answer: several MB in a cluster's network.
+const SLOW: Duration = Duration::from_millis(250);
 
 #[cfg(test)]
 mod tests {
@@ -314,6 +350,45 @@ mod tests {
             assert_eq!(enter(true), Entrance::Wait);
             assert!(is_asked(&shaking_hands));
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_is_slow_to_send_or_to_read_makes_way() {
+        let limits = Limits {
+            connections: 2,
+            ..LIMITS
+        };
+        for is_sending in [true, false] {
+            let (mut places, start) = (Places::default(), Instant::now());
+            let (_, slow) = entered(&mut places, start, 1).await;
+            if is_sending {
+                slow.receiving();
+            } else {
+                slow.begun();
+                slow.written(true);
+            }
+            let (_, busy) = entered(&mut places, start, 2).await;
+            busy.begun();
+            busy.written(true);
+            busy.written(false);
+            let late = new(start);
+            let mut enter = |last| places.enter(address(last), &late, &limits, false);
+            assert_eq!(enter(3), Entrance::Wait);
+            assert!(is_asked(&slow));
+            assert_eq!(enter(3), Entrance::Wait);
+            assert!(!is_asked(&busy));
+        }
+        let (mut places, start) = (Places::default(), Instant::now());
+        let (_, first) = entered(&mut places, start, 1).await;
+        let (_, second) = entered(&mut places, start, 1).await;
+        first.receiving();
+        advance(Duration::from_millis(1)).await;
+        second.receiving();
+        let mut enter = || places.enter(address(1), &new(start), &LIMITS, false);
+        assert_eq!(enter(), Entrance::AddressFull, "both may be fast");
+        advance(SLOW).await;
+        assert!(matches!(enter(), Entrance::Entered(_)));
+        assert!(is_asked(&first) && !is_asked(&second));
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,7 +1,7 @@
 //! Attacks on a listener's real socket. Each client address is one of 127.0.0.0/8.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,8 +11,9 @@ use service_kit::listener::{Limits, Listener, Protocol, RequestBody, Service, bi
 use service_kit::shutdown::{Control, Phase};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, interval, sleep, timeout};
 
 const LIMITS: Limits = Limits {
     connections: 64,
@@ -28,9 +29,13 @@ const ATTACKER: u8 = 66;
 const PROBE: u8 = 1;
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 const SLOW_HEAD: &[u8] = b"GET / HTTP/1.1\r\nHo";
+const LARGE: &[u8] = b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n";
 const SLOW_BODY: &[u8] = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n{";
 
-/// Reads the body and says `ok`; `/wait` never answers.
+/// More than the sockets of both sides buffer.
+static LARGE_ANSWER: LazyLock<Bytes> = LazyLock::new(|| vec![b'x'; 32 * 1024 * 1024].into());
+
+/// Reads the body and says `ok`; `/wait` never answers, and `/large` says [`LARGE_ANSWER`].
 struct Echo;
 
 impl Service for Echo {
@@ -39,6 +44,9 @@ impl Service for Echo {
     async fn answer(&self, request: Request<RequestBody>, _: SocketAddr) -> Response<Full<Bytes>> {
         if request.uri().path() == "/wait" {
             std::future::pending::<()>().await;
+        }
+        if request.uri().path() == "/large" {
+            return Response::new(LARGE_ANSWER.clone().into());
         }
         let mut response = Response::new("ok".into());
         if request
@@ -123,6 +131,45 @@ async fn answer(stream: &mut TcpStream) -> String {
     String::from_utf8(read).unwrap()
 }
 
+/// Holds a connection open, and opens it again as soon as the listener has closed it. It reads nothing.
+async fn attack(listener: Arc<Running>, last: u8, bytes: &'static [u8], connected: Arc<Semaphore>) {
+    let mut ticks = interval(Duration::from_millis(50));
+    loop {
+        let mut stream = listener.connect(last, bytes).await;
+        connected.add_permits(1);
+        loop {
+            ticks.tick().await;
+            let mut first = [0];
+            let peeked = timeout(Duration::from_millis(1), stream.peek(&mut first)).await;
+            if matches!(peeked, Ok(Ok(0) | Err(_))) {
+                break;
+            }
+            // Bodies trickle on, and nothing else does.
+            let next: &[u8] = if bytes == SLOW_BODY { b"x" } else { b"" };
+            if stream.write_all(next).await.is_err() {
+                break;
+            }
+        }
+    }
+}
+
+/// As [`assert_serves_under`], by clients that come back at once, for some seconds.
+async fn assert_serves_while_attacked(bytes: &'static [u8]) {
+    for addresses in [1, 50] {
+        let listener = Arc::new(start(LIMITS).await);
+        let (mut attacks, connected) = (JoinSet::new(), Arc::new(Semaphore::new(0)));
+        for nth in 0..128 {
+            let (listener, last) = (Arc::clone(&listener), ATTACKER + nth % addresses);
+            attacks.spawn(attack(listener, last, bytes, Arc::clone(&connected)));
+        }
+        let _ = timeout(MINUTE, connected.acquire_many(128)).await.unwrap();
+        let end = Instant::now() + 2 * SECOND;
+        while Instant::now() < end {
+            assert!(listener.serves().await, "{addresses} addresses");
+        }
+    }
+}
+
 /// Waits until the other side has closed the connection.
 async fn closed(stream: &mut TcpStream) -> Duration {
     let start = Instant::now();
@@ -158,6 +205,26 @@ async fn serves_under_a_flood_of_slow_heads() {
 #[tokio::test]
 async fn serves_under_a_flood_of_idle_connections() {
     assert_serves_under(GET).await;
+}
+
+#[tokio::test]
+async fn serves_while_silent_clients_come_back() {
+    assert_serves_while_attacked(b"").await;
+}
+
+#[tokio::test]
+async fn serves_while_clients_with_slow_heads_come_back() {
+    assert_serves_while_attacked(SLOW_HEAD).await;
+}
+
+#[tokio::test]
+async fn serves_while_clients_with_slow_bodies_come_back() {
+    assert_serves_while_attacked(SLOW_BODY).await;
+}
+
+#[tokio::test]
+async fn serves_while_clients_that_read_no_answer_come_back() {
+    assert_serves_while_attacked(LARGE).await;
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use tracing::{info, warn};
 
 use super::Accounts;
 use super::object::Object;
-use super::store::{self, Map};
+use crate::reason::excerpt;
 
 /// Watches for ever. After an error or a gap it lists again, and serves the old accounts meanwhile.
 ///
@@ -31,7 +31,6 @@ async fn follow(client: &Client, accounts: &Accounts, config: watcher::Config) {
     let is_stream = config.initial_list_strategy == InitialListStrategy::StreamingList;
     let api: Api<Object> = Api::all(client.clone());
     let mut events = pin!(watcher(api, config).default_backoff());
-    let mut listing = Map::new();
     // An error is logged once, not at every attempt.
     let mut is_logged = false;
     while let Some(event) = events.next().await {
@@ -41,7 +40,8 @@ async fn follow(client: &Client, accounts: &Accounts, config: watcher::Config) {
             Err(error) => {
                 accounts.watch_failed();
                 if !is_logged {
-                    warn!(%error, "service accounts cannot be watched, trying again");
+                    let error = excerpt(&error);
+                    warn!(error, "service accounts cannot be watched, trying again");
                 }
                 is_logged = true;
                 continue;
@@ -55,7 +55,7 @@ async fn follow(client: &Client, accounts: &Accounts, config: watcher::Config) {
             info!("service accounts are watched again");
             is_logged = false;
         }
-        apply(event, &mut listing, accounts);
+        apply(event, accounts);
     }
 }
 
@@ -70,40 +70,33 @@ fn is_refused(error: &watcher::Error) -> bool {
     !matches!(status.code, 401 | 403 | 410 | 429)
 }
 
-/// The first list is used while it arrives. Later ones replace it when they are complete.
-fn apply(event: Event<Object>, listing: &mut Map, accounts: &Accounts) {
-    let is_first = !accounts.are_listed();
+/// A list is used while it arrives. Accounts that it does not contain are forgotten at its end.
+fn apply(event: Event<Object>, accounts: &Accounts) {
+    let store = &accounts.store;
     match event {
-        Event::Init if is_first => accounts.store.begin(),
-        Event::Init => *listing = Map::new(),
+        Event::Init => store.begin(),
         Event::InitApply(object) => {
-            let (namespace, name) = (object.namespace(), object.name());
-            if is_first {
-                accounts.store.add(namespace, name, object.account.as_ref());
-            } else {
-                store::put(listing, namespace, name, object.account.as_ref());
-            }
+            let account = object.account.as_ref();
+            store.add(object.namespace(), object.name(), account);
         }
         Event::InitDone => {
-            if is_first {
-                accounts.store.complete();
-            } else {
-                accounts.store.replace(std::mem::take(listing));
-            }
+            store.complete();
             info!(annotated = accounts.count(), "service accounts are listed");
+            if store.is_full() {
+                warn!(
+                    "more annotated service accounts than fit into memory: the others are looked up \
+                     at the API server for each pod"
+                );
+            }
         }
         Event::Apply(object) => {
             let account = object.account.as_ref();
-            accounts
-                .store
-                .set(object.namespace(), object.name(), account);
+            store.set(object.namespace(), object.name(), account);
         }
-        Event::Delete(object) => {
-            accounts.store.set(object.namespace(), object.name(), None);
-        }
+        Event::Delete(object) => store.set(object.namespace(), object.name(), None),
     }
 }
 
-/// Accounts in a page. A page costs the API server and etcd as much as hundreds of accounts, and costs
-/// the webhook the memory of everything in it; reviews wait while it is parsed.
+/// Accounts in a page. A page costs the API server and etcd as much as hundreds of accounts; reviews wait
+/// while it is parsed. [`crate::api_server`] cuts each account in it down to a few hundred bytes.
 const PAGE: u32 = 1_000;

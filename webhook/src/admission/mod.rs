@@ -1,5 +1,5 @@
-//! Answers reviews. [`handler`] is the HTTP around a review, [`review`] its JSON, and
-//! [`crate::inject`] decides about the pod.
+//! Answers reviews. [`handler`] is the HTTP around a review, `body` reads it into memory that is bounded,
+//! [`review`] is its JSON, and [`crate::inject`] decides about the pod.
 //!
 //! This is the edge at which errors become status codes: a [`Denial`] is a 400, a [`LookupError`] a
 //! 503, both inside an answer of status 200. A request that is no review is a [`handler::Refusal`].
@@ -8,18 +8,24 @@ pub mod handler;
 pub mod metrics;
 pub mod review;
 
+mod body;
+
 use std::sync::Arc;
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use ring::rand::{SecureRandom, SystemRandom};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::SemaphorePermit;
 
 use crate::accounts::{Accounts, LookupError};
 use crate::inject::{self, Account, Denial, Pod, Prepared, Seed};
-use handler::{LargeBodies, Refusal};
+use crate::memory::{Bounds, LARGE, MadeWay, Memory, Share};
+use crate::reason::excerpt_of;
+pub(crate) use body::BODY_TIMEOUT;
+use body::MIB;
+use handler::Refusal;
 use metrics::{Metrics, Outcome};
-use review::{MAX_OBJECTS, Review, ReviewError, Verdict};
+use review::{Review, ReviewError, Size, Verdict};
 use tracing::info;
 
 /// Answers reviews from the accounts in memory and the operator's settings.
@@ -28,9 +34,7 @@ pub struct Admission {
     accounts: Arc<Accounts>,
     /// The operator's settings, replaced when the proxy's certificates change.
     config: ArcSwap<Prepared>,
-    large_bodies: LargeBodies,
-    /// JSON objects of parsed reviews with more than [`MANY_OBJECTS`].
-    many_objects: Semaphore,
+    memory: Arc<Memory>,
     metrics: Metrics,
 }
 
@@ -40,8 +44,7 @@ impl Admission {
         Self {
             accounts,
             config: ArcSwap::from_pointee(config),
-            large_bodies: LargeBodies::default(),
-            many_objects: Semaphore::new(MAX_OBJECTS),
+            memory: Arc::new(Memory::new(BOUNDS)),
             metrics,
         }
     }
@@ -55,13 +58,13 @@ impl Admission {
         });
     }
 
-    /// Answers one review, nearly always only from memory.
-    async fn review(&self, body: &[u8]) -> Result<Vec<u8>, Refusal> {
+    /// Answers one review, nearly always only from memory. `share` is that of the body.
+    async fn review(&self, body: &[u8], share: Option<&Share>) -> Result<Vec<u8>, Refusal> {
         let since = Instant::now();
         let _in_flight = self.metrics.begin();
         let malformed = |_: &ReviewError| self.metrics.count(Outcome::Malformed);
-        let objects = review::objects(body).inspect_err(malformed)?;
-        let place = self.place(objects).await;
+        let size = Size::of(body).inspect_err(malformed)?;
+        let turn = self.turn(&size).await;
         let review = Review::parse(body).inspect_err(malformed)?;
         let Some(pod) = review.pod().filter(|pod| inject::is_wanted(pod)) else {
             let warnings = self.warnings_without_label(&review);
@@ -72,29 +75,49 @@ impl Admission {
         if let Some(account) = self.accounts.known(namespace, name) {
             return self.decide(&review, pod, Ok(Some(account)), since);
         }
-        if place.is_none() {
-            let account = self.accounts.look_up(namespace, name).await;
+        if turn.is_none() {
+            let account = self.look_up(namespace, name, share).await?;
             return self.decide(&review, pod, account, since);
         }
         // Parsing again costs less than the memory, or than other reviews waiting for it.
-        let [namespace, name] = [namespace, name].map(str::to_owned);
+        let [namespace, name] = [namespace, name].map(|name| shortened(name).to_owned());
         drop(review);
-        drop(place);
-        let account = self.accounts.look_up(&namespace, &name).await;
-        let _place = self.place(objects).await;
+        drop(turn);
+        let account = self.look_up(&namespace, &name, share).await?;
+        let _turn = self.turn(&size).await;
         let review = Review::parse(body).inspect_err(malformed)?;
         let pod = review.pod().ok_or(ReviewError::NoRequest)?;
         self.decide(&review, pod, account, since)
     }
 
-    /// Waits until a review of so many objects may be parsed, `None` for one that need not wait. No
-    /// review holds it while it waits for the API server.
-    async fn place(&self, objects: usize) -> Option<SemaphorePermit<'_>> {
-        let objects = u32::try_from(objects).ok()?;
-        if objects <= MANY_OBJECTS {
+    /// Waits until a review of this size may be parsed, `None` for one that need not wait. No review
+    /// holds it while it waits for the API server or a client.
+    async fn turn(&self, size: &Size) -> Option<SemaphorePermit<'_>> {
+        if size.objects <= MANY_OBJECTS && size.body <= LARGE {
             return None;
         }
-        self.many_objects.acquire_many(objects).await.ok()
+        self.memory.turn(size.parsed()).await
+    }
+
+    /// Asks the API server for an account. The review may make way meanwhile.
+    async fn look_up(
+        &self,
+        namespace: &str,
+        name: &str,
+        share: Option<&Share>,
+    ) -> Result<Result<Option<Account>, LookupError>, MadeWay> {
+        let looking_up = self.accounts.look_up(namespace, name);
+        let Some(share) = share else {
+            return Ok(looking_up.await);
+        };
+        share.set_may_make_way(true)?;
+        let account = tokio::select! {
+            biased;
+            () = share.made_way() => return Err(MadeWay),
+            account = looking_up => account,
+        };
+        share.set_may_make_way(false)?;
+        Ok(account)
     }
 
     /// Injects the pod's identity, or refuses the pod.
@@ -107,6 +130,9 @@ impl Admission {
     ) -> Result<Vec<u8>, Refusal> {
         let config = self.config.load();
         let decided = match &account {
+            Ok(Some(account)) if let Some(key) = account.too_long => {
+                Err(denied(Denial::long_value(pod.service_account(), key)))
+            }
             Ok(Some(account)) => inject::inject(pod, &config, account, &seed(pod)?).map_err(denied),
             Ok(None) => Err(denied(Denial::no_account(
                 pod.service_account(),
@@ -181,7 +207,7 @@ fn refused(code: u16, reason: &'static str, message: &str) -> Verdict<'static> {
     Verdict::Refused {
         code,
         reason,
-        message: inject::printable(message),
+        message: excerpt_of(&message, MAX_MESSAGE),
     }
 }
 
@@ -192,9 +218,10 @@ fn log(verdict: &Verdict<'_>, namespace: &str, pod: &str) {
     }
 }
 
-/// No longer than a name may be: the names in a review have not been validated yet.
+/// One character more than a name may have, so that a name that is too long stays one: the names in a review
+/// have not been validated yet.
 fn shortened(name: &str) -> &str {
-    const MAX_CHARACTERS: usize = 253;
+    const MAX_CHARACTERS: usize = 254;
     let end = name.char_indices().nth(MAX_CHARACTERS);
     end.and_then(|(end, _)| name.get(..end)).unwrap_or(name)
 }
@@ -213,4 +240,15 @@ fn seed(pod: &Pod<'_>) -> Result<Seed, Refusal> {
 
 /// Most pods have fewer objects. A parsed object takes some 150 bytes, and on every connection a
 /// review of so many may stay parsed while it waits for the API server.
-const MANY_OBJECTS: u32 = 128;
+const MANY_OBJECTS: usize = 128;
+
+/// With some 16 MiB for the accounts and 16 KiB for each connection, they stay below the memory limit of
+/// the chart, 64 MiB.
+const BOUNDS: Bounds = Bounds {
+    held: 12 * MIB,
+    held_by_large: 10 * MIB,
+    turns: 12 * MIB,
+};
+
+/// Characters of a refusal. Names in a review are not validated yet.
+const MAX_MESSAGE: usize = 1_000;

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::inject::{Injection, Pod, Text};
+use crate::memory::LARGE;
+use crate::reason::excerpt;
 
 /// A request of the API server, borrowed from its body.
 #[derive(Debug)]
@@ -26,18 +28,17 @@ impl<'a> Review<'a> {
             api_version,
             kind,
             request,
-        } = serde_json::from_str(std::str::from_utf8(body)?)?;
+        } = serde_json::from_str(std::str::from_utf8(body)?)
+            .map_err(|error| ReviewError::Json(excerpt(&error)))?;
         if kind.as_str() != "AdmissionReview" {
-            return Err(ReviewError::Kind(kind.as_str().chars().take(63).collect()));
+            return Err(ReviewError::Kind(excerpt(&kind.as_str())));
         }
         if !API_VERSIONS.contains(&api_version.as_str()) {
-            return Err(ReviewError::Version(
-                api_version.as_str().chars().take(63).collect(),
-            ));
+            return Err(ReviewError::Version(excerpt(&api_version.as_str())));
         }
         let request = request.ok_or(ReviewError::NoRequest)?;
-        if request.uid.as_str().is_empty() {
-            return Err(ReviewError::NoUid);
+        if !(1..=MAX_UID).contains(&request.uid.as_str().len()) {
+            return Err(ReviewError::Uid);
         }
         Ok(Self {
             api_version,
@@ -126,20 +127,80 @@ impl<'a> Review<'a> {
     }
 }
 
-/// An upper bound of the number of JSON objects in a body, which bounds the memory of the parsed review.
-///
-/// An object of two bytes, `{}`, becomes a container of some 150: a body of 7 MiB could take hundreds
-/// of MiB. Counting braces bounds every list of a pod at once, before any of it is parsed.
-///
-/// # Errors
-///
-/// When there are more than 50,000.
-pub fn objects(body: &[u8]) -> Result<usize, ReviewError> {
-    let objects = body.iter().filter(|it| **it == b'{').count();
-    if objects > MAX_OBJECTS {
-        return Err(ReviewError::Objects);
+/// Upper bounds of what a body holds, which bound the memory of the parsed review. They are found before
+/// any of it is parsed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// Bytes of the body.
+    pub body: usize,
+    /// Bytes of its longest string, each escape counted as one. In a small body, all of its bytes.
+    pub longest: usize,
+    /// Its JSON objects and lists. Brackets in strings count, too.
+    pub objects: usize,
+}
+
+impl Size {
+    /// Reads a body.
+    ///
+    /// An object of two bytes, `{}`, becomes a container of some 150: a body of 7 MiB could take hundreds
+    /// of MiB. A string where the parser expects an object is quoted in its error, each character with
+    /// up to eight bytes.
+    ///
+    /// # Errors
+    ///
+    /// When there are more than 50,000 objects, or a string is longer than 512 KiB.
+    pub fn of(body: &[u8]) -> Result<Self, ReviewError> {
+        // A list, too, reads as an object without names.
+        let is_object = |it: &&u8| matches!(it, b'{' | b'[');
+        let objects = body.iter().filter(is_object).count();
+        if objects > MAX_OBJECTS {
+            return Err(ReviewError::Objects);
+        }
+        let longest = if body.len() > LARGE {
+            longest_string(body)
+        } else {
+            body.len()
+        };
+        if longest > MAX_STRING {
+            return Err(ReviewError::LongString);
+        }
+        Ok(Self {
+            body: body.len(),
+            longest,
+            objects,
+        })
     }
-    Ok(objects)
+
+    /// Bytes that the parsed review and its answer may take.
+    #[must_use]
+    pub fn parsed(&self) -> usize {
+        // A string with escapes is copied.
+        self.body + 8 * self.longest + 400 * self.objects
+    }
+}
+
+/// The length of the longest string in a body in bytes, each escape counted as one.
+fn longest_string(body: &[u8]) -> usize {
+    let (mut longest, mut current) = (0, None);
+    let mut bytes = body.iter();
+    while let Some(byte) = bytes.next() {
+        current = match (current, byte) {
+            (None, b'"') => Some(0),
+            (None, _) => None,
+            (Some(length), b'"') => {
+                longest = longest.max(length);
+                None
+            }
+            (Some(length), b'\\') => {
+                if bytes.next() == Some(&b'u') {
+                    bytes.nth(3);
+                }
+                Some(length + 1)
+            }
+            (Some(length), _) => Some(length + 1),
+        };
+    }
+    longest.max(current.unwrap_or_default())
 }
 
 /// The answer to a review.
@@ -168,11 +229,14 @@ pub enum Verdict<'a> {
 #[derive(Debug, Error)]
 pub enum ReviewError {
     /// More objects than the parser is given memory for.
-    #[error("the AdmissionReview has more than {MAX_OBJECTS} objects in it")]
+    #[error("the AdmissionReview has more than {MAX_OBJECTS} objects and lists in it")]
     Objects,
-    /// Not JSON, or not of the right shape.
+    /// A string that no container could start with.
+    #[error("the AdmissionReview has a string of more than {} KiB in it", MAX_STRING / 1024)]
+    LongString,
+    /// Not JSON, or not of the right shape: the parser's error, shortened.
     #[error("the body is not an AdmissionReview: {0}")]
-    Json(#[from] serde_json::Error),
+    Json(String),
     /// Not UTF-8, as JSON is (RFC 8259 section 8.1).
     #[error("the body is not an AdmissionReview: {0}")]
     Text(#[from] std::str::Utf8Error),
@@ -182,16 +246,16 @@ pub enum ReviewError {
     /// No `request`: perhaps it is an answer.
     #[error("the AdmissionReview has no request")]
     NoRequest,
-    /// No `uid`: the API server could not match the answer.
-    #[error("the AdmissionReview's request has no uid")]
-    NoUid,
+    /// No `uid`, or one that is no UUID: the API server could not match the answer.
+    #[error("the AdmissionReview's request has no uid of 1 to {MAX_UID} bytes")]
+    Uid,
     /// An unknown `apiVersion`.
     #[error("AdmissionReview has apiVersion {0:?}: only admission.k8s.io/v1 and v1beta1 are known")]
     Version(String),
 }
 
 /// Any pod that etcd can store (1.5 MiB) has fewer.
-pub(super) const MAX_OBJECTS: usize = 50_000;
+const MAX_OBJECTS: usize = 50_000;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -262,7 +326,34 @@ struct Status<'a> {
     code: u16,
 }
 
+/// Bytes of a string. Linux starts no program with one of more than 128 KiB, and Kubernetes allows
+/// 256 KiB for all annotations.
+const MAX_STRING: usize = 512 * 1024;
+
+/// Bytes. A UUID has 36.
+const MAX_UID: usize = 128;
+
 /// Bytes of an answer without its patch, rounded up.
 const ENVELOPE_LENGTH: usize = 1024;
 
 const API_VERSIONS: [&str; 2] = ["admission.k8s.io/v1", "admission.k8s.io/v1beta1"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_the_longest_string_of_a_large_body() {
+        for (text, length) in [
+            (r#"{"a":"bcd","ef":[1,"g"]}"#, 3),
+            (r#"["\\","\"\"\"","x"]"#, 3),
+            (r#"["\u00e9\u00e9","x"]"#, 2),
+            (r#"["a","unfinished"#, 10),
+            (r#"["a\"#, 2),
+            (r#"["a\u"#, 2),
+            ("{}", 0),
+        ] {
+            assert_eq!(longest_string(text.as_bytes()), length, "{text}");
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! Service accounts from memory, and by look-up at the API server.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use hyper::{Method, StatusCode};
 use serde_json::json;
@@ -167,6 +168,30 @@ async fn lists_again_after_a_gap() {
         until_count(&accounts, 2).await;
         assert!(cluster.requests(LISTS) > requests);
         assert_eq!(client_id(&accounts, "newer").await.unwrap(), "newer");
+    }
+}
+
+/// The first ones are repeated at once, and then with pauses of one and two seconds.
+#[tokio::test]
+async fn a_watch_that_ends_at_once_is_asked_for_more_and_more_slowly() {
+    for streams in [false, true] {
+        let cluster = Cluster::start().await;
+        let accounts = watching_by(&cluster, streams).await;
+        let watches = "GET /api/v1/serviceaccounts?&watch=true";
+        let before = cluster.requests(watches);
+        cluster.end_watches(true);
+        cluster.until_requests(watches, before + 4).await;
+        let since = Instant::now();
+        cluster.until_requests(watches, before + 5).await;
+        assert!(
+            since.elapsed() > Duration::from_secs(1),
+            "{:?}",
+            since.elapsed()
+        );
+        cluster.end_watches(false);
+        cluster.account("ns", "new", annotations("new"));
+        until_count(&accounts, 1).await;
+        assert!(cluster.requests(watches) < before + 10);
     }
 }
 

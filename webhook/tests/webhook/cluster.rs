@@ -50,6 +50,8 @@ struct Objects {
     generation: u64,
     forbidden: HashSet<(Method, String)>,
     refuses_streams: Option<StatusCode>,
+    /// Watches end at once.
+    ends_watches: bool,
     requests: Vec<String>,
 }
 
@@ -97,7 +99,7 @@ impl Cluster {
 
     pub(crate) fn client(&self) -> kube::Client {
         let uri = format!("http://{}", self.address).parse().unwrap();
-        kube::Client::try_from(kube::Config::new(uri)).unwrap()
+        webhook::api_server::client(kube::Config::new(uri)).unwrap()
     }
 
     pub(crate) fn put(&self, resource: &str, namespace: &str, name: &str, mut object: Value) {
@@ -157,6 +159,16 @@ impl Cluster {
     /// with an old etcd (500, inside the stream).
     pub(crate) fn refuse_streams(&self, status: StatusCode) {
         self.shared.lock().refuses_streams = Some(status);
+    }
+
+    /// Ends every watch at once, without an error. With `false`, it serves them again.
+    pub(crate) fn end_watches(&self, ends: bool) {
+        let mut objects = self.shared.lock();
+        objects.ends_watches = ends;
+        objects.generation += 1;
+        let version = objects.version;
+        drop(objects);
+        self.shared.version.send_replace(version);
     }
 
     pub(crate) fn slow_accounts(&self, is_slow: bool) {
@@ -449,6 +461,9 @@ fn list(shared: &Shared, target: &Target, query: &HashMap<String, String>) -> Re
 fn watch_objects(shared: Arc<Shared>, target: Target, query: &HashMap<String, String>) -> Response {
     let wants_list = query.contains_key("sendInitialEvents");
     let objects = shared.lock();
+    if objects.ends_watches {
+        return StatusCode::OK.into_response();
+    }
     if let Some(status) = objects.refuses_streams.filter(|_| wants_list) {
         if status.is_client_error() {
             return failure(status);
@@ -515,8 +530,12 @@ fn watch_objects(shared: Arc<Shared>, target: Target, query: &HashMap<String, St
                     if objects.generation != generation {
                         return None;
                     }
-                    for (version, key, event) in &objects.history {
-                        if *version > seen && target.covers(key, selected.as_deref()) {
+                    // In the order of versions.
+                    let old = objects
+                        .history
+                        .partition_point(|(version, ..)| *version <= seen);
+                    for (_, key, event) in &objects.history[old..] {
+                        if target.covers(key, selected.as_deref()) {
                             text.push_str(&format!("{event}\n"));
                         }
                     }

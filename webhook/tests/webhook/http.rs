@@ -49,6 +49,15 @@ pub(crate) async fn connect(
     version: &'static SupportedProtocolVersion,
     protocols: &[&str],
 ) -> std::io::Result<TlsStream<TcpStream>> {
+    let config = config(bundle, version, protocols);
+    handshake(TcpStream::connect(address).await?, config).await
+}
+
+fn config(
+    bundle: &str,
+    version: &'static SupportedProtocolVersion,
+    protocols: &[&str],
+) -> ClientConfig {
     let mut config =
         ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_protocol_versions(&[version])
@@ -56,11 +65,29 @@ pub(crate) async fn connect(
             .with_root_certificates(roots(bundle))
             .with_no_client_auth();
     config.alpn_protocols = protocols.iter().map(|it| it.as_bytes().to_vec()).collect();
-    let stream = TcpStream::connect(address).await?;
+    config
+}
+
+async fn handshake(
+    stream: TcpStream,
+    config: ClientConfig,
+) -> std::io::Result<TlsStream<TcpStream>> {
     let name = ServerName::try_from(SERVER_NAME).unwrap();
     TlsConnector::from(Arc::new(config))
         .connect(name, stream)
         .await
+}
+
+/// TLS on a connection, as API servers have it.
+pub(crate) async fn with_tls(
+    stream: TcpStream,
+    bundle: &str,
+) -> std::io::Result<TlsStream<TcpStream>> {
+    handshake(
+        stream,
+        config(bundle, &rustls::version::TLS13, &["http/1.1"]),
+    )
+    .await
 }
 
 /// As an API server connects.

@@ -18,6 +18,8 @@ mod http;
 #[cfg(test)]
 mod malice;
 #[cfg(test)]
+mod memory;
+#[cfg(test)]
 mod operator;
 #[cfg(test)]
 mod patch_examples;

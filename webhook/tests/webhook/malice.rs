@@ -4,21 +4,21 @@ use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::unistd::geteuid;
 use serde_json::{Value, json};
 use testkit::process::peak_resident_kib;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::cluster::{Cluster, decoded};
 use crate::fixture::CLIENT_ID;
 use crate::http::{self, exchange};
 use crate::process::Webhook;
-use crate::server::{cluster, labelled, review};
+use crate::server::{cluster, labelled, review, silent};
 
 const PREFIX: &str = "azure.workload.identity";
 
@@ -202,6 +202,81 @@ async fn large_reviews_wait_for_their_turn() {
     drop(held);
 }
 
+/// 40 silent connections to the health port, 1,100 to the admission port, and 64 bodies of 1 MB of
+/// which a byte comes now and then. Each that is closed is opened again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn serves_api_servers_and_probes_while_an_attack_lasts() {
+    // Of the API server. It is a fraction of a second where the machine has nothing else to do.
+    const TIMEOUT: Duration = Duration::from_secs(10);
+    let webhook = Arc::new(Webhook::ready(&cluster().await, &[]).await);
+    let mut large = labelled(Value::Null);
+    large["metadata"]["annotations"] = json!({ "a": "x".repeat(200_000) });
+    for addresses in [1, 50] {
+        let _attacks = attack(&webhook, addresses).await;
+        let end = Instant::now() + Duration::from_secs(4);
+        let mut slowest = Duration::ZERO;
+        while Instant::now() < end {
+            let since = Instant::now();
+            let probe = timeout(TIMEOUT, http::get(webhook.health, "/healthz")).await;
+            let probe = probe.expect("no answer to a probe in time");
+            assert_eq!(probe.unwrap().status, 200);
+            for pod in [labelled(Value::Null), large.clone()] {
+                let review = review("v1", pod);
+                let answer = timeout(TIMEOUT, webhook.review(&review)).await;
+                let answer = answer.expect("no answer to a review in time");
+                assert_eq!(answer.json()["response"]["allowed"], true);
+            }
+            slowest = slowest.max(since.elapsed());
+        }
+        println!("{addresses} addresses: three answers within {slowest:?}");
+    }
+}
+
+async fn attack(webhook: &Arc<Webhook>, addresses: usize) -> JoinSet<()> {
+    const PAUSE: Duration = Duration::from_millis(100);
+    let mut attacks = JoinSet::new();
+    let last = move |nth: usize| u8::try_from(nth % addresses).unwrap();
+    for (address, count) in [(webhook.health, 40), (webhook.admission, 1_100)] {
+        for nth in 0..count {
+            let mut stream = silent(address, last(nth)).await;
+            attacks.spawn(async move {
+                loop {
+                    let _ = stream.read(&mut [0]).await;
+                    sleep(PAUSE).await;
+                    stream = silent(address, last(nth)).await;
+                }
+            });
+        }
+    }
+    for nth in 0..64 {
+        let webhook = Arc::clone(webhook);
+        attacks.spawn(async move {
+            loop {
+                let _ = slow_body(&webhook, last(nth)).await;
+                sleep(PAUSE).await;
+            }
+        });
+    }
+    attacks
+}
+
+/// Sends a quarter of a review of 1 MB, and then a byte now and then, until the webhook ends it.
+async fn slow_body(webhook: &Webhook, last: u8) -> std::io::Result<()> {
+    let stream = silent(webhook.admission, last).await;
+    let mut stream = http::with_tls(stream, &webhook.cluster.bundle()).await?;
+    let head = "POST /mutate-v1-pod HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+        Content-Length: 1000000\r\n\r\n";
+    stream.write_all(head.as_bytes()).await?;
+    stream.write_all(&[b' '; 250_000]).await?;
+    loop {
+        let answer = timeout(Duration::from_millis(100), stream.read_u8()).await;
+        if answer.is_ok() {
+            return Ok(());
+        }
+        stream.write_all(b" ").await?;
+    }
+}
+
 /// A body of 7 MiB can have more than two million objects. Each would take some 200 bytes.
 #[tokio::test]
 async fn refuses_a_review_of_very_many_objects_before_it_is_parsed() {
@@ -216,7 +291,11 @@ async fn refuses_a_review_of_very_many_objects_before_it_is_parsed() {
         .await
         .unwrap();
     assert_eq!(answer.status, 400);
-    assert!(answer.text().contains("50000 objects"), "{}", answer.text());
+    assert!(
+        answer.text().contains("50000 objects and lists"),
+        "{}",
+        answer.text()
+    );
     let grown = peak(&webhook) - before;
     assert!(grown < 32 * MIB as u64, "{grown} bytes more");
 }

@@ -69,7 +69,12 @@ impl Webhook {
             .env("KUBECONFIG", &kubeconfig)
             .env("AZURE_TENANT_ID", crate::fixture::TENANT_ID)
             .env("PROXY_IMAGE", "registry.example.com/proxy:v1")
-            .env("POD_NAMESPACE", "system");
+            .env("POD_NAMESPACE", "system")
+            // As in the chart.
+            .env(
+                "GLIBC_TUNABLES",
+                "glibc.malloc.mmap_threshold=262144:glibc.malloc.trim_threshold=2097152",
+            );
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut webhook = Self {
             admission: any,

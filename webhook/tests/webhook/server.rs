@@ -1,7 +1,7 @@
 //! The program over TLS: reviews, malformed requests, limits, and its end.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -222,6 +222,30 @@ async fn an_impossible_name_causes_no_request_to_the_api_server() {
 }
 
 #[tokio::test]
+async fn every_watch_that_ends_at_once_is_asked_for_more_and_more_slowly() {
+    let cluster = cluster().await;
+    let webhook = Webhook::ready(&cluster, &[]).await;
+    webhook.logged("service accounts are listed").await;
+    let watches = [
+        "GET /api/v1/serviceaccounts?&watch=true",
+        "GET /api/v1/namespaces/system/secrets?&watch=true",
+        "GET /apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations?&watch=true",
+    ];
+    let before = watches.map(|watch| cluster.requests(watch));
+    cluster.end_watches(true);
+    for (watch, before) in watches.into_iter().zip(before) {
+        cluster.until_requests(watch, before + 4).await;
+    }
+    let since = Instant::now();
+    for (watch, before) in watches.into_iter().zip(before) {
+        // Without pauses it would be thousands.
+        cluster.until_requests(watch, before + 5).await;
+        assert!(cluster.requests(watch) < before + 10, "{watch}");
+    }
+    assert!(since.elapsed() > Duration::from_secs(1));
+}
+
+#[tokio::test]
 async fn an_error_of_the_api_server_is_a_503() {
     let cluster = cluster().await;
     let webhook = Webhook::ready(&cluster, &[]).await;
@@ -252,7 +276,7 @@ async fn refuses_malformed_reviews_and_answers_the_next_one() {
     };
     let mut strange = review("v1", labelled(Value::Null));
     strange["request"]["object"]["spec"]["containers"] = "many".into();
-    let deep = "[".repeat(100_000);
+    let deep = "[".repeat(40_000);
     for (head, body, status, part) in [
         (
             post("Content-Type: text/plain"),
@@ -487,7 +511,7 @@ async fn serves_api_servers_and_probes_under_a_flood_of_silent_connections() {
 }
 
 /// A connection from 127.0.1.`last` in which nothing is sent.
-async fn silent(address: SocketAddr, last: u8) -> TcpStream {
+pub(crate) async fn silent(address: SocketAddr, last: u8) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(([127, 0, 1, last], 0).into()).unwrap();
     socket.connect(address).await.unwrap()

@@ -5,6 +5,8 @@ use std::fmt;
 use contract::{annotation as key, container, metadata, token};
 use thiserror::Error;
 
+use crate::inject::input::account::Account;
+
 /// A mistake of the user's, in a pod or its service account. The pod is not created.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum Denial {
@@ -32,6 +34,19 @@ pub enum Denial {
         mode = key::PROXY_MODE
     )]
     HostNetwork,
+
+    /// A value of the service account that is too long to be kept.
+    #[error(
+        "service account {account} has annotation {annotation} with a value of more than {max} \
+         characters: shorten it",
+        max = Account::MAX_VALUE
+    )]
+    LongValue {
+        /// Name of the service account.
+        account: Shown,
+        /// The annotation's key.
+        annotation: &'static str,
+    },
 
     /// A malformed identity map, with which the proxy would not start.
     #[error(
@@ -143,6 +158,15 @@ pub enum Denial {
 }
 
 impl Denial {
+    /// The denial for a service account with a value that is too long, by its annotation's key.
+    #[must_use]
+    pub fn long_value(account: &str, annotation: &'static str) -> Self {
+        Self::LongValue {
+            account: Shown::new(account),
+            annotation,
+        }
+    }
+
     /// The denial for a service account that does not exist.
     #[must_use]
     pub fn no_account(account: &str, namespace: &str) -> Self {

@@ -17,11 +17,20 @@ pub struct Account {
     pub token_expiration: Option<Box<str>>,
     /// Whether the label `azure.workload.identity/use` is `"true"`.
     pub labelled: bool,
-    /// Keys of unknown annotations with the product's prefix.
+    /// The key of an annotation whose value is longer than [`Self::MAX_VALUE`]. Its value is not kept.
+    pub too_long: Option<&'static str>,
+    /// Keys of unknown annotations with the product's prefix, [`Self::MAX_UNKNOWN`] at most.
     pub unknown: Box<[Box<str>]>,
 }
 
 impl Account {
+    /// Characters of a value. A client id has 36, and a tenant is a GUID or a domain. A user who may
+    /// edit service accounts could otherwise fill the webhook's memory.
+    pub const MAX_VALUE: usize = 64;
+
+    /// Unknown keys. They are kept for a warning, and a few are enough for that.
+    pub const MAX_UNKNOWN: usize = 4;
+
     /// Reads an account's metadata. `None` without annotations or label of the product.
     #[must_use]
     pub fn read(
@@ -34,13 +43,25 @@ impl Account {
         };
         let mut unknown = Vec::new();
         for (name, value) in annotations {
+            let known = [
+                key::CLIENT_ID,
+                key::TENANT_ID,
+                key::SERVICE_ACCOUNT_TOKEN_EXPIRATION,
+            ];
+            let known = known.into_iter().find(|key| key == name);
+            if known.is_some() && value.chars().nth(Self::MAX_VALUE).is_some() {
+                account.too_long = known;
+                continue;
+            }
             match name.as_str() {
                 key::CLIENT_ID => account.client_id = literal(value.trim()).into(),
                 key::TENANT_ID => account.tenant_id = literal(value.trim()).into(),
                 key::SERVICE_ACCOUNT_TOKEN_EXPIRATION => {
                     account.token_expiration = Some(value.as_str().into());
                 }
-                name if name.starts_with(key::PREFIX) => unknown.push(name.into()),
+                name if name.starts_with(key::PREFIX) && unknown.len() < Self::MAX_UNKNOWN => {
+                    unknown.push(name.chars().take(MAX_KEY).collect::<String>().into());
+                }
                 _ => {}
             }
         }
@@ -48,6 +69,9 @@ impl Account {
         (account != Self::default()).then_some(account)
     }
 }
+
+/// Characters of a key. Kubernetes allows no more after the product's prefix.
+const MAX_KEY: usize = key::PREFIX.len() + 63;
 
 #[cfg(test)]
 mod tests {
@@ -79,6 +103,31 @@ mod tests {
             *account.unknown,
             ["azure.workload.identity/client_id".into()]
         );
+    }
+
+    #[test]
+    fn keeps_neither_a_long_value_nor_many_keys() {
+        let long = "x".repeat(Account::MAX_VALUE + 1);
+        for name in [
+            key::CLIENT_ID,
+            key::TENANT_ID,
+            key::SERVICE_ACCOUNT_TOKEN_EXPIRATION,
+        ] {
+            let account = Account::read(&map(&[(name, &long)]), &map(&[])).unwrap();
+            let remembered = Account {
+                too_long: Some(name),
+                ..Account::default()
+            };
+            assert_eq!(account, remembered);
+            let longest = long.get(1..).unwrap();
+            let account = Account::read(&map(&[(name, longest)]), &map(&[])).unwrap();
+            assert_eq!(account.too_long, None);
+        }
+        let many = (0..2_900).map(|nth| format!("{}{nth}{long}", key::PREFIX));
+        let many = many.map(|name| (name, String::new())).collect();
+        let account = Account::read(&many, &map(&[])).unwrap();
+        assert_eq!(account.unknown.len(), Account::MAX_UNKNOWN);
+        assert!(account.unknown.iter().all(|name| name.len() <= MAX_KEY));
     }
 
     #[test]

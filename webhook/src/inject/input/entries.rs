@@ -4,7 +4,7 @@ use std::fmt;
 
 use contract::annotation::PREFIX;
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 
 use super::text::Text;
 
@@ -47,6 +47,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
                 let mut entries = Vec::new();
                 while let Some(name) = map.next_key::<Text<'de>>()? {
                     if is_kept(name.as_str()) {
+                        if entries.len() == MAX_COUNT {
+                            return Err(Error::custom("too many labels or annotations"));
+                        }
                         entries.push((name, map.next_value()?));
                     } else {
                         map.next_value::<IgnoredAny>()?;
@@ -63,3 +66,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
 fn is_kept(key: &str) -> bool {
     key.starts_with(PREFIX) || [DEFAULT_CONTAINER, MIRROR, OS].contains(&key)
 }
+
+/// A map can have each key once, and the product has some 20 keys. Each kept entry takes more memory than
+/// it has in the review.
+const MAX_COUNT: usize = 4_096;

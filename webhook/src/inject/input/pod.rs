@@ -1,12 +1,12 @@
 //! The fields of a pod that a decision needs, borrowed from the review's bytes. All others are
 //! skipped, so the webhook cannot change them.
 
-use std::collections::HashMap;
+use std::fmt;
 
 use contract::annotation::PREFIX;
 use contract::container;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::entries::{Entries, OS};
@@ -104,7 +104,7 @@ impl<'a> Pod<'a> {
     pub(crate) fn has_resources(&self) -> bool {
         self.spec.resources.as_ref().is_some_and(|resources| {
             let lists = [&resources.requests, &resources.limits];
-            lists.into_iter().flatten().any(|list| !list.is_empty())
+            lists.into_iter().flatten().any(|list| !list.is_empty)
         })
     }
 
@@ -369,8 +369,38 @@ struct SecurityContext {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct PodResources {
-    requests: Option<HashMap<String, IgnoredAny>>,
-    limits: Option<HashMap<String, IgnoredAny>>,
+    requests: Option<Amounts>,
+    limits: Option<Amounts>,
+}
+
+/// A map whose entries are not kept.
+#[derive(Debug)]
+struct Amounts {
+    is_empty: bool,
+}
+
+impl<'de> Deserialize<'de> for Amounts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AmountsVisitor;
+
+        impl<'de> Visitor<'de> for AmountsVisitor {
+            type Value = Amounts;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a map of quantities")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Amounts, A::Error> {
+                let mut is_empty = true;
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {
+                    is_empty = false;
+                }
+                Ok(Amounts { is_empty })
+            }
+        }
+
+        deserializer.deserialize_map(AmountsVisitor)
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]

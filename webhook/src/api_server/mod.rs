@@ -1,0 +1,76 @@
+//! The client of the API server.
+//!
+//! - `slim`: cuts answers about service accounts down to the few fields that are read, while they arrive.
+//! - `watches`: lets a watch that ends at once wait before it is asked for again.
+
+mod slim;
+mod watches;
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use hyper::{Method, Request, Response};
+use kube::client::Body;
+use kube::{Client, Config};
+use tower_service::Service;
+
+use slim::SlimBody;
+use watches::Watches;
+
+/// A client with these settings.
+///
+/// # Errors
+///
+/// When the settings cannot be used, for example because a file is missing.
+pub fn client(config: Config) -> Result<Client, kube::Error> {
+    let namespace = config.default_namespace.clone();
+    let careful = Careful {
+        client: Client::try_from(config)?,
+        watches: Arc::default(),
+    };
+    Ok(Client::new(careful, namespace))
+}
+
+/// A client that bounds the memory of answers and the rate of watches.
+struct Careful {
+    client: Client,
+    watches: Arc<Watches>,
+}
+
+impl Service<Request<Body>> for Careful {
+    type Response = Response<SlimBody>;
+    type Error = kube::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), kube::Error>> {
+        // The client waits for itself.
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let (client, watches) = (self.client.clone(), Arc::clone(&self.watches));
+        Box::pin(async move {
+            let path = request.uri().path().to_owned();
+            let is_watch = is_watch(&request);
+            if is_watch {
+                watches.turn(&path).await;
+            }
+            let response = client.send(request).await?;
+            let is_ok = response.status().is_success();
+            if is_watch && is_ok {
+                watches.opened(&path);
+            }
+            let is_slimmed = is_ok && path.split('/').any(|part| part == ACCOUNTS);
+            Ok(response.map(|body| SlimBody::new(body, is_slimmed)))
+        })
+    }
+}
+
+fn is_watch(request: &Request<Body>) -> bool {
+    let query = request.uri().query().unwrap_or_default();
+    let mut parameters = query.split('&');
+    request.method() == Method::GET && parameters.any(|it| it == "watch=true")
+}
+
+const ACCOUNTS: &str = "serviceaccounts";
