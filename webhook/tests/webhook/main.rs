@@ -33,3 +33,5 @@ mod reference;
 mod review_properties;
 #[cfg(test)]
 mod server;
+#[cfg(test)]
+mod token_place;

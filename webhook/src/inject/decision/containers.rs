@@ -48,11 +48,10 @@ impl<'a> ContainerRules<'a> {
         account: &'a Account,
         options: &PodOptions<'a>,
         seed: &Seed,
-        warnings: &mut Warnings,
     ) -> Self {
         Self {
             identity: Identity::new(config, account, options),
-            volume: TokenVolume::choose(pod, options, warnings),
+            volume: TokenVolume::choose(pod, options),
             endpoint: Endpoint::new(pod, options, seed),
             earlier: EarlierRun::read(pod),
             new_proxy: Container::named(container::PROXY),
@@ -81,7 +80,7 @@ impl<'a> ContainerRules<'a> {
             if is_left_alone(existing, skipped) {
                 continue;
             }
-            let (mounts, variables) = self.missing(existing);
+            let (mounts, variables) = self.missing(existing, warnings);
             let additions = ContainerAdditions {
                 at,
                 mounts,
@@ -108,26 +107,28 @@ impl<'a> ContainerRules<'a> {
 
     /// The mounts and variables of a new proxy.
     pub(crate) fn new_proxy(&self) -> (Vec<VolumeMount<'_>>, Vec<EnvVar<'_>>) {
-        self.missing(&self.new_proxy)
+        // It has nothing that could be in the way.
+        self.missing(&self.new_proxy, &mut Warnings::default())
     }
 
     /// The mounts and variables that the container lacks.
     fn missing<'r>(
         &'r self,
         existing: &'r Container<'_>,
+        warnings: &mut Warnings,
     ) -> (Vec<VolumeMount<'r>>, Vec<EnvVar<'r>>) {
-        let (mounts, token_file) = self.volume.mounts_for(existing);
+        let mounted = self.volume.mounts_for(existing, warnings);
         let usual_count = match &self.endpoint {
             Some(_) => identity::USUAL_COUNT + endpoint::MAX_COUNT,
             None => identity::USUAL_COUNT,
         };
         let mut variables = Vec::with_capacity(usual_count);
         self.identity
-            .add_missing(existing, token_file, &mut variables);
+            .add_missing(existing, &mounted, &mut variables);
         if let Some(endpoint) = &self.endpoint {
             endpoint.add_missing(existing, &mut variables);
         }
-        (mounts, variables)
+        (mounted.mounts, variables)
     }
 
     /// Whether the account names no client id, and the container has none of its own or loses the

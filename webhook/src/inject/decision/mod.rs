@@ -4,6 +4,7 @@ pub(crate) mod containers;
 pub(crate) mod endpoint;
 pub(crate) mod identity;
 pub(crate) mod marker;
+pub(crate) mod place;
 pub(crate) mod recognition;
 pub(crate) mod sidecar;
 pub(crate) mod templates;

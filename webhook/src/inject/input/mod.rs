@@ -1,6 +1,7 @@
 //! The inputs of a decision: the pod, its service account and the random seed.
 
 pub(crate) mod account;
+pub(crate) mod directory;
 pub(crate) mod entries;
 pub(crate) mod pod;
 pub(crate) mod seed;
