@@ -410,11 +410,41 @@ fn refuses_pods_that_cannot_have_the_proxy() {
     );
     mutated(&pod(Value::Null, host), &config(true), &account());
 
-    for windows in [
-        json!({ "os": { "name": "windows" } }),
-        json!({ "nodeSelector": { "kubernetes.io/os": "windows" } }),
+    let affinity = json!({ "nodeSelectorTerms": [{ "matchExpressions": [
+        { "key": "kubernetes.io/os", "operator": "In", "values": ["windows"] },
+    ] }] });
+    let affinity = json!({ "requiredDuringSchedulingIgnoredDuringExecution": affinity });
+    // Pods of the kind HostProcess must be on the node's network.
+    let host_process = json!({ "windowsOptions": { "hostProcess": true } });
+    for (windows, field) in [
+        (json!({ "os": { "name": "windows" } }), "os"),
+        (
+            json!({ "nodeSelector": { "kubernetes.io/os": "windows" } }),
+            "nodeSelector",
+        ),
+        (
+            json!({ "nodeSelector": { "beta.kubernetes.io/os": "windows" } }),
+            "nodeSelector",
+        ),
+        (
+            json!({ "affinity": { "nodeAffinity": affinity } }),
+            "node affinity",
+        ),
+        (
+            json!({ "hostNetwork": true, "securityContext": host_process }),
+            "windowsOptions",
+        ),
     ] {
-        assert!(denial(with_proxy(), spec(windows.clone())).contains("Windows"));
+        for mode in ["redirect", "environment"] {
+            let mut annotations = with_proxy();
+            annotations["azure.workload.identity/proxy-mode"] = mode.into();
+            let text = denial(annotations, spec(windows.clone()));
+            assert!(text.starts_with("the pod runs on Windows"), "{text}");
+            assert!(
+                text.contains(&format!("the pod's {field} asks for Windows")),
+                "{text}"
+            );
+        }
         mutated(&pod(Value::Null, spec(windows)), &config(true), &account());
     }
 

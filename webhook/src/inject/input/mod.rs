@@ -6,3 +6,4 @@ pub(crate) mod entries;
 pub(crate) mod pod;
 pub(crate) mod seed;
 pub(crate) mod text;
+mod windows;

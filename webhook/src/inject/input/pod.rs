@@ -9,8 +9,9 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use super::entries::{Entries, OS};
+use super::entries::Entries;
 use super::text::Text;
+use super::windows::{self, Affinity, WindowsOptions};
 
 /// A pod as the API server sent it.
 #[derive(Debug, Default, Deserialize)]
@@ -108,16 +109,24 @@ impl<'a> Pod<'a> {
         })
     }
 
+    /// The field that asks for Windows, see [`windows::field`].
+    pub(crate) fn windows(&self) -> Option<&'static str> {
+        let spec = &self.spec;
+        let containers = self.all_containers().map(|(_, it)| &it.security_context);
+        let contexts = containers.chain([&spec.security_context]);
+        let options = contexts.filter_map(|it| it.as_ref()?.windows_options.as_ref());
+        let os = spec.os.as_ref().map(|it| it.name.as_str());
+        windows::field(
+            os.unwrap_or_default(),
+            spec.node_selector.as_ref(),
+            spec.affinity.as_ref(),
+            options,
+        )
+    }
+
     /// `runAsUser` of the pod, for containers that set none.
     pub(crate) fn run_as_user(&self) -> Option<i64> {
         self.spec.security_context.as_ref()?.run_as_user
-    }
-
-    pub(crate) fn is_windows(&self) -> bool {
-        let selected = self.spec.node_selector.as_ref();
-        let selected = selected.and_then(|labels| labels.value(OS));
-        let named = self.spec.os.as_ref().map(|os| os.name.as_str());
-        [selected, named].contains(&Some("windows"))
     }
 }
 
@@ -177,6 +186,8 @@ pub(crate) struct Spec<'a> {
     os: Option<Os<'a>>,
     #[serde(borrow)]
     node_selector: Option<Entries<'a>>,
+    #[serde(borrow)]
+    affinity: Option<Affinity<'a>>,
     resources: Option<PodResources>,
 }
 
@@ -368,6 +379,7 @@ impl Port<'_> {
 #[serde(rename_all = "camelCase", default)]
 struct SecurityContext {
     run_as_user: Option<i64>,
+    windows_options: Option<WindowsOptions>,
 }
 
 /// Requests and limits of the whole pod (KEP-2837).
