@@ -2,6 +2,7 @@
 
 use contract::{container, variable};
 
+use super::credentials;
 use super::endpoint::{self, Endpoint};
 use super::identity::{self, Identity};
 use super::marker::{EarlierRun, same_values};
@@ -26,6 +27,7 @@ pub(crate) struct ContainerRules<'a> {
     /// In mode `environment`.
     pub(crate) endpoint: Option<Endpoint<'a>>,
     pub(crate) earlier: EarlierRun<'a>,
+    has_proxy: bool,
     /// A proxy that has neither mounts nor variables yet.
     new_proxy: Container<'static>,
 }
@@ -54,6 +56,7 @@ impl<'a> ContainerRules<'a> {
             volume: TokenVolume::choose(pod, options),
             endpoint: Endpoint::new(pod, options, seed),
             earlier: EarlierRun::read(pod),
+            has_proxy: options.proxy.is_some(),
             new_proxy: Container::named(container::PROXY),
         }
     }
@@ -87,9 +90,7 @@ impl<'a> ContainerRules<'a> {
                 variables,
                 replacements: self.earlier.outdated(existing, &self.identity),
             };
-            if let Some(endpoint) = &self.endpoint {
-                endpoint.warn(existing, warnings);
-            }
+            self.warn(existing, &additions, warnings);
             decided
                 .same_values
                 .extend(same_values(existing, &self.identity));
@@ -103,6 +104,26 @@ impl<'a> ContainerRules<'a> {
             }
         }
         Ok(decided)
+    }
+
+    /// Warns about variables with which the container will not use the identity, or not the proxy.
+    fn warn(
+        &self,
+        existing: &Container<'_>,
+        additions: &ContainerAdditions<'_>,
+        warnings: &mut Warnings,
+    ) {
+        let mut replacements = additions.replacements.iter();
+        let replaces_client_id = replacements.any(|it| it.variable == variable::CLIENT_ID);
+        let Self {
+            identity,
+            has_proxy,
+            ..
+        } = self;
+        credentials::warn(existing, identity, *has_proxy, replaces_client_id, warnings);
+        if let Some(endpoint) = &self.endpoint {
+            endpoint.warn(existing, warnings);
+        }
     }
 
     /// The mounts and variables of a new proxy.

@@ -1,6 +1,7 @@
 //! Decides the additions to one pod: plain values in, [`Additions`] out. Nothing is written here.
 
 pub(crate) mod containers;
+pub(crate) mod credentials;
 pub(crate) mod endpoint;
 pub(crate) mod identity;
 pub(crate) mod marker;

@@ -242,6 +242,14 @@ impl<'a> Container<'a> {
             .map(|(index, variable)| (index, variable.value.as_str()))
     }
 
+    /// Whether `env` has the variable with a value, or takes the value from elsewhere.
+    pub(crate) fn has_value(&self, name: &str) -> bool {
+        let mut variables = self.env.iter().flatten();
+        variables.any(|it| {
+            it.name.as_str() == name && (!it.value.as_str().is_empty() || it.value_from.is_some())
+        })
+    }
+
     /// Whether the container may have the variable. The names that `envFrom` brings are not in the
     /// pod.
     pub(crate) fn may_set(&self, name: &str) -> bool {
@@ -323,12 +331,13 @@ fn is_empty_list(list: Option<&RawValue>) -> bool {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 pub(crate) struct Variable<'a> {
     #[serde(borrow)]
     pub(crate) name: Text<'a>,
     #[serde(borrow)]
     pub(crate) value: Text<'a>,
+    value_from: Option<IgnoredAny>,
 }
 
 #[derive(Debug, Default, Deserialize)]
