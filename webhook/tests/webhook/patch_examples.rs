@@ -343,6 +343,8 @@ fn an_empty_annotation_counts_as_absent() {
         "proxy-cpu-request",
         "proxy-memory-limit",
         "proxy-memory-request",
+        "proxy-ephemeral-storage-limit",
+        "proxy-ephemeral-storage-request",
         "injected",
     ];
     let expected = mutated(
@@ -1100,6 +1102,58 @@ fn prefers_the_pods_resources_to_the_operators() {
         text.contains("proxy-memory-request") && text.contains("\"64MB\""),
         "{text}"
     );
+}
+
+/// linkerd2#6786, istio#16175.
+#[test]
+fn keeps_a_guaranteed_pod_guaranteed() {
+    let equal = json!({ "cpu": "1", "memory": "1Gi" });
+    let guaranteed = json!({ "limits": equal, "requests": { "cpu": "1000m", "memory": "1Gi" } });
+    let burstable = json!({ "limits": equal, "requests": { "cpu": "100m" } });
+    let spec = |init: &Value| {
+        json!({
+            "initContainers": [{ "name": "early", "resources": init }],
+            "containers": [{ "name": "app", "resources": guaranteed }],
+        })
+    };
+    for native in [true, false] {
+        let result = mutated(
+            &pod(with_proxy(), spec(&guaranteed)),
+            &config(native),
+            &account(),
+        );
+        for name in ["azwi-proxy", "azwi-proxy-init"] {
+            let resources = &result.container(name)["resources"];
+            assert_eq!(resources["limits"]["cpu"], "50m");
+            assert_eq!(resources["limits"], resources["requests"], "{name}");
+        }
+        let result = mutated(
+            &pod(with_proxy(), spec(&burstable)),
+            &config(native),
+            &account(),
+        );
+        let resources = &result.container("azwi-proxy")["resources"];
+        assert_eq!(resources, &json!({ "requests": { "memory": "16Mi" } }));
+    }
+}
+
+/// vault-k8s#310.
+#[test]
+fn sets_ephemeral_storage_for_the_proxy() {
+    let mut annotations = with_proxy();
+    annotations["azure.workload.identity/proxy-ephemeral-storage-limit"] = "1Gi".into();
+    annotations["azure.workload.identity/proxy-ephemeral-storage-request"] = "2Mi".into();
+    let result = mutated(
+        &pod(annotations, one_container()),
+        &config(true),
+        &account(),
+    );
+    for name in ["azwi-proxy", "azwi-proxy-init"] {
+        let resources = &result.container(name)["resources"];
+        assert_eq!(resources["limits"]["ephemeral-storage"], "1Gi", "{name}");
+        assert_eq!(resources["requests"]["ephemeral-storage"], "2Mi", "{name}");
+    }
+    assert!(result.warnings.is_empty(), "{:?}", result.warnings);
 }
 
 #[test]

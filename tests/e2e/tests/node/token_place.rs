@@ -41,7 +41,12 @@ async fn a_container_with_something_else_at_the_tokens_place_finds_the_token() {
         .container(with_mounts(app("file"), &file))
         .container(app("writable-above").writable_mount("empty", "/var/run"))
         .container(app("read-only-above").mount("map", "/var/run/secrets/azure"));
-    namespace.run_to_success(&pod).await;
+    let printed = namespace.apply(&pod.manifest()).await;
+    let warnings = printed
+        .matches("as AZURE_FEDERATED_TOKEN_FILE says")
+        .count();
+    assert_eq!(warnings, 5, "{printed}");
+    assert_eq!(namespace.finished("pod").await.phase, "Succeeded");
     for (name, directory) in [
         ("usual", directory),
         ("empty", "/var/run/secrets/azure/wi/token"),

@@ -4,6 +4,7 @@ pub(crate) mod account;
 pub(crate) mod directory;
 pub(crate) mod entries;
 pub(crate) mod pod;
+mod qos;
 pub(crate) mod seed;
 pub(crate) mod text;
 mod windows;

@@ -10,6 +10,7 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::entries::Entries;
+use super::qos::ContainerResources;
 use super::text::Text;
 use super::windows::{self, Affinity, WindowsOptions};
 
@@ -124,6 +125,19 @@ impl<'a> Pod<'a> {
         )
     }
 
+    /// Whether the pod is of class Guaranteed without the injected containers.
+    pub(crate) fn is_guaranteed(&self) -> bool {
+        let own = self.all_containers().map(|(_, existing)| existing);
+        let mut own = own.filter(|existing| !existing.is_injected()).peekable();
+        !self.has_resources()
+            && own.peek().is_some()
+            && own.all(|it| {
+                it.resources
+                    .as_ref()
+                    .is_some_and(ContainerResources::are_guaranteed)
+            })
+    }
+
     /// `runAsUser` of the pod, for containers that set none.
     pub(crate) fn run_as_user(&self) -> Option<i64> {
         self.spec.security_context.as_ref()?.run_as_user
@@ -212,6 +226,8 @@ pub(crate) struct Container<'a> {
     command: Option<&'a RawValue>,
     #[serde(borrow)]
     args: Option<&'a RawValue>,
+    #[serde(borrow)]
+    resources: Option<ContainerResources<'a>>,
 }
 
 impl<'a> Container<'a> {
