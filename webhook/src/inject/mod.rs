@@ -88,7 +88,7 @@ pub fn inject<'a>(
     let mut warnings = Warnings::default();
     let options = PodOptions::read(pod, config, account, seed)?;
     mistakes::warn(pod, config, account, &options, &mut warnings);
-    let rules = ContainerRules::new(pod, config, account, &options, seed, &mut warnings);
+    let rules = ContainerRules::new(pod, config, account, &options, seed);
     let present = Present::find(pod, &config.sidecar);
     let additions = decision::decide(pod, config, &options, &present, &rules, &mut warnings)?;
     Ok(Injection {

@@ -86,6 +86,38 @@ async fn works_in_a_namespace_with_quota_and_default_limits() {
     assert_works(&namespace, &identity.client_id, application("pod")).await;
 }
 
+/// A LimitRange's default for ephemeral storage, as small as a cautious one is, would have the kubelet evict
+/// the pod for the proxy's log.
+#[tokio::test]
+async fn a_guaranteed_pod_stays_guaranteed_and_a_limit_range_sets_no_storage_limit() {
+    let (namespace, identity) = Namespace::with_identity("guaranteed").await;
+    namespace
+        .apply(&json!({
+            "apiVersion": "v1", "kind": "LimitRange", "metadata": { "name": "limits" },
+            "spec": { "limits": [{
+                "type": "Container",
+                "default": { "ephemeral-storage": "8Mi" },
+                "defaultRequest": { "ephemeral-storage": "8Mi" },
+            }] },
+        }))
+        .await;
+    let resources = json!({ "limits": { "cpu": "100m", "memory": "64Mi" } });
+    let app = Container::asking_imds("app").field("resources", resources);
+    let pod = Pod::new("pod").with_proxy().container(app);
+    let finished = namespace.run_to_success(&pod).await;
+    let answer = namespace.log("pod", "app").await;
+    assert_eq!(claims(&answer)["appid"], identity.client_id, "{answer}");
+    let pod = serde_json::to_value(finished.pod).expect("a pod is JSON");
+    assert_eq!(pod["status"]["qosClass"], "Guaranteed");
+    let injected = pod["spec"]["initContainers"].as_array();
+    let injected = injected.expect("the webhook adds init containers");
+    assert_eq!(injected.len(), 2);
+    for container in injected {
+        let limits = &container["resources"]["limits"];
+        assert_eq!(limits["ephemeral-storage"], "256Mi", "{container}");
+    }
+}
+
 #[tokio::test]
 async fn names_the_container_without_a_limit_in_a_namespace_with_quota() {
     let (namespace, identity) = Namespace::with_identity("quota").await;

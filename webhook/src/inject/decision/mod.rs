@@ -1,9 +1,11 @@
 //! Decides the additions to one pod: plain values in, [`Additions`] out. Nothing is written here.
 
 pub(crate) mod containers;
+pub(crate) mod credentials;
 pub(crate) mod endpoint;
 pub(crate) mod identity;
 pub(crate) mod marker;
+pub(crate) mod place;
 pub(crate) mod recognition;
 pub(crate) mod relay_key;
 pub(crate) mod sidecar;

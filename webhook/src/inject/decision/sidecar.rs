@@ -28,11 +28,12 @@ pub(crate) fn check(
 ) -> Result<(), Denial> {
     let ProxyOptions { mode, port } = proxy;
     let redirects = mode == Mode::Redirect;
+    // Before hostNetwork: its advice would be refused next. HostProcess pods have both.
+    if let Some(field) = pod.windows() {
+        return Err(Denial::Windows { field });
+    }
     if redirects && pod.uses_host_network() {
         return Err(Denial::HostNetwork);
-    }
-    if pod.is_windows() {
-        return Err(Denial::Windows);
     }
     for (at, existing) in pod.all_containers() {
         if present.is_known(at) {

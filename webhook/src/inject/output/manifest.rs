@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Serialize, Serializer};
 
@@ -49,14 +50,21 @@ impl Value<'_> {
     }
 }
 
+impl fmt::Display for Value<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { directory, file } => write!(formatter, "{directory}/{file}"),
+            Self::Port(port) => port.fmt(formatter),
+            Self::Text(text) => formatter.write_str(text),
+        }
+    }
+}
+
 impl Serialize for Value<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Self::File { directory, file } => {
-                serializer.collect_str(&format_args!("{directory}/{file}"))
-            }
-            Self::Port(port) => serializer.collect_str(port),
             Self::Text(text) => serializer.serialize_str(text),
+            other => serializer.collect_str(other),
         }
     }
 }
