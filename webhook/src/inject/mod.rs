@@ -32,6 +32,7 @@ pub use input::pod::Pod;
 pub use input::seed::Seed;
 pub(crate) use input::text::Text;
 pub use policy::config::{Bindings, CaSource, Config, Mode, Sidecar};
+pub use policy::label_selector::{LabelSelector, LabelSelectorError};
 pub use policy::resources::{Resources, is_quantity};
 pub use policy::seccomp::SeccompProfile;
 

@@ -8,9 +8,7 @@ use contract::{token, variable};
 use super::place::{Placed, Provided, ReadOnly, free_name};
 use crate::inject::feedback::warnings::Warnings;
 use crate::inject::input::pod::{self, Container, Pod};
-use crate::inject::output::manifest::{
-    KeyToPath, LabelSelector, Source, Value, Volume, VolumeMount,
-};
+use crate::inject::output::manifest::{KeyToPath, Source, Value, Volume, VolumeMount};
 use crate::inject::policy::config::CaSource;
 use crate::inject::request::options::PodOptions;
 
@@ -146,13 +144,11 @@ fn projects(source: &pod::Source<'_>, ca: &CaSource) -> bool {
 fn source(ca: &CaSource) -> Source<'_> {
     match ca {
         CaSource::ClusterTrustBundle {
-            labels,
+            selector,
             signer_name,
         } => Source::ClusterTrustBundle {
             signer_name,
-            label_selector: LabelSelector {
-                match_labels: labels,
-            },
+            label_selector: selector,
             path: CA_FILE_NAME,
         },
         CaSource::ConfigMap(name) => Source::ConfigMap {

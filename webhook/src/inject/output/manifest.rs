@@ -1,11 +1,11 @@
 //! The parts of a pod that the webhook writes, with the field names of the Kubernetes API.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Serialize, Serializer};
 
+use crate::inject::policy::label_selector::LabelSelector;
 use crate::inject::policy::resources::Resources;
 use crate::inject::policy::seccomp::SeccompProfile;
 
@@ -94,7 +94,7 @@ pub(crate) enum Source<'a> {
     #[serde(rename_all = "camelCase")]
     ClusterTrustBundle {
         signer_name: &'a str,
-        label_selector: LabelSelector<'a>,
+        label_selector: &'a LabelSelector,
         path: &'a str,
     },
     ConfigMap {
@@ -107,12 +107,6 @@ pub(crate) enum Source<'a> {
         expiration_seconds: u32,
         path: &'a str,
     },
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct LabelSelector<'a> {
-    pub(crate) match_labels: &'a BTreeMap<String, String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
