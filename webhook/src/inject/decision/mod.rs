@@ -70,6 +70,7 @@ pub(crate) fn decide<'a>(
         let form = Form {
             port: proxy.port,
             metrics_port: sidecar::metrics_port(pod, config, proxy.port, warnings),
+            has_own_user: sidecar::has_own_user(pod, proxy.mode),
             resources: &options.resources,
         };
         additions.moves = sidecar::moves(present);

@@ -85,6 +85,12 @@ pub(crate) fn metrics_port(
     Some(port)
 }
 
+/// Whether the proxy runs as its own user. The redirect needs that. Without one, namespaces that allow only
+/// users of a range, such as OpenShift's, admit the proxy. It must never run as root, the pod's user.
+pub(crate) fn has_own_user(pod: &Pod<'_>, mode: Mode) -> bool {
+    mode == Mode::Redirect || pod.run_as_user() == Some(0)
+}
+
 /// The moves that put the webhook's init containers before all others, where another tool has put some
 /// before them: otherwise these would reach the node's identity. A container that may not be the webhook's
 /// stays, and so does the proxy behind it.

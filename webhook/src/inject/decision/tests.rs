@@ -429,6 +429,7 @@ fn usual<'a>(overrides: &'a Overrides<'a>) -> Form<'a> {
     Form {
         port: 8000,
         metrics_port: None,
+        has_own_user: true,
         resources: overrides,
     }
 }

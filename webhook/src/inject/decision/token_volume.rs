@@ -7,7 +7,8 @@ use contract::{token, variable};
 
 use super::place::{Placed, Provided, ReadOnly, free_name};
 use crate::inject::feedback::warnings::Warnings;
-use crate::inject::input::pod::{self, Container, Pod};
+use crate::inject::input::pod::{Container, Pod};
+use crate::inject::input::volume;
 use crate::inject::output::manifest::{KeyToPath, Source, Value, Volume, VolumeMount};
 use crate::inject::policy::config::CaSource;
 use crate::inject::request::options::PodOptions;
@@ -115,7 +116,7 @@ fn existing_token<'a>(pod: &'a Pod<'_>, audience: &str) -> Option<(&'a str, &'a 
 }
 
 fn authority<'a>(pod: &'a Pod<'_>, ca: &'a CaSource) -> Provided<'a> {
-    let is_present = |it: &&pod::Volume<'_>| it.sources().iter().any(|it| projects(it, ca));
+    let is_present = |it: &&volume::Volume<'_>| it.sources().iter().any(|it| projects(it, ca));
     let existing = pod.volumes().iter().find(is_present);
     Provided {
         volume: match existing {
@@ -132,7 +133,7 @@ fn authority<'a>(pod: &'a Pod<'_>, ca: &'a CaSource) -> Provided<'a> {
 }
 
 /// Whether the pod's volume has these certificates already.
-fn projects(source: &pod::Source<'_>, ca: &CaSource) -> bool {
+fn projects(source: &volume::Source<'_>, ca: &CaSource) -> bool {
     match ca {
         CaSource::ClusterTrustBundle { signer_name, .. } => {
             source.has_trust_bundle(signer_name, CA_FILE_NAME)

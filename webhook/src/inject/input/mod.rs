@@ -7,4 +7,5 @@ pub(crate) mod pod;
 mod qos;
 pub(crate) mod seed;
 pub(crate) mod text;
+pub(crate) mod volume;
 mod windows;

@@ -155,9 +155,11 @@ pub(crate) struct SecurityContext<'a> {
     pub(crate) capabilities: Capabilities,
     pub(crate) privileged: bool,
     pub(crate) read_only_root_filesystem: bool,
-    pub(crate) run_as_group: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) run_as_group: Option<u32>,
     pub(crate) run_as_non_root: bool,
-    pub(crate) run_as_user: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) run_as_user: Option<u32>,
     pub(crate) seccomp_profile: &'a SeccompProfile,
 }
 
