@@ -19,7 +19,7 @@ use crate::version::NativeSidecar;
 ///
 /// Each flag can be given as a variable instead: --native-sidecar is AZWI_NATIVE_SIDECAR.
 #[derive(Debug, Parser)]
-#[command(name = "webhook", version = contract::VERSION, after_help = AFTER_HELP)]
+#[command(name = "webhook", version = contract::VERSION, args_override_self = true, after_help = AFTER_HELP)]
 pub(super) struct Arguments {
     /// Audience of the projected token; sovereign clouds have others
     #[arg(long, env = "AZWI_AUDIENCE", default_value = token::DEFAULT_AUDIENCE)]
