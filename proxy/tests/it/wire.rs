@@ -171,20 +171,26 @@ async fn r2_d1_answers_every_availability_probe() {
 }
 
 #[tokio::test]
-async fn r2_the_header_must_be_exactly_true() {
+async fn r2_the_header_must_be_true() {
     let (entra, sidecar) = sidecar().await;
-    for line in [
-        "Metadata: True\r\n",
-        "Metadata: 1\r\n",
-        "Metadata:\r\n",
-        "Metadata-X: true\r\n",
-    ] {
+    for line in ["Metadata: 1\r\n", "Metadata:\r\n", "Metadata-X: true\r\n"] {
         assert_golden(
             "no-metadata-header",
             &sidecar.get(&format!("{TOKEN}?{VAULT}"), line).await,
         );
     }
     assert_eq!(entra.requests().len(), 0);
+}
+
+/// google-auth, x/oauth2 and Snowflake's connectors send `True`.
+#[tokio::test]
+async fn r2_the_header_may_be_true_in_any_case() {
+    let (_entra, sidecar) = sidecar().await;
+    for value in ["true", "True", "TRUE"] {
+        let line = format!("Metadata: {value}\r\n");
+        let answer = sidecar.get(&format!("{TOKEN}?{VAULT}"), &line).await;
+        assert_golden("token", &answer);
+    }
 }
 
 #[tokio::test]
