@@ -78,6 +78,6 @@ pub enum Refusal {
     #[error("only one of client_id, object_id, msi_res_id and mi_res_id may be given")]
     SeveralSelectors,
     /// The head of the request is larger than a connection's buffer.
-    #[error("Invalid request: its head is larger than 8 KiB")]
+    #[error("Invalid request: its head is larger than 16 KiB")]
     TooLarge,
 }

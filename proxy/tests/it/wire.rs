@@ -15,6 +15,9 @@ use crate::sidecar::{CLIENT, DEADLINE, OTHER_CLIENT, Sidecar};
 const TOKEN: &str = "/metadata/identity/oauth2/token";
 const VAULT: &str = "resource=https%3A%2F%2Fvault.azure.net";
 
+/// The proxy's limit on the head of a request.
+const HEAD_SIZE: usize = 16 * 1024;
+
 /// Compares with a golden file. Values that depend on time are checked, then replaced by the file's.
 #[track_caller]
 fn assert_golden(name: &str, answer: &Answer) {
@@ -581,7 +584,7 @@ async fn r7_answers_malformed_http_after_an_answer_of_imds_with_json() {
     const CHUNKED: &str =
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n";
     let entra = Entra::start("localhost").await;
-    let too_large = "x".repeat(8 * 1024);
+    let too_large = "x".repeat(HEAD_SIZE);
     for (of_imds, ends) in [(EMPTY, "content-length: 0\r\n"), (CHUNKED, "\r\n0\r\n\r\n")] {
         for (next, golden) in [(&*too_large, "too-large"), ("GET\r\n\r\n", "not-http")] {
             let imds = Imds::start(of_imds).await;
@@ -602,6 +605,17 @@ async fn r7_answers_malformed_http_after_an_answer_of_imds_with_json() {
     }
 }
 
+/// W3C baggage alone has up to 8,192 bytes.
+#[tokio::test]
+async fn reads_a_head_of_almost_16_kib() {
+    let (_entra, sidecar) = sidecar().await;
+    let baggage = "y".repeat(8_192);
+    let cookie = "z".repeat(7_800);
+    let lines = format!("Metadata: true\r\nbaggage: {baggage}\r\ncookie: {cookie}\r\n");
+    let answer = sidecar.get(&format!("{TOKEN}?{VAULT}"), &lines).await;
+    assert_golden("token", &answer);
+}
+
 #[tokio::test]
 async fn r7_answers_a_head_that_is_too_large_with_json() {
     let (_entra, sidecar) = sidecar().await;
@@ -614,7 +628,7 @@ async fn r7_answers_a_head_that_is_too_large_with_json() {
         let mut stream = TcpStream::connect(sidecar.address).await.unwrap();
         // Not more than the proxy reads: unread bytes reset the connection and discard the answer.
         stream
-            .write_all(&head.as_bytes()[..8 * 1024])
+            .write_all(&head.as_bytes()[..HEAD_SIZE])
             .await
             .unwrap();
         assert_golden("too-large", &parse(&read_to_end(&mut stream).await));
