@@ -8,7 +8,7 @@ use crate::identity::IdentityError;
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum Refusal {
     /// An App Service request without a supported `api-version`.
-    #[error("api-version must be 2019-08-01 or 2017-09-01")]
+    #[error("api-version must be 2017-09-01, or 2019-08-01 or newer")]
     ApiVersion,
     /// `client_id` is no GUID.
     #[error("client_id is not a GUID (8-4-4-4-12 hexadecimal digits)")]
