@@ -11,6 +11,7 @@ mod metrics;
 mod queries;
 pub mod readiness;
 pub mod refusal;
+mod refusals;
 #[cfg(test)]
 mod testing;
 mod view;
@@ -37,11 +38,11 @@ use self::metrics::Requests;
 use self::queries::Queries;
 use self::readiness::Readiness;
 use self::refusal::Refusal;
+use self::refusals::{Asked, Refusals};
 use self::view::Protocol;
 use crate::identity::Identities;
-use crate::log_rate::{Line, LogRate};
 use crate::redact::short;
-use crate::relay::{self, Relay};
+use crate::relay::{self, Relay, RelayError};
 use crate::token::{Clock, Exchange, Key, Source, SystemClock, Tokens};
 
 /// The settings of the API.
@@ -73,7 +74,7 @@ pub struct Api<E, C = SystemClock> {
     loopback: bool,
     queries: Queries,
     readiness: Readiness,
-    refusals: LogRate,
+    refusals: Refusals,
     relay: Relay,
     requests: Requests,
     tokens: Store<E, C>,
@@ -94,7 +95,7 @@ impl<E: Exchange, C: Clock> Api<E, C> {
             loopback: config.loopback,
             queries: Queries::new(config.identities),
             readiness: Readiness::new(token_file),
-            refusals: LogRate::default(),
+            refusals: Refusals::default(),
             relay,
             requests: Requests::register(registry),
             tokens,
@@ -107,10 +108,10 @@ impl<E: Exchange, C: Clock> Api<E, C> {
     }
 
     /// Answers with a token, or with the reason why there is none.
-    async fn token(&self, query: &str, protocol: Protocol) -> Answer {
+    async fn token(&self, query: &str, protocol: Protocol, asked: Asked<'_>) -> Answer {
         let key = match self.queries.key(query) {
             Ok(key) => key,
-            Err(refusal) => return self.refused(&refusal, protocol),
+            Err(refusal) => return self.refused(&refusal, protocol, asked),
         };
         if let Some(token) = self.tokens.peek(&key) {
             self.requests.memory.inc();
@@ -140,31 +141,40 @@ impl<E: Exchange, C: Clock> Api<E, C> {
 
     async fn app_service(&self, secret: &Secret, request: &Request<RequestBody>) -> Answer {
         let query = request.uri().query().unwrap_or_default();
+        let asked = asked(request);
         match app_service::check(secret, request.method(), query, request.headers()) {
-            Ok(version) => self.token(query, Protocol::AppService(version)).await,
+            Ok(version) => {
+                self.token(query, Protocol::AppService(version), asked)
+                    .await
+            }
             Err(refusal) => {
                 let protocol = Protocol::AppService(app_service::Version::V2019);
-                self.refused(&refusal, protocol)
+                self.refused(&refusal, protocol, asked)
             }
         }
     }
 
     async fn relayed(&self, request: Request<RequestBody>, client: SocketAddr) -> Response<Body> {
         self.requests.relayed.inc();
+        let (method, uri) = (request.method().clone(), request.uri().clone());
         match self.relay.forward(request, client).await {
             Ok(response) => response.map(Either::Right),
+            Err(RelayError::NotAllowed) => {
+                let (method, uri) = (&method, &uri);
+                let asked = Some(Asked { method, uri });
+                self.refusals.log(&Refusal::NotRelayed, asked);
+                imds::error(&RelayError::NotAllowed.into()).map(Either::Left)
+            }
             Err(error) => imds::error(&error.into()).map(Either::Left),
         }
     }
 
-    fn refused(&self, refusal: &Refusal, protocol: Protocol) -> Answer {
+    fn refused(&self, refusal: &Refusal, protocol: Protocol, asked: Asked<'_>) -> Answer {
         match refusal {
             Refusal::NoMetadataHeader => self.requests.probe.inc(),
             _ => self.requests.refused.inc(),
         };
-        if let Some(Line { suppressed }) = self.refusals.line() {
-            debug!(%refusal, suppressed, "refused a request");
-        }
+        self.refusals.log(refusal, Some(asked));
         protocol.error(&ApiError::from(refusal))
     }
 }
@@ -173,20 +183,20 @@ impl<E: Exchange, C: Clock> Service for Api<E, C> {
     type Body = Body;
 
     async fn answer(&self, request: Request<RequestBody>, client: SocketAddr) -> Response<Body> {
-        let uri = request.uri();
+        let (uri, asked) = (request.uri(), asked(&request));
         let answer = match &self.app_service {
-            _ if !has_one_host(&request) => self.refused(&Refusal::Host, Protocol::Imds),
+            _ if !has_one_host(&request) => self.refused(&Refusal::Host, Protocol::Imds, asked),
             _ if is_readiness(&request) => self.readiness.answer(),
             Some(secret) if app_service::is_endpoint(uri.path()) => {
                 Box::pin(self.app_service(secret, &request)).await
             }
-            _ if !self.imds => self.refused(&Refusal::NoImds, Protocol::Imds),
+            _ if !self.imds => self.refused(&Refusal::NoImds, Protocol::Imds, asked),
             _ => match imds::decide(request.method(), uri.path(), uri.query(), request.headers()) {
-                Decision::Refuse(refusal) => self.refused(&refusal, Protocol::Imds),
+                Decision::Refuse(refusal) => self.refused(&refusal, Protocol::Imds, asked),
                 _ if !self.loopback && client.ip().is_loopback() => {
-                    self.refused(&Refusal::Loopback, Protocol::Imds)
+                    self.refused(&Refusal::Loopback, Protocol::Imds, asked)
                 }
-                Decision::Token(query) => self.token(query, Protocol::Imds).await,
+                Decision::Token(query) => self.token(query, Protocol::Imds, asked).await,
                 Decision::Relay => return Box::pin(self.relayed(request, client)).await,
             },
         };
@@ -198,8 +208,16 @@ impl<E: Exchange, C: Clock> Service for Api<E, C> {
             HeadError::NotHttp => Refusal::NotHttp,
             HeadError::TooLarge => Refusal::TooLarge,
         };
+        self.refusals.log(&refusal, None);
         let answer = imds::error(&ApiError::from(&refusal));
         answer.map(|body| body.into_inner().unwrap_or_default())
+    }
+}
+
+fn asked(request: &Request<RequestBody>) -> Asked<'_> {
+    Asked {
+        method: request.method(),
+        uri: request.uri(),
     }
 }
 

@@ -7,7 +7,7 @@ mod query;
 
 pub use body::{error, token};
 pub use path::{Place, canonical, place};
-pub use query::{TokenRequest, is_guid};
+pub use query::{TokenRequest, is_guid, is_parameter};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 

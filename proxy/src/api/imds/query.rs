@@ -75,6 +75,14 @@ impl<'a> TokenRequest<'a> {
     }
 }
 
+/// Whether IMDS has a parameter of this name, in any case.
+#[must_use]
+pub fn is_parameter(name: &str) -> bool {
+    NAMES
+        .iter()
+        .any(|(known, _)| name.eq_ignore_ascii_case(known))
+}
+
 #[derive(Clone, Copy)]
 enum Meaning {
     Client,
