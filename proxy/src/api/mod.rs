@@ -20,7 +20,6 @@ pub use self::view::View;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::HOST;
@@ -35,7 +34,7 @@ use self::app_service::Secret;
 use self::error::ApiError;
 use self::imds::Decision;
 use self::metrics::Requests;
-use self::queries::Queries;
+use self::queries::{Queries, Query};
 use self::readiness::Readiness;
 use self::refusal::Refusal;
 use self::refusals::{Asked, Refusals};
@@ -43,7 +42,7 @@ use self::view::Protocol;
 use crate::identity::Identities;
 use crate::redact::short;
 use crate::relay::{self, Relay, RelayError};
-use crate::token::{Clock, Exchange, Key, Source, SystemClock, Tokens};
+use crate::token::{Clock, Exchange, Source, SystemClock, Tokens, Wanted};
 
 /// The settings of the API.
 #[derive(Debug)]
@@ -109,21 +108,23 @@ impl<E: Exchange, C: Clock> Api<E, C> {
 
     /// Answers with a token, or with the reason why there is none.
     async fn token(&self, query: &str, protocol: Protocol, asked: Asked<'_>) -> Answer {
-        let key = match self.queries.key(query) {
-            Ok(key) => key,
+        let query = match self.queries.read(query) {
+            Ok(query) => query,
             Err(refusal) => return self.refused(&refusal, protocol, asked),
         };
-        if let Some(token) = self.tokens.peek(&key) {
+        if query.wanted == Wanted::Any
+            && let Some(token) = self.tokens.peek(&query.key)
+        {
             self.requests.memory.inc();
-            debug!(client_id = %short(&key.client_id), "served a token from memory");
+            debug!(client_id = %short(&query.key.client_id), "served a token from memory");
             return protocol.token(&token);
         }
         // Boxed, so that only the requests that need it pay for its size.
-        Box::pin(self.exchanged(&key, protocol)).await
+        Box::pin(self.exchanged(&query, protocol)).await
     }
 
-    async fn exchanged(&self, key: &Arc<Key>, protocol: Protocol) -> Answer {
-        match self.tokens.get(key).await {
+    async fn exchanged(&self, query: &Query, protocol: Protocol) -> Answer {
+        match self.tokens.get_wanted(&query.key, &query.wanted).await {
             Ok(served) => {
                 match served.source {
                     Source::Entra => self.requests.entra.inc(),

@@ -8,9 +8,16 @@ use foldhash::fast::RandomState;
 use super::imds::TokenRequest;
 use super::refusal::Refusal;
 use crate::identity::Identities;
-use crate::token::Key;
+use crate::token::{Key, Wanted};
 
-/// The key of each query.
+/// A query that was understood.
+#[derive(Debug)]
+pub(crate) struct Query {
+    pub(crate) key: Arc<Key>,
+    pub(crate) wanted: Wanted,
+}
+
+/// The meaning of each query.
 #[derive(Debug)]
 pub(crate) struct Queries {
     identities: Identities,
@@ -21,7 +28,7 @@ pub(crate) struct Queries {
 #[derive(Debug, Default)]
 struct Seen {
     bytes: usize,
-    keys: HashMap<Box<str>, Arc<Key>, RandomState>,
+    queries: HashMap<Box<str>, Arc<Query>, RandomState>,
 }
 
 impl Queries {
@@ -33,15 +40,15 @@ impl Queries {
         }
     }
 
-    /// The identity and resource that a query asks for.
+    /// The identity and resource that a query asks for, and whether a token in memory will do.
     ///
     /// # Errors
     ///
     /// The query is malformed, see [`TokenRequest::parse`], or its identity is not known.
-    pub(crate) fn key(&self, query: &str) -> Result<Arc<Key>, Refusal> {
+    pub(crate) fn read(&self, query: &str) -> Result<Arc<Query>, Refusal> {
         let seen = self.seen.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(key) = seen.keys.get(query) {
-            return Ok(Arc::clone(key));
+        if let Some(known) = seen.queries.get(query) {
+            return Ok(Arc::clone(known));
         }
         drop(seen);
         let request = TokenRequest::parse(query)?;
@@ -49,22 +56,26 @@ impl Queries {
             client_id: self.identities.client_id(&request.identity)?.into(),
             resource: request.resource.into(),
         });
+        let known = Arc::new(Query {
+            key: Arc::clone(&key),
+            wanted: request.wanted,
+        });
         let mut seen = self.seen.write().unwrap_or_else(PoisonError::into_inner);
         let bytes = query.len() + key.client_id.len() + key.resource.len() + OVERHEAD;
         if seen.bytes + bytes > MAX_BYTES {
             *seen = Seen::default();
         }
         seen.bytes += bytes;
-        seen.keys.insert(query.into(), Arc::clone(&key));
-        Ok(key)
+        seen.queries.insert(query.into(), Arc::clone(&known));
+        Ok(known)
     }
 }
 
 /// How many bytes of queries and their keys are remembered. An application has a handful of queries.
 const MAX_BYTES: usize = 256 * 1024;
 
-/// Bytes of one query besides its texts: the map's entry and the counters of the key.
-const OVERHEAD: usize = 128;
+/// Bytes of one query besides its texts: the map's entry, the hash of a token, and counters.
+const OVERHEAD: usize = 256;
 
 #[cfg(test)]
 mod tests {
@@ -78,13 +89,13 @@ mod tests {
         });
         for nth in 0..2_000 {
             let query = format!("resource={nth:01000}");
-            assert_eq!(queries.key(&query).unwrap().resource.len(), 1_000);
+            assert_eq!(queries.read(&query).unwrap().key.resource.len(), 1_000);
             let seen = queries.seen.read().unwrap();
             let held = seen
-                .keys
+                .queries
                 .iter()
-                .map(|(query, key)| query.len() + key.resource.len());
-            assert!(held.sum::<usize>() <= MAX_BYTES && !seen.keys.is_empty());
+                .map(|(query, known)| query.len() + known.key.resource.len());
+            assert!(held.sum::<usize>() <= MAX_BYTES && !seen.queries.is_empty());
         }
     }
 }

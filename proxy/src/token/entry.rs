@@ -9,7 +9,7 @@ use super::clock::Now;
 use super::exchange::{Failure, Granted};
 use super::issued::Issued;
 use super::refresh::{Gate, Pauses};
-use super::value::{Key, Token};
+use super::value::{Key, Token, Wanted};
 
 /// The state of one key. Its lock is never held across an await.
 #[derive(Debug)]
@@ -132,6 +132,14 @@ impl<V> Entry<V> {
             key,
             state: Mutex::new(state),
         }
+    }
+
+    /// Whether a request that does not want the token in memory waits for another one.
+    pub(super) fn is_replaceable(&self, wanted: &Wanted, now: Now) -> bool {
+        let state = self.lock();
+        let is_open = state.under_way.is_some() || state.closed_for(now).is_zero();
+        let token = state.token.as_ref().filter(|token| token.is_valid(now));
+        is_open && token.is_some_and(|token| token.is_replaceable(wanted, now))
     }
 
     pub(super) fn upkeep(&self, now: Now) -> Upkeep {

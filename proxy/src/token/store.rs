@@ -12,7 +12,7 @@ use tracing::{debug, info};
 use super::clock::{Clock, SystemClock};
 use super::entry::{Entry, Outcome, Plan, Upkeep};
 use super::exchange::{BUDGET, Exchange, Failure, Granted};
-use super::value::{Key, Token};
+use super::value::{Key, Token, Wanted};
 use crate::log_rate::{Line, LogRate};
 use crate::redact::short;
 
@@ -113,6 +113,27 @@ where
                 "Entra granted a token that has already expired: compare the node's clock with the \
                  real time",
             )),
+        }
+    }
+
+    /// The same, but not the token in memory where `wanted` excludes it, if Entra grants another one. At
+    /// most one exchange in some seconds is made for this.
+    ///
+    /// # Errors
+    ///
+    /// See [`Self::get`].
+    pub async fn get_wanted(&self, key: &Arc<Key>, wanted: &Wanted) -> Result<Served<V>, Failure> {
+        let entry = self.entry(key);
+        if !entry.is_replaceable(wanted, self.inner.clock.now()) {
+            return self.get(key).await;
+        }
+        let source = match self.exchanged(&entry).await {
+            Ok(()) => Source::Entra,
+            Err(_) => Source::Stale,
+        };
+        match entry.valid(self.inner.clock.now()) {
+            Some(token) => Ok(Served { token, source }),
+            None => self.get(key).await,
         }
     }
 

@@ -45,6 +45,23 @@ impl AccessToken {
     pub fn reveal(&self) -> &str {
         &self.0
     }
+
+    /// The SHA-256 of the secret.
+    pub(super) fn sha256(&self) -> impl AsRef<[u8]> {
+        ring::digest::digest(&ring::digest::SHA256, self.0.as_bytes())
+    }
+}
+
+/// Which token a request takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Wanted {
+    /// Any that is valid.
+    #[default]
+    Any,
+    /// A new one, whatever is in memory.
+    New,
+    /// Another one than that with this SHA-256, which a service has refused.
+    Other([u8; 32]),
 }
 
 impl From<String> for AccessToken {

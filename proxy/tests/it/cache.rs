@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use proxy::token::{Clock, Exchange, Failure, FailureKind, Granted, Key, Now, Source, Tokens};
+use proxy::token::{
+    Clock, Exchange, Failure, FailureKind, Granted, Key, Now, Source, Tokens, Wanted,
+};
 use tokio::time::{Instant, sleep, timeout};
 
 const A: &str = "https://a/";
@@ -139,6 +141,11 @@ impl Bench {
         Ok((served.token.access_token.reveal().to_owned(), served.source))
     }
 
+    async fn get_wanted(&self, wanted: &Wanted) -> (String, Source) {
+        let served = self.tokens.get_wanted(&key(A), wanted).await.unwrap();
+        (served.token.access_token.reveal().to_owned(), served.source)
+    }
+
     fn is_fresh(&self, resource: &str) -> bool {
         self.tokens.peek(&key(resource)).is_some()
     }
@@ -256,6 +263,55 @@ async fn reports_an_outage_after_the_token_expired_and_recovers_at_once() {
     bench.answer(|_| Step::Grant(HOUR));
     sleep(Duration::from_secs(1)).await;
     assert_eq!(bench.get(A).await.unwrap().1, Source::Entra);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_for_a_new_token_gets_one_every_few_seconds() {
+    let bench = Bench::new();
+    let from_memory = |nth: usize| (format!("token-{nth}"), Source::Memory);
+    let from_entra = |nth: usize| (format!("token-{nth}"), Source::Entra);
+    assert_eq!(bench.get_wanted(&Wanted::New).await, from_entra(0));
+    assert_eq!(bench.get_wanted(&Wanted::New).await, from_memory(0));
+    for nth in 1..10 {
+        sleep(Duration::from_secs(6)).await;
+        assert_eq!(bench.get_wanted(&Wanted::New).await, from_entra(nth));
+        for _ in 0..100 {
+            assert_eq!(bench.get_wanted(&Wanted::New).await, from_memory(nth));
+        }
+    }
+    sleep(Duration::from_secs(6)).await;
+    assert_eq!(bench.get_wanted(&Wanted::Any).await, from_memory(9));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_token_is_replaced_and_another_one_is_not() {
+    let bench = Bench::new();
+    bench.get(A).await.unwrap();
+    sleep(MINUTE).await;
+    let hash = |token: &str| {
+        let hash = ring::digest::digest(&ring::digest::SHA256, token.as_bytes());
+        Wanted::Other(hash.as_ref().try_into().unwrap())
+    };
+    assert_eq!(bench.get_wanted(&hash("x")).await.1, Source::Memory);
+    let refused = hash("token-0");
+    let replaced = bench.get_wanted(&refused).await;
+    assert_eq!(replaced, ("token-1".to_owned(), Source::Entra));
+    sleep(MINUTE).await;
+    assert_eq!(bench.get_wanted(&refused).await.1, Source::Memory);
+    assert_eq!(bench.calls(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn law_5_serves_a_valid_token_while_a_new_one_cannot_be_had() {
+    let bench = Bench::new();
+    bench.get(A).await.unwrap();
+    sleep(MINUTE).await;
+    bench.answer(|_| Step::Fail(FailureKind::Transient));
+    for source in [Source::Stale, Source::Memory] {
+        let served = bench.get_wanted(&Wanted::New).await;
+        assert_eq!(served, ("token-0".to_owned(), source));
+    }
+    assert_eq!(bench.calls(), 2, "a failure has its pause");
 }
 
 #[tokio::test(start_paused = true)]

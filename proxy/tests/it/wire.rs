@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use proxy::api::imds::is_guid;
+use testkit::poll;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -429,6 +430,37 @@ async fn r11_r12_ignores_unknown_parameters_and_headers() {
         sidecar.get(&format!("{TOKEN}?{VAULT}"), lines).await.status,
         200
     );
+}
+
+#[tokio::test]
+async fn r12_a_new_token_can_be_requested() {
+    let entra = Entra::start("localhost").await;
+    let sidecar = Sidecar::start(&entra, &[]).await;
+    let first = sidecar.token(VAULT).await.text("access_token").to_owned();
+    let sha256 = |token: &str| {
+        let hash = ring::digest::digest(&ring::digest::SHA256, token.as_bytes());
+        hash.as_ref()
+            .iter()
+            .map(|it| format!("{it:02x}"))
+            .collect::<String>()
+    };
+    let refused = |token| {
+        format!(
+            "{VAULT}&token_sha256_to_refresh={}&xms_cc=cp1",
+            sha256(token)
+        )
+    };
+    for (query, wanted) in [
+        (format!("{VAULT}&bypass_cache=true"), "token-1"),
+        (refused(&first), "token-1"),
+        (refused("token-1"), "token-2"),
+    ] {
+        let ask = async || sidecar.token(&query).await.text("access_token");
+        // A token is a few seconds old before it is replaced.
+        poll::until("the token", ask, |token| token == wanted).await;
+    }
+    assert_eq!(sidecar.token(VAULT).await.text("access_token"), "token-2");
+    assert_eq!(entra.requests().len(), 3);
 }
 
 #[tokio::test]
