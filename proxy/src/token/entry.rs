@@ -28,8 +28,8 @@ pub(super) enum Plan<V> {
     Exchange,
     /// Start an exchange, wait for a bounded time, and serve the token that is there then.
     Replace,
-    /// Repeat the last failure.
-    Refuse(Failure),
+    /// Repeat the last failure: the next attempt may start after this long.
+    Refuse(Failure, Duration),
     /// Serve this token.
     Serve {
         token: Arc<Token<V>>,
@@ -108,7 +108,7 @@ impl<V: Default> Entry<V> {
         }
         match &state.failure {
             Some(failure) if !closed_for.is_zero() && state.under_way.is_none() => {
-                Plan::Refuse(failure.again_after(closed_for))
+                Plan::Refuse(failure.again_after(closed_for), closed_for)
             }
             _ => Plan::Exchange,
         }

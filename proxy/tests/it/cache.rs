@@ -371,6 +371,74 @@ async fn repeats_a_permanent_failure_for_seconds_not_minutes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_request_waits_for_the_next_attempt_while_a_failure_is_remembered() {
+    for step in [
+        Step::Fail(FailureKind::Transient),
+        Step::Fail(FailureKind::Throttled),
+        Step::Throttle(Duration::from_secs(3)),
+    ] {
+        let bench = Bench::kept_fresh();
+        bench.answer(move |_| step.clone());
+        let (failed, took) = timed(bench.get(A)).await;
+        failed.unwrap_err();
+        assert_eq!(took, Duration::from_millis(50), "the first is not delayed");
+        // A client that retries 19 times at once.
+        let start = Instant::now();
+        for _ in 0..19 {
+            let (failed, took) = timed(bench.get(A)).await;
+            failed.unwrap_err();
+            assert!(took >= Duration::from_secs(1), "{took:?}");
+            assert!(took < Duration::from_secs(8), "{took:?}");
+        }
+        assert!(start.elapsed() >= Duration::from_secs(19));
+        assert_eq!(bench.calls(), 20);
+        // All who wait get the token of one exchange.
+        bench.answer(|_| Step::Grant(HOUR));
+        let waiting: Vec<_> = (0..100)
+            .map(|_| {
+                let tokens = bench.tokens.clone();
+                tokio::spawn(async move { tokens.get(&key(A)).await })
+            })
+            .collect();
+        for served in waiting {
+            served.await.unwrap().unwrap();
+        }
+        assert_eq!(bench.calls(), 21);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_waits_for_the_next_attempt_ends_within_the_budget() {
+    let bench = Bench::of(10);
+    for resource in [A, B] {
+        bench.answer(|_| Step::Fail(FailureKind::Throttled));
+        bench.get(resource).await.unwrap_err();
+    }
+    bench.answer(|_| Step::Hang);
+    let (failed, took) = timed(timeout(MINUTE, bench.get(A))).await;
+    assert_eq!(
+        failed.expect("an end").unwrap_err().kind,
+        FailureKind::Throttled
+    );
+    assert!(took <= Duration::from_secs(8), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_that_wait_for_the_next_attempt_are_bounded() {
+    let bench = Bench::of(10);
+    bench.answer(|_| Step::Fail(FailureKind::Throttled));
+    bench.get(A).await.unwrap_err();
+    for _ in 0..10 {
+        let tokens = bench.tokens.clone();
+        tokio::spawn(async move { tokens.get(&key(A)).await });
+    }
+    sleep(Duration::from_millis(1)).await;
+    let (failed, took) = timed(bench.get(A)).await;
+    assert_eq!(failed.unwrap_err().kind, FailureKind::Throttled);
+    assert_eq!(took, Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_exchange_goes_on_when_the_client_leaves() {
     let bench = Bench::new();
     let shorter = Duration::from_millis(10);
