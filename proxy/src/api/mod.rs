@@ -20,6 +20,7 @@ pub use self::view::View;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::HOST;
@@ -39,7 +40,7 @@ use self::readiness::Readiness;
 use self::refusal::Refusal;
 use self::refusals::{Asked, Refusals};
 use self::view::Protocol;
-use crate::identity::Identities;
+use crate::identity::{Identities, IdentityError, object_id};
 use crate::redact::short;
 use crate::relay::{self, Relay, RelayError};
 use crate::token::{Clock, Exchange, Source, SystemClock, Tokens, Wanted};
@@ -110,6 +111,9 @@ impl<E: Exchange, C: Clock> Api<E, C> {
     async fn token(&self, query: &str, protocol: Protocol, asked: Asked<'_>) -> Answer {
         let query = match self.queries.read(query) {
             Ok(query) => query,
+            Err(Refusal::Identity(error)) => {
+                return Box::pin(self.maybe_own(query, error, protocol, asked)).await;
+            }
             Err(refusal) => return self.refused(&refusal, protocol, asked),
         };
         if query.wanted == Wanted::Any
@@ -121,6 +125,34 @@ impl<E: Exchange, C: Clock> Api<E, C> {
         }
         // Boxed, so that only the requests that need it pay for its size.
         Box::pin(self.exchanged(&query, protocol)).await
+    }
+
+    /// Answers a request for an unknown identity. It may be the pod's own, by an object id that no token has
+    /// said yet.
+    async fn maybe_own(
+        &self,
+        query: &str,
+        error: IdentityError,
+        protocol: Protocol,
+        asked: Asked<'_>,
+    ) -> Answer {
+        if let Some(key) = self.queries.maybe_own(query) {
+            match self.tokens.get(&Arc::new(key)).await {
+                Ok(served) => {
+                    if let Some(id) = object_id(served.token.access_token.reveal()) {
+                        self.queries.set_own_object_id(id);
+                    }
+                }
+                Err(failure) => {
+                    self.requests.failed.inc();
+                    return protocol.error(&failure.into());
+                }
+            }
+        }
+        match self.queries.read(query) {
+            Ok(query) => self.exchanged(&query, protocol).await,
+            Err(_) => self.refused(&Refusal::Identity(error), protocol, asked),
+        }
     }
 
     async fn exchanged(&self, query: &Query, protocol: Protocol) -> Answer {

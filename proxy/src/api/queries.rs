@@ -1,13 +1,13 @@
 //! A cache of parsed queries, because applications repeat the same ones.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use foldhash::fast::RandomState;
 
 use super::imds::TokenRequest;
 use super::refusal::Refusal;
-use crate::identity::Identities;
+use crate::identity::{Identities, Identity, IdentityError};
 use crate::token::{Key, Wanted};
 
 /// A query that was understood.
@@ -21,6 +21,8 @@ pub(crate) struct Query {
 #[derive(Debug)]
 pub(crate) struct Queries {
     identities: Identities,
+    /// The object id of the default identity, once a token of it has said it.
+    own_object_id: OnceLock<String>,
     /// Looked up by each request, so with a hash faster than std's.
     seen: RwLock<Seen>,
 }
@@ -36,6 +38,7 @@ impl Queries {
     pub(crate) fn new(identities: Identities) -> Self {
         Self {
             identities,
+            own_object_id: OnceLock::new(),
             seen: RwLock::default(),
         }
     }
@@ -53,7 +56,7 @@ impl Queries {
         drop(seen);
         let request = TokenRequest::parse(query)?;
         let key = Arc::new(Key {
-            client_id: self.identities.client_id(&request.identity)?.into(),
+            client_id: self.client_id(&request.identity)?.into(),
             resource: request.resource.into(),
         });
         let known = Arc::new(Query {
@@ -68,6 +71,36 @@ impl Queries {
         seen.bytes += bytes;
         seen.queries.insert(query.into(), Arc::clone(&known));
         Ok(known)
+    }
+
+    /// The default identity and the resource that a query asks for, if the query names an object id that may
+    /// be that identity's: only a token can say.
+    pub(crate) fn maybe_own(&self, query: &str) -> Option<Key> {
+        let request = TokenRequest::parse(query).ok()?;
+        request.identity.object_id()?;
+        let client_id = self.identities.default.as_deref()?;
+        self.own_object_id.get().is_none().then(|| Key {
+            client_id: client_id.into(),
+            resource: request.resource.into(),
+        })
+    }
+
+    /// Remembers the object id of the default identity.
+    pub(crate) fn set_own_object_id(&self, id: String) {
+        let _ = self.own_object_id.set(id);
+    }
+
+    fn client_id<'a>(&'a self, identity: &'a Identity<'_>) -> Result<&'a str, IdentityError> {
+        let own = self.own_object_id.get();
+        let is_own = |id: &str| own.is_some_and(|own| own.eq_ignore_ascii_case(id));
+        match self.identities.client_id(identity) {
+            Err(IdentityError::Unknown { .. }) if identity.object_id().is_some_and(is_own) => self
+                .identities
+                .default
+                .as_deref()
+                .ok_or(IdentityError::NoDefault),
+            other => other,
+        }
     }
 }
 

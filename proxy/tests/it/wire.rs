@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use proxy::api::imds::is_guid;
 use testkit::poll;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -378,6 +380,63 @@ async fn r10_d6_each_selector_gives_its_own_identity_or_none() {
         "one exchange for each identity"
     );
     assert!(clients.iter().all(|client| is_guid(client)));
+}
+
+/// Whether by the first request of the pod or by a later one: msodbcsql sends the object id as `UID`.
+#[tokio::test]
+async fn r10_the_pods_own_object_id_gives_its_token_and_another_ones_none() {
+    const OWN: &str = "0b1ec7ed-1111-1111-1111-111111111111";
+    let other = OWN.replace('1', "2");
+    let payload = URL_SAFE_NO_PAD.encode(format!(r#"{{"oid":"{OWN}","appid":"{CLIENT}"}}"#));
+    for queries in [
+        [format!("object_id={OWN}"), format!("object_id={other}")],
+        [format!("object_id={other}"), format!("principal_id={OWN}")],
+        [String::new(), format!("object_id={}", OWN.to_uppercase())],
+    ] {
+        let entra = Entra::start("localhost").await;
+        let access_token = format!("e30.{payload}.c2ln");
+        entra.answer(move |_, _| token(&access_token, 3600));
+        let sidecar = Sidecar::start(&entra, &[]).await;
+        for _ in 0..2 {
+            for query in &queries {
+                let answer = sidecar.token(&format!("{VAULT}&{query}")).await;
+                if query.contains(&other) {
+                    assert_golden("unknown-object-id", &answer);
+                } else {
+                    assert_eq!(answer.text("client_id"), CLIENT, "{query}");
+                }
+            }
+        }
+        let answer = sidecar
+            .token(&format!("resource=b&object_id={other}"))
+            .await;
+        assert_golden("unknown-object-id", &answer);
+        let clients: Vec<_> = entra
+            .requests()
+            .iter()
+            .map(|request| request.form["client_id"].clone())
+            .collect();
+        assert_eq!(
+            clients,
+            [CLIENT],
+            "one exchange, for the pod's own identity"
+        );
+    }
+}
+
+#[tokio::test]
+async fn r10_without_a_token_an_object_id_gets_entras_error() {
+    let entra = Entra::start("localhost").await;
+    entra.answer(|_, _| crate::entra::aadsts(400, "unauthorized_client", 700_016));
+    let sidecar = Sidecar::start(&entra, &[]).await;
+    let query = format!("{VAULT}&object_id=0b1ec7ed-1111-1111-1111-111111111111");
+    let answer = sidecar.token(&query).await;
+    assert_eq!(answer.status, 400);
+    assert!(answer.body.contains("AADSTS700016"), "{answer:?}");
+    // A token that is no JSON Web Token names no object id.
+    entra.answer(|_, _| token("opaque", 3600));
+    let query = query.replace("vault", "storage");
+    assert_golden("unknown-object-id", &sidecar.token(&query).await);
 }
 
 #[tokio::test]
