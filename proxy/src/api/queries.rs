@@ -58,13 +58,14 @@ impl Queries {
         let key = Arc::new(Key {
             client_id: self.client_id(&request.identity)?.into(),
             resource: request.resource.into(),
+            claims: request.claims,
         });
         let known = Arc::new(Query {
             key: Arc::clone(&key),
             wanted: request.wanted,
         });
         let mut seen = self.seen.write().unwrap_or_else(PoisonError::into_inner);
-        let bytes = query.len() + key.client_id.len() + key.resource.len() + OVERHEAD;
+        let bytes = query.len() + key.bytes() + OVERHEAD;
         if seen.bytes + bytes > MAX_BYTES {
             *seen = Seen::default();
         }
@@ -82,6 +83,7 @@ impl Queries {
         self.own_object_id.get().is_none().then(|| Key {
             client_id: client_id.into(),
             resource: request.resource.into(),
+            claims: request.claims,
         })
     }
 

@@ -213,8 +213,7 @@ impl<V> Entry<V> {
         let token = state.token.as_ref().map_or(0, Issued::bytes);
         let failure = state.failure.as_ref();
         let failure = failure.map_or(0, |failure| failure.error.len() + failure.description.len());
-        let key = self.key.client_id.len() + self.key.resource.len();
-        let bytes = OVERHEAD + key + token * BODIES + failure;
+        let bytes = OVERHEAD + self.key.bytes() + token * BODIES + failure;
         (bytes, state.under_way.is_none())
     }
 

@@ -154,6 +154,7 @@ mod tests {
         let key = Key {
             client_id: "da95e381-d7ab-4fdc-8047-2457909c723b".into(),
             resource: "https://management.azure.com/".into(),
+            claims: None,
         };
         let granted = Granted {
             access_token: "eyJ0eXAiOiJKV".to_owned().into(),

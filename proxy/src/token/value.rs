@@ -11,6 +11,16 @@ pub struct Key {
     pub client_id: Box<str>,
     /// The resource, percent-decoded.
     pub resource: Box<str>,
+    /// The claims that the token is to have, in JSON. A token with other claims is another token.
+    pub claims: Option<Box<str>>,
+}
+
+impl Key {
+    /// The bytes of its texts.
+    pub(crate) fn bytes(&self) -> usize {
+        let claims = self.claims.as_ref().map_or(0, |claims| claims.len());
+        self.client_id.len() + self.resource.len() + claims
+    }
 }
 
 /// An access token. Secret: `Debug` does not show it.
@@ -97,6 +107,7 @@ mod tests {
             key: Arc::new(Key {
                 client_id: "c".into(),
                 resource: "r".into(),
+                claims: None,
             }),
             access_token: "secret".to_owned().into(),
             expires_in: 1,

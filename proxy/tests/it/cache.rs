@@ -155,6 +155,7 @@ fn key(resource: &str) -> Arc<Key> {
     Arc::new(Key {
         client_id: "c".into(),
         resource: resource.into(),
+        claims: None,
     })
 }
 

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use crate::entra::{Entra, token};
 use crate::imds::Imds;
 use crate::raw::{Answer, exchange, parse, read_one, read_to_end, send};
-use crate::sidecar::{CLIENT, DEADLINE, OTHER_CLIENT, Sidecar};
+use crate::sidecar::{CLIENT, DEADLINE, OTHER_CLIENT, Sidecar, TokenFile, config};
 
 const TOKEN: &str = "/metadata/identity/oauth2/token";
 const VAULT: &str = "resource=https%3A%2F%2Fvault.azure.net";
@@ -503,12 +503,7 @@ async fn r12_a_new_token_can_be_requested() {
             .map(|it| format!("{it:02x}"))
             .collect::<String>()
     };
-    let refused = |token| {
-        format!(
-            "{VAULT}&token_sha256_to_refresh={}&xms_cc=cp1",
-            sha256(token)
-        )
-    };
+    let refused = |token| format!("{VAULT}&token_sha256_to_refresh={}", sha256(token));
     for (query, wanted) in [
         (format!("{VAULT}&bypass_cache=true"), "token-1"),
         (refused(&first), "token-1"),
@@ -520,6 +515,37 @@ async fn r12_a_new_token_can_be_requested() {
     }
     assert_eq!(sidecar.token(VAULT).await.text("access_token"), "token-2");
     assert_eq!(entra.requests().len(), 3);
+}
+
+#[tokio::test]
+async fn r12_claims_and_capabilities_reach_entra_and_have_tokens_of_their_own() {
+    let entra = Entra::start("localhost").await;
+    let token_file = TokenFile::new();
+    let mut config = config(&entra, &token_file, &[]);
+    config.metrics_port = Some(0);
+    let sidecar = Sidecar::start_with(config, token_file).await;
+    for _ in 0..2 {
+        for (more, wanted) in [
+            ("", "token-0"),
+            ("&xms_cc=cp1", "token-1"),
+            ("&claims=%7B%22a%22%3Anull%7D", "token-2"),
+        ] {
+            let answer = sidecar.token(&format!("{VAULT}{more}")).await;
+            assert_eq!(answer.text("access_token"), wanted, "{more}");
+        }
+    }
+    let claims: Vec<_> = entra
+        .requests()
+        .iter()
+        .map(|request| request.form.get("claims").cloned())
+        .collect();
+    let cp1 = r#"{"access_token":{"xms_cc":{"values":["cp1"]}}}"#.to_owned();
+    assert_eq!(claims, [None, Some(cp1), Some(r#"{"a":null}"#.to_owned())]);
+    let scrape = "GET /metrics HTTP/1.1\r\nHost: x\r\n";
+    let text = exchange(sidecar.metrics_address.unwrap(), scrape)
+        .await
+        .body;
+    assert_eq!(text.matches("token_expiry_seconds{").count(), 1, "{text}");
 }
 
 #[tokio::test]

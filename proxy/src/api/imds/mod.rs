@@ -2,6 +2,7 @@
 //! how a request is read, and the bytes of the answer. Nothing here does I/O.
 
 mod body;
+mod claims;
 mod path;
 mod query;
 

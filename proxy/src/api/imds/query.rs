@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 pub use contract::value::is_guid;
 
+use super::claims::claims;
 use crate::api::refusal::Refusal;
 use crate::identity::Identity;
 use crate::token::Wanted;
@@ -15,6 +16,8 @@ pub struct TokenRequest<'a> {
     pub identity: Identity<'a>,
     /// The resource, percent-decoded and otherwise as the client spelled it (IMDS R5).
     pub resource: Cow<'a, str>,
+    /// The claims that the token is to have, for Entra.
+    pub claims: Option<Box<str>>,
     /// Whether a token in memory will do.
     pub wanted: Wanted,
 }
@@ -32,6 +35,7 @@ impl<'a> TokenRequest<'a> {
         let mut resource = None;
         let mut selected = Vec::new();
         let (mut bypass, mut refused) = (false, None);
+        let (mut capabilities, mut claimed) = (None, None);
         let mut known_seen = [false; NAMES.len()];
         let mut others_seen = Vec::new();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
@@ -55,6 +59,8 @@ impl<'a> TokenRequest<'a> {
                 _ if value.is_empty() => {}
                 Meaning::Client | Meaning::Other => selected.push((*known, *meaning, value)),
                 Meaning::Ignored => {}
+                Meaning::Capabilities => capabilities = Some(value),
+                Meaning::Claims => claimed = Some(value),
                 Meaning::Bypass => bypass = value.eq_ignore_ascii_case("true"),
                 Meaning::Refused => refused = sha256(&value),
                 Meaning::Resource => resource = Some(value),
@@ -85,6 +91,7 @@ impl<'a> TokenRequest<'a> {
         Ok(Self {
             identity,
             resource,
+            claims: claims(capabilities.as_deref(), claimed.as_deref()),
             wanted,
         })
     }
@@ -114,6 +121,8 @@ fn sha256(text: &str) -> Option<[u8; 32]> {
 #[derive(Clone, Copy)]
 enum Meaning {
     Bypass,
+    Capabilities,
+    Claims,
     Client,
     Ignored,
     Other,
@@ -122,7 +131,7 @@ enum Meaning {
 }
 
 /// Parameters of IMDS. `clientid` and `principal_id` are App Service's names for selectors.
-const NAMES: [(&str, Meaning); 12] = [
+const NAMES: [(&str, Meaning); 14] = [
     ("api-version", Meaning::Ignored),
     ("resource", Meaning::Resource),
     ("client_id", Meaning::Client),
@@ -135,6 +144,8 @@ const NAMES: [(&str, Meaning); 12] = [
     ("authority", Meaning::Ignored),
     ("bypass_cache", Meaning::Bypass),
     ("token_sha256_to_refresh", Meaning::Refused),
+    ("xms_cc", Meaning::Capabilities),
+    ("claims", Meaning::Claims),
 ];
 
 /// In bytes, decoded: several times the longest identifier of a resource. Bounds what a key holds in memory.
