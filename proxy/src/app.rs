@@ -205,7 +205,8 @@ pub const LIMITS: Limits = Limits {
     connections_per_address: None,
     unanswered_first: false,
     idle: Duration::from_secs(30),
-    head_size: 8 * 1024,
+    // W3C baggage alone has up to 8 KiB, and applications send it to every host.
+    head_size: 16 * 1024,
     // Bodies are relayed to IMDS, which accepts only small ones.
     body: BodyRate {
         grace: Duration::from_secs(30),

@@ -42,7 +42,8 @@ impl Capacity {
     }
 }
 
-/// Bounds the memory of connections: each that is in use has two buffers of some 8 KiB.
+/// Bounds the memory of connections: each that is in use has two buffers of some 8 KiB, and the one for
+/// reading grows to the limit on heads.
 const MAX_CONNECTIONS: usize = 480;
 
 /// Applications have a few. The first call for scheduled events may take two minutes.

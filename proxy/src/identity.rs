@@ -3,6 +3,10 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use contract::value::is_guid;
+use serde::Deserialize;
 use thiserror::Error;
 
 /// How a request names an identity.
@@ -66,6 +70,73 @@ impl Identities {
                 .get(&id.to_ascii_lowercase())
                 .map(String::as_str)
                 .ok_or(IdentityError::Unknown { selector }),
+        }
+    }
+}
+
+impl Identity<'_> {
+    /// The object id that a request names its identity by.
+    #[must_use]
+    pub fn object_id(&self) -> Option<&str> {
+        match self {
+            Self::Other {
+                selector: "object_id" | "principal_id",
+                id,
+            } if is_guid(id) => Some(id),
+            _ => None,
+        }
+    }
+}
+
+/// The object id of the identity that an access token is for. The signature is not checked: Entra sent the
+/// token.
+#[must_use]
+pub fn object_id(access_token: &str) -> Option<String> {
+    let payload = access_token.split('.').nth(1)?;
+    let payload = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?;
+    let claims: Claims = serde_json::from_slice(&payload).ok()?;
+    claims.oid.filter(|id| is_guid(id))
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    oid: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "0b1ec7ed-0000-0000-0000-000000000000";
+
+    #[test]
+    fn reads_the_object_id_of_a_token() {
+        let token = |payload: &str| format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(payload));
+        let found = object_id(&token(&format!(r#"{{"aud":"a","oid":"{ID}"}}"#)));
+        assert_eq!(found.as_deref(), Some(ID));
+        for unknown in [r#"{"aud":"a"}"#, r#"{"oid":"x"}"#, r#"{"oid":1}"#, "[]", ""] {
+            assert_eq!(object_id(&token(unknown)), None, "{unknown}");
+        }
+        for unknown in ["", "opaque", "a.b", "a.!.c", "a.b.c.d.e"] {
+            assert_eq!(object_id(unknown), None, "{unknown}");
+        }
+    }
+
+    #[test]
+    fn only_an_object_id_in_the_form_of_a_guid_can_be_the_pods_own() {
+        let other = |selector, id: &'static str| Identity::Other {
+            selector,
+            id: id.into(),
+        };
+        assert_eq!(other("object_id", ID).object_id(), Some(ID));
+        assert_eq!(other("principal_id", ID).object_id(), Some(ID));
+        for none in [
+            other("object_id", "/subscriptions/x"),
+            other("mi_res_id", ID),
+            Identity::Client(ID.into()),
+            Identity::Default,
+        ] {
+            assert_eq!(none.object_id(), None, "{none:?}");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The token endpoint of App Service, versions 2017-09-01 and 2019-08-01: how SDKs get a token in
-//! mode `environment`. The secret is checked before anything else of a request. No I/O.
+//! The token endpoint of App Service, versions 2017-09-01, 2019-08-01 and newer: how SDKs get a
+//! token in mode `environment`. The secret is checked before anything else of a request. No I/O.
 
 use std::fmt;
 
@@ -24,7 +24,7 @@ pub struct Secret(String);
 pub enum Version {
     /// `api-version=2017-09-01`: a date.
     V2017,
-    /// `api-version=2019-08-01`: seconds since 1970.
+    /// `api-version=2019-08-01` and newer: seconds since 1970.
     V2019,
 }
 
@@ -56,10 +56,22 @@ pub fn check(
     let mut parameters = form_urlencoded::parse(query.as_bytes());
     let version = parameters.find(|(name, _)| name.eq_ignore_ascii_case("api-version"));
     match version.as_ref().map(|(_, value)| value.as_ref()) {
-        Some("2019-08-01") => Ok(Version::V2019),
         Some("2017-09-01") => Ok(Version::V2017),
+        Some(version) if is_2019_or_newer(version) => Ok(Version::V2019),
         _ => Err(Refusal::ApiVersion),
     }
+}
+
+/// Whether a version is `2019-08-01` or of a later date. Newer ones have the same request and answer.
+fn is_2019_or_newer(version: &str) -> bool {
+    let Some(date) = version.as_bytes().get(..10) else {
+        return false;
+    };
+    let is_date = date.iter().enumerate().all(|(at, byte)| match at {
+        4 | 7 => *byte == b'-',
+        _ => byte.is_ascii_digit(),
+    });
+    is_date && date >= b"2019-08-01".as_slice()
 }
 
 /// The body of the 200, in the order of App Service's documentation.
@@ -70,6 +82,7 @@ pub fn token<V>(token: &Token<V>, version: Version) -> Bytes {
     };
     answer::to_json(&TokenBody {
         access_token: token.access_token.reveal(),
+        expires_in: &token.expires_in.to_string(),
         expires_on: &expires_on,
         resource: &token.key.resource,
         token_type: "Bearer",
@@ -136,6 +149,8 @@ fn date(seconds: u64) -> String {
 #[derive(Serialize)]
 struct TokenBody<'a> {
     access_token: &'a str,
+    /// Not in App Service's documentation: mssql-jdbc 10.2.3 to 11.2.3 needs it, as IMDS writes it.
+    expires_in: &'a str,
     expires_on: &'a str,
     resource: &'a str,
     token_type: &'a str,
@@ -219,7 +234,15 @@ mod tests {
         let secret = [("secret", VALUE)];
         let refused = checked(Method::POST, "api-version=2019-08-01", &secret);
         assert_eq!(refused, Err(Refusal::Method));
-        for query in ["", "resource=a", "api-version=2018-02-01"] {
+        for query in [
+            "",
+            "resource=a",
+            "api-version=2018-02-01",
+            "api-version=2019-07-31",
+            "api-version=2019",
+            "api-version=2020-aa-01",
+            "api-version=é020-01-01",
+        ] {
             assert_eq!(
                 checked(Method::GET, query, &secret),
                 Err(Refusal::ApiVersion)
@@ -228,15 +251,29 @@ mod tests {
     }
 
     #[test]
+    fn answers_newer_versions_as_that_of_2019() {
+        for version in [
+            "2019-08-01",
+            "2025-03-30",
+            "2019-08-01-preview",
+            "2030-01-01",
+        ] {
+            let query = format!("resource=a&api-version={version}");
+            let found = checked(Method::GET, &query, &[("secret", VALUE)]);
+            assert_eq!(found, Ok(Version::V2019), "{version}");
+        }
+    }
+
+    #[test]
     fn writes_a_token_in_the_format_of_each_version() {
         let value = testing::token("e.y.J", 1_505_401_445);
         assert_eq!(
             token(&value, Version::V2019),
-            r#"{"access_token":"e.y.J","expires_on":"1505401445","resource":"https://management.azure.com/","token_type":"Bearer","client_id":"da95e381-d7ab-4fdc-8047-2457909c723b"}"#
+            r#"{"access_token":"e.y.J","expires_in":"86386","expires_on":"1505401445","resource":"https://management.azure.com/","token_type":"Bearer","client_id":"da95e381-d7ab-4fdc-8047-2457909c723b"}"#
         );
         assert_eq!(
             token(&value, Version::V2017),
-            r#"{"access_token":"e.y.J","expires_on":"09/14/2017 03:04:05 PM +00:00","resource":"https://management.azure.com/","token_type":"Bearer","client_id":"da95e381-d7ab-4fdc-8047-2457909c723b"}"#
+            r#"{"access_token":"e.y.J","expires_in":"86386","expires_on":"09/14/2017 03:04:05 PM +00:00","resource":"https://management.azure.com/","token_type":"Bearer","client_id":"da95e381-d7ab-4fdc-8047-2457909c723b"}"#
         );
     }
 

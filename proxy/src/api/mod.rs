@@ -11,6 +11,7 @@ mod metrics;
 mod queries;
 pub mod readiness;
 pub mod refusal;
+mod refusals;
 #[cfg(test)]
 mod testing;
 mod view;
@@ -34,15 +35,15 @@ use self::app_service::Secret;
 use self::error::ApiError;
 use self::imds::Decision;
 use self::metrics::Requests;
-use self::queries::Queries;
+use self::queries::{Queries, Query};
 use self::readiness::Readiness;
 use self::refusal::Refusal;
+use self::refusals::{Asked, Refusals};
 use self::view::Protocol;
-use crate::identity::Identities;
-use crate::log_rate::{Line, LogRate};
+use crate::identity::{Identities, IdentityError, object_id};
 use crate::redact::short;
-use crate::relay::{self, Relay};
-use crate::token::{Clock, Exchange, Key, Source, SystemClock, Tokens};
+use crate::relay::{self, Relay, RelayError};
+use crate::token::{Clock, Exchange, Source, SystemClock, Tokens, Wanted};
 
 /// The settings of the API.
 #[derive(Debug)]
@@ -73,7 +74,7 @@ pub struct Api<E, C = SystemClock> {
     loopback: bool,
     queries: Queries,
     readiness: Readiness,
-    refusals: LogRate,
+    refusals: Refusals,
     relay: Relay,
     requests: Requests,
     tokens: Store<E, C>,
@@ -94,7 +95,7 @@ impl<E: Exchange, C: Clock> Api<E, C> {
             loopback: config.loopback,
             queries: Queries::new(config.identities),
             readiness: Readiness::new(token_file),
-            refusals: LogRate::default(),
+            refusals: Refusals::default(),
             relay,
             requests: Requests::register(registry),
             tokens,
@@ -107,22 +108,55 @@ impl<E: Exchange, C: Clock> Api<E, C> {
     }
 
     /// Answers with a token, or with the reason why there is none.
-    async fn token(&self, query: &str, protocol: Protocol) -> Answer {
-        let key = match self.queries.key(query) {
-            Ok(key) => key,
-            Err(refusal) => return self.refused(&refusal, protocol),
+    async fn token(&self, query: &str, protocol: Protocol, asked: Asked<'_>) -> Answer {
+        let query = match self.queries.read(query) {
+            Ok(query) => query,
+            Err(Refusal::Identity(error)) => {
+                return Box::pin(self.maybe_own(query, error, protocol, asked)).await;
+            }
+            Err(refusal) => return self.refused(&refusal, protocol, asked),
         };
-        if let Some(token) = self.tokens.peek(&key) {
+        if query.wanted == Wanted::Any
+            && let Some(token) = self.tokens.peek(&query.key)
+        {
             self.requests.memory.inc();
-            debug!(client_id = %short(&key.client_id), "served a token from memory");
+            debug!(client_id = %short(&query.key.client_id), "served a token from memory");
             return protocol.token(&token);
         }
         // Boxed, so that only the requests that need it pay for its size.
-        Box::pin(self.exchanged(&key, protocol)).await
+        Box::pin(self.exchanged(&query, protocol)).await
     }
 
-    async fn exchanged(&self, key: &Arc<Key>, protocol: Protocol) -> Answer {
-        match self.tokens.get(key).await {
+    /// Answers a request for an unknown identity. It may be the pod's own, by an object id that no token has
+    /// said yet.
+    async fn maybe_own(
+        &self,
+        query: &str,
+        error: IdentityError,
+        protocol: Protocol,
+        asked: Asked<'_>,
+    ) -> Answer {
+        if let Some(key) = self.queries.maybe_own(query) {
+            match self.tokens.get(&Arc::new(key)).await {
+                Ok(served) => {
+                    if let Some(id) = object_id(served.token.access_token.reveal()) {
+                        self.queries.set_own_object_id(id);
+                    }
+                }
+                Err(failure) => {
+                    self.requests.failed.inc();
+                    return protocol.error(&failure.into());
+                }
+            }
+        }
+        match self.queries.read(query) {
+            Ok(query) => self.exchanged(&query, protocol).await,
+            Err(_) => self.refused(&Refusal::Identity(error), protocol, asked),
+        }
+    }
+
+    async fn exchanged(&self, query: &Query, protocol: Protocol) -> Answer {
+        match self.tokens.get_wanted(&query.key, &query.wanted).await {
             Ok(served) => {
                 match served.source {
                     Source::Entra => self.requests.entra.inc(),
@@ -140,31 +174,40 @@ impl<E: Exchange, C: Clock> Api<E, C> {
 
     async fn app_service(&self, secret: &Secret, request: &Request<RequestBody>) -> Answer {
         let query = request.uri().query().unwrap_or_default();
+        let asked = asked(request);
         match app_service::check(secret, request.method(), query, request.headers()) {
-            Ok(version) => self.token(query, Protocol::AppService(version)).await,
+            Ok(version) => {
+                self.token(query, Protocol::AppService(version), asked)
+                    .await
+            }
             Err(refusal) => {
                 let protocol = Protocol::AppService(app_service::Version::V2019);
-                self.refused(&refusal, protocol)
+                self.refused(&refusal, protocol, asked)
             }
         }
     }
 
     async fn relayed(&self, request: Request<RequestBody>, client: SocketAddr) -> Response<Body> {
         self.requests.relayed.inc();
+        let (method, uri) = (request.method().clone(), request.uri().clone());
         match self.relay.forward(request, client).await {
             Ok(response) => response.map(Either::Right),
+            Err(RelayError::NotAllowed) => {
+                let (method, uri) = (&method, &uri);
+                let asked = Some(Asked { method, uri });
+                self.refusals.log(&Refusal::NotRelayed, asked);
+                imds::error(&RelayError::NotAllowed.into()).map(Either::Left)
+            }
             Err(error) => imds::error(&error.into()).map(Either::Left),
         }
     }
 
-    fn refused(&self, refusal: &Refusal, protocol: Protocol) -> Answer {
+    fn refused(&self, refusal: &Refusal, protocol: Protocol, asked: Asked<'_>) -> Answer {
         match refusal {
             Refusal::NoMetadataHeader => self.requests.probe.inc(),
             _ => self.requests.refused.inc(),
         };
-        if let Some(Line { suppressed }) = self.refusals.line() {
-            debug!(%refusal, suppressed, "refused a request");
-        }
+        self.refusals.log(refusal, Some(asked));
         protocol.error(&ApiError::from(refusal))
     }
 }
@@ -173,20 +216,20 @@ impl<E: Exchange, C: Clock> Service for Api<E, C> {
     type Body = Body;
 
     async fn answer(&self, request: Request<RequestBody>, client: SocketAddr) -> Response<Body> {
-        let uri = request.uri();
+        let (uri, asked) = (request.uri(), asked(&request));
         let answer = match &self.app_service {
-            _ if !has_one_host(&request) => self.refused(&Refusal::Host, Protocol::Imds),
+            _ if !has_one_host(&request) => self.refused(&Refusal::Host, Protocol::Imds, asked),
             _ if is_readiness(&request) => self.readiness.answer(),
             Some(secret) if app_service::is_endpoint(uri.path()) => {
                 Box::pin(self.app_service(secret, &request)).await
             }
-            _ if !self.imds => self.refused(&Refusal::NoImds, Protocol::Imds),
+            _ if !self.imds => self.refused(&Refusal::NoImds, Protocol::Imds, asked),
             _ => match imds::decide(request.method(), uri.path(), uri.query(), request.headers()) {
-                Decision::Refuse(refusal) => self.refused(&refusal, Protocol::Imds),
+                Decision::Refuse(refusal) => self.refused(&refusal, Protocol::Imds, asked),
                 _ if !self.loopback && client.ip().is_loopback() => {
-                    self.refused(&Refusal::Loopback, Protocol::Imds)
+                    self.refused(&Refusal::Loopback, Protocol::Imds, asked)
                 }
-                Decision::Token(query) => self.token(query, Protocol::Imds).await,
+                Decision::Token(query) => self.token(query, Protocol::Imds, asked).await,
                 Decision::Relay => return Box::pin(self.relayed(request, client)).await,
             },
         };
@@ -198,8 +241,16 @@ impl<E: Exchange, C: Clock> Service for Api<E, C> {
             HeadError::NotHttp => Refusal::NotHttp,
             HeadError::TooLarge => Refusal::TooLarge,
         };
+        self.refusals.log(&refusal, None);
         let answer = imds::error(&ApiError::from(&refusal));
         answer.map(|body| body.into_inner().unwrap_or_default())
+    }
+}
+
+fn asked(request: &Request<RequestBody>) -> Asked<'_> {
+    Asked {
+        method: request.method(),
+        uri: request.uri(),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::identity::IdentityError;
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum Refusal {
     /// An App Service request without a supported `api-version`.
-    #[error("api-version must be 2019-08-01 or 2017-09-01")]
+    #[error("api-version must be 2017-09-01, or 2019-08-01 or newer")]
     ApiVersion,
     /// `client_id` is no GUID.
     #[error("client_id is not a GUID (8-4-4-4-12 hexadecimal digits)")]
@@ -78,6 +78,42 @@ pub enum Refusal {
     #[error("only one of client_id, object_id, msi_res_id and mi_res_id may be given")]
     SeveralSelectors,
     /// The head of the request is larger than a connection's buffer.
-    #[error("Invalid request: its head is larger than 8 KiB")]
+    #[error("Invalid request: its head is larger than 16 KiB")]
     TooLarge,
+}
+
+impl Refusal {
+    /// How to correct the request, for the log.
+    #[must_use]
+    pub fn help(&self) -> &'static str {
+        match self {
+            Self::ApiVersion => "send api-version=2019-08-01",
+            Self::ClientIdNotGuid => "send the identity's client id, not its name or resource id",
+            Self::Forwarded => "add 169.254.169.254 to the NO_PROXY of the application",
+            Self::Host | Self::NotHttp => "use a client that speaks HTTP/1.1",
+            Self::Identity(IdentityError::NoDefault) => {
+                "annotate the service account with azure.workload.identity/client-id, and restart the pod"
+            }
+            Self::Identity(IdentityError::Unknown { .. }) => {
+                "send client_id, or give the pod the annotation azure.workload.identity/identity-map"
+            }
+            Self::Loopback => "ask 169.254.169.254, or set AZWI_LOOPBACK=on for the proxy",
+            Self::MalformedPath | Self::MisspelledTokenPath | Self::NotReadiness => {
+                "ask /metadata/identity/oauth2/token"
+            }
+            Self::Method => "send GET",
+            Self::NoImds => "use an SDK that reads IDENTITY_ENDPOINT",
+            Self::NoMetadataHeader => "send the header Metadata: true",
+            Self::NodeIdentity => "nothing: it is refused on purpose",
+            Self::NoResource => "send resource, such as https://vault.azure.net",
+            Self::NotRelayed => {
+                "allow the path with the chart's proxy.relay, if the application needs it"
+            }
+            Self::RepeatedParameter => "send each parameter once",
+            Self::ResourceNotText | Self::ResourceTooLong => "correct resource",
+            Self::Secret => "send the value of IDENTITY_HEADER in the header X-IDENTITY-HEADER",
+            Self::SeveralSelectors => "send one of the parameters that select an identity",
+            Self::TooLarge => "send fewer or shorter headers, such as baggage and Cookie",
+        }
+    }
 }

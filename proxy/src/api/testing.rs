@@ -10,6 +10,7 @@ pub(super) fn token(secret: &str, expires_on: u64) -> Token<View> {
         key: Arc::new(Key {
             client_id: "da95e381-d7ab-4fdc-8047-2457909c723b".into(),
             resource: "https://management.azure.com/".into(),
+            claims: None,
         }),
         access_token: secret.to_owned().into(),
         expires_in: 86_386,

@@ -328,16 +328,19 @@ fn form(key: &Key, assertion: &Assertion) -> String {
     } else {
         DEFAULT
     };
-    form_urlencoded::Serializer::new(String::new())
-        .append_pair("client_assertion", assertion.reveal())
+    let mut form = form_urlencoded::Serializer::new(String::new());
+    form.append_pair("client_assertion", assertion.reveal())
         .append_pair(
             "client_assertion_type",
             "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
         )
         .append_pair("client_id", &key.client_id)
         .append_pair("grant_type", "client_credentials")
-        .append_pair("scope", &format!("{resource}{suffix}"))
-        .finish()
+        .append_pair("scope", &format!("{resource}{suffix}"));
+    if let Some(claims) = &key.claims {
+        form.append_pair("claims", claims);
+    }
+    form.finish()
 }
 
 /// The body, or nothing if it is larger than any answer of Entra.
@@ -435,6 +438,7 @@ mod tests {
         let key = Key {
             client_id: "c".into(),
             resource: resource.into(),
+            claims: None,
         };
         let file = std::env::temp_dir().join(format!("assertion-{}", Uuid::new_v4()));
         std::fs::write(&file, "a.b.c\n").unwrap();

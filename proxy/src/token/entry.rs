@@ -9,7 +9,7 @@ use super::clock::Now;
 use super::exchange::{Failure, Granted};
 use super::issued::Issued;
 use super::refresh::{Gate, Pauses};
-use super::value::{Key, Token};
+use super::value::{Key, Token, Wanted};
 
 /// The state of one key. Its lock is never held across an await.
 #[derive(Debug)]
@@ -28,8 +28,8 @@ pub(super) enum Plan<V> {
     Exchange,
     /// Start an exchange, wait for a bounded time, and serve the token that is there then.
     Replace,
-    /// Repeat the last failure.
-    Refuse(Failure),
+    /// Repeat the last failure: the next attempt may start after this long.
+    Refuse(Failure, Duration),
     /// Serve this token.
     Serve {
         token: Arc<Token<V>>,
@@ -108,7 +108,7 @@ impl<V: Default> Entry<V> {
         }
         match &state.failure {
             Some(failure) if !closed_for.is_zero() && state.under_way.is_none() => {
-                Plan::Refuse(failure.again_after(closed_for))
+                Plan::Refuse(failure.again_after(closed_for), closed_for)
             }
             _ => Plan::Exchange,
         }
@@ -132,6 +132,14 @@ impl<V> Entry<V> {
             key,
             state: Mutex::new(state),
         }
+    }
+
+    /// Whether a request that does not want the token in memory waits for another one.
+    pub(super) fn is_replaceable(&self, wanted: &Wanted, now: Now) -> bool {
+        let state = self.lock();
+        let is_open = state.under_way.is_some() || state.closed_for(now).is_zero();
+        let token = state.token.as_ref().filter(|token| token.is_valid(now));
+        is_open && token.is_some_and(|token| token.is_replaceable(wanted, now))
     }
 
     pub(super) fn upkeep(&self, now: Now) -> Upkeep {
@@ -205,8 +213,7 @@ impl<V> Entry<V> {
         let token = state.token.as_ref().map_or(0, Issued::bytes);
         let failure = state.failure.as_ref();
         let failure = failure.map_or(0, |failure| failure.error.len() + failure.description.len());
-        let key = self.key.client_id.len() + self.key.resource.len();
-        let bytes = OVERHEAD + key + token * BODIES + failure;
+        let bytes = OVERHEAD + self.key.bytes() + token * BODIES + failure;
         (bytes, state.under_way.is_none())
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::clock::Now;
 use super::exchange::Granted;
 use super::refresh::{nearly_over, refresh_after};
-use super::value::{AccessToken, Key, Token};
+use super::value::{AccessToken, Key, Token, Wanted};
 
 /// A granted token with the times that decide about it.
 pub(super) struct Issued<V> {
@@ -83,6 +83,18 @@ impl<V> Issued<V> {
         self.access_token.reveal().len()
     }
 
+    /// Whether a request that does not want this token may have another one now.
+    pub(super) fn is_replaceable(&self, wanted: &Wanted, now: Now) -> bool {
+        let age = now.boot.saturating_sub(self.granted_at.boot);
+        match wanted {
+            Wanted::Any => false,
+            Wanted::New => age >= MIN_AGE,
+            Wanted::Other(refused) => {
+                age >= MIN_AGE && self.access_token.sha256().as_ref() == refused
+            }
+        }
+    }
+
     /// Whether it can still be handed out: IMDS never answers with an `expires_in` of 0 (R9).
     pub(super) fn is_valid(&self, now: Now) -> bool {
         self.left(now) >= Duration::from_secs(1)
@@ -122,6 +134,10 @@ impl<V> fmt::Debug for Issued<V> {
     }
 }
 
+/// How old a token is at least before a request replaces it: an application that sends `bypass_cache=true`
+/// with every request would make Entra limit its rate.
+const MIN_AGE: Duration = Duration::from_secs(5);
+
 /// How far the wall clock may drift from the boot clock before `expires_on` follows it.
 const TOLERANCE: Duration = Duration::from_secs(5);
 
@@ -138,6 +154,7 @@ mod tests {
         let key = Key {
             client_id: "da95e381-d7ab-4fdc-8047-2457909c723b".into(),
             resource: "https://management.azure.com/".into(),
+            claims: None,
         };
         let granted = Granted {
             access_token: "eyJ0eXAiOiJKV".to_owned().into(),

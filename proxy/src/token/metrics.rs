@@ -1,6 +1,7 @@
 //! `azwi_proxy_token_expiry_seconds{client_id,resource}`: read from the store at each scrape.
 
 use std::fmt;
+use std::sync::Arc;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -10,6 +11,7 @@ use prometheus_client::registry::{Registry, Unit};
 use super::clock::Clock;
 use super::exchange::Exchange;
 use super::store::Tokens;
+use super::value::Key;
 use crate::redact::short;
 
 impl<E, V, C> Tokens<E, V, C>
@@ -42,7 +44,13 @@ where
             Some(&Unit::Seconds),
             first.metric_type(),
         )?;
+        let mut seen: Vec<Arc<Key>> = Vec::new();
         for (key, left) in self.0.lifetimes().into_iter().take(MAX_SERIES) {
+            // Tokens that differ in their claims alone are one series: that of the one in use.
+            if seen.iter().any(|it| is_same_series(it, &key)) {
+                continue;
+            }
+            seen.push(Arc::clone(&key));
             let client_id = short(&key.client_id).to_string();
             let labels = [("client_id", &*client_id), ("resource", &*key.resource)];
             let left = ConstGauge::new(left.as_secs());
@@ -50,6 +58,10 @@ where
         }
         Ok(())
     }
+}
+
+fn is_same_series(one: &Key, other: &Key) -> bool {
+    one.client_id == other.client_id && one.resource == other.resource
 }
 
 /// The tokens of a scrape, those in use first. Bounds the memory of scrapes: a label may have a kibibyte.

@@ -17,4 +17,4 @@ mod value;
 pub use clock::{Clock, Now, SystemClock};
 pub use exchange::{BUDGET, Exchange, Failure, FailureKind, Granted};
 pub use store::{Served, Source, Tokens};
-pub use value::{AccessToken, Key, Token};
+pub use value::{AccessToken, Key, Token, Wanted};

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use tokio::sync::{Notify, Semaphore, watch};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{debug, info};
 
 use super::clock::{Clock, SystemClock};
 use super::entry::{Entry, Outcome, Plan, Upkeep};
-use super::exchange::{BUDGET, Exchange, Failure, Granted};
-use super::value::{Key, Token};
+use super::exchange::{BUDGET, Exchange, Failure, FailureKind, Granted};
+use super::value::{Key, Token, Wanted};
 use crate::log_rate::{Line, LogRate};
 use crate::redact::short;
 
@@ -82,27 +82,57 @@ where
     /// # Errors
     ///
     /// There is no valid token, and Entra grants none, or refused one a moment ago.
+    ///
+    /// A failure that may pass is not repeated while it is remembered, because a client that retries at once
+    /// would use up its attempts: the request waits for the next attempt, if that is soon.
     pub async fn get(&self, key: &Arc<Key>) -> Result<Served<V>, Failure> {
+        let until = Instant::now() + BUDGET;
         let entry = self.entry(key);
-        let source = match entry.plan(self.inner.clock.now()) {
+        match entry.plan(self.inner.clock.now()) {
+            Plan::Refuse(failure, wait)
+                if failure.kind != FailureKind::Permanent && wait <= MAX_PAUSE_WAIT =>
+            {
+                self.pause(&failure, wait).await?;
+                // The upkeep may have forgotten the key's entry meanwhile.
+                let entry = self.entry(key);
+                let plan = entry.plan(self.inner.clock.now());
+                let served = timeout_at(until, self.carry_out(&entry, plan)).await;
+                served.unwrap_or(Err(failure))
+            }
+            plan => self.carry_out(&entry, plan).await,
+        }
+    }
+
+    /// Waits for the next attempt in a place of those who wait.
+    async fn pause(&self, failure: &Failure, wait: Duration) -> Result<(), Failure> {
+        let Ok(_place) = self.inner.waiting.try_acquire() else {
+            return Err(failure.clone());
+        };
+        // The clocks may differ by less than this.
+        sleep(wait + Duration::from_millis(1)).await;
+        Ok(())
+    }
+
+    async fn carry_out(&self, entry: &Arc<Entry<V>>, plan: Plan<V>) -> Result<Served<V>, Failure> {
+        let source = match plan {
             Plan::Serve {
                 token,
                 refresh,
                 stale,
             } => {
                 if refresh {
-                    self.start(&entry, Reason::Refresh);
+                    self.start(entry, Reason::Refresh);
                 }
                 let source = if stale { Source::Stale } else { Source::Memory };
                 return Ok(Served { token, source });
             }
-            Plan::Refuse(failure) => return Err(failure),
+            Plan::Refuse(failure, _) => return Err(failure),
             Plan::Exchange => {
-                self.exchanged(&entry).await?;
+                self.exchanged(entry).await?;
                 Source::Entra
             }
             // Without a place to wait, too, the token in memory is served.
-            Plan::Replace => match timeout(REPLACE_WAIT, self.exchanged(&entry)).await {
+            Plan::Replace => match timeout(REPLACE_WAIT, self.exchanged(entry)).await {
                 Ok(Ok(())) => Source::Entra,
                 Ok(Err(_)) | Err(_) => Source::Stale,
             },
@@ -113,6 +143,27 @@ where
                 "Entra granted a token that has already expired: compare the node's clock with the \
                  real time",
             )),
+        }
+    }
+
+    /// The same, but not the token in memory where `wanted` excludes it, if Entra grants another one. At
+    /// most one exchange in some seconds is made for this.
+    ///
+    /// # Errors
+    ///
+    /// See [`Self::get`].
+    pub async fn get_wanted(&self, key: &Arc<Key>, wanted: &Wanted) -> Result<Served<V>, Failure> {
+        let entry = self.entry(key);
+        if !entry.is_replaceable(wanted, self.inner.clock.now()) {
+            return self.get(key).await;
+        }
+        let source = match self.exchanged(&entry).await {
+            Ok(()) => Source::Entra,
+            Err(_) => Source::Stale,
+        };
+        match entry.valid(self.inner.clock.now()) {
+            Some(token) => Ok(Served { token, source }),
+            None => self.get(key).await,
         }
     }
 
@@ -329,6 +380,10 @@ const KNOWN_AT_ONCE: usize = 4;
 
 /// Leaves an exchange half of its [`BUDGET`].
 const MAX_TURN_WAIT: Duration = Duration::from_secs(4);
+
+/// The longest wait of a request for the next attempt after a failure: longer than each pause that Entra
+/// did not ask for. Leaves the attempt the rest of [`BUDGET`].
+const MAX_PAUSE_WAIT: Duration = Duration::from_secs(5);
 
 /// How long a request waits for a fresh token when the one in memory is nearly over. Some clients
 /// give their first request one second.

@@ -11,6 +11,16 @@ pub struct Key {
     pub client_id: Box<str>,
     /// The resource, percent-decoded.
     pub resource: Box<str>,
+    /// The claims that the token is to have, in JSON. A token with other claims is another token.
+    pub claims: Option<Box<str>>,
+}
+
+impl Key {
+    /// The bytes of its texts.
+    pub(crate) fn bytes(&self) -> usize {
+        let claims = self.claims.as_ref().map_or(0, |claims| claims.len());
+        self.client_id.len() + self.resource.len() + claims
+    }
 }
 
 /// An access token. Secret: `Debug` does not show it.
@@ -45,6 +55,23 @@ impl AccessToken {
     pub fn reveal(&self) -> &str {
         &self.0
     }
+
+    /// The SHA-256 of the secret.
+    pub(super) fn sha256(&self) -> impl AsRef<[u8]> {
+        ring::digest::digest(&ring::digest::SHA256, self.0.as_bytes())
+    }
+}
+
+/// Which token a request takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Wanted {
+    /// Any that is valid.
+    #[default]
+    Any,
+    /// A new one, whatever is in memory.
+    New,
+    /// Another one than that with this SHA-256, which a service has refused.
+    Other([u8; 32]),
 }
 
 impl From<String> for AccessToken {
@@ -80,6 +107,7 @@ mod tests {
             key: Arc::new(Key {
                 client_id: "c".into(),
                 resource: "r".into(),
+                claims: None,
             }),
             access_token: "secret".to_owned().into(),
             expires_in: 1,

@@ -35,16 +35,22 @@ async fn version_2019_writes_the_expiry_in_seconds() {
     let (entra, sidecar) = sidecar(&[]).await;
     let answer = ask(&sidecar, &format!("{V2019}&{VAULT}"), "X-IDENTITY-HEADER").await;
     let on: u64 = answer.text("expires_on").parse().unwrap();
+    let left: u64 = answer.text("expires_in").parse().unwrap();
+    assert!((3500..=3600).contains(&left), "{left}");
     assert_eq!(
         answer.golden(),
         format!(
             "HTTP/1.1 200 OK\ncontent-type: application/json; charset=utf-8\nconnection: close\n\
              content-length: {}\n\n{{\"access_token\":\"eyJ0eXAi.eyJhdWQi.c2lnbg\",\
-             \"expires_on\":\"{on}\",\"resource\":\"https://vault.azure.net\",\
+             \"expires_in\":\"{left}\",\"expires_on\":\"{on}\",\"resource\":\"https://vault.azure.net\",\
              \"token_type\":\"Bearer\",\"client_id\":\"{CLIENT}\"}}\n",
             answer.body.len()
         )
     );
+
+    let newer = format!("api-version=2025-03-30&{VAULT}");
+    let newer = ask(&sidecar, &newer, "X-IDENTITY-HEADER").await;
+    assert_eq!(newer.text("expires_on"), on.to_string());
 
     // IMDS's endpoint returns the same token from memory.
     let imds = sidecar.token(VAULT).await;

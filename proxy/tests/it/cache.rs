@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use proxy::token::{Clock, Exchange, Failure, FailureKind, Granted, Key, Now, Source, Tokens};
+use proxy::token::{
+    Clock, Exchange, Failure, FailureKind, Granted, Key, Now, Source, Tokens, Wanted,
+};
 use tokio::time::{Instant, sleep, timeout};
 
 const A: &str = "https://a/";
@@ -139,6 +141,11 @@ impl Bench {
         Ok((served.token.access_token.reveal().to_owned(), served.source))
     }
 
+    async fn get_wanted(&self, wanted: &Wanted) -> (String, Source) {
+        let served = self.tokens.get_wanted(&key(A), wanted).await.unwrap();
+        (served.token.access_token.reveal().to_owned(), served.source)
+    }
+
     fn is_fresh(&self, resource: &str) -> bool {
         self.tokens.peek(&key(resource)).is_some()
     }
@@ -148,6 +155,7 @@ fn key(resource: &str) -> Arc<Key> {
     Arc::new(Key {
         client_id: "c".into(),
         resource: resource.into(),
+        claims: None,
     })
 }
 
@@ -259,6 +267,55 @@ async fn reports_an_outage_after_the_token_expired_and_recovers_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_request_for_a_new_token_gets_one_every_few_seconds() {
+    let bench = Bench::new();
+    let from_memory = |nth: usize| (format!("token-{nth}"), Source::Memory);
+    let from_entra = |nth: usize| (format!("token-{nth}"), Source::Entra);
+    assert_eq!(bench.get_wanted(&Wanted::New).await, from_entra(0));
+    assert_eq!(bench.get_wanted(&Wanted::New).await, from_memory(0));
+    for nth in 1..10 {
+        sleep(Duration::from_secs(6)).await;
+        assert_eq!(bench.get_wanted(&Wanted::New).await, from_entra(nth));
+        for _ in 0..100 {
+            assert_eq!(bench.get_wanted(&Wanted::New).await, from_memory(nth));
+        }
+    }
+    sleep(Duration::from_secs(6)).await;
+    assert_eq!(bench.get_wanted(&Wanted::Any).await, from_memory(9));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_token_is_replaced_and_another_one_is_not() {
+    let bench = Bench::new();
+    bench.get(A).await.unwrap();
+    sleep(MINUTE).await;
+    let hash = |token: &str| {
+        let hash = ring::digest::digest(&ring::digest::SHA256, token.as_bytes());
+        Wanted::Other(hash.as_ref().try_into().unwrap())
+    };
+    assert_eq!(bench.get_wanted(&hash("x")).await.1, Source::Memory);
+    let refused = hash("token-0");
+    let replaced = bench.get_wanted(&refused).await;
+    assert_eq!(replaced, ("token-1".to_owned(), Source::Entra));
+    sleep(MINUTE).await;
+    assert_eq!(bench.get_wanted(&refused).await.1, Source::Memory);
+    assert_eq!(bench.calls(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn law_5_serves_a_valid_token_while_a_new_one_cannot_be_had() {
+    let bench = Bench::new();
+    bench.get(A).await.unwrap();
+    sleep(MINUTE).await;
+    bench.answer(|_| Step::Fail(FailureKind::Transient));
+    for source in [Source::Stale, Source::Memory] {
+        let served = bench.get_wanted(&Wanted::New).await;
+        assert_eq!(served, ("token-0".to_owned(), source));
+    }
+    assert_eq!(bench.calls(), 2, "a failure has its pause");
+}
+
+#[tokio::test(start_paused = true)]
 async fn r9_replaces_a_token_in_its_last_minutes_before_it_is_served() {
     let bench = Bench::new();
     bench.get(A).await.unwrap();
@@ -312,6 +369,74 @@ async fn repeats_a_permanent_failure_for_seconds_not_minutes() {
     bench.answer(|_| Step::Grant(HOUR));
     sleep(Duration::from_secs(5)).await;
     bench.get(A).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_waits_for_the_next_attempt_while_a_failure_is_remembered() {
+    for step in [
+        Step::Fail(FailureKind::Transient),
+        Step::Fail(FailureKind::Throttled),
+        Step::Throttle(Duration::from_secs(3)),
+    ] {
+        let bench = Bench::kept_fresh();
+        bench.answer(move |_| step.clone());
+        let (failed, took) = timed(bench.get(A)).await;
+        failed.unwrap_err();
+        assert_eq!(took, Duration::from_millis(50), "the first is not delayed");
+        // A client that retries 19 times at once.
+        let start = Instant::now();
+        for _ in 0..19 {
+            let (failed, took) = timed(bench.get(A)).await;
+            failed.unwrap_err();
+            assert!(took >= Duration::from_secs(1), "{took:?}");
+            assert!(took < Duration::from_secs(8), "{took:?}");
+        }
+        assert!(start.elapsed() >= Duration::from_secs(19));
+        assert_eq!(bench.calls(), 20);
+        // All who wait get the token of one exchange.
+        bench.answer(|_| Step::Grant(HOUR));
+        let waiting: Vec<_> = (0..100)
+            .map(|_| {
+                let tokens = bench.tokens.clone();
+                tokio::spawn(async move { tokens.get(&key(A)).await })
+            })
+            .collect();
+        for served in waiting {
+            served.await.unwrap().unwrap();
+        }
+        assert_eq!(bench.calls(), 21);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_waits_for_the_next_attempt_ends_within_the_budget() {
+    let bench = Bench::of(10);
+    for resource in [A, B] {
+        bench.answer(|_| Step::Fail(FailureKind::Throttled));
+        bench.get(resource).await.unwrap_err();
+    }
+    bench.answer(|_| Step::Hang);
+    let (failed, took) = timed(timeout(MINUTE, bench.get(A))).await;
+    assert_eq!(
+        failed.expect("an end").unwrap_err().kind,
+        FailureKind::Throttled
+    );
+    assert!(took <= Duration::from_secs(8), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_that_wait_for_the_next_attempt_are_bounded() {
+    let bench = Bench::of(10);
+    bench.answer(|_| Step::Fail(FailureKind::Throttled));
+    bench.get(A).await.unwrap_err();
+    for _ in 0..10 {
+        let tokens = bench.tokens.clone();
+        tokio::spawn(async move { tokens.get(&key(A)).await });
+    }
+    sleep(Duration::from_millis(1)).await;
+    let (failed, took) = timed(bench.get(A)).await;
+    assert_eq!(failed.unwrap_err().kind, FailureKind::Throttled);
+    assert_eq!(took, Duration::ZERO);
 }
 
 #[tokio::test(start_paused = true)]

@@ -500,3 +500,46 @@ async fn uses_the_egress_proxy_for_entra_and_never_for_imds() {
     assert_eq!(program.token("a").await.status, 200);
     assert!(heads.try_recv().is_err(), "NO_PROXY is honoured");
 }
+
+/// Drivers of databases hide the text of the answer.
+#[tokio::test]
+async fn the_first_refusal_of_each_kind_and_selector_is_a_warning() {
+    let entra = Entra::start("localhost").await;
+    let program = Program::start(&entra, &["--relay=deny"], &[]).await;
+    let token = "/metadata/identity/oauth2/token";
+    for probe in [token, "/metadata/identity/getplatformmetadata"] {
+        program.get(probe).await;
+        let head = format!("GET {probe} HTTP/1.1\r\nHost: x\r\n");
+        exchange(program.address, &head).await;
+    }
+    let id = "0b1ec7ed-0000-0000-0000-00000000000a,";
+    for _ in 0..3 {
+        for query in [
+            format!("resource=a&object_id={id}"),
+            format!("resource=b&object_id={id}"),
+            format!("resource=a&mi_res_id={id}"),
+            "resource=a&client_id=cart&key=5ecret".to_owned(),
+        ] {
+            let answer = program.get(&format!("{token}?{query}")).await;
+            assert_eq!(answer.status, 400, "{answer:?}");
+        }
+        assert_eq!(program.get("/metadata/instance").await.status, 403);
+        assert_eq!(exchange(program.address, "GET\r\n").await.status, 400);
+    }
+    let log = program.ended().await;
+    let lines: Vec<_> = log
+        .lines()
+        .filter(|line| line.contains("refused a request"))
+        .collect();
+    assert_eq!(lines.len(), 5, "{log}");
+    for (line, parts) in lines.iter().zip([
+        ["?resource=a&object_id=0b1e####,", "send client_id, or"],
+        ["?resource=a&mi_res_id=0b1e####,", "send client_id, or"],
+        ["&client_id=cart&key\"", "send the identity's client id"],
+        ["GET /metadata/instance", "proxy.relay"],
+        ["cannot be read as HTTP/1.1", "speaks HTTP/1.1"],
+    ]) {
+        assert!(line.contains("WARN"), "{line}");
+        assert!(parts.iter().all(|part| line.contains(part)), "{line}");
+    }
+}

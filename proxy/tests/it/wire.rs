@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use proxy::api::imds::is_guid;
+use testkit::poll;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -10,10 +13,13 @@ use tokio::time::timeout;
 use crate::entra::{Entra, token};
 use crate::imds::Imds;
 use crate::raw::{Answer, exchange, parse, read_one, read_to_end, send};
-use crate::sidecar::{CLIENT, DEADLINE, OTHER_CLIENT, Sidecar};
+use crate::sidecar::{CLIENT, DEADLINE, OTHER_CLIENT, Sidecar, TokenFile, config};
 
 const TOKEN: &str = "/metadata/identity/oauth2/token";
 const VAULT: &str = "resource=https%3A%2F%2Fvault.azure.net";
+
+/// The proxy's limit on the head of a request.
+const HEAD_SIZE: usize = 16 * 1024;
 
 /// Compares with a golden file. Values that depend on time are checked, then replaced by the file's.
 #[track_caller]
@@ -171,20 +177,26 @@ async fn r2_d1_answers_every_availability_probe() {
 }
 
 #[tokio::test]
-async fn r2_the_header_must_be_exactly_true() {
+async fn r2_the_header_must_be_true() {
     let (entra, sidecar) = sidecar().await;
-    for line in [
-        "Metadata: True\r\n",
-        "Metadata: 1\r\n",
-        "Metadata:\r\n",
-        "Metadata-X: true\r\n",
-    ] {
+    for line in ["Metadata: 1\r\n", "Metadata:\r\n", "Metadata-X: true\r\n"] {
         assert_golden(
             "no-metadata-header",
             &sidecar.get(&format!("{TOKEN}?{VAULT}"), line).await,
         );
     }
     assert_eq!(entra.requests().len(), 0);
+}
+
+/// google-auth, x/oauth2 and Snowflake's connectors send `True`.
+#[tokio::test]
+async fn r2_the_header_may_be_true_in_any_case() {
+    let (_entra, sidecar) = sidecar().await;
+    for value in ["true", "True", "TRUE"] {
+        let line = format!("Metadata: {value}\r\n");
+        let answer = sidecar.get(&format!("{TOKEN}?{VAULT}"), &line).await;
+        assert_golden("token", &answer);
+    }
 }
 
 #[tokio::test]
@@ -370,6 +382,63 @@ async fn r10_d6_each_selector_gives_its_own_identity_or_none() {
     assert!(clients.iter().all(|client| is_guid(client)));
 }
 
+/// Whether by the first request of the pod or by a later one: msodbcsql sends the object id as `UID`.
+#[tokio::test]
+async fn r10_the_pods_own_object_id_gives_its_token_and_another_ones_none() {
+    const OWN: &str = "0b1ec7ed-1111-1111-1111-111111111111";
+    let other = OWN.replace('1', "2");
+    let payload = URL_SAFE_NO_PAD.encode(format!(r#"{{"oid":"{OWN}","appid":"{CLIENT}"}}"#));
+    for queries in [
+        [format!("object_id={OWN}"), format!("object_id={other}")],
+        [format!("object_id={other}"), format!("principal_id={OWN}")],
+        [String::new(), format!("object_id={}", OWN.to_uppercase())],
+    ] {
+        let entra = Entra::start("localhost").await;
+        let access_token = format!("e30.{payload}.c2ln");
+        entra.answer(move |_, _| token(&access_token, 3600));
+        let sidecar = Sidecar::start(&entra, &[]).await;
+        for _ in 0..2 {
+            for query in &queries {
+                let answer = sidecar.token(&format!("{VAULT}&{query}")).await;
+                if query.contains(&other) {
+                    assert_golden("unknown-object-id", &answer);
+                } else {
+                    assert_eq!(answer.text("client_id"), CLIENT, "{query}");
+                }
+            }
+        }
+        let answer = sidecar
+            .token(&format!("resource=b&object_id={other}"))
+            .await;
+        assert_golden("unknown-object-id", &answer);
+        let clients: Vec<_> = entra
+            .requests()
+            .iter()
+            .map(|request| request.form["client_id"].clone())
+            .collect();
+        assert_eq!(
+            clients,
+            [CLIENT],
+            "one exchange, for the pod's own identity"
+        );
+    }
+}
+
+#[tokio::test]
+async fn r10_without_a_token_an_object_id_gets_entras_error() {
+    let entra = Entra::start("localhost").await;
+    entra.answer(|_, _| crate::entra::aadsts(400, "unauthorized_client", 700_016));
+    let sidecar = Sidecar::start(&entra, &[]).await;
+    let query = format!("{VAULT}&object_id=0b1ec7ed-1111-1111-1111-111111111111");
+    let answer = sidecar.token(&query).await;
+    assert_eq!(answer.status, 400);
+    assert!(answer.body.contains("AADSTS700016"), "{answer:?}");
+    // A token that is no JSON Web Token names no object id.
+    entra.answer(|_, _| token("opaque", 3600));
+    let query = query.replace("vault", "storage");
+    assert_golden("unknown-object-id", &sidecar.token(&query).await);
+}
+
 #[tokio::test]
 async fn r7_refuses_invalid_requests_without_an_exchange() {
     let entra = Entra::start("localhost").await;
@@ -420,6 +489,63 @@ async fn r11_r12_ignores_unknown_parameters_and_headers() {
         sidecar.get(&format!("{TOKEN}?{VAULT}"), lines).await.status,
         200
     );
+}
+
+#[tokio::test]
+async fn r12_a_new_token_can_be_requested() {
+    let entra = Entra::start("localhost").await;
+    let sidecar = Sidecar::start(&entra, &[]).await;
+    let first = sidecar.token(VAULT).await.text("access_token").to_owned();
+    let sha256 = |token: &str| {
+        let hash = ring::digest::digest(&ring::digest::SHA256, token.as_bytes());
+        hash.as_ref()
+            .iter()
+            .map(|it| format!("{it:02x}"))
+            .collect::<String>()
+    };
+    let refused = |token| format!("{VAULT}&token_sha256_to_refresh={}", sha256(token));
+    for (query, wanted) in [
+        (format!("{VAULT}&bypass_cache=true"), "token-1"),
+        (refused(&first), "token-1"),
+        (refused("token-1"), "token-2"),
+    ] {
+        let ask = async || sidecar.token(&query).await.text("access_token");
+        // A token is a few seconds old before it is replaced.
+        poll::until("the token", ask, |token| token == wanted).await;
+    }
+    assert_eq!(sidecar.token(VAULT).await.text("access_token"), "token-2");
+    assert_eq!(entra.requests().len(), 3);
+}
+
+#[tokio::test]
+async fn r12_claims_and_capabilities_reach_entra_and_have_tokens_of_their_own() {
+    let entra = Entra::start("localhost").await;
+    let token_file = TokenFile::new();
+    let mut config = config(&entra, &token_file, &[]);
+    config.metrics_port = Some(0);
+    let sidecar = Sidecar::start_with(config, token_file).await;
+    for _ in 0..2 {
+        for (more, wanted) in [
+            ("", "token-0"),
+            ("&xms_cc=cp1", "token-1"),
+            ("&claims=%7B%22a%22%3Anull%7D", "token-2"),
+        ] {
+            let answer = sidecar.token(&format!("{VAULT}{more}")).await;
+            assert_eq!(answer.text("access_token"), wanted, "{more}");
+        }
+    }
+    let claims: Vec<_> = entra
+        .requests()
+        .iter()
+        .map(|request| request.form.get("claims").cloned())
+        .collect();
+    let cp1 = r#"{"access_token":{"xms_cc":{"values":["cp1"]}}}"#.to_owned();
+    assert_eq!(claims, [None, Some(cp1), Some(r#"{"a":null}"#.to_owned())]);
+    let scrape = "GET /metrics HTTP/1.1\r\nHost: x\r\n";
+    let text = exchange(sidecar.metrics_address.unwrap(), scrape)
+        .await
+        .body;
+    assert_eq!(text.matches("token_expiry_seconds{").count(), 1, "{text}");
 }
 
 #[tokio::test]
@@ -575,7 +701,7 @@ async fn r7_answers_malformed_http_after_an_answer_of_imds_with_json() {
     const CHUNKED: &str =
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n";
     let entra = Entra::start("localhost").await;
-    let too_large = "x".repeat(8 * 1024);
+    let too_large = "x".repeat(HEAD_SIZE);
     for (of_imds, ends) in [(EMPTY, "content-length: 0\r\n"), (CHUNKED, "\r\n0\r\n\r\n")] {
         for (next, golden) in [(&*too_large, "too-large"), ("GET\r\n\r\n", "not-http")] {
             let imds = Imds::start(of_imds).await;
@@ -596,6 +722,17 @@ async fn r7_answers_malformed_http_after_an_answer_of_imds_with_json() {
     }
 }
 
+/// W3C baggage alone has up to 8,192 bytes.
+#[tokio::test]
+async fn reads_a_head_of_almost_16_kib() {
+    let (_entra, sidecar) = sidecar().await;
+    let baggage = "y".repeat(8_192);
+    let cookie = "z".repeat(7_800);
+    let lines = format!("Metadata: true\r\nbaggage: {baggage}\r\ncookie: {cookie}\r\n");
+    let answer = sidecar.get(&format!("{TOKEN}?{VAULT}"), &lines).await;
+    assert_golden("token", &answer);
+}
+
 #[tokio::test]
 async fn r7_answers_a_head_that_is_too_large_with_json() {
     let (_entra, sidecar) = sidecar().await;
@@ -608,7 +745,7 @@ async fn r7_answers_a_head_that_is_too_large_with_json() {
         let mut stream = TcpStream::connect(sidecar.address).await.unwrap();
         // Not more than the proxy reads: unread bytes reset the connection and discard the answer.
         stream
-            .write_all(&head.as_bytes()[..8 * 1024])
+            .write_all(&head.as_bytes()[..HEAD_SIZE])
             .await
             .unwrap();
         assert_golden("too-large", &parse(&read_to_end(&mut stream).await));

@@ -222,13 +222,24 @@ async fn serves_api_servers_and_probes_while_an_attack_lasts() {
             assert_eq!(probe.unwrap().status, 200);
             for pod in [labelled(Value::Null), large.clone()] {
                 let review = review("v1", pod);
-                let answer = timeout(TIMEOUT, webhook.review(&review)).await;
+                let answer = timeout(TIMEOUT, reviewed(&webhook, &review)).await;
                 let answer = answer.expect("no answer to a review in time");
                 assert_eq!(answer.json()["response"]["allowed"], true);
             }
             slowest = slowest.max(since.elapsed());
         }
         println!("{addresses} addresses: three answers within {slowest:?}");
+    }
+}
+
+/// The answer to a review, which is sent again when it had to make way: on a busy machine this client may be as slow as
+/// the attackers.
+async fn reviewed(webhook: &Webhook, review: &Value) -> http::Answer {
+    loop {
+        let answer = webhook.review(review).await;
+        if answer.status != 503 {
+            return answer;
+        }
     }
 }
 

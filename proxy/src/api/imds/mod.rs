@@ -2,14 +2,15 @@
 //! how a request is read, and the bytes of the answer. Nothing here does I/O.
 
 mod body;
+mod claims;
 mod path;
 mod query;
 
 pub use body::{error, token};
 pub use path::{Place, canonical, place};
-pub use query::{TokenRequest, is_guid};
+pub use query::{TokenRequest, is_guid, is_parameter};
 
-use http::{HeaderMap, HeaderName, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::refusal::Refusal;
 
@@ -53,7 +54,9 @@ fn check_token_request(method: &Method, headers: &HeaderMap) -> Result<(), Refus
         return Err(Refusal::Method);
     }
     let mut metadata = headers.get_all(&METADATA).iter();
-    if metadata.next().is_none_or(|value| value != "true") || metadata.next().is_some() {
+    // Google's libraries and Snowflake's connectors send `True`.
+    let is_true = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"true");
+    if !metadata.next().is_some_and(is_true) || metadata.next().is_some() {
         return Err(Refusal::NoMetadataHeader);
     }
     if headers.contains_key(&X_FORWARDED_FOR) {
@@ -94,8 +97,13 @@ mod tests {
     }
 
     #[test]
-    fn r2_requires_the_metadata_header_to_be_exactly_true() {
-        for value in ["True", "TRUE", "1", "", "true,true", "false"] {
+    fn r2_requires_the_metadata_header_to_be_true_in_any_case() {
+        for value in ["True", "TRUE", "true"] {
+            let headers = headers(&[("metadata", value)]);
+            let decision = decide(&Method::GET, TOKEN, Some("resource=a"), &headers);
+            assert_eq!(decision, Decision::Token("resource=a"), "{value}");
+        }
+        for value in ["1", "", "true,true", "false", "truer"] {
             let refused = refusal(Method::GET, "resource=a", &[("metadata", value)]);
             assert_eq!(refused, Refusal::NoMetadataHeader, "{value}");
         }

@@ -4,8 +4,10 @@ use std::borrow::Cow;
 
 pub use contract::value::is_guid;
 
+use super::claims::claims;
 use crate::api::refusal::Refusal;
 use crate::identity::Identity;
+use crate::token::Wanted;
 
 /// A token request, read from its query.
 #[derive(Debug, PartialEq, Eq)]
@@ -14,6 +16,10 @@ pub struct TokenRequest<'a> {
     pub identity: Identity<'a>,
     /// The resource, percent-decoded and otherwise as the client spelled it (IMDS R5).
     pub resource: Cow<'a, str>,
+    /// The claims that the token is to have, for Entra.
+    pub claims: Option<Box<str>>,
+    /// Whether a token in memory will do.
+    pub wanted: Wanted,
 }
 
 impl<'a> TokenRequest<'a> {
@@ -28,6 +34,8 @@ impl<'a> TokenRequest<'a> {
     pub fn parse(query: &'a str) -> Result<Self, Refusal> {
         let mut resource = None;
         let mut selected = Vec::new();
+        let (mut bypass, mut refused) = (false, None);
+        let (mut capabilities, mut claimed) = (None, None);
         let mut known_seen = [false; NAMES.len()];
         let mut others_seen = Vec::new();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
@@ -51,6 +59,10 @@ impl<'a> TokenRequest<'a> {
                 _ if value.is_empty() => {}
                 Meaning::Client | Meaning::Other => selected.push((*known, *meaning, value)),
                 Meaning::Ignored => {}
+                Meaning::Capabilities => capabilities = Some(value),
+                Meaning::Claims => claimed = Some(value),
+                Meaning::Bypass => bypass = value.eq_ignore_ascii_case("true"),
+                Meaning::Refused => refused = sha256(&value),
                 Meaning::Resource => resource = Some(value),
             }
         }
@@ -71,20 +83,55 @@ impl<'a> TokenRequest<'a> {
             (Some((_, Meaning::Client, _)), true) => return Err(Refusal::ClientIdNotGuid),
             (Some((selector, _, id)), true) => Identity::Other { selector, id },
         };
-        Ok(Self { identity, resource })
+        let wanted = match refused {
+            Some(refused) => Wanted::Other(refused),
+            None if bypass => Wanted::New,
+            None => Wanted::Any,
+        };
+        Ok(Self {
+            identity,
+            resource,
+            claims: claims(capabilities.as_deref(), claimed.as_deref()),
+            wanted,
+        })
     }
+}
+
+/// Whether IMDS has a parameter of this name, in any case.
+#[must_use]
+pub fn is_parameter(name: &str) -> bool {
+    NAMES
+        .iter()
+        .any(|(known, _)| name.eq_ignore_ascii_case(known))
+}
+
+/// The bytes of 64 hexadecimal digits. Another text names no token, so any will do.
+fn sha256(text: &str) -> Option<[u8; 32]> {
+    let digits = text.as_bytes();
+    if digits.len() != 64 || !digits.iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
+    let mut bytes = [0; 32];
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(bytes)
 }
 
 #[derive(Clone, Copy)]
 enum Meaning {
+    Bypass,
+    Capabilities,
+    Claims,
     Client,
     Ignored,
     Other,
+    Refused,
     Resource,
 }
 
 /// Parameters of IMDS. `clientid` and `principal_id` are App Service's names for selectors.
-const NAMES: [(&str, Meaning); 11] = [
+const NAMES: [(&str, Meaning); 14] = [
     ("api-version", Meaning::Ignored),
     ("resource", Meaning::Resource),
     ("client_id", Meaning::Client),
@@ -95,7 +142,10 @@ const NAMES: [(&str, Meaning); 11] = [
     ("mi_res_id", Meaning::Other),
     ("msi-res-id", Meaning::Other),
     ("authority", Meaning::Ignored),
-    ("bypass_cache", Meaning::Ignored),
+    ("bypass_cache", Meaning::Bypass),
+    ("token_sha256_to_refresh", Meaning::Refused),
+    ("xms_cc", Meaning::Capabilities),
+    ("claims", Meaning::Claims),
 ];
 
 /// In bytes, decoded: several times the longest identifier of a resource. Bounds what a key holds in memory.
@@ -238,6 +288,37 @@ mod tests {
     fn r11_r12_ignores_unknown_parameters() {
         let query = "api-version=none&resource=a&bypass_cache=true&authority=x&xms_cc=cp1&foo";
         assert_eq!(resource(query), "a");
+    }
+
+    #[test]
+    fn reads_whether_a_token_in_memory_will_do() {
+        let wanted = |query: &str| TokenRequest::parse(query).unwrap().wanted;
+        let hash = "00ff".repeat(16);
+        let other = Wanted::Other([0, 255].repeat(16).try_into().unwrap());
+        for (query, expected) in [
+            ("resource=a".to_owned(), Wanted::Any),
+            ("resource=a&bypass_cache=false".to_owned(), Wanted::Any),
+            ("resource=a&bypass_cache=true".to_owned(), Wanted::New),
+            ("resource=a&bypass_cache=True".to_owned(), Wanted::New),
+            (
+                "resource=a&token_sha256_to_refresh=0".to_owned(),
+                Wanted::Any,
+            ),
+            (
+                format!("resource=a&token_sha256_to_refresh={}", "é".repeat(32)),
+                Wanted::Any,
+            ),
+            (
+                format!("resource=a&token_sha256_to_refresh={}", hash.to_uppercase()),
+                other.clone(),
+            ),
+            (
+                format!("resource=a&bypass_cache=true&token_sha256_to_refresh={hash}"),
+                other,
+            ),
+        ] {
+            assert_eq!(wanted(&query), expected, "{query}");
+        }
     }
 
     proptest! {
