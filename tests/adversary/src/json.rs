@@ -1,0 +1,113 @@
+//! Hostile JSON: deep, wide, long, and what is no JSON at all.
+
+use fastrand::Rng;
+
+/// A value for a place in a document, as bytes: it may be malformed.
+pub fn hostile(rng: &mut Rng) -> Vec<u8> {
+    let size = size(rng);
+    match rng.u8(..22) {
+        0 => [b"[".repeat(size), b"]".repeat(size)].concat(),
+        1 => b"[".repeat(size),
+        2 => [br#"{"a":"#.repeat(size), b"1".to_vec(), b"}".repeat(size)].concat(),
+        3 => list(size, b"0"),
+        4 => list(size, b"{}"),
+        5 => list(size, br#"{"name":"a"}"#),
+        6 => object(size, |nth| format!(r#""k{nth}":1"#)),
+        7 => object(size, |_| r#""same":{}"#.to_owned()),
+        8 => object(size, |nth| {
+            format!(r#""azure.workload.identity/k{nth}":"v""#)
+        }),
+        9 => quoted(&b"x".repeat(size)),
+        10 => quoted(&br"\u0000".repeat(size)),
+        11 => quoted(&"\u{1f980}\u{202e}".repeat(size).into_bytes()),
+        12 => quoted(&[b"x".repeat(size), br"\ud800".to_vec()].concat()),
+        13 => quoted(&[b"x".repeat(size), br"\q".to_vec()].concat()),
+        14 => quoted(&[b"x".repeat(size), vec![0xff, 0xc0, 0xaf, 0xed, 0xa0, 0x80]].concat()),
+        15 => b"9".repeat(size),
+        16 => [b"-0.".to_vec(), b"1".repeat(size), b"e-999999999".to_vec()].concat(),
+        17 => pick(
+            rng,
+            &[
+                "1e999",
+                "-1",
+                "NaN",
+                "0x10",
+                "01",
+                "1.",
+                "18446744073709551616",
+                "-9223372036854775809",
+            ],
+        ),
+        18 => pick(
+            rng,
+            &[
+                "null",
+                "true",
+                "false",
+                "{}",
+                "[]",
+                "\"\"",
+                "",
+                "[null]",
+                "{\"\":null}",
+                "'a'",
+                "/**/1",
+            ],
+        ),
+        19 => quoted(&[b"\n".repeat(size.min(99)), b"\x1b[2J\x00\x7f".to_vec()].concat()),
+        20 => quoted(&pick(rng, &TEXTS)),
+        _ => b" \t\r\n".repeat(size),
+    }
+}
+
+/// A count whose magnitude is random, mostly small.
+pub fn size(rng: &mut Rng) -> usize {
+    let most = if rng.u8(..24) == 0 { 22 } else { 14 };
+    let magnitude = rng.u32(..most);
+    rng.usize(..2 << magnitude)
+}
+
+/// One of these texts.
+pub fn pick(rng: &mut Rng, texts: &[&str]) -> Vec<u8> {
+    texts[rng.usize(..texts.len())].as_bytes().to_vec()
+}
+
+fn quoted(text: &[u8]) -> Vec<u8> {
+    [b"\"", text, b"\""].concat()
+}
+
+fn list(size: usize, item: &[u8]) -> Vec<u8> {
+    let mut text = [b"[", item].concat();
+    for _ in 1..size {
+        text.push(b',');
+        text.extend(item);
+    }
+    text.push(b']');
+    text
+}
+
+fn object(size: usize, field: impl Fn(usize) -> String) -> Vec<u8> {
+    let mut text = format!("{{{}", field(0));
+    for nth in 1..size {
+        text.push(',');
+        text.push_str(&field(nth));
+    }
+    text.push('}');
+    text.into_bytes()
+}
+
+/// Texts that some reader interprets.
+const TEXTS: [&str; 12] = [
+    "true",
+    "false",
+    "TRUE",
+    "80",
+    "65536",
+    "-1",
+    "86401",
+    "redirect",
+    "$(AZURE_CLIENT_SECRET)",
+    "../../../etc/passwd",
+    "91be0000-1111-2222-3333-444455556666",
+    "{\\\"clientId\\\":1}",
+];
