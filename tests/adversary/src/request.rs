@@ -27,12 +27,12 @@ pub fn connection(rng: &mut Rng) -> Script {
 
 /// What a connection to the webhook does that sends this review.
 pub fn with_review(review: &[u8], rng: &mut Rng) -> Script {
-    let mut bytes = if rng.u8(..4) == 0 {
+    let mut bytes = if rng.u8(..8) == 0 {
         head(b"/mutate-v1-pod?timeout=10s", rng)
     } else {
         b"POST /mutate-v1-pod?timeout=10s HTTP/1.1\r\nHost: webhook.svc\r\nContent-Type: application/json\r\n".to_vec()
     };
-    if rng.u8(..8) == 0 {
+    if rng.u8(..12) == 0 {
         bytes.extend(framed(review, rng));
     } else {
         bytes.extend(format!("Content-Length: {}\r\n\r\n", review.len()).into_bytes());
@@ -211,7 +211,7 @@ fn sent(bytes: Vec<u8>, rng: &mut Rng) -> Script {
     let (first, rest) = bytes.split_at(cut);
     let (first, rest) = (Step::Send(first.to_vec()), Step::Send(rest.to_vec()));
     let pause = Step::Pause(Duration::from_millis(rng.u64(..200)));
-    let steps = match rng.u8(..16) {
+    let steps = match rng.u8(..24) {
         0 => vec![first, Step::Cut],
         1 => vec![first, pause, Step::Cut],
         2 => vec![first, Step::Finish],

@@ -11,7 +11,7 @@ use crate::json::hostile;
 pub fn mutated(rng: &mut Rng) -> Vec<u8> {
     let mut review = ordinary(rng.usize(..PODS));
     let mut parts = Vec::new();
-    for _ in 0..rng.usize(..4) {
+    for _ in 0..rng.usize(..3) {
         let place = place(&mut review, rng);
         if rng.u8(..4) == 0 {
             move_part(place, rng);
@@ -28,7 +28,7 @@ pub fn mutated(rng: &mut Rng) -> Vec<u8> {
     for (nth, part) in parts.iter().enumerate().rev() {
         bytes = replaced(&bytes, format!("\"{STANDIN}{nth}\"").as_bytes(), part);
     }
-    if rng.u8(..4) == 0 {
+    if rng.u8(..6) == 0 {
         damage(&mut bytes, rng);
     }
     bytes.truncate(LONGEST);
