@@ -47,8 +47,11 @@ pub fn check(received: &[u8], end: End, has_head: bool) -> Result<Vec<Answer>, S
     Ok(answers)
 }
 
-/// The first answer, unless it is interim, and what is behind it; `None` when it is cut short.
-fn read(bytes: &[u8], has_head: bool) -> Result<Option<(Option<Answer>, &[u8])>, String> {
+/// An answer, unless it is interim, and the bytes behind it.
+type Split<'a> = (Option<Answer>, &'a [u8]);
+
+/// The first answer; `None` when it is cut short.
+fn read(bytes: &[u8], has_head: bool) -> Result<Option<Split<'_>>, String> {
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut head = httparse::Response::new(&mut headers);
     let length = match head.parse(bytes) {

@@ -12,7 +12,7 @@ pub fn mutated(rng: &mut Rng) -> Vec<u8> {
     let mut review = ordinary(rng.usize(..PODS));
     let mut parts = Vec::new();
     for _ in 0..rng.usize(..3) {
-        let place = place(&mut review, rng);
+        let place = place(part(&mut review, rng), rng);
         if rng.u8(..4) == 0 {
             move_part(place, rng);
         } else {
@@ -87,6 +87,13 @@ pub fn ordinary(kind: usize) -> Value {
             "oldObject": null,
         },
     })
+}
+
+/// The part of a review to mutate: its pod, most of the time.
+fn part<'a>(review: &'a mut Value, rng: &mut Rng) -> &'a mut Value {
+    let is_pod = rng.u8(..4) > 0 && review.pointer(POD).is_some();
+    let pointer = if is_pod { POD } else { "" };
+    review.pointer_mut(pointer).expect("it was looked for")
 }
 
 /// A random place in a document, more often a deep one.
@@ -176,6 +183,9 @@ fn replaced(bytes: &[u8], wanted: &[u8], by: &[u8]) -> Vec<u8> {
 
 /// The number of kinds of ordinary pods.
 pub const PODS: usize = 4;
+
+/// Where the pod is in a review.
+const POD: &str = "/request/object";
 
 /// Marks where a part belongs.
 const STANDIN: &str = "part-";
