@@ -46,3 +46,12 @@ pub const PROXY_MEMORY_LIMIT: &str = "azure.workload.identity/proxy-memory-limit
 
 /// On the pod: the memory request of the injected containers. Upstream does not know it.
 pub const PROXY_MEMORY_REQUEST: &str = "azure.workload.identity/proxy-memory-request";
+
+/// On the pod: the limit of the injected containers for files and logs, such as `512Mi`. Upstream does not
+/// know it.
+pub const PROXY_EPHEMERAL_STORAGE_LIMIT: &str =
+    "azure.workload.identity/proxy-ephemeral-storage-limit";
+
+/// On the pod: the request of the injected containers for files and logs. Upstream does not know it.
+pub const PROXY_EPHEMERAL_STORAGE_REQUEST: &str =
+    "azure.workload.identity/proxy-ephemeral-storage-request";

@@ -11,6 +11,7 @@ pub mod label;
 pub mod log;
 pub mod metadata;
 pub mod path;
+pub mod sdk;
 pub mod service_link;
 pub mod terminal;
 pub mod token;

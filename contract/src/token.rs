@@ -9,6 +9,13 @@ pub const VOLUME: &str = "azure-identity-token";
 /// Where the volume is mounted. The path is hard-coded in applications: it never changes.
 pub const DIRECTORY: &str = "/var/run/secrets/azure/tokens";
 
+/// Where the volume is mounted in a container that has something else at [`DIRECTORY`], in order of
+/// preference: upstream's directory, then one that is below no directory of the system.
+pub const OTHER_DIRECTORIES: [&str; 2] = [
+    "/var/run/secrets/azure/wi/token",
+    "/azure-workload-identity/token",
+];
+
 /// The token's file name in the volume.
 pub const FILE: &str = "azure-identity-token";
 

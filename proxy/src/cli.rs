@@ -71,6 +71,7 @@ impl Command {
     name = "proxy",
     version = contract::VERSION,
     disable_version_flag = true,
+    args_override_self = true,
     after_help = AFTER_HELP
 )]
 struct Args {

@@ -10,6 +10,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use hyper::header::{self, HeaderValue};
 use hyper::{Method, Request, Response};
 use kube::client::Body;
 use kube::{Client, Config};
@@ -23,7 +24,10 @@ use watches::Watches;
 /// # Errors
 ///
 /// When the settings cannot be used, for example because a file is missing.
-pub fn client(config: Config) -> Result<Client, kube::Error> {
+pub fn client(mut config: Config) -> Result<Client, kube::Error> {
+    config
+        .headers
+        .push((header::USER_AGENT, HeaderValue::from_static(USER_AGENT)));
     let namespace = config.default_namespace.clone();
     let careful = Careful {
         client: Client::try_from(config)?,
@@ -73,4 +77,38 @@ fn is_watch(request: &Request<Body>) -> bool {
     request.method() == Method::GET && parameters.any(|it| it == "watch=true")
 }
 
+/// By which audit logs of the API server name the webhook.
+const USER_AGENT: &str = concat!(
+    "azure-workload-identity-webhook/",
+    env!("CARGO_PKG_VERSION")
+);
+
 const ACCOUNTS: &str = "serviceaccounts";
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncBufReadExt, BufReader};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn requests_name_the_webhook_and_its_version() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let uri = format!("http://{}", listener.local_addr().unwrap());
+        let client = client(Config::new(uri.parse().unwrap())).unwrap();
+        tokio::spawn(async move { client.apiserver_version().await });
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut lines = BufReader::new(stream).lines();
+        let agent = loop {
+            let line = lines.next_line().await.unwrap().unwrap();
+            if let Some(agent) = line.strip_prefix("user-agent: ") {
+                break agent.to_owned();
+            }
+        };
+        assert_eq!(
+            agent,
+            format!("azure-workload-identity-webhook/{}", contract::VERSION)
+        );
+    }
+}

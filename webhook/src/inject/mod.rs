@@ -32,6 +32,7 @@ pub use input::pod::Pod;
 pub use input::seed::Seed;
 pub(crate) use input::text::Text;
 pub use policy::config::{Bindings, CaSource, Config, Mode, Sidecar};
+pub use policy::label_selector::{LabelSelector, LabelSelectorError};
 pub use policy::resources::{Resources, is_quantity};
 pub use policy::seccomp::SeccompProfile;
 
@@ -88,7 +89,7 @@ pub fn inject<'a>(
     let mut warnings = Warnings::default();
     let options = PodOptions::read(pod, config, account, seed)?;
     mistakes::warn(pod, config, account, &options, &mut warnings);
-    let rules = ContainerRules::new(pod, config, account, &options, seed, &mut warnings);
+    let rules = ContainerRules::new(pod, config, account, &options, seed);
     let present = Present::find(pod, &config.sidecar);
     let additions = decision::decide(pod, config, &options, &present, &rules, &mut warnings)?;
     Ok(Injection {

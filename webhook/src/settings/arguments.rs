@@ -19,7 +19,7 @@ use crate::version::NativeSidecar;
 ///
 /// Each flag can be given as a variable instead: --native-sidecar is AZWI_NATIVE_SIDECAR.
 #[derive(Debug, Parser)]
-#[command(name = "webhook", version = contract::VERSION, after_help = AFTER_HELP)]
+#[command(name = "webhook", version = contract::VERSION, args_override_self = true, after_help = AFTER_HELP)]
 pub(super) struct Arguments {
     /// Audience of the projected token; sovereign clouds have others
     #[arg(long, env = "AZWI_AUDIENCE", default_value = token::DEFAULT_AUDIENCE)]
@@ -126,8 +126,8 @@ pub(super) struct Arguments {
     /// nf_tables and the image has iptables
     #[arg(long, env = "AZWI_PROXY_INIT_NET_RAW", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false")]
     pub(super) proxy_init_net_raw: Setting<GoBool>,
-    /// Resources of azwi-proxy-init, as JSON: {"requests": {…}, "limits": {…}} [10m CPU, 8Mi, at most
-    /// 32Mi]
+    /// Resources of azwi-proxy-init, as JSON: {"requests": {…}, "limits": {…}} [2m CPU, 8Mi, at
+    /// most 32Mi; 1Mi of ephemeral storage, at most 256Mi]
     #[arg(long, env = "AZWI_PROXY_INIT_RESOURCES", value_name = "JSON", default_value = PROXY_INIT_RESOURCES, hide_default_value = true)]
     pub(super) proxy_init_resources: Setting<Resources>,
     /// Log level of the proxies [that of the webhook]
@@ -162,8 +162,8 @@ pub(super) struct Arguments {
     /// separated by commas [allow]
     #[arg(long, env = "AZWI_PROXY_RELAY", value_name = "POLICY")]
     pub(super) proxy_relay: Option<Setting<RelayPolicy>>,
-    /// Resources of azwi-proxy, as JSON: {"requests": {…}, "limits": {…}} [10m CPU, 16Mi, at most
-    /// 64Mi]
+    /// Resources of azwi-proxy, as JSON: {"requests": {…}, "limits": {…}} [2m CPU, 8Mi, at most
+    /// 64Mi; 1Mi of ephemeral storage, at most 256Mi]
     #[arg(long, env = "AZWI_PROXY_RESOURCES", value_name = "JSON", default_value = PROXY_RESOURCES, hide_default_value = true)]
     pub(super) proxy_resources: Setting<Resources>,
     /// Seccomp profile of azwi-proxy: runtime/default, or localhost/ and a file below the kubelet's
@@ -212,7 +212,9 @@ Exit codes:
   1   failed; the log states the reason
   64  the configuration is wrong; all mistakes are listed";
 
-const PROXY_RESOURCES: &str =
-    r#"{"limits":{"memory":"64Mi"},"requests":{"cpu":"10m","memory":"16Mi"}}"#;
-const PROXY_INIT_RESOURCES: &str =
-    r#"{"limits":{"memory":"32Mi"},"requests":{"cpu":"10m","memory":"8Mi"}}"#;
+/// Requests: the memory of an idle proxy is some 4 MiB, with many tokens 5 MiB, and it uses next to no CPU
+/// time. Ephemeral storage holds the log alone. Without a limit, a LimitRange sets one, and the kubelet evicts
+/// a pod whose container exceeds it. The kubelet keeps 5 files of 10 MiB of a container's log, on AKS of
+/// 50 MB.
+const PROXY_RESOURCES: &str = r#"{"limits":{"memory":"64Mi","ephemeral-storage":"256Mi"},"requests":{"cpu":"2m","memory":"8Mi","ephemeral-storage":"1Mi"}}"#;
+const PROXY_INIT_RESOURCES: &str = r#"{"limits":{"memory":"32Mi","ephemeral-storage":"256Mi"},"requests":{"cpu":"2m","memory":"8Mi","ephemeral-storage":"1Mi"}}"#;

@@ -1,14 +1,12 @@
 //! Identity bindings: the flags and the variables `AZURE_KUBERNETES_*`.
 
-use std::collections::BTreeMap;
-
 use contract::value::{CaData, CaDataError, ServerName, TokenProxy};
 use contract::variable::literal;
 use contract::{label, variable};
 use service_kit::settings::{Mistakes, Setting};
 
 use super::variables::Variables;
-use crate::inject::{self, Bindings, CaSource};
+use crate::inject::{self, Bindings, CaSource, LabelSelectorError};
 
 /// Reads the settings of identity bindings. `None` if they are not used, or after a mistake was added.
 pub(super) fn read(
@@ -90,16 +88,15 @@ fn ca_source(variables: &Variables<'_>, mistakes: &mut Mistakes) -> Option<CaSou
     let bundle = match (variables.text(SIGNER), variables.text(SELECTOR)) {
         (None, None) => None,
         (Some(signer_name), Some(selector)) => {
-            let labels = labels(&selector);
-            if labels.is_none() {
-                mistakes.add(format!(
-                    "{SELECTOR}={selector}: write it as key=value,key=value"
-                ));
-            }
-            Some(CaSource::ClusterTrustBundle {
-                labels: labels.unwrap_or_default(),
-                signer_name,
-            })
+            let selector = selector
+                .parse()
+                .map_err(|error: LabelSelectorError| format!("{SELECTOR}={selector}: {error}"));
+            mistakes
+                .keep(selector)
+                .map(|selector| CaSource::ClusterTrustBundle {
+                    selector,
+                    signer_name,
+                })
         }
         _ => {
             mistakes.add(format!("{SIGNER} and {SELECTOR}: give both or neither"));
@@ -110,33 +107,4 @@ fn ca_source(variables: &Variables<'_>, mistakes: &mut Mistakes) -> Option<CaSou
         mistakes.add(format!("{CONFIG_MAP} and {SIGNER} exclude each other"));
     }
     config_map.map(CaSource::ConfigMap).or(bundle)
-}
-
-fn labels(selector: &str) -> Option<BTreeMap<String, String>> {
-    let pairs = selector.split(',').map(|term| {
-        let (name, value) = term.split_once('=')?;
-        // Kubernetes accepts `==` too.
-        let value = value.strip_prefix('=').unwrap_or(value);
-        let is_equality = !name.trim_end().ends_with('!') && !name.trim().is_empty();
-        is_equality.then(|| (name.trim().to_owned(), value.trim().to_owned()))
-    });
-    pairs.collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reads_selectors_by_equality() {
-        let labels = |text| labels(text).map(|it| it.into_iter().collect::<Vec<_>>());
-        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        assert_eq!(
-            labels("a=b, c==d"),
-            Some(vec![pair("a", "b"), pair("c", "d")])
-        );
-        assert_eq!(labels("a"), None);
-        assert_eq!(labels("a!=b"), None);
-        assert_eq!(labels("a in (b,c)"), None);
-    }
 }

@@ -286,6 +286,12 @@ mod tests {
     }
 
     #[test]
+    fn the_last_of_two_flags_wins_as_in_go() {
+        let args = ["--audience=a", "--tls-min-version=1.2", "-audience", "b"];
+        assert_eq!(read(&args, &[]).unwrap().config.audience, "b");
+    }
+
+    #[test]
     fn accepts_flags_in_gos_spelling_and_prefers_them_to_variables() {
         let env = [
             ("AZWI_PORT", "1"),

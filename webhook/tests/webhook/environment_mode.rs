@@ -44,6 +44,35 @@ fn inserts_a_proxy_and_no_init_container_with_a_capability() {
     assert_eq!(result.warnings, [] as [String; 0]);
 }
 
+/// OpenShift's namespaces have a range of users each, and refuse others (linkerd2#10879).
+#[test]
+fn leaves_the_proxys_user_to_the_namespace_or_pod() {
+    let user = |result: &Mutated| {
+        let context = &result.container("azwi-proxy")["securityContext"];
+        assert_eq!(context["runAsNonRoot"], true);
+        assert_eq!(context["runAsUser"], context["runAsGroup"]);
+        context["runAsUser"].clone()
+    };
+    assert_eq!(user(&result(json!({}))), Value::Null);
+    let of_pod = |uid: u32| json!({ "securityContext": { "runAsUser": uid } });
+    assert_eq!(user(&result(of_pod(1_000_660_000))), Value::Null);
+    // Otherwise the kubelet would not start it: it must not run as root.
+    assert_eq!(user(&result(of_pod(0))), 1501);
+    // The redirect exempts this user.
+    let mut annotations = with_environment();
+    annotations["azure.workload.identity/proxy-mode"] = "redirect".into();
+    let redirect = pod(annotations, spec(of_pod(1000)));
+    assert_eq!(user(&mutated(&redirect, &config(true), &account())), 1501);
+    let environment = Config {
+        sidecar: webhook::inject::Sidecar {
+            mode: Mode::Environment,
+            ..config(true).sidecar
+        },
+        ..config(true)
+    };
+    assert_eq!(user(&mutated(&redirect, &environment, &account())), 1501);
+}
+
 #[test]
 fn leads_each_container_to_the_proxy_with_its_secret() {
     let result = result(json!({ "initContainers": [{ "name": "early" }] }));

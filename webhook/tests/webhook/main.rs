@@ -10,6 +10,8 @@ mod certificates;
 #[cfg(test)]
 mod cluster;
 #[cfg(test)]
+mod credential_chains;
+#[cfg(test)]
 mod environment_mode;
 #[cfg(test)]
 mod fixture;
@@ -35,3 +37,5 @@ mod reference;
 mod review_properties;
 #[cfg(test)]
 mod server;
+#[cfg(test)]
+mod token_place;

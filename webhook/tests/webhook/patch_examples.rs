@@ -405,6 +405,8 @@ fn an_empty_annotation_counts_as_absent() {
         "proxy-cpu-request",
         "proxy-memory-limit",
         "proxy-memory-request",
+        "proxy-ephemeral-storage-limit",
+        "proxy-ephemeral-storage-request",
         "injected",
     ];
     let expected = mutated(
@@ -474,11 +476,41 @@ fn refuses_pods_that_cannot_have_the_proxy() {
     );
     mutated(&pod(Value::Null, host), &config(true), &account());
 
-    for windows in [
-        json!({ "os": { "name": "windows" } }),
-        json!({ "nodeSelector": { "kubernetes.io/os": "windows" } }),
+    let affinity = json!({ "nodeSelectorTerms": [{ "matchExpressions": [
+        { "key": "kubernetes.io/os", "operator": "In", "values": ["windows"] },
+    ] }] });
+    let affinity = json!({ "requiredDuringSchedulingIgnoredDuringExecution": affinity });
+    // Pods of the kind HostProcess must be on the node's network.
+    let host_process = json!({ "windowsOptions": { "hostProcess": true } });
+    for (windows, field) in [
+        (json!({ "os": { "name": "windows" } }), "os"),
+        (
+            json!({ "nodeSelector": { "kubernetes.io/os": "windows" } }),
+            "nodeSelector",
+        ),
+        (
+            json!({ "nodeSelector": { "beta.kubernetes.io/os": "windows" } }),
+            "nodeSelector",
+        ),
+        (
+            json!({ "affinity": { "nodeAffinity": affinity } }),
+            "node affinity",
+        ),
+        (
+            json!({ "hostNetwork": true, "securityContext": host_process }),
+            "windowsOptions",
+        ),
     ] {
-        assert!(denial(with_proxy(), spec(windows.clone())).contains("Windows"));
+        for mode in ["redirect", "environment"] {
+            let mut annotations = with_proxy();
+            annotations["azure.workload.identity/proxy-mode"] = mode.into();
+            let text = denial(annotations, spec(windows.clone()));
+            assert!(text.starts_with("the pod runs on Windows"), "{text}");
+            assert!(
+                text.contains(&format!("the pod's {field} asks for Windows")),
+                "{text}"
+            );
+        }
         mutated(&pod(Value::Null, spec(windows)), &config(true), &account());
     }
 
@@ -1134,6 +1166,58 @@ fn prefers_the_pods_resources_to_the_operators() {
         text.contains("proxy-memory-request") && text.contains("\"64MB\""),
         "{text}"
     );
+}
+
+/// linkerd2#6786, istio#16175.
+#[test]
+fn keeps_a_guaranteed_pod_guaranteed() {
+    let equal = json!({ "cpu": "1", "memory": "1Gi" });
+    let guaranteed = json!({ "limits": equal, "requests": { "cpu": "1000m", "memory": "1Gi" } });
+    let burstable = json!({ "limits": equal, "requests": { "cpu": "100m" } });
+    let spec = |init: &Value| {
+        json!({
+            "initContainers": [{ "name": "early", "resources": init }],
+            "containers": [{ "name": "app", "resources": guaranteed }],
+        })
+    };
+    for native in [true, false] {
+        let result = mutated(
+            &pod(with_proxy(), spec(&guaranteed)),
+            &config(native),
+            &account(),
+        );
+        for name in ["azwi-proxy", "azwi-proxy-init"] {
+            let resources = &result.container(name)["resources"];
+            assert_eq!(resources["limits"]["cpu"], "50m");
+            assert_eq!(resources["limits"], resources["requests"], "{name}");
+        }
+        let result = mutated(
+            &pod(with_proxy(), spec(&burstable)),
+            &config(native),
+            &account(),
+        );
+        let resources = &result.container("azwi-proxy")["resources"];
+        assert_eq!(resources, &json!({ "requests": { "memory": "16Mi" } }));
+    }
+}
+
+/// vault-k8s#310.
+#[test]
+fn sets_ephemeral_storage_for_the_proxy() {
+    let mut annotations = with_proxy();
+    annotations["azure.workload.identity/proxy-ephemeral-storage-limit"] = "1Gi".into();
+    annotations["azure.workload.identity/proxy-ephemeral-storage-request"] = "2Mi".into();
+    let result = mutated(
+        &pod(annotations, one_container()),
+        &config(true),
+        &account(),
+    );
+    for name in ["azwi-proxy", "azwi-proxy-init"] {
+        let resources = &result.container(name)["resources"];
+        assert_eq!(resources["limits"]["ephemeral-storage"], "1Gi", "{name}");
+        assert_eq!(resources["requests"]["ephemeral-storage"], "2Mi", "{name}");
+    }
+    assert!(result.warnings.is_empty(), "{:?}", result.warnings);
 }
 
 #[test]

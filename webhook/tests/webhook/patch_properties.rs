@@ -236,6 +236,18 @@ fn complete(result: &Value, original: &Value, mode: Mode) -> Result<(), TestCase
             let mounts = array(&container["volumeMounts"]);
             let paths: BTreeSet<_> = mounts.iter().map(|it| it["mountPath"].as_str()).collect();
             prop_assert_eq!(paths.len(), mounts.len(), "a path is mounted twice");
+            let variables = array(&container["env"]).iter();
+            let mut files = variables.filter(|it| it["name"] == "AZURE_FEDERATED_TOKEN_FILE");
+            let file = &files.next().unwrap()["value"];
+            // A variable of the user's has another value in these pods.
+            if file.as_str().is_some_and(|it| it.starts_with('/')) {
+                prop_assert!(
+                    shows_token(container, spec, file),
+                    "{} in {}",
+                    file,
+                    container
+                );
+            }
         }
     }
 
@@ -254,6 +266,26 @@ fn complete(result: &Value, original: &Value, mode: Mode) -> Result<(), TestCase
         prop_assert_eq!(proxies.count(), 1);
     }
     Ok(())
+}
+
+/// Whether a volume with the token is mounted where the file is, without another mount over it.
+fn shows_token(container: &Value, spec: &Value, file: &Value) -> bool {
+    let file = file.as_str().unwrap_or_default();
+    let mounts = array(&container["volumeMounts"]).iter();
+    let around = mounts.filter(|it| {
+        let directory = it["mountPath"].as_str().unwrap_or_default();
+        file == directory || file.starts_with(&format!("{directory}/"))
+    });
+    let visible = around.max_by_key(|it| it["mountPath"].as_str().map(str::len));
+    let Some(visible) = visible else { return false };
+    let mut volumes = array(&spec["volumes"]).iter();
+    let volume = volumes.find(|it| it["name"] == visible["name"]).unwrap();
+    let mut sources = array(&volume["projected"]["sources"]).iter();
+    sources.any(|source| {
+        let token = &source["serviceAccountToken"];
+        let path = token["path"].as_str().unwrap_or_default();
+        token["audience"] == "api://AzureADTokenExchange" && file.ends_with(&format!("/{path}"))
+    })
 }
 
 const VARIABLES: &[&str] = &[
@@ -351,14 +383,19 @@ fn containers() -> impl Strategy<Value = Value> {
     });
     let paths = prop_oneof![
         Just("/var/run/secrets/azure/tokens"),
+        Just("/var/run/secrets/azure/tokens/azure-identity-token"),
         Just("/var/run/secrets/azure/wi/token"),
+        Just("/var/run/secrets/azure"),
         Just("/data"),
     ];
-    let mounts = (volume_names(), paths, unknown()).prop_map(|(name, path, unknown)| {
+    let read_only = prop::option::of(any::<bool>().prop_map(Value::from));
+    let mounts = (volume_names(), paths, read_only, unknown());
+    let mounts = mounts.prop_map(|(name, path, read_only, unknown)| {
         object(
             vec![
                 ("name", Some(name.into())),
                 ("mountPath", Some(path.into())),
+                ("readOnly", read_only),
             ],
             unknown,
         )

@@ -5,6 +5,10 @@ use serde_json::{Value, json};
 use webhook::inject::{Account, Config, Resources};
 
 const DIRECTORY: &str = "/var/run/secrets/azure/tokens";
+const OTHER_DIRECTORIES: [&str; 2] = [
+    "/var/run/secrets/azure/wi/token",
+    "/azure-workload-identity/token",
+];
 const VOLUME: &str = "azure-identity-token";
 const PREFIX: &str = "azure.workload.identity";
 
@@ -38,7 +42,8 @@ pub(crate) fn expected(pod: &Value, config: &Config, account: &Account) -> Value
         .map(ToOwned::to_owned)
         .collect();
 
-    let (volume, file) = token(&pod, config).unwrap_or_else(|| (VOLUME.into(), VOLUME.into()));
+    let (volume, file) = token(&pod, config).unwrap_or_else(|| (free_name(&pod), VOLUME.into()));
+    let fixed = read_only(&pod);
     let identity = [
         ("AZURE_CLIENT_ID", &*account.client_id),
         ("AZURE_TENANT_ID", config.tenant_id.as_str()),
@@ -69,7 +74,7 @@ pub(crate) fn expected(pod: &Value, config: &Config, account: &Account) -> Value
                     kept.push(format!("{name}/{variable}"));
                 }
             }
-            let directory = mount(container, &volume);
+            let directory = mount(container, &volume, &file, &fixed);
             let mut variables: Vec<_> = identity.map(|(name, it)| (name, it.to_owned())).into();
             variables.extend(rest(format!("{directory}/{file}")));
             if name == "azwi-proxy" {
@@ -82,7 +87,7 @@ pub(crate) fn expected(pod: &Value, config: &Config, account: &Account) -> Value
         push(
             &mut pod["spec"]["volumes"],
             json!({
-                "name": VOLUME,
+                "name": volume,
                 "projected": { "sources": [{ "serviceAccountToken": {
                     "audience": config.audience,
                     "expirationSeconds": 3600,
@@ -99,7 +104,7 @@ pub(crate) fn expected(pod: &Value, config: &Config, account: &Account) -> Value
     pod["metadata"]["annotations"][format!("{PREFIX}/injected")] = marker;
     if wants_proxy {
         let mut proxy = proxy(config);
-        mount(&mut proxy, &volume);
+        mount(&mut proxy, &volume, &file, &fixed);
         let own = identity.map(|(name, value)| (name, value.to_owned()));
         let shutdown = config
             .sidecar
@@ -145,35 +150,63 @@ fn token(pod: &Value, config: &Config) -> Option<(String, String)> {
             .find(|token| token.is_object() && text(&token["audience"]) == config.audience)
             .map(|token| text(&token["path"]).to_owned())
     };
-    let volumes = entries(&pod["spec"]["volumes"]);
-    if let Some(named) = volumes.iter().find(|it| text(&it["name"]) == VOLUME) {
-        return Some((
-            VOLUME.into(),
-            of_audience(named).unwrap_or_else(|| VOLUME.into()),
-        ));
-    }
-    let mut usable = volumes.iter().filter_map(|volume| {
+    let volumes = entries(&pod["spec"]["volumes"]).iter();
+    let usable = volumes.filter_map(|volume| {
         let path = of_audience(volume)?;
         Some((text(&volume["name"]).to_owned(), path))
     });
-    usable.next()
+    let mut usable: Vec<_> = usable.collect();
+    usable.sort_by_key(|(name, _)| name != VOLUME);
+    usable.into_iter().next()
+}
+
+fn free_name(pod: &Value) -> String {
+    let mut names = entries(&pod["spec"]["volumes"]).iter();
+    if names.any(|it| text(&it["name"]) == VOLUME) {
+        // No other volume of these pods has a name of this form.
+        format!("{VOLUME}-1")
+    } else {
+        VOLUME.into()
+    }
+}
+
+/// Names of the volumes that cannot be written to.
+fn read_only(pod: &Value) -> Vec<String> {
+    let volumes = entries(&pod["spec"]["volumes"]).iter();
+    let projected = volumes.filter(|it| it["projected"].is_object());
+    projected.map(|it| text(&it["name"]).to_owned()).collect()
 }
 
 /// Mounts the volume unless it is mounted. Returns the directory.
-fn mount(container: &mut Value, volume: &str) -> String {
+fn mount(container: &mut Value, volume: &str, file: &str, fixed: &[String]) -> String {
     let directory = |it: &Value| text(&it["mountPath"]).trim_end_matches('/').to_owned();
+    let below = |path: &str, directory: &str| path.starts_with(&format!("{directory}/"));
     let is_whole =
         |it: &&Value| text(&it["subPath"]).is_empty() && text(&it["subPathExpr"]).is_empty();
     let mounts = entries(&container["volumeMounts"]);
+    let is_hidden = |top: &str| {
+        let path = format!("{top}/{file}");
+        let mut others = mounts.iter().map(directory);
+        others.any(|it| below(&it, top) && (it == path || below(&path, &it)))
+    };
     let mut whole = mounts.iter().filter(is_whole);
-    if let Some(existing) = whole.find(|it| text(&it["name"]) == volume) {
+    if let Some(existing) =
+        whole.find(|it| text(&it["name"]) == volume && !is_hidden(&directory(it)))
+    {
         return directory(existing);
     }
-    if mounts.iter().all(|it| directory(it) != DIRECTORY) {
-        let mount = json!({ "name": volume, "mountPath": DIRECTORY, "readOnly": true });
-        push(&mut container["volumeMounts"], mount);
-    }
-    DIRECTORY.to_owned()
+    let is_free = |place: &&str| {
+        mounts.iter().all(|it| {
+            let other = directory(it);
+            let is_fixed = it["readOnly"] == true || fixed.iter().any(|name| it["name"] == **name);
+            other != *place && !below(&other, place) && !(below(place, &other) && is_fixed)
+        })
+    };
+    let mut places = [DIRECTORY].into_iter().chain(OTHER_DIRECTORIES);
+    let place = places.find(is_free).expect("these pods have a place");
+    let mount = json!({ "name": volume, "mountPath": place, "readOnly": true });
+    push(&mut container["volumeMounts"], mount);
+    place.to_owned()
 }
 
 /// Puts the variables that the container lacks before its own.

@@ -1,7 +1,7 @@
 //! Mode `environment`: works without a redirect and without privileges.
 
 use contract::annotation;
-use e2e::{Container, Namespace, Pod, claims, kubectl, kubectl_with_input};
+use e2e::{Container, Namespace, Pod, claims, kubectl, kubectl_with_input, try_kubectl, until};
 use serde_json::{Value, json};
 
 /// Requests by each of the variables, and requests without the secret.
@@ -43,6 +43,69 @@ async fn a_restricted_namespace_admits_it() {
         without_secret.contains("\"statusCode\":401"),
         "{without_secret}"
     );
+}
+
+/// A policy that refuses other users, as OpenShift's MustRunAsRange does (linkerd2#10879).
+#[tokio::test]
+async fn a_namespace_with_a_range_of_users_admits_it() {
+    let (namespace, identity) = Namespace::with_identity("range").await;
+    let name = namespace.name();
+    for mut object in range_of_users(name) {
+        object["apiVersion"] = "admissionregistration.k8s.io/v1".into();
+        object["metadata"] = json!({ "name": name });
+        kubectl_with_input(&["apply", "-f", "-"], &object.to_string()).await;
+    }
+    let pod = |name: &str, mode: &str| {
+        Pod::new(name)
+            .with_proxy()
+            .annotate(annotation::PROXY_MODE, mode)
+            .field("securityContext", json!({ "runAsUser": 1_000_660_000 }))
+            .container(Container::shell("ask", ASK))
+    };
+    // The redirect needs uid 0 and 1501. Policies hold some moments after they were made.
+    let redirect = pod("redirect", "redirect").manifest().to_string();
+    let create = ["create", "--dry-run=server", "-n", name, "-f", "-"];
+    let refused = async || {
+        let created = try_kubectl(&create, &redirect).await;
+        created.err().unwrap_or_default()
+    };
+    until("the policy to hold", refused, |it| {
+        it.contains("out of range")
+    })
+    .await;
+
+    namespace.run_to_success(&pod("ask", "environment")).await;
+    let log = namespace.log("ask", "ask").await;
+    let first = log.lines().next().expect("the container asks");
+    assert_eq!(claims(first)["appid"], identity.client_id, "{log}");
+    for kind in [
+        "validatingadmissionpolicybinding",
+        "validatingadmissionpolicy",
+    ] {
+        kubectl(&["delete", kind, name]).await;
+    }
+}
+
+fn range_of_users(namespace: &str) -> [Value; 2] {
+    let pods = json!([{
+        "apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"],
+    }]);
+    let selector = json!({ "matchLabels": { "kubernetes.io/metadata.name": namespace } });
+    let containers = "(object.spec.containers + object.spec.?initContainers.orValue([])).all(it, \
+        it.?securityContext.?runAsUser.orValue(1000660000) in [1000660000, 1000660001])";
+    [
+        json!({
+            "kind": "ValidatingAdmissionPolicy",
+            "spec": {
+                "matchConstraints": { "resourceRules": pods, "namespaceSelector": selector },
+                "validations": [{ "expression": containers, "message": "runAsUser is out of range" }],
+            },
+        }),
+        json!({
+            "kind": "ValidatingAdmissionPolicyBinding",
+            "spec": { "policyName": namespace, "validationActions": ["Deny"] },
+        }),
+    ]
 }
 
 /// On the host network, other pods can reach the proxy's port. Endpoints without a secret are off, and

@@ -19,3 +19,4 @@ mod rotation;
 mod security;
 mod sidecar;
 mod system_calls;
+mod token_place;

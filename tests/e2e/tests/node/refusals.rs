@@ -30,6 +30,18 @@ async fn denies_the_sidecar_on_windows() {
     let pods = [
         plain("os").field("os", json!({ "name": "windows" })),
         plain("selector").field("nodeSelector", json!({ "kubernetes.io/os": "windows" })),
+        plain("affinity").field(
+            "affinity",
+            json!({ "nodeAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": {
+                "nodeSelectorTerms": [{ "matchExpressions": [
+                    { "key": "beta.kubernetes.io/os", "operator": "In", "values": ["windows"] },
+                ] }],
+            } } }),
+        ),
+        plain("host-process").field("hostNetwork", json!(true)).field(
+            "securityContext",
+            json!({ "windowsOptions": { "hostProcess": true, "runAsUserName": "ContainerUser" } }),
+        ),
     ];
     for pod in pods {
         let error = refusal(pod).await;

@@ -86,6 +86,76 @@ async fn works_in_a_namespace_with_quota_and_default_limits() {
     assert_works(&namespace, &identity.client_id, application("pod")).await;
 }
 
+/// A LimitRange's default for ephemeral storage, as small as a cautious one is, would have the kubelet evict
+/// the pod for the proxy's log.
+#[tokio::test]
+async fn a_guaranteed_pod_stays_guaranteed_and_a_limit_range_sets_no_storage_limit() {
+    let (namespace, identity) = Namespace::with_identity("guaranteed").await;
+    namespace
+        .apply(&json!({
+            "apiVersion": "v1", "kind": "LimitRange", "metadata": { "name": "limits" },
+            "spec": { "limits": [{
+                "type": "Container",
+                "default": { "ephemeral-storage": "8Mi" },
+                "defaultRequest": { "ephemeral-storage": "8Mi" },
+            }] },
+        }))
+        .await;
+    let resources = json!({ "limits": { "cpu": "100m", "memory": "64Mi" } });
+    let app = Container::asking_imds("app").field("resources", resources);
+    let pod = Pod::new("pod").with_proxy().container(app);
+    let finished = namespace.run_to_success(&pod).await;
+    let answer = namespace.log("pod", "app").await;
+    assert_eq!(claims(&answer)["appid"], identity.client_id, "{answer}");
+    let pod = serde_json::to_value(finished.pod).expect("a pod is JSON");
+    assert_eq!(pod["status"]["qosClass"], "Guaranteed");
+    let injected = pod["spec"]["initContainers"].as_array();
+    let injected = injected.expect("the webhook adds init containers");
+    assert_eq!(injected.len(), 2);
+    for container in injected {
+        let limits = &container["resources"]["limits"];
+        assert_eq!(limits["ephemeral-storage"], "256Mi", "{container}");
+    }
+}
+
+/// ingress-nginx#5210. The sentences are those of the table in docs/capacity.md.
+#[tokio::test]
+async fn annotations_fit_the_proxy_into_a_limit_range_with_ratios_and_minimums() {
+    let (namespace, identity) = Namespace::with_identity("ratio").await;
+    namespace
+        .apply(&json!({
+            "apiVersion": "v1", "kind": "LimitRange", "metadata": { "name": "limits" },
+            "spec": { "limits": [{
+                "type": "Container",
+                "min": { "cpu": "10m", "memory": "16Mi" },
+                "maxLimitRequestRatio": { "cpu": "4", "memory": "2" },
+            }] },
+        }))
+        .await;
+    let resources = json!({
+        "requests": { "cpu": "50m", "memory": "32Mi" },
+        "limits": { "cpu": "200m", "memory": "64Mi" },
+    });
+    let application = |name| {
+        Pod::new(name)
+            .with_proxy()
+            .container(Container::asking_imds("app").field("resources", resources.clone()))
+    };
+    let error = namespace.refused(&application("pod").manifest()).await;
+    for part in [
+        "minimum cpu usage per Container is 10m, but request is 2m",
+        "minimum memory usage per Container is 16Mi, but request is 8Mi",
+        "cpu max limit to request ratio per Container is 4, but no limit is specified or limit is 0",
+        "memory max limit to request ratio per Container is 2, but provided ratio is 8",
+    ] {
+        assert!(error.contains(part), "{part:?} is missing in {error}");
+    }
+    let pod = application("pod")
+        .annotate(annotation::PROXY_CPU_LIMIT, "20m")
+        .annotate(annotation::PROXY_MEMORY_LIMIT, "32Mi");
+    assert_works(&namespace, &identity.client_id, pod).await;
+}
+
 #[tokio::test]
 async fn names_the_container_without_a_limit_in_a_namespace_with_quota() {
     let (namespace, identity) = Namespace::with_identity("quota").await;

@@ -2,6 +2,7 @@
 
 use contract::{container, variable};
 
+use super::credentials;
 use super::endpoint::{self, Endpoint};
 use super::identity::{self, Identity};
 use super::marker::{EarlierRun, same_values};
@@ -28,6 +29,7 @@ pub(crate) struct ContainerRules<'a> {
     pub(crate) endpoint: Option<Endpoint<'a>>,
     pub(crate) earlier: EarlierRun<'a>,
     pub(crate) relay_key: PodKey<'a>,
+    has_proxy: bool,
     /// A proxy that has neither mounts nor variables yet.
     new_proxy: Container<'static>,
 }
@@ -50,14 +52,14 @@ impl<'a> ContainerRules<'a> {
         account: &'a Account,
         options: &PodOptions<'a>,
         seed: &Seed,
-        warnings: &mut Warnings,
     ) -> Self {
         Self {
             identity: Identity::new(config, account, options),
-            volume: TokenVolume::choose(pod, options, warnings),
+            volume: TokenVolume::choose(pod, options),
             endpoint: Endpoint::new(pod, options, seed),
             earlier: EarlierRun::read(pod),
             relay_key: PodKey::new(pod, config, options, seed),
+            has_proxy: options.proxy.is_some(),
             new_proxy: Container::named(container::PROXY),
         }
     }
@@ -84,16 +86,14 @@ impl<'a> ContainerRules<'a> {
             if is_left_alone(existing, skipped) {
                 continue;
             }
-            let (mounts, variables) = self.missing(existing);
+            let (mounts, variables) = self.missing(existing, warnings);
             let additions = ContainerAdditions {
                 at,
                 mounts,
                 variables,
                 replacements: self.earlier.outdated(existing, &self.identity),
             };
-            if let Some(endpoint) = &self.endpoint {
-                endpoint.warn(existing, warnings);
-            }
+            self.warn(existing, &additions, warnings);
             decided
                 .same_values
                 .extend(same_values(existing, &self.identity));
@@ -109,28 +109,50 @@ impl<'a> ContainerRules<'a> {
         Ok(decided)
     }
 
+    /// Warns about variables with which the container will not use the identity, or not the proxy.
+    fn warn(
+        &self,
+        existing: &Container<'_>,
+        additions: &ContainerAdditions<'_>,
+        warnings: &mut Warnings,
+    ) {
+        let mut replacements = additions.replacements.iter();
+        let replaces_client_id = replacements.any(|it| it.variable == variable::CLIENT_ID);
+        let Self {
+            identity,
+            has_proxy,
+            ..
+        } = self;
+        credentials::warn(existing, identity, *has_proxy, replaces_client_id, warnings);
+        if let Some(endpoint) = &self.endpoint {
+            endpoint.warn(existing, warnings);
+        }
+    }
+
     /// The mounts and variables of a new proxy.
     pub(crate) fn new_proxy(&self) -> (Vec<VolumeMount<'_>>, Vec<EnvVar<'_>>) {
-        self.missing(&self.new_proxy)
+        // It has nothing that could be in the way.
+        self.missing(&self.new_proxy, &mut Warnings::default())
     }
 
     /// The mounts and variables that the container lacks.
     fn missing<'r>(
         &'r self,
         existing: &'r Container<'_>,
+        warnings: &mut Warnings,
     ) -> (Vec<VolumeMount<'r>>, Vec<EnvVar<'r>>) {
-        let (mounts, token_file) = self.volume.mounts_for(existing);
+        let mounted = self.volume.mounts_for(existing, warnings);
         let usual_count = match &self.endpoint {
             Some(_) => identity::USUAL_COUNT + endpoint::MAX_COUNT,
             None => identity::USUAL_COUNT,
         };
         let mut variables = Vec::with_capacity(usual_count);
         self.identity
-            .add_missing(existing, token_file, &mut variables);
+            .add_missing(existing, &mounted, &mut variables);
         if let Some(endpoint) = &self.endpoint {
             endpoint.add_missing(existing, &mut variables);
         }
-        (mounts, variables)
+        (mounted.mounts, variables)
     }
 
     /// Whether the account names no client id, and the container has none of its own or loses the

@@ -2,6 +2,7 @@
 
 use contract::{container, variable};
 
+use super::token_volume::Mounted;
 use crate::inject::input::account::Account;
 use crate::inject::input::pod::Container;
 use crate::inject::output::manifest::{EnvVar, Value};
@@ -51,7 +52,7 @@ impl<'a> Identity<'a> {
     pub(crate) fn add_missing<'v>(
         &self,
         existing: &Container<'_>,
-        token_file: Value<'v>,
+        mounted: &Mounted<'v>,
         variables: &mut Vec<EnvVar<'v>>,
     ) where
         'a: 'v,
@@ -64,10 +65,13 @@ impl<'a> Identity<'a> {
         for (name, value) in self.of_account() {
             add(name, Value::Text(value));
         }
-        add(variable::FEDERATED_TOKEN_FILE, token_file);
+        add(variable::FEDERATED_TOKEN_FILE, mounted.token);
         add(variable::AUTHORITY_HOST, Value::Text(self.authority_host));
         for (name, value) in self.bindings {
-            add(name, Value::Text(value));
+            match *name {
+                variable::KUBERNETES_CA_FILE => add(name, mounted.authority),
+                _ => add(name, Value::Text(value)),
+            }
         }
         if existing.name.as_str() == container::PROXY {
             for (name, value) in self.proxy_environment {

@@ -1,9 +1,11 @@
 //! Decides the additions to one pod: plain values in, [`Additions`] out. Nothing is written here.
 
 pub(crate) mod containers;
+pub(crate) mod credentials;
 pub(crate) mod endpoint;
 pub(crate) mod identity;
 pub(crate) mod marker;
+pub(crate) mod place;
 pub(crate) mod recognition;
 pub(crate) mod relay_key;
 pub(crate) mod sidecar;
@@ -68,6 +70,7 @@ pub(crate) fn decide<'a>(
         let form = Form {
             port: proxy.port,
             metrics_port: sidecar::metrics_port(pod, config, proxy.port, warnings),
+            has_own_user: sidecar::has_own_user(pod, proxy.mode),
             resources: &options.resources,
         };
         additions.moves = sidecar::moves(present);

@@ -28,11 +28,12 @@ pub(crate) fn check(
 ) -> Result<(), Denial> {
     let ProxyOptions { mode, port } = proxy;
     let redirects = mode == Mode::Redirect;
+    // Before hostNetwork: its advice would be refused next. HostProcess pods have both.
+    if let Some(field) = pod.windows() {
+        return Err(Denial::Windows { field });
+    }
     if redirects && pod.uses_host_network() {
         return Err(Denial::HostNetwork);
-    }
-    if pod.is_windows() {
-        return Err(Denial::Windows);
     }
     for (at, existing) in pod.all_containers() {
         if present.is_known(at) {
@@ -82,6 +83,12 @@ pub(crate) fn metrics_port(
         return None;
     }
     Some(port)
+}
+
+/// Whether the proxy runs as its own user. The redirect needs that. Without one, namespaces that allow only
+/// users of a range, such as OpenShift's, admit the proxy. It must never run as root, the pod's user.
+pub(crate) fn has_own_user(pod: &Pod<'_>, mode: Mode) -> bool {
+    mode == Mode::Redirect || pod.run_as_user() == Some(0)
 }
 
 /// The moves that put the webhook's init containers before all others, where another tool has put some

@@ -11,7 +11,7 @@ use crate::inject::output::manifest::{
     SecurityContext, Value,
 };
 use crate::inject::output::template::Template;
-use crate::inject::policy::config::{Config, Sidecar};
+use crate::inject::policy::config::{Config, Mode, Sidecar};
 use crate::inject::policy::seccomp::SeccompProfile;
 use crate::inject::request::resources::Overrides;
 
@@ -28,6 +28,8 @@ pub struct Prepared {
 pub(crate) struct Form<'a> {
     pub(crate) port: u16,
     pub(crate) metrics_port: Option<u16>,
+    /// Whether `azwi-proxy` runs as its own user, whatever the pod or its namespace sets.
+    pub(crate) has_own_user: bool,
     pub(crate) resources: &'a Overrides<'a>,
 }
 
@@ -80,6 +82,7 @@ fn usual<'a>(sidecar: &Sidecar, overrides: &'a Overrides<'a>) -> Form<'a> {
     Form {
         port: metadata::DEFAULT_PROXY_PORT,
         metrics_port: sidecar.metrics_port,
+        has_own_user: sidecar.mode == Mode::Redirect,
         resources: overrides,
     }
 }
@@ -95,7 +98,7 @@ fn proxy_init<'a>(sidecar: &'a Sidecar, form: &Form<'_>) -> ContainerFields<'a> 
         resources: form.resources.over(&sidecar.init_resources),
         // Uid 0: for other users, added capabilities do not reach the process.
         security_context: security_context(
-            0,
+            Some(0),
             init_capabilities(sidecar),
             &SeccompProfile::RuntimeDefault,
         ),
@@ -134,7 +137,11 @@ fn proxy<'a>(sidecar: &'a Sidecar, form: &Form<'_>) -> ContainerFields<'a> {
         args: vec![port_flag, level_flag],
         ports: [Some(own), metrics].into_iter().flatten().collect(),
         resources: form.resources.over(&sidecar.resources),
-        security_context: security_context(container::PROXY_UID, &[], &sidecar.seccomp_profile),
+        security_context: security_context(
+            form.has_own_user.then_some(container::PROXY_UID),
+            &[],
+            &sidecar.seccomp_profile,
+        ),
         lifecycle,
         restart_policy: sidecar.native.then_some("Always"),
         startup_probe,
@@ -180,8 +187,9 @@ fn init_capabilities(sidecar: &Sidecar) -> &'static [&'static str] {
     }
 }
 
+/// Without `uid`, the pod's user, its namespace's or the image's.
 fn security_context<'a>(
-    uid: u32,
+    uid: Option<u32>,
     capabilities: &'static [&'static str],
     seccomp_profile: &'a SeccompProfile,
 ) -> SecurityContext<'a> {
@@ -194,7 +202,7 @@ fn security_context<'a>(
         privileged: false,
         read_only_root_filesystem: true,
         run_as_group: uid,
-        run_as_non_root: uid != 0,
+        run_as_non_root: uid != Some(0),
         run_as_user: uid,
         seccomp_profile,
     }

@@ -388,7 +388,7 @@ fn decide_with(
     let seed = Seed([7; Seed::LENGTH]);
     let mut warnings = Warnings::default();
     let options = PodOptions::read(&pod, &config, &account, &seed).unwrap();
-    let rules = ContainerRules::new(&pod, &config, &account, &options, &seed, &mut warnings);
+    let rules = ContainerRules::new(&pod, &config, &account, &options, &seed);
     let present = Present::find(&pod, &config.sidecar);
     let additions = decide(&pod, &config, &options, &present, &rules, &mut warnings).unwrap();
     check(&additions, &config, warnings.into_sentences());
@@ -429,6 +429,7 @@ fn usual<'a>(overrides: &'a Overrides<'a>) -> Form<'a> {
     Form {
         port: 8000,
         metrics_port: None,
+        has_own_user: true,
         resources: overrides,
     }
 }

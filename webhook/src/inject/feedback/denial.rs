@@ -150,11 +150,15 @@ pub enum Denial {
 
     /// There is no redirect and no image for Windows (azwi#1017).
     #[error(
-        "the pod runs on Windows, cannot inject proxy sidecar: it supports Linux only. Remove \
-         annotation {key} and use an Azure SDK that supports workload identity",
+        "the pod runs on Windows, cannot inject proxy sidecar: it supports Linux only, and the pod's \
+         {field} asks for Windows. Remove annotation {key} and use an Azure SDK that supports workload \
+         identity",
         key = key::INJECT_PROXY_SIDECAR
     )]
-    Windows,
+    Windows {
+        /// The field of the pod.
+        field: &'static str,
+    },
 }
 
 impl Denial {

@@ -1,4 +1,4 @@
-//! Labels and annotations: the product's own keys, and the three others that a decision reads.
+//! Labels, annotations and node selectors: the product's own keys, and the few others that a decision reads.
 
 use std::fmt;
 
@@ -12,8 +12,16 @@ use super::text::Text;
 pub(crate) const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
 /// Marks the API object that mirrors a static pod.
 pub(crate) const MIRROR: &str = "kubernetes.io/config.mirror";
-/// The operating system of a node.
-pub(crate) const OS: &str = "kubernetes.io/os";
+
+/// Labels of nodes that tell the operating system.
+pub(super) const NODE_LABELS: [&str; 4] = [OS, BETA_OS, WINDOWS_BUILD, AKS_SKU];
+pub(super) const OS: &str = "kubernetes.io/os";
+/// Deprecated, but the kubelet still sets it.
+pub(super) const BETA_OS: &str = "beta.kubernetes.io/os";
+/// Only nodes with Windows have it.
+pub(super) const WINDOWS_BUILD: &str = "node.kubernetes.io/windows-build";
+/// `Windows2022`, `Ubuntu`, `AzureLinux` and others, on AKS.
+pub(super) const AKS_SKU: &str = "kubernetes.azure.com/os-sku";
 
 /// Entries of a map of strings, in the order of the review. Keys that are not read are dropped.
 #[derive(Debug, Default)]
@@ -64,7 +72,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
 }
 
 fn is_kept(key: &str) -> bool {
-    key.starts_with(PREFIX) || [DEFAULT_CONTAINER, MIRROR, OS].contains(&key)
+    key.starts_with(PREFIX)
+        || [DEFAULT_CONTAINER, MIRROR].contains(&key)
+        || NODE_LABELS.contains(&key)
 }
 
 /// A map can have each key once, and the product has some 20 keys. Each kept entry takes more memory than

@@ -1,7 +1,11 @@
 //! The inputs of a decision: the pod, its service account and the random seed.
 
 pub(crate) mod account;
+pub(crate) mod directory;
 pub(crate) mod entries;
 pub(crate) mod pod;
+mod qos;
 pub(crate) mod seed;
 pub(crate) mod text;
+pub(crate) mod volume;
+mod windows;

@@ -9,8 +9,11 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::entries::{Entries, OS};
+use super::entries::Entries;
+use super::qos::ContainerResources;
 use super::text::Text;
+use super::volume::Volume;
+use super::windows::{self, Affinity, WindowsOptions};
 
 /// A pod as the API server sent it.
 #[derive(Debug, Default, Deserialize)]
@@ -108,16 +111,37 @@ impl<'a> Pod<'a> {
         })
     }
 
+    /// The field that asks for Windows, see [`windows::field`].
+    pub(crate) fn windows(&self) -> Option<&'static str> {
+        let spec = &self.spec;
+        let containers = self.all_containers().map(|(_, it)| &it.security_context);
+        let contexts = containers.chain([&spec.security_context]);
+        let options = contexts.filter_map(|it| it.as_ref()?.windows_options.as_ref());
+        let os = spec.os.as_ref().map(|it| it.name.as_str());
+        windows::field(
+            os.unwrap_or_default(),
+            spec.node_selector.as_ref(),
+            spec.affinity.as_ref(),
+            options,
+        )
+    }
+
+    /// Whether the pod is of class Guaranteed without the injected containers.
+    pub(crate) fn is_guaranteed(&self) -> bool {
+        let own = self.all_containers().map(|(_, existing)| existing);
+        let mut own = own.filter(|existing| !existing.is_injected()).peekable();
+        !self.has_resources()
+            && own.peek().is_some()
+            && own.all(|it| {
+                it.resources
+                    .as_ref()
+                    .is_some_and(ContainerResources::are_guaranteed)
+            })
+    }
+
     /// `runAsUser` of the pod, for containers that set none.
     pub(crate) fn run_as_user(&self) -> Option<i64> {
         self.spec.security_context.as_ref()?.run_as_user
-    }
-
-    pub(crate) fn is_windows(&self) -> bool {
-        let selected = self.spec.node_selector.as_ref();
-        let selected = selected.and_then(|labels| labels.value(OS));
-        let named = self.spec.os.as_ref().map(|os| os.name.as_str());
-        [selected, named].contains(&Some("windows"))
     }
 }
 
@@ -177,6 +201,8 @@ pub(crate) struct Spec<'a> {
     os: Option<Os<'a>>,
     #[serde(borrow)]
     node_selector: Option<Entries<'a>>,
+    #[serde(borrow)]
+    affinity: Option<Affinity<'a>>,
     resources: Option<PodResources>,
 }
 
@@ -201,6 +227,8 @@ pub(crate) struct Container<'a> {
     command: Option<&'a RawValue>,
     #[serde(borrow)]
     args: Option<&'a RawValue>,
+    #[serde(borrow)]
+    resources: Option<ContainerResources<'a>>,
 }
 
 impl<'a> Container<'a> {
@@ -229,6 +257,14 @@ impl<'a> Container<'a> {
             .enumerate()
             .find(|(_, variable)| variable.name.as_str() == name)
             .map(|(index, variable)| (index, variable.value.as_str()))
+    }
+
+    /// Whether `env` has the variable with a value, or takes the value from elsewhere.
+    pub(crate) fn has_value(&self, name: &str) -> bool {
+        let mut variables = self.env.iter().flatten();
+        variables.any(|it| {
+            it.name.as_str() == name && (!it.value.as_str().is_empty() || it.value_from.is_some())
+        })
     }
 
     /// Whether the container may have the variable. The names that `envFrom` brings are not in the
@@ -312,12 +348,13 @@ fn is_empty_list(list: Option<&RawValue>) -> bool {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 pub(crate) struct Variable<'a> {
     #[serde(borrow)]
     pub(crate) name: Text<'a>,
     #[serde(borrow)]
     pub(crate) value: Text<'a>,
+    value_from: Option<IgnoredAny>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -331,6 +368,7 @@ pub(crate) struct VolumeMount<'a> {
     sub_path: Text<'a>,
     #[serde(borrow)]
     sub_path_expr: Text<'a>,
+    read_only: Option<bool>,
 }
 
 impl VolumeMount<'_> {
@@ -342,6 +380,10 @@ impl VolumeMount<'_> {
     /// Whether the whole volume is mounted. The kubelet never refreshes a sub path.
     pub(crate) fn is_whole(&self) -> bool {
         self.sub_path.as_str().is_empty() && self.sub_path_expr.as_str().is_empty()
+    }
+
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.read_only == Some(true)
     }
 }
 
@@ -363,6 +405,7 @@ impl Port<'_> {
 #[serde(rename_all = "camelCase", default)]
 struct SecurityContext {
     run_as_user: Option<i64>,
+    windows_options: Option<WindowsOptions>,
 }
 
 /// Requests and limits of the whole pod (KEP-2837).
@@ -408,48 +451,4 @@ impl<'de> Deserialize<'de> for Amounts {
 struct Os<'a> {
     #[serde(borrow)]
     name: Text<'a>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct Volume<'a> {
-    #[serde(borrow)]
-    pub(crate) name: Text<'a>,
-    #[serde(borrow)]
-    projected: Option<Projected<'a>>,
-}
-
-impl<'a> Volume<'a> {
-    /// The service account tokens that the volume projects.
-    pub(crate) fn tokens(&self) -> impl Iterator<Item = &ServiceAccountToken<'a>> {
-        let sources = self
-            .projected
-            .as_ref()
-            .and_then(|projected| projected.sources.as_deref());
-        let sources = sources.unwrap_or_default().iter();
-        sources.filter_map(|source| source.service_account_token.as_ref())
-    }
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Projected<'a> {
-    #[serde(borrow)]
-    sources: Option<Vec<Source<'a>>>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Source<'a> {
-    #[serde(borrow)]
-    service_account_token: Option<ServiceAccountToken<'a>>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct ServiceAccountToken<'a> {
-    #[serde(borrow)]
-    pub(crate) audience: Text<'a>,
-    #[serde(borrow)]
-    pub(crate) path: Text<'a>,
 }

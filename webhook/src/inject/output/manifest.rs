@@ -1,10 +1,11 @@
 //! The parts of a pod that the webhook writes, with the field names of the Kubernetes API.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Serialize, Serializer};
 
+use crate::inject::policy::label_selector::LabelSelector;
 use crate::inject::policy::resources::Resources;
 use crate::inject::policy::seccomp::SeccompProfile;
 
@@ -49,14 +50,21 @@ impl Value<'_> {
     }
 }
 
+impl fmt::Display for Value<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { directory, file } => write!(formatter, "{directory}/{file}"),
+            Self::Port(port) => port.fmt(formatter),
+            Self::Text(text) => formatter.write_str(text),
+        }
+    }
+}
+
 impl Serialize for Value<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Self::File { directory, file } => {
-                serializer.collect_str(&format_args!("{directory}/{file}"))
-            }
-            Self::Port(port) => serializer.collect_str(port),
             Self::Text(text) => serializer.serialize_str(text),
+            other => serializer.collect_str(other),
         }
     }
 }
@@ -86,7 +94,7 @@ pub(crate) enum Source<'a> {
     #[serde(rename_all = "camelCase")]
     ClusterTrustBundle {
         signer_name: &'a str,
-        label_selector: LabelSelector<'a>,
+        label_selector: &'a LabelSelector,
         path: &'a str,
     },
     ConfigMap {
@@ -99,12 +107,6 @@ pub(crate) enum Source<'a> {
         expiration_seconds: u32,
         path: &'a str,
     },
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct LabelSelector<'a> {
-    pub(crate) match_labels: &'a BTreeMap<String, String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -153,9 +155,11 @@ pub(crate) struct SecurityContext<'a> {
     pub(crate) capabilities: Capabilities,
     pub(crate) privileged: bool,
     pub(crate) read_only_root_filesystem: bool,
-    pub(crate) run_as_group: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) run_as_group: Option<u32>,
     pub(crate) run_as_non_root: bool,
-    pub(crate) run_as_user: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) run_as_user: Option<u32>,
     pub(crate) seccomp_profile: &'a SeccompProfile,
 }
 

@@ -1,9 +1,8 @@
 //! The operator's settings for all pods.
 
-use std::collections::BTreeMap;
-
 pub use contract::value::ProxyMode as Mode;
 
+use super::label_selector::LabelSelector;
 use super::resources::Resources;
 use super::seccomp::SeccompProfile;
 
@@ -70,8 +69,8 @@ pub struct Bindings {
 pub enum CaSource {
     /// A ClusterTrustBundle (KEP-3257).
     ClusterTrustBundle {
-        /// The labels that select the bundle.
-        labels: BTreeMap<String, String>,
+        /// Selects the bundle.
+        selector: LabelSelector,
         /// The bundle's `signerName`.
         signer_name: String,
     },

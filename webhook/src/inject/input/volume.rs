@@ -1,0 +1,132 @@
+//! The volumes of a pod: their names, their kinds, and the sources of projected ones.
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::text::Text;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Volume<'a> {
+    #[serde(borrow)]
+    pub(crate) name: Text<'a>,
+    #[serde(borrow)]
+    projected: Option<Projected<'a>>,
+    config_map: Option<IgnoredAny>,
+    csi: Option<CsiVolume>,
+    // Not `downwardApi`.
+    #[serde(rename = "downwardAPI")]
+    downward_api: Option<IgnoredAny>,
+    image: Option<IgnoredAny>,
+    secret: Option<IgnoredAny>,
+}
+
+impl<'a> Volume<'a> {
+    /// The service account tokens that the volume projects.
+    pub(crate) fn tokens(&self) -> impl Iterator<Item = &ServiceAccountToken<'a>> {
+        let sources = self.sources().iter();
+        sources.filter_map(|source| source.service_account_token.as_ref())
+    }
+
+    /// The sources of a projected volume.
+    pub(crate) fn sources(&self) -> &[Source<'a>] {
+        let projected = self.projected.as_ref();
+        let sources = projected.and_then(|projected| projected.sources.as_deref());
+        sources.unwrap_or_default()
+    }
+
+    /// Whether the volume is of a kind that Kubernetes mounts read-only.
+    pub(crate) fn is_read_only(&self) -> bool {
+        let kinds = [
+            &self.config_map,
+            &self.downward_api,
+            &self.image,
+            &self.secret,
+        ];
+        self.projected.is_some()
+            || kinds.into_iter().any(Option::is_some)
+            || self
+                .csi
+                .as_ref()
+                .is_some_and(|it| it.read_only == Some(true))
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Projected<'a> {
+    #[serde(borrow)]
+    sources: Option<Vec<Source<'a>>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct CsiVolume {
+    read_only: Option<bool>,
+}
+
+/// A source of a projected volume.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Source<'a> {
+    #[serde(borrow)]
+    service_account_token: Option<ServiceAccountToken<'a>>,
+    #[serde(borrow)]
+    config_map: Option<ConfigMap<'a>>,
+    #[serde(borrow)]
+    cluster_trust_bundle: Option<ClusterTrustBundle<'a>>,
+}
+
+impl Source<'_> {
+    /// Whether it projects this ConfigMap's key as a file of the same name.
+    pub(crate) fn has_config_map(&self, name: &str, key: &str) -> bool {
+        self.config_map.as_ref().is_some_and(|map| {
+            let mut items = map.items.iter().flatten();
+            let all_keys = map.items.as_ref().is_none_or(Vec::is_empty);
+            map.name.as_str() == name
+                && (all_keys || items.any(|it| [&it.key, &it.path].map(Text::as_str) == [key; 2]))
+        })
+    }
+
+    /// Whether it projects the certificates of this signer as this file.
+    pub(crate) fn has_trust_bundle(&self, signer: &str, file: &str) -> bool {
+        let mut bundle = self.cluster_trust_bundle.iter();
+        bundle.any(|it| it.signer_name.as_str() == signer && it.path.as_str() == file)
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct ConfigMap<'a> {
+    #[serde(borrow)]
+    name: Text<'a>,
+    #[serde(borrow)]
+    items: Option<Vec<KeyToPath<'a>>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct KeyToPath<'a> {
+    #[serde(borrow)]
+    key: Text<'a>,
+    #[serde(borrow)]
+    path: Text<'a>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ClusterTrustBundle<'a> {
+    #[serde(borrow)]
+    signer_name: Text<'a>,
+    #[serde(borrow)]
+    path: Text<'a>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct ServiceAccountToken<'a> {
+    #[serde(borrow)]
+    pub(crate) audience: Text<'a>,
+    #[serde(borrow)]
+    pub(crate) path: Text<'a>,
+}
