@@ -47,7 +47,7 @@ fn malformed(size: usize, rng: &mut Rng) -> Vec<u8> {
 
 /// A count whose magnitude is random, mostly small.
 pub fn size(rng: &mut Rng) -> usize {
-    let most = if rng.u8(..24) == 0 { 22 } else { 14 };
+    let most = if rng.u8(..12) == 0 { 22 } else { 14 };
     let magnitude = rng.u32(..most);
     rng.usize(..2 << magnitude)
 }
