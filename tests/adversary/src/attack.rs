@@ -116,7 +116,7 @@ impl Attack {
     pub async fn run(&self, deadline: Instant) -> Result<(), String> {
         while Instant::now() < deadline {
             let nth = self.next.fetch_add(1, Ordering::Relaxed);
-            let script = self.target.script(&mut self.random(nth));
+            let script = self.script(nth);
             let Some((received, end)) = self.target.play(&script).await else {
                 self.note(|tally| tally.failed += 1);
                 tokio::time::sleep(PAUSE).await;
@@ -140,6 +140,17 @@ impl Attack {
             "{}: {} connections, {} not opened, answers by status {:?}",
             self.target.name, tally.connections, tally.failed, tally.answers
         )
+    }
+
+    /// Mostly a connection of its own. At times, several huge reviews of one kind in a row: many at the same
+    /// time take the most memory.
+    fn script(&self, nth: u64) -> Script {
+        let burst = nth / BURST;
+        if self.target.tls.is_some() && burst % BETWEEN == BETWEEN - 1 {
+            let review = review::huge(&mut self.random(!burst));
+            return request::whole(&review);
+        }
+        self.target.script(&mut self.random(nth))
     }
 
     fn random(&self, nth: u64) -> Rng {
@@ -181,6 +192,10 @@ impl Attack {
     }
 }
 
+/// How many huge reviews follow each other, and how many times as many connections are between them.
+const BURST: u64 = 32;
+const BETWEEN: u64 = 8;
+
 /// The pause before another connection when none can be opened.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -212,13 +227,13 @@ mod tests {
             address,
             tls: None,
         };
-        let failures = std::env::temp_dir().join("adversary-test-failures");
+        let failures = std::env::temp_dir().join(format!("adversary-test-{}", address.port()));
         let attack = Attack::new(target, 1, &failures);
         let ended = attack.run(Instant::now() + Duration::from_secs(20)).await;
         if let Err(reason) = &ended {
             let file = reason.rsplit("sent: ").next().unwrap();
             assert!(!std::fs::read(file).unwrap().is_empty(), "{reason}");
-            std::fs::remove_file(file).unwrap();
+            std::fs::remove_dir_all(&failures).unwrap();
         }
         ended
     }

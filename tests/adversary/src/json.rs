@@ -5,6 +5,20 @@ use fastrand::Rng;
 /// A value for a place in a document, as bytes: one of four is malformed.
 pub fn hostile(rng: &mut Rng) -> Vec<u8> {
     let size = size(rng);
+    of_size(size, rng)
+}
+
+/// The same, with many parts and at most `most` bytes.
+pub fn large(most: usize, rng: &mut Rng) -> Vec<u8> {
+    loop {
+        let value = of_size(most >> rng.u32(..6), rng);
+        if (most / 4..most).contains(&value.len()) {
+            return value;
+        }
+    }
+}
+
+fn of_size(size: usize, rng: &mut Rng) -> Vec<u8> {
     if rng.u8(..4) == 0 {
         return malformed(size, rng);
     }

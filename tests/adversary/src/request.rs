@@ -41,6 +41,20 @@ pub fn with_review(review: &[u8], rng: &mut Rng) -> Script {
     sent(bytes, rng)
 }
 
+/// A connection that sends a review as an API server does.
+pub fn whole(review: &[u8]) -> Script {
+    let head = format!(
+        "POST /mutate-v1-pod?timeout=10s HTTP/1.1\r\nHost: webhook.svc\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n",
+        review.len()
+    );
+    let bytes = [head.as_bytes(), review].concat();
+    Script {
+        steps: vec![Step::Send(bytes)],
+        has_head: false,
+    }
+}
+
 fn request(target: &[u8], rng: &mut Rng) -> Vec<u8> {
     let mut bytes = head(target, rng);
     if rng.u8(..3) == 0 {

@@ -5,7 +5,7 @@ use fastrand::Rng;
 use serde_json::{Value, json};
 
 use crate::cluster::{ACCOUNT, NAMESPACE};
-use crate::json::hostile;
+use crate::json::{hostile, large};
 
 /// A review, mutated in its structure, in its bytes, in both, or not at all.
 pub fn mutated(rng: &mut Rng) -> Vec<u8> {
@@ -33,6 +33,18 @@ pub fn mutated(rng: &mut Rng) -> Vec<u8> {
     }
     bytes.truncate(LONGEST);
     bytes
+}
+
+/// A hostile value that is nearly as long as a review may be, alone or somewhere in a pod.
+pub fn huge(rng: &mut Rng) -> Vec<u8> {
+    let value = large(LONGEST_READ, rng);
+    if rng.bool() {
+        return value;
+    }
+    let mut review = ordinary(rng.usize(..PODS));
+    *place(part(&mut review, rng), rng) = STANDIN.into();
+    let text = review.to_string();
+    replaced(text.as_bytes(), format!("\"{STANDIN}\"").as_bytes(), &value)
 }
 
 /// An ordinary review, of one of [`PODS`] kinds of pod.
@@ -189,6 +201,9 @@ const POD: &str = "/request/object";
 
 /// Marks where a part belongs.
 const STANDIN: &str = "part-";
+
+/// A little less than what the webhook reads.
+const LONGEST_READ: usize = 7_300_000;
 
 /// A little more than the webhook reads.
 const LONGEST: usize = 8 * 1024 * 1024;
