@@ -41,7 +41,7 @@ impl Script {
     }
 
     /// Sends everything and reads the answers. Ends when the program closes the connection, when it is
-    /// idle after a whole answer, or when there is no answer for [`SILENCE`]. An answer that has begun is
+    /// idle after a whole answer, or when there is no answer for some seconds. An answer that has begun is
     /// given a minute.
     pub async fn play(&self, stream: impl AsyncRead + AsyncWrite) -> (Vec<u8>, End) {
         let (mut reader, mut writer) = tokio::io::split(stream);
