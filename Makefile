@@ -1,6 +1,6 @@
 # Each target installs the tools that are missing. `make` alone lists the targets.
 
-.PHONY: help check test verify build images manifest configuration sbom supply-chain reproducible vendor notices demo e2e delivery chart lint fuzz load soak bench cluster clean
+.PHONY: help check test verify build images manifest configuration sbom supply-chain reproducible vendor notices demo e2e delivery chart lint fuzz adversary load soak bench cluster clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -14,7 +14,7 @@ check: ## Before a commit, some 3 minutes: format, lints, documents, dependencie
 test: ## Before a merge, some 15 minutes: check, and the product on a real Kubernetes node
 	@tests/test
 
-verify: ## Before a release, two hours: all SDKs and faults, arm64, reproducible builds, fuzzing, soak
+verify: ## Before a release, two hours: all SDKs and faults, arm64, reproducible builds, fuzzing, adversary, soak
 	@tests/verify
 
 build: ## Build static binaries in dist/
@@ -60,6 +60,9 @@ delivery: ## Run the tests that install, change and remove the product; ARGS="na
 
 fuzz: ## Run every fuzz target for 10 s; ARGS="60 path" runs one target for a minute
 	@tests/fuzz/run $(ARGS)
+
+adversary: ## Attack the real webhook and proxy for two minutes; ARGS="600 --seed 7" for ten with this seed
+	@tests/adversary/run $(ARGS)
 
 load: ## Measure the product under load on a real Kubernetes node
 	@tests/endurance/load
