@@ -228,7 +228,16 @@ impl Bound {
             }
             Certificates::Own => {
                 let client = self.client.clone();
-                background.spawn(keeper::run(client, self.namespace, self.serving));
+                let keeping = keeper::run(client, self.namespace, self.serving);
+                let mut ending = shutdown.clone();
+                background.spawn(async move {
+                    tokio::select! {
+                        () = keeping => {}
+                        // The next Secret may be that of another installation, and the replicas that stay
+                        // keep this one's.
+                        () = ending.reached(Phase::Draining) => {}
+                    }
+                });
             }
         }
         let version = tokio::select! {

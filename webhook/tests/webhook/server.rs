@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 use testkit::poll;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
+use webhook::certificate::keeper::{CONFIGURATION, SECRET};
 
-use crate::cluster::{ACCOUNTS, Cluster, decoded};
+use crate::cluster::{ACCOUNTS, CONFIGURATIONS, Cluster, SECRETS, decoded};
 use crate::fixture::{CLIENT_ID, pod};
 use crate::http::{self, connect, exchange};
 use crate::process::Webhook;
@@ -548,6 +549,29 @@ async fn serves_after_sigterm_and_asks_clients_to_leave() {
 
     webhook.signal(Signal::SIGTERM);
     assert!(webhook.ended().await.success());
+}
+
+/// The product is removed and installed again while a replica of the first installation still ends.
+#[tokio::test]
+async fn a_replica_that_ends_leaves_the_next_installations_secret_alone() {
+    let cluster = cluster().await;
+    let first = Webhook::ready(&cluster, &[]).await;
+    let old = cluster.bundle();
+    first.signal(Signal::SIGTERM);
+    first.logged("received SIGTERM").await;
+    for (resource, namespace) in [(SECRETS, "system"), (CONFIGURATIONS, "")] {
+        let name = if resource == SECRETS {
+            SECRET
+        } else {
+            CONFIGURATION
+        };
+        cluster.delete(resource, namespace, name);
+    }
+    cluster.put(SECRETS, "system", SECRET, json!({}));
+    cluster.reset_configuration();
+    let _second = Webhook::ready(&cluster, &[]).await;
+    assert_eq!(cluster.bundle().matches("BEGIN CERTIFICATE").count(), 1);
+    assert_ne!(cluster.bundle(), old);
 }
 
 #[tokio::test]
