@@ -28,9 +28,9 @@ pub async fn empty() -> Node {
         serviceaccounts";
     let namespace = ["--namespace", SYSTEM_NAMESPACE];
     kubectl(&[&["delete", kinds, "--all"], &namespace[..]].concat()).await;
-    // Without the replicas' grace period.
-    let now = ["--force", "--grace-period=0"];
-    kubectl(&[&["delete", "pods", "--all"], &now[..], &namespace].concat()).await;
+    // Replicas that still end could write into the next installation's Secret.
+    let soon = ["--grace-period=1"];
+    kubectl(&[&["delete", "pods", "--all"], &soon[..], &namespace].concat()).await;
     let path = "-o=jsonpath={.status.phase}";
     let get = [
         "get",

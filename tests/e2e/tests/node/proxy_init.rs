@@ -182,8 +182,8 @@ async fn repeated_runs_leave_one_rule_set() {
     assert_eq!(e2e::claims(&answer)["appid"], identity.client_id);
 }
 
-/// Asserts that the pod's network has our table once, with the two rules and the one for forwarded
-/// networks.
+/// Asserts that the pod's network has our table once: two rules that redirect the pod's requests, one for forwarded
+/// networks, and the two of the guard.
 async fn assert_one_rule_set(namespace: &Namespace) {
     let pid = namespace.pid("pod", "app").await.to_string();
     let listed = tokio::process::Command::new("nsenter")
@@ -201,7 +201,7 @@ async fn assert_one_rule_set(namespace: &Namespace) {
     };
     assert_eq!(
         [count("table"), count("chain"), count("rule")],
-        [1, 2, 3],
+        [1, 3, 5],
         "{listed}"
     );
 }
