@@ -57,6 +57,7 @@ pub mod relay;
 pub mod token;
 mod watchdog;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -72,6 +73,7 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("{error}");
+                probe::report(&error, Path::new(probe::TERMINATION_LOG));
                 ExitCode::FAILURE
             }
         },

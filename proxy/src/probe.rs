@@ -1,7 +1,9 @@
 //! `--probe`: checks for kubelet whether the proxy on this pod is ready.
 
+use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -48,6 +50,14 @@ pub fn probe(port: u16, limit: Duration) -> Result<(), ProbeError> {
     }
 }
 
+/// Leaves the error in the container's termination message, which `kubectl describe pod` shows. The kubelet
+/// drops the output of a `postStart` hook that failed. Writes nothing outside of a container.
+pub fn report(error: &ProbeError, termination_log: &Path) {
+    let file = OpenOptions::new().append(true).open(termination_log);
+    // Without the file, standard error alone has the sentence.
+    let _ = file.and_then(|mut file| writeln!(file, "{error}"));
+}
+
 fn request(address: SocketAddr) -> Result<(), ProbeError> {
     let answer = exchange(address).map_err(|source| ProbeError::Silent { address, source })?;
     if answer.starts_with("HTTP/1.1 200 ") {
@@ -67,10 +77,38 @@ fn exchange(address: SocketAddr) -> io::Result<String> {
     Ok(answer)
 }
 
+/// The default `terminationMessagePath` of a container.
+pub const TERMINATION_LOG: &str = "/dev/termination-log";
 /// The pause between two attempts.
-const PAUSE: Duration = Duration::from_millis(50);
+const PAUSE: Duration = Duration::from_millis(20);
 /// The timeout of each step of one request. When a proxy hangs, the kernel still accepts connections,
 /// but no answer arrives.
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// In bytes.
 const MAX_ANSWER: u64 = 4096;
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn leaves_the_reason_in_the_termination_message() {
+        let file = std::env::temp_dir().join(format!("termination-log-{}", std::process::id()));
+        let error = ProbeError::NotReady {
+            address: (Ipv4Addr::LOCALHOST, 8000).into(),
+            answer: "the token file is empty".into(),
+        };
+        report(&error, &file);
+        assert!(!file.exists(), "there is no termination log here");
+        fs::write(&file, "").unwrap();
+        report(&error, &file);
+        let message = fs::read_to_string(&file).unwrap();
+        fs::remove_file(&file).unwrap();
+        assert_eq!(
+            message,
+            "the proxy at 127.0.0.1:8000 is not ready: the token file is empty\n"
+        );
+    }
+}

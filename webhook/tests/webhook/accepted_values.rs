@@ -166,14 +166,10 @@ impl Started {
         };
         let mut args = vec![OsString::from("/proxy")];
         args.extend(words(&container["args"]));
-        let probes = [
-            &container["startupProbe"]["exec"]["command"],
+        let probes = [words(
             &container["lifecycle"]["postStart"]["exec"]["command"],
-        ];
-        let probes = probes
-            .map(words)
-            .into_iter()
-            .filter(|words| !words.is_empty());
+        )];
+        let probes = probes.into_iter().filter(|words| !words.is_empty());
         Self {
             args,
             probes: probes.collect(),

@@ -118,10 +118,10 @@ fn inserts_redirect_and_proxy_before_the_users_init_containers() {
         json!({ "requests": { "memory": "16Mi" } })
     );
     assert_eq!(
-        proxy["startupProbe"]["exec"]["command"],
+        proxy["lifecycle"]["postStart"]["exec"]["command"],
         json!(["/proxy", "--proxy-port=8000", "--probe", "--log-level=info"])
     );
-    assert_eq!(proxy["lifecycle"], Value::Null);
+    assert_eq!(proxy["startupProbe"], Value::Null);
     assert_eq!(
         proxy["securityContext"],
         json!({
@@ -258,7 +258,6 @@ fn inserts_a_plain_sidecar_first_and_keeps_kubectls_default_container() {
         json!(["/proxy", "--proxy-port=8000", "--probe", "--log-level=info"])
     );
     assert_eq!(proxy["restartPolicy"], Value::Null);
-    assert_eq!(proxy["startupProbe"], Value::Null);
     let default = "kubectl.kubernetes.io/default-container";
     assert_eq!(result.pod["metadata"]["annotations"][default], "app");
 

@@ -301,16 +301,9 @@ fn proxy(config: &Config) -> Value {
         "terminationMessagePolicy": "FallbackToLogsOnError",
     });
     let probe = json!({ "command": ["/proxy", "--proxy-port=8000", "--probe", level] });
+    proxy["lifecycle"] = json!({ "postStart": { "exec": probe } });
     if config.sidecar.native {
         proxy["restartPolicy"] = "Always".into();
-        proxy["startupProbe"] = json!({
-            "exec": probe,
-            "failureThreshold": 60,
-            "periodSeconds": 1,
-            "timeoutSeconds": 5,
-        });
-    } else {
-        proxy["lifecycle"] = json!({ "postStart": { "exec": probe } });
     }
     proxy
 }

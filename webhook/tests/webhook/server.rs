@@ -85,7 +85,7 @@ async fn answers_reviews_of_both_versions() {
             "{patch}"
         );
         // This API server is 1.34.
-        assert!(patch.contains("startupProbe"), "{patch}");
+        assert!(patch.contains("restartPolicy"), "{patch}");
 
         // A second run over its own result adds nothing.
         let mut result =

@@ -7,7 +7,7 @@ use std::ops::Deref;
 use contract::{container, metadata, variable};
 
 use crate::inject::output::manifest::{
-    Capabilities, ContainerFields, ContainerPort, EnvVar, Exec, ExecHandler, Lifecycle, Probe,
+    Capabilities, ContainerFields, ContainerPort, EnvVar, Exec, ExecHandler, Lifecycle,
     SecurityContext, Value,
 };
 use crate::inject::output::template::Template;
@@ -104,7 +104,6 @@ fn proxy_init<'a>(sidecar: &'a Sidecar, form: &Form<'_>) -> ContainerFields<'a> 
         ),
         lifecycle: None,
         restart_policy: None,
-        startup_probe: None,
         termination_message_policy: "FallbackToLogsOnError",
     }
 }
@@ -128,7 +127,9 @@ fn proxy<'a>(sidecar: &'a Sidecar, form: &Form<'_>) -> ContainerFields<'a> {
             level_flag.clone(),
         ],
     };
-    let (lifecycle, startup_probe) = wait_for(probe, sidecar.native);
+    // The kubelet starts the next container when the hook has returned. A startup probe would do the same
+    // for a native sidecar, a second later: the kubelet first has to see that the container runs.
+    let post_start = ExecHandler { exec: probe };
     ContainerFields {
         name: container::PROXY,
         image: &sidecar.image,
@@ -142,27 +143,9 @@ fn proxy<'a>(sidecar: &'a Sidecar, form: &Form<'_>) -> ContainerFields<'a> {
             &[],
             &sidecar.seccomp_profile,
         ),
-        lifecycle,
+        lifecycle: Some(Lifecycle { post_start }),
         restart_policy: sidecar.native.then_some("Always"),
-        startup_probe,
         termination_message_policy: "FallbackToLogsOnError",
-    }
-}
-
-/// Holds back the next container until the probe has succeeded: the next init container waits for a
-/// native sidecar's startup probe, the next container for the return of a `postStart` hook.
-fn wait_for(probe: Exec, native: bool) -> (Option<Lifecycle>, Option<Probe>) {
-    if native {
-        let probe = Probe {
-            exec: probe,
-            failure_threshold: 60,
-            period_seconds: 1,
-            timeout_seconds: 5,
-        };
-        (None, Some(probe))
-    } else {
-        let post_start = ExecHandler { exec: probe };
-        (Some(Lifecycle { post_start }), None)
     }
 }
 

@@ -135,8 +135,6 @@ pub(crate) struct ContainerFields<'a> {
     pub(crate) lifecycle: Option<Lifecycle>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) restart_policy: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) startup_probe: Option<Probe>,
     pub(crate) termination_message_policy: &'static str,
 }
 
@@ -184,13 +182,4 @@ pub(crate) struct ExecHandler {
 #[derive(Debug, Serialize)]
 pub(crate) struct Exec {
     pub(crate) command: Vec<String>,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Probe {
-    pub(crate) exec: Exec,
-    pub(crate) failure_threshold: u32,
-    pub(crate) period_seconds: u32,
-    pub(crate) timeout_seconds: u32,
 }
