@@ -82,8 +82,8 @@ impl Accounts {
         known.is_some_and(|account| account.labelled)
     }
 
-    /// Whether reviews can be answered: the accounts are listed, or the list has been arriving for a
-    /// second.
+    /// Whether reviews can be answered: the accounts are listed, or the list has been arriving for three
+    /// seconds. 50,000 accounts take one or two.
     ///
     /// The list of a large cluster may take an API server many seconds, above all after its start,
     /// and while an admission webhook is not ready no pod is created. Answers are correct without the
@@ -192,7 +192,7 @@ fn is_label(text: &str) -> bool {
 }
 
 /// How long the first list may take before reviews are answered without the rest of it.
-const LIST_TIMEOUT: Duration = Duration::from_secs(1);
+const LIST_TIMEOUT: Duration = Duration::from_secs(3);
 
 #[cfg(test)]
 mod tests {

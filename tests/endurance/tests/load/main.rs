@@ -1,4 +1,4 @@
-//! Measures the product on a busy node and prints the table of `docs/benchmarks.md`; `UPDATE_DOCS=1` writes
+//! Measures the product on a busy node and prints the table of `docs/load.md`; `UPDATE_DOCS=1` writes
 //! it there. `make load` runs it. `make test` does not, since other work on the machine would change
 //! the figures.
 
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use testkit::process::{cpu_ticks, pids, resident_kib};
 use tokio::time::sleep;
 
-const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/benchmarks.md");
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/load.md");
 const PODS: usize = 100;
 const RATE: u32 = 100;
 const SECONDS: u32 = 30;

@@ -72,8 +72,9 @@ impl Pods {
             token: lines.next(),
             injected,
         };
-        let delete = self.0.delete(&name, &DeleteParams::default().grace_period(0));
-        delete.await.expect("it can be deleted");
+        let at_once = DeleteParams::default().grace_period(0);
+        let deleted = self.0.delete(&name, &at_once).await;
+        deleted.expect("it can be deleted");
         start
     }
 
