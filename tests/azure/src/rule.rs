@@ -1,6 +1,7 @@
 //! Rules: faults and other changes of the usual answers, set while the emulator runs.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +32,10 @@ pub struct Rule {
     /// The number of matching requests to apply to after those; absent for all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub times: Option<u64>,
+    /// The number of matching requests in each second to leave alone, as a limit of rate does; absent for
+    /// none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub over_per_second: Option<u32>,
 
     /// Milliseconds to wait before the answer.
     pub delay_ms: u64,
@@ -142,6 +147,15 @@ pub struct RuleState {
     pub matched: u64,
     /// The rule as it was added.
     pub rule: Rule,
+    #[serde(skip)]
+    second: Option<Second>,
+}
+
+/// A second, and the matching requests in it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Second {
+    begin: Instant,
+    requests: u32,
 }
 
 /// The rules in force, in the order that they were added.
@@ -159,6 +173,7 @@ impl Rules {
             id: self.last_id,
             matched: 0,
             rule,
+            second: None,
         });
         self.last_id
     }
@@ -179,19 +194,13 @@ impl Rules {
     }
 
     /// Counts the request and returns the combined effect of the rules.
-    pub(crate) fn judge(&mut self, subject: Subject<'_>) -> Verdict {
+    pub(crate) fn judge(&mut self, subject: Subject<'_>, now: Instant) -> Verdict {
         let mut verdict = Verdict::default();
         for state in &mut self.rules {
+            if !state.rule.matches(subject) || !state.applies(now) {
+                continue;
+            }
             let rule = &state.rule;
-            if !rule.matches(subject) {
-                continue;
-            }
-            state.matched += 1;
-            let turn = state.matched;
-            let end = rule.times.map(|times| rule.skip + times);
-            if turn <= rule.skip || end.is_some_and(|end| turn > end) {
-                continue;
-            }
             verdict.delay_ms += rule.delay_ms;
             verdict.connection = verdict.connection.or(rule.connection);
             if let Some(token) = rule.token {
@@ -206,6 +215,35 @@ impl Rules {
             }
         }
         verdict
+    }
+}
+
+impl RuleState {
+    /// Counts a matching request, and returns whether the rule applies to it.
+    fn applies(&mut self, now: Instant) -> bool {
+        let Rule {
+            skip,
+            times,
+            over_per_second,
+            ..
+        } = self.rule;
+        self.matched += 1;
+        let end = times.map(|times| skip + times);
+        if self.matched <= skip || end.is_some_and(|end| self.matched > end) {
+            return false;
+        }
+        let Some(limit) = over_per_second else {
+            return true;
+        };
+        let is_over = |second: &Second| now.duration_since(second.begin) >= Duration::from_secs(1);
+        let mut second = self.second.filter(|second| !is_over(second));
+        let second = second.get_or_insert(Second {
+            begin: now,
+            requests: 0,
+        });
+        second.requests += 1;
+        self.second = Some(*second);
+        second.requests > limit
     }
 }
 
@@ -245,6 +283,23 @@ mod tests {
     }
 
     #[test]
+    fn a_rule_applies_to_requests_over_a_rate() {
+        let mut rules = Rules::default();
+        rules.add(Rule {
+            aadsts: Some(90055),
+            over_per_second: Some(2),
+            ..Rule::default()
+        });
+        let start = Instant::now();
+        let mut is_refused = |millis| {
+            let now = start + Duration::from_millis(millis);
+            rules.judge(subject("a"), now).answer.is_some()
+        };
+        let refused = [0, 100, 200, 999, 1_000, 1_001, 1_002].map(&mut is_refused);
+        assert_eq!(refused, [false, false, true, true, false, false, true]);
+    }
+
+    #[test]
     fn a_rule_applies_after_skip_and_then_times() {
         let mut rules = Rules::default();
         rules.add(Rule {
@@ -254,7 +309,7 @@ mod tests {
             ..Rule::default()
         });
         let turns: Vec<bool> = (0..5)
-            .map(|_| rules.judge(subject("a")).answer.is_some())
+            .map(|_| rules.judge(subject("a"), Instant::now()).answer.is_some())
             .collect();
         assert_eq!(turns, [false, true, true, false, false]);
         assert_eq!(rules.all()[0].matched, 5);
@@ -270,13 +325,13 @@ mod tests {
             delay_ms: 5,
             ..Rule::default()
         });
-        assert_eq!(rules.judge(subject("a")).delay_ms, 5);
-        assert_eq!(rules.judge(subject("b")).delay_ms, 0);
+        assert_eq!(rules.judge(subject("a"), Instant::now()).delay_ms, 5);
+        assert_eq!(rules.judge(subject("b"), Instant::now()).delay_ms, 0);
         let imds = Subject {
             service: Service::Imds,
             ..subject("a")
         };
-        assert_eq!(rules.judge(imds).delay_ms, 0);
+        assert_eq!(rules.judge(imds, Instant::now()).delay_ms, 0);
     }
 
     #[test]
@@ -289,13 +344,13 @@ mod tests {
                 ..Rule::default()
             });
         }
-        let verdict = rules.judge(subject("a"));
+        let verdict = rules.judge(subject("a"), Instant::now());
         assert_eq!(verdict.delay_ms, 12);
         assert_eq!(verdict.answer, Some(Answer::Aadsts(90033)));
         assert!(rules.remove(2));
         assert!(!rules.remove(2));
         assert_eq!(
-            rules.judge(subject("a")).answer,
+            rules.judge(subject("a"), Instant::now()).answer,
             Some(Answer::Aadsts(50196))
         );
     }

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::future::pending;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST, HeaderName, HeaderValue};
@@ -48,13 +48,14 @@ pub(crate) async fn serve(
         Service::Imds => imds::describe(&request),
         Service::KeyVault => key_vault::describe(&request),
     };
-    let verdict = lock(&state.rules).judge(Subject {
+    let subject = Subject {
         service,
         path: &request.path,
         tenant: details.tenant.as_deref(),
         client_id: details.client_id.as_deref(),
         scope: details.scope.as_deref(),
-    });
+    };
+    let verdict = lock(&state.rules).judge(subject, Instant::now());
     let sequence = state
         .log
         .begin(record(service, connection, &request, details));

@@ -20,6 +20,8 @@ pub enum Task {
     Proxy(Proxy),
     /// Measure the webhook, on a Kubernetes node
     Webhook(Webhook),
+    /// Measure the restart of thousands of proxies at once
+    Restart(Restart),
 }
 
 /// The arguments of `bench proxy`.
@@ -46,6 +48,22 @@ pub struct Webhook {
 
     #[command(flatten)]
     pub(crate) turns: Turns,
+}
+
+/// The arguments of `bench restart`.
+#[derive(Args, Debug)]
+pub struct Restart {
+    /// The proxy to measure
+    #[arg(long, value_name = "PROGRAM", default_value = "dist/proxy")]
+    pub proxy: PathBuf,
+
+    /// How many proxies start
+    #[arg(long, value_name = "COUNT", default_value_t = 2_000)]
+    pub proxies: u16,
+
+    /// How many exchanges Entra grants in a second
+    #[arg(long, value_name = "COUNT", default_value_t = 100)]
+    pub limit: u32,
 }
 
 /// How long to measure, and a third server.

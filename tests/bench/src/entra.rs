@@ -1,10 +1,10 @@
 //! Emulated Entra that grants every exchange at once with one fixed answer: checking and signing would
 //! be the emulator's time, not the proxy's.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::{Context, Result};
-use azure_emulator::{Azure, Options, Respond, Rule, Service};
+use azure_emulator::{Azure, Options, Record, Respond, Rule, Service};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rustls::pki_types::ServerName;
@@ -36,17 +36,37 @@ impl Entra {
     /// # Errors
     /// When it cannot listen.
     pub fn start() -> Result<Self> {
+        Self::with_rules((Ipv4Addr::LOCALHOST, 0), [grant(Lifetime::DAY)])
+    }
+
+    /// The same on Entra's own port, with a limit of exchanges in a second, above which it answers 429, and
+    /// with tokens of this lifetime.
+    ///
+    /// # Errors
+    /// When it cannot listen.
+    pub fn throttling(per_second: u32, lifetime: Lifetime) -> Result<Self> {
+        let address = (Ipv4Addr::LOCALHOST, 443);
+        Self::with_rules(address, [throttle(per_second), grant(lifetime)])
+    }
+
+    fn with_rules(
+        address: impl Into<SocketAddr>,
+        rules: impl IntoIterator<Item = Rule>,
+    ) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()?;
         let azure = runtime.block_on(async {
             let azure = Azure::start(Options {
+                address: address.into(),
                 token_proxy_address: None,
                 ..Options::default()
             })
             .await?;
-            azure.control.add_rule(&grant()).await?;
+            for rule in rules {
+                azure.control.add_rule(&rule).await?;
+            }
             anyhow::Ok(azure)
         })?;
         let entra = Self { azure, runtime };
@@ -69,10 +89,18 @@ impl Entra {
     /// # Errors
     /// When the emulator has ended.
     pub fn exchanges(&self) -> Result<usize> {
+        Ok(self.requests()?.len())
+    }
+
+    /// The exchanges that were requested so far.
+    ///
+    /// # Errors
+    /// When the emulator has ended.
+    pub fn requests(&self) -> Result<Vec<Record>> {
         let requests = self.azure.control.requests(Some(Service::Entra));
         let requests = self.runtime.block_on(requests)?.into_iter();
         let exchanges = requests.filter(|it| it.method == "POST" && it.target == TOKEN_PATH);
-        Ok(exchanges.count())
+        Ok(exchanges.collect())
     }
 
     /// The emulator makes its RSA key in the background, which would disturb the first measurement.
@@ -90,28 +118,67 @@ impl Entra {
     }
 }
 
-/// The answer to each exchange: a token as long as Entra's are for a managed identity, which is not
-/// refreshed while the benchmark runs.
-fn grant() -> Rule {
+/// Seconds that a token lives, and after which it is to be refreshed.
+#[derive(Clone, Copy, Debug)]
+pub struct Lifetime {
+    /// `expires_in`
+    pub seconds: u32,
+    /// `refresh_in`, if Entra names it.
+    pub refresh_in: Option<u32>,
+}
+
+impl Lifetime {
+    /// A managed identity's.
+    const DAY: Self = Self {
+        seconds: 86_399,
+        refresh_in: None,
+    };
+}
+
+/// Entra's answer above its limit.
+fn throttle(per_second: u32) -> Rule {
+    let body = serde_json::json!({
+        "error": "temporarily_unavailable",
+        "error_description": "AADSTS90055: The tenant has exceeded its limit of requests.",
+        "error_codes": [90055],
+    });
+    Rule {
+        over_per_second: Some(per_second),
+        ..answer(429, &body, &[("retry-after", "5")])
+    }
+}
+
+/// The answer to each exchange: a token as long as Entra's are for a managed identity.
+fn grant(lifetime: Lifetime) -> Rule {
     let token = format!(
         "{}.{}.{}",
         URL_SAFE_NO_PAD.encode(r#"{"alg":"RS256","typ":"JWT"}"#),
         "p".repeat(1_100),
         "s".repeat(342),
     );
-    let body = serde_json::json!({
+    let mut body = serde_json::json!({
         "token_type": "Bearer",
-        "expires_in": 86_399,
-        "ext_expires_in": 86_399,
+        "expires_in": lifetime.seconds,
+        "ext_expires_in": lifetime.seconds,
         "access_token": token,
     });
-    let json = "application/json; charset=utf-8";
+    if let (Some(fields), Some(seconds)) = (body.as_object_mut(), lifetime.refresh_in) {
+        fields.insert("refresh_in".to_owned(), seconds.into());
+    }
+    answer(200, &body, &[])
+}
+
+fn answer(status: u16, body: &serde_json::Value, headers: &[(&str, &str)]) -> Rule {
+    let json = ("content-type", "application/json; charset=utf-8");
+    let headers = headers.iter().copied().chain([json]);
     Rule {
         service: Some(Service::Entra),
         path: Some(TOKEN_PATH.to_owned()),
         respond: Some(Respond {
-            status: 200,
-            headers: [("content-type".to_owned(), json.to_owned())].into(),
+            status,
+            headers: headers
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
             body: body.to_string(),
             padding_bytes: 0,
         }),

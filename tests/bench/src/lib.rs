@@ -11,6 +11,7 @@ pub mod entra;
 pub mod paced;
 pub mod process;
 pub mod proxy;
+pub mod restart;
 pub mod review;
 pub mod table;
 pub mod turns;

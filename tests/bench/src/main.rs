@@ -5,12 +5,13 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use bench::arguments::{Arguments, Task};
-use bench::{proxy, webhook};
+use bench::{proxy, restart, webhook};
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
         Task::Proxy(arguments) => proxy::run(&arguments),
         Task::Webhook(arguments) => webhook::run(&arguments),
+        Task::Restart(arguments) => restart::run(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -26,7 +26,10 @@ impl Form {
             (BARE, application(None).without_label().manifest()),
             ("with the token alone", application(None).manifest()),
             ("with the sidecar", redirect.manifest()),
-            ("with the sidecar, mode `environment`", environment.manifest()),
+            (
+                "with the sidecar, mode `environment`",
+                environment.manifest(),
+            ),
             ("with a plain sidecar", plain(injected.clone())),
             (
                 "with a plain sidecar, mode `environment`",
@@ -61,7 +64,10 @@ fn application(token_from: Option<&str>) -> Pod {
 fn plain(injected: Value) -> Value {
     let mut pod = without_label(injected);
     let mut proxy = take(&mut pod, PROXY);
-    proxy.as_object_mut().expect("a container").remove("restartPolicy");
+    proxy
+        .as_object_mut()
+        .expect("a container")
+        .remove("restartPolicy");
     list(&mut pod, "containers").insert(0, proxy);
     pod
 }

@@ -137,7 +137,9 @@ impl Table {
         for (name, starts) in &self.0 {
             let lines = first_lines(starts);
             let tokens: Vec<_> = starts.iter().filter_map(|start| start.token).collect();
-            let ratio = bare.map_or_else(String::new, |bare| format!("{:.1} ×", median(&lines) / bare));
+            let ratio = bare.map_or_else(String::new, |bare| {
+                format!("{:.1} ×", median(&lines) / bare)
+            });
             let [token, worst_token] = if tokens.is_empty() {
                 [String::new(), String::new()]
             } else {
