@@ -17,7 +17,7 @@ const AZURE_CORE: &str = "x-ms-client-request-id: 6d3b2a5e-94d1-4d1e-8f0c-0f6f0c
 /// One pod serves all, since each library sends few requests.
 #[tokio::test]
 async fn serves_the_requests_of_every_dotnet_library() {
-    let pod = Examined::start("python-msal-1.39.0").await;
+    let pod = Examined::start("python-azure-identity-1.5.0").await;
     azure_identity_since_1_11_in_a_chain(&pod).await;
     azure_identity_until_1_2(&pod).await;
     azure_identity_1_3_to_1_4(&pod).await;
