@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use prometheus_client::registry::Registry;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderValue};
 use reqwest::{Url, redirect};
+use service_kit::log_rate::{Line, LogRate};
 use thiserror::Error;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info, warn};
@@ -23,7 +24,6 @@ use super::retry;
 use super::retry_after::retry_after;
 use super::roots::{Roots, RootsError};
 use super::settings::Settings;
-use crate::log_rate::{Line, LogRate};
 use crate::redact::{guids, short};
 use crate::token::{BUDGET, Exchange, ExchangeError, ExchangeErrorKind, Granted, Key};
 

@@ -21,6 +21,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use nix::unistd::geteuid;
 use service_kit::listener::{RequestBody, is_slow};
+use service_kit::log_rate::{Line, LogRate};
 use thiserror::Error;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -28,7 +29,6 @@ use tracing::{debug, error};
 
 pub use self::body::Body;
 use self::in_flight::InFlight;
-use crate::log_rate::{Line, LogRate};
 
 /// The settings of the relay.
 #[derive(Clone, Debug)]

@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
+use service_kit::log_rate::{Line, LogRate};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{debug, info};
@@ -13,7 +14,6 @@ use super::clock::{Clock, SystemClock};
 use super::entry::{Entry, Outcome, Plan, Upkeep};
 use super::exchange::{BUDGET, Exchange, ExchangeError, ExchangeErrorKind, Granted};
 use super::value::{Key, Token, Wanted};
-use crate::log_rate::{Line, LogRate};
 use crate::redact::short;
 
 /// A token, and where it came from.
