@@ -18,8 +18,8 @@
 //! | [`token`] | tokens in memory: when to serve, replace or wait |
 //! | [`identity`] | which client id a request stands for |
 //!
-//! [`capacity`] has the numbers of what happens at once, and `log_rate` limits log lines.
-//! Connections, signals and the log are in `service-kit`. `metrics` answers scrapes, and [`probe`] is
+//! [`capacity`] has the numbers of what happens at once. Connections, signals, the log and the
+//! limit on the rate of its lines are in `service-kit`. `metrics` answers scrapes, and [`probe`] is
 //! the client of `/readyz` for kubelet.
 //!
 //! # A token request
@@ -49,7 +49,6 @@ pub mod config;
 pub mod entra;
 mod file;
 pub mod identity;
-mod log_rate;
 pub mod metrics;
 pub mod probe;
 mod redact;

@@ -4,7 +4,8 @@
 //! `settings` reads a configuration and reports all of its mistakes at once, `flags` reads Go's flag
 //! syntax. Every other module is a feature, so that a binary compiles only what it uses:
 //!
-//! - `logging`: log lines on standard error that never block the program.
+//! - `logging`: log lines on standard error that never block the program. With it comes `log_rate`, which
+//!   limits the lines that a client can cause.
 //! - `listener`: one accept loop for HTTP/1.1 with every limit in one value, [`listener::Limits`].
 //!   `tls` adds TLS to it.
 //! - `shutdown`: signals, and the phases serving, draining and closed.
@@ -15,6 +16,8 @@
 pub mod flags;
 #[cfg(feature = "listener")]
 pub mod listener;
+#[cfg(feature = "logging")]
+pub mod log_rate;
 #[cfg(feature = "logging")]
 pub mod logging;
 #[cfg(feature = "metrics")]

@@ -13,7 +13,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// Starts logging to standard error. `own` is the binary's crate. Libraries log only warnings and
-/// errors, unless the level is `trace`.
+/// errors, unless the level is `trace`. What may hold a secret is logged at no level (law 8).
 ///
 /// A second call has no effect.
 pub fn start(level: LogLevel, format: LogFormat, own: &str) {
@@ -31,6 +31,9 @@ pub fn start(level: LogLevel, format: LogFormat, own: &str) {
             .with_default(own_level.min(LevelFilter::WARN))
             .with_target(own, own_level)
     };
+    let filter = QUOTING.iter().fold(filter, |filter, (target, most)| {
+        filter.with_target(*target, own_level.min(*most))
+    });
     let layer = tracing_subscriber::fmt::layer()
         .with_ansi(false)
         .with_target(false)
@@ -44,6 +47,14 @@ pub fn start(level: LogLevel, format: LogFormat, own: &str) {
         .with(layer.with_filter(filter))
         .try_init();
 }
+
+/// Modules that log whole answers of the API server, which may be a Secret, and the most of each that is
+/// logged. kube-client quotes an answer that it cannot parse in a warning, and kube-runtime the parser's error,
+/// which quotes a part, below that.
+const QUOTING: [(&str, LevelFilter); 2] = [
+    ("kube_client::client", LevelFilter::ERROR),
+    ("kube_runtime", LevelFilter::WARN),
+];
 
 /// A stderr writer that drops lines instead of blocking. In a container stderr is a pipe: when its
 /// reader has stopped, or cannot write because its disk is full, the pipe fills up and a write blocks.

@@ -2,12 +2,47 @@
 
 use std::fmt::{self, Display, Write};
 
+use kube::core::Status;
+use kube::runtime::watcher;
+use serde_json::error::Category;
+
 /// The API server's message if it answered. The library's text repeats the whole status.
 pub(crate) fn reason(error: &kube::Error) -> String {
     match error {
-        kube::Error::Api(status) => excerpt(&status.message),
+        kube::Error::Api(status) => message(status),
+        kube::Error::SerdeError(error) => unreadable(error),
         error => excerpt(error),
     }
+}
+
+/// The same of a watch.
+pub(crate) fn watch_reason(error: &watcher::Error) -> String {
+    match error {
+        watcher::Error::InitialListFailed(error)
+        | watcher::Error::WatchStartFailed(error)
+        | watcher::Error::WatchFailed(error) => reason(error),
+        watcher::Error::WatchError(status) => message(status),
+        error @ watcher::Error::NoResourceVersion => excerpt(error),
+    }
+}
+
+/// An event of a watch that cannot be parsed comes as a status without any field.
+fn message(status: &Status) -> String {
+    if status.message.is_empty() {
+        return format!("the API server gives no reason (status {})", status.code);
+    }
+    excerpt(&status.message)
+}
+
+/// The parser's own sentence quotes the answer, which may be the Secret with the authority's key (law 8).
+fn unreadable(error: &serde_json::Error) -> String {
+    let problem = match error.classify() {
+        Category::Data => "has other fields or types than Kubernetes defines",
+        Category::Eof => "is cut short",
+        Category::Io | Category::Syntax => "is not JSON",
+    };
+    let (line, column) = (error.line(), error.column());
+    format!("the API server's answer {problem} (line {line}, column {column})")
 }
 
 /// The text, without control characters, and no more of it than [`MAX_CHARACTERS`]. A parser's error
@@ -56,6 +91,19 @@ const MAX_CHARACTERS: usize = 200;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn law_8_quotes_no_answer_that_cannot_be_parsed() {
+        for text in [r#"{"secret""#, r#""secret""#, "secret"] {
+            let parsed = serde_json::from_str::<std::collections::BTreeMap<String, u8>>(text);
+            let error = watcher::Error::WatchFailed(kube::Error::SerdeError(parsed.unwrap_err()));
+            let text = watch_reason(&error);
+            assert!(
+                text.starts_with("the API server's answer ") && !text.contains("secret"),
+                "{text}"
+            );
+        }
+    }
 
     #[test]
     fn cuts_a_text_and_replaces_control_characters() {

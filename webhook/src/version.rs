@@ -8,6 +8,8 @@ use kube::Client;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
+use crate::reason::reason;
+
 /// Whether the proxy is injected as a native sidecar: `--native-sidecar`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NativeSidecar {
@@ -64,7 +66,11 @@ pub async fn of_server(client: &Client) -> Info {
             }
             Err(error) => {
                 if !is_logged {
-                    warn!(%error, "the API server cannot be reached: trying again every second");
+                    let error = reason(&error);
+                    warn!(
+                        error,
+                        "the API server cannot be reached: trying again every second"
+                    );
                 }
                 is_logged = true;
                 sleep(PAUSE).await;

@@ -7,7 +7,7 @@ use http::StatusCode;
 
 use super::refusal::Refusal;
 use crate::relay::RelayError;
-use crate::token::{Failure, FailureKind};
+use crate::token::{ExchangeError, ExchangeErrorKind};
 
 /// An error to answer with. `imds` and `app_service` write it in their own formats.
 #[derive(Debug, PartialEq, Eq)]
@@ -49,12 +49,12 @@ impl From<&Refusal> for ApiError {
     }
 }
 
-impl From<Failure> for ApiError {
-    fn from(failure: Failure) -> Self {
+impl From<ExchangeError> for ApiError {
+    fn from(failure: ExchangeError) -> Self {
         let (status, retry_after) = match failure.kind {
-            FailureKind::Permanent => (StatusCode::BAD_REQUEST, None),
-            FailureKind::Throttled => (StatusCode::TOO_MANY_REQUESTS, failure.retry_after),
-            FailureKind::Transient => (StatusCode::SERVICE_UNAVAILABLE, failure.retry_after),
+            ExchangeErrorKind::Permanent => (StatusCode::BAD_REQUEST, None),
+            ExchangeErrorKind::Throttled => (StatusCode::TOO_MANY_REQUESTS, failure.retry_after),
+            ExchangeErrorKind::Transient => (StatusCode::SERVICE_UNAVAILABLE, failure.retry_after),
         };
         Self {
             status,

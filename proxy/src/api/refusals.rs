@@ -4,11 +4,11 @@
 use std::sync::{Mutex, PoisonError};
 
 use http::{Method, Uri};
+use service_kit::log_rate::{Line, LogRate};
 use tracing::{debug, warn};
 
 use super::imds::is_parameter;
 use super::refusal::Refusal;
-use crate::log_rate::{Line, LogRate};
 use crate::redact::guids;
 
 /// The part of a request that a log line shows.

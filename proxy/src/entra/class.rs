@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::token::FailureKind;
+use crate::token::ExchangeErrorKind;
 
 /// Classes of errors, by Entra's documented codes and by measurements of users.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,11 +39,11 @@ impl Class {
     }
 
     /// The kind of failure for the token store.
-    pub(super) fn kind(self) -> FailureKind {
+    pub(super) fn kind(self) -> ExchangeErrorKind {
         match self {
-            Self::Assertion | Self::Permanent | Self::Propagation => FailureKind::Permanent,
-            Self::Throttled => FailureKind::Throttled,
-            Self::Transient => FailureKind::Transient,
+            Self::Assertion | Self::Permanent | Self::Propagation => ExchangeErrorKind::Permanent,
+            Self::Throttled => ExchangeErrorKind::Throttled,
+            Self::Transient => ExchangeErrorKind::Transient,
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use prometheus_client::registry::Registry;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderValue};
 use reqwest::{Url, redirect};
+use service_kit::log_rate::{Line, LogRate};
 use thiserror::Error;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info, warn};
@@ -23,9 +24,8 @@ use super::retry;
 use super::retry_after::retry_after;
 use super::roots::{Roots, RootsError};
 use super::settings::Settings;
-use crate::log_rate::{Line, LogRate};
 use crate::redact::{guids, short};
-use crate::token::{BUDGET, Exchange, Failure, FailureKind, Granted, Key};
+use crate::token::{BUDGET, Exchange, ExchangeError, ExchangeErrorKind, Granted, Key};
 
 /// A client of Entra's token endpoint, or of the token proxy of an identity binding. It keeps its
 /// connections open.
@@ -227,7 +227,7 @@ impl Client {
         }
     }
 
-    fn failure(&self, key: &Key, presented: &Presented, rejection: &Rejection) -> Failure {
+    fn failure(&self, key: &Key, presented: &Presented, rejection: &Rejection) -> ExchangeError {
         let context = Context {
             client_id: &key.client_id,
             tenant_id: &self.settings.tenant_id,
@@ -239,26 +239,26 @@ impl Client {
             _ => explain(&rejection.description, rejection.code, &context),
         };
         let kind = rejection.class.kind();
-        Failure {
+        ExchangeError {
             kind,
             error: rejection.error.clone(),
             description,
             retry_after: rejection
                 .retry_after
-                .filter(|_| kind != FailureKind::Permanent),
+                .filter(|_| kind != ExchangeErrorKind::Permanent),
         }
     }
 }
 
 impl Exchange for Client {
-    async fn exchange(&self, key: &Key, deadline: Instant) -> Result<Granted, Failure> {
+    async fn exchange(&self, key: &Key, deadline: Instant) -> Result<Granted, ExchangeError> {
         let mut attempts = 0;
         loop {
             let assertion = Assertion::read(&self.settings.token_file).map_err(|error| {
                 if let Some(Line { suppressed }) = self.failures.line() {
                     warn!(%error, suppressed, "no service account token to present");
                 }
-                Failure::transient(error.to_string())
+                ExchangeError::transient(error.to_string())
             })?;
             attempts += 1;
             let left = deadline.saturating_duration_since(Instant::now());

@@ -4,6 +4,7 @@ mod body;
 mod connect;
 mod headers;
 mod in_flight;
+mod places;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,14 +22,14 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use nix::unistd::geteuid;
 use service_kit::listener::{RequestBody, is_slow};
+use service_kit::log_rate::{Line, LogRate};
 use thiserror::Error;
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tracing::{debug, error};
 
-pub use self::body::Body;
+pub use self::body::{Body, BodyError};
 use self::in_flight::InFlight;
-use crate::log_rate::{Line, LogRate};
+use self::places::Places;
 
 /// The settings of the relay.
 #[derive(Clone, Debug)]
@@ -49,7 +50,7 @@ pub struct Relay {
     imds: SocketAddr,
     in_flight: InFlight,
     key: Option<RelayKey>,
-    places: Arc<Semaphore>,
+    places: Places,
     policy: Policy,
     /// Whether [`RelayError::CameBack`] was logged as an error.
     reported: Arc<AtomicBool>,
@@ -58,7 +59,7 @@ pub struct Relay {
 /// Why a request was not relayed. Each message is sent to the application.
 #[derive(Debug, Error)]
 pub enum RelayError {
-    /// As many requests are relayed already as may be.
+    /// As many requests are relayed as may be, and this one has waited longest.
     #[error("too many requests to the instance metadata service are under way: try again")]
     Busy,
     /// proxy-init exempts a user from the redirect, and the proxy is not that user.
@@ -131,7 +132,7 @@ impl From<hyper::Error> for RelayError {
 
 impl Relay {
     /// A relay under `config` of at most `places` requests at once, so that token requests find a
-    /// connection while IMDS hangs.
+    /// connection while IMDS hangs. At this number, the one that has waited longest makes way for a new one.
     #[must_use]
     pub fn new(config: Config, places: usize) -> Self {
         Self {
@@ -139,7 +140,7 @@ impl Relay {
             imds: config.imds,
             in_flight: InFlight::default(),
             key: config.key,
-            places: Arc::new(Semaphore::new(places)),
+            places: Places::new(places),
             policy: config.policy,
             reported: Arc::default(),
         }
@@ -150,8 +151,8 @@ impl Relay {
     ///
     /// # Errors
     ///
-    /// The policy does not allow the path, too many requests are under way, IMDS cannot be reached, or the
-    /// request is the relay's own.
+    /// The policy does not allow the path, IMDS cannot be reached, the request is the relay's own, or it has
+    /// made way for newer ones.
     pub async fn forward(
         &self,
         request: Request<RequestBody>,
@@ -169,21 +170,25 @@ impl Relay {
                 _ => RelayError::NotAllowed,
             });
         }
-        let place = Arc::clone(&self.places).try_acquire_owned();
-        let sent = match place {
-            Ok(place) => self.send(request).await.map(|response| {
-                response.map(|body| Body {
-                    body,
-                    _place: place,
-                })
-            }),
-            Err(_) => Err(RelayError::Busy),
-        };
-        sent.inspect_err(|error| {
+        self.sent(request).await.inspect_err(|error| {
             if let Some(Line { suppressed }) = self.failures.line() {
                 debug!(%error, suppressed, "not relayed");
             }
         })
+    }
+
+    /// Sends it in a place of its own.
+    async fn sent(&self, request: Request<RequestBody>) -> Result<Response<Body>, RelayError> {
+        let place = self.places.take();
+        let permit = place.permit().await.ok_or(RelayError::Busy)?;
+        let response = tokio::select! {
+            biased;
+            () = place.made_way() => return Err(RelayError::Busy),
+            sent = self.send(request) => sent?,
+        };
+        let (head, body) = response.into_parts();
+        let body = Body::new(body, place, permit).ok_or(RelayError::Busy)?;
+        Ok(Response::from_parts(head, body))
     }
 
     /// Ends a loop in which the request would be relayed to the proxy until no connection is left.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::clock::Now;
-use super::exchange::{Failure, Granted};
+use super::exchange::{ExchangeError, Granted};
 use super::issued::Issued;
 use super::refresh::{Gate, Pauses};
 use super::value::{Key, Token, Wanted};
@@ -19,7 +19,7 @@ pub(super) struct Entry<V> {
 }
 
 /// The outcome of an exchange for everyone who waits for it; `None` while it is under way.
-pub(super) type Outcome = Option<Result<(), Arc<Failure>>>;
+pub(super) type Outcome = Option<Result<(), Arc<ExchangeError>>>;
 
 /// How to answer a request.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ pub(super) enum Plan<V> {
     /// Start an exchange, wait for a bounded time, and serve the token that is there then.
     Replace,
     /// Repeat the last failure: the next attempt may start after this long.
-    Refuse(Failure, Duration),
+    Refuse(ExchangeError, Duration),
     /// Serve this token.
     Serve {
         token: Arc<Token<V>>,
@@ -55,7 +55,7 @@ pub(super) enum Upkeep {
 struct State<V> {
     /// When the last attempt failed, by the boot clock.
     failed_at: Duration,
-    failure: Option<Arc<Failure>>,
+    failure: Option<Arc<ExchangeError>>,
     under_way: Option<watch::Receiver<Outcome>>,
     gate: Gate,
     /// When the key was last requested, by the boot clock.
@@ -175,10 +175,10 @@ impl<V> Entry<V> {
     /// Records the outcome of an exchange.
     pub(super) fn finish(
         &self,
-        outcome: Result<Granted, Failure>,
+        outcome: Result<Granted, ExchangeError>,
         now: Now,
         jitter: f64,
-    ) -> Result<(), Arc<Failure>> {
+    ) -> Result<(), Arc<ExchangeError>> {
         let mut state = self.lock();
         state.under_way = None;
         match outcome {
@@ -259,7 +259,7 @@ impl<V> State<V> {
     }
 }
 
-impl Failure {
+impl ExchangeError {
     /// The same failure, when the next attempt is `wait` away.
     fn again_after(&self, wait: Duration) -> Self {
         let mut failure = self.clone();

@@ -1,8 +1,9 @@
-//! The exchange that brings a token, or a failure.
+//! The exchange that brings a token, or an error.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use thiserror::Error;
 use tokio::time::Instant;
 
 use super::value::{AccessToken, Key};
@@ -18,7 +19,7 @@ pub trait Exchange: Send + Sync + 'static {
         &self,
         key: &Key,
         until: Instant,
-    ) -> impl Future<Output = Result<Granted, Failure>> + Send;
+    ) -> impl Future<Output = Result<Granted, ExchangeError>> + Send;
 }
 
 /// A token as the authority granted it.
@@ -35,10 +36,11 @@ pub struct Granted {
 }
 
 /// Why there is no token. The application gets `error` and `description`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// What the failure means for the next attempt.
-    pub kind: FailureKind,
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{error}: {description}")]
+pub struct ExchangeError {
+    /// What the error means for the next attempt.
+    pub kind: ExchangeErrorKind,
     /// The OAuth error code, such as `invalid_client`.
     pub error: String,
     /// Entra's text, and how to fix the cause where that is known.
@@ -47,9 +49,9 @@ pub struct Failure {
     pub retry_after: Option<Duration>,
 }
 
-/// What a failure means for the next attempt.
+/// What an error means for the next attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FailureKind {
+pub enum ExchangeErrorKind {
     /// Every attempt fails until the configuration changes.
     Permanent,
     /// Entra limits the rate of requests.
@@ -58,20 +60,18 @@ pub enum FailureKind {
     Transient,
 }
 
-impl Failure {
-    /// A transient failure that was found here, not reported by Entra.
+impl ExchangeError {
+    /// A transient error that was found here, not reported by Entra.
     pub fn transient(description: impl Into<String>) -> Self {
         Self {
-            kind: FailureKind::Transient,
+            kind: ExchangeErrorKind::Transient,
             error: "service_unavailable".to_owned(),
             description: description.into(),
             retry_after: None,
         }
     }
-}
 
-impl Failure {
-    /// A failure because of everything else that waits for the authority.
+    /// An error because of everything else that waits for the authority.
     pub(super) fn crowded() -> Self {
         Self {
             retry_after: Some(Duration::from_secs(1)),
@@ -85,7 +85,7 @@ impl<E: Exchange> Exchange for Arc<E> {
         &self,
         key: &Key,
         until: Instant,
-    ) -> impl Future<Output = Result<Granted, Failure>> + Send {
+    ) -> impl Future<Output = Result<Granted, ExchangeError>> + Send {
         E::exchange(self, key, until)
     }
 }

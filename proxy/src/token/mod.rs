@@ -15,6 +15,6 @@ mod store;
 mod value;
 
 pub use clock::{Clock, Now, SystemClock};
-pub use exchange::{BUDGET, Exchange, Failure, FailureKind, Granted};
+pub use exchange::{BUDGET, Exchange, ExchangeError, ExchangeErrorKind, Granted};
 pub use store::{Served, Source, Tokens};
 pub use value::{AccessToken, Key, Token, Wanted};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::exchange::FailureKind;
+use super::exchange::ExchangeErrorKind;
 
 /// How long after its grant a token is replaced in the background: at `refresh_in` if Entra gave
 /// one, else at half of a lifetime of two hours or more, else eleven minutes before the end, because
@@ -44,7 +44,7 @@ impl Gate {
     /// Records a failure and returns the pauses before the next attempt.
     pub(super) fn failed(
         &mut self,
-        kind: FailureKind,
+        kind: ExchangeErrorKind,
         retry_after: Option<Duration>,
         jitter: f64,
     ) -> Pauses {
@@ -52,9 +52,9 @@ impl Gate {
         self.failures += 1;
         let asked = retry_after.unwrap_or_default().min(MAX_RETRY_AFTER);
         let without_token = match kind {
-            FailureKind::Permanent => PERMANENT_PAUSE,
-            FailureKind::Throttled => FIRST_PAUSE,
-            FailureKind::Transient => TRANSIENT_PAUSE,
+            ExchangeErrorKind::Permanent => PERMANENT_PAUSE,
+            ExchangeErrorKind::Throttled => FIRST_PAUSE,
+            ExchangeErrorKind::Transient => TRANSIENT_PAUSE,
         };
         Pauses {
             with_token: doubled
@@ -122,18 +122,20 @@ mod tests {
     fn pauses_double_from_5_s_to_60_s_while_a_token_is_served() {
         let mut gate = Gate::default();
         let mut pause = |kind| gate.failed(kind, None, 0.0).with_token.as_secs();
-        let pauses: Vec<_> = (0..6).map(|_| pause(FailureKind::Transient)).collect();
+        let pauses: Vec<_> = (0..6)
+            .map(|_| pause(ExchangeErrorKind::Transient))
+            .collect();
         assert_eq!(pauses, [5, 10, 20, 40, 60, 60]);
         gate.succeeded();
         assert_eq!(
-            gate.failed(FailureKind::Permanent, None, 0.0)
+            gate.failed(ExchangeErrorKind::Permanent, None, 0.0)
                 .with_token
                 .as_secs(),
             5
         );
         gate.succeeded();
         assert_eq!(
-            gate.failed(FailureKind::Permanent, None, 1.0)
+            gate.failed(ExchangeErrorKind::Permanent, None, 1.0)
                 .with_token
                 .as_secs(),
             4
@@ -143,8 +145,8 @@ mod tests {
     #[test]
     fn repeats_a_failure_for_seconds_while_there_is_no_token() {
         let mut gate = Gate::default();
-        let kinds = [FailureKind::Permanent, FailureKind::Transient];
-        for kind in kinds.into_iter().chain([FailureKind::Throttled]) {
+        let kinds = [ExchangeErrorKind::Permanent, ExchangeErrorKind::Transient];
+        for kind in kinds.into_iter().chain([ExchangeErrorKind::Throttled]) {
             for _ in 0..50 {
                 let pause = gate.failed(kind, None, 0.0).without_token;
                 assert!((1..=5).contains(&pause.as_secs()), "{kind:?}: {pause:?}");
@@ -156,7 +158,7 @@ mod tests {
     fn honours_retry_after_up_to_an_hour() {
         let pauses = |seconds| {
             let retry_after = Some(Duration::from_secs(seconds));
-            let pauses = Gate::default().failed(FailureKind::Throttled, retry_after, 0.0);
+            let pauses = Gate::default().failed(ExchangeErrorKind::Throttled, retry_after, 0.0);
             (pauses.with_token.as_secs(), pauses.without_token.as_secs())
         };
         assert_eq!(pauses(90), (90, 90));

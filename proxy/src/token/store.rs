@@ -5,15 +5,15 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
+use service_kit::log_rate::{Line, LogRate};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{debug, info};
 
 use super::clock::{Clock, SystemClock};
 use super::entry::{Entry, Outcome, Plan, Upkeep};
-use super::exchange::{BUDGET, Exchange, Failure, FailureKind, Granted};
+use super::exchange::{BUDGET, Exchange, ExchangeError, ExchangeErrorKind, Granted};
 use super::value::{Key, Token, Wanted};
-use crate::log_rate::{Line, LogRate};
 use crate::redact::short;
 
 /// A token, and where it came from.
@@ -85,12 +85,12 @@ where
     ///
     /// A failure that may pass is not repeated while it is remembered, because a client that retries at once
     /// would use up its attempts: the request waits for the next attempt, if that is soon.
-    pub async fn get(&self, key: &Arc<Key>) -> Result<Served<V>, Failure> {
+    pub async fn get(&self, key: &Arc<Key>) -> Result<Served<V>, ExchangeError> {
         let until = Instant::now() + BUDGET;
         let entry = self.entry(key);
         match entry.plan(self.inner.clock.now()) {
             Plan::Refuse(failure, wait)
-                if failure.kind != FailureKind::Permanent && wait <= MAX_PAUSE_WAIT =>
+                if failure.kind != ExchangeErrorKind::Permanent && wait <= MAX_PAUSE_WAIT =>
             {
                 self.pause(&failure, wait).await?;
                 // The upkeep may have forgotten the key's entry meanwhile.
@@ -104,7 +104,7 @@ where
     }
 
     /// Waits for the next attempt in a place of those who wait.
-    async fn pause(&self, failure: &Failure, wait: Duration) -> Result<(), Failure> {
+    async fn pause(&self, failure: &ExchangeError, wait: Duration) -> Result<(), ExchangeError> {
         let Ok(_place) = self.inner.waiting.try_acquire() else {
             return Err(failure.clone());
         };
@@ -113,7 +113,11 @@ where
         Ok(())
     }
 
-    async fn carry_out(&self, entry: &Arc<Entry<V>>, plan: Plan<V>) -> Result<Served<V>, Failure> {
+    async fn carry_out(
+        &self,
+        entry: &Arc<Entry<V>>,
+        plan: Plan<V>,
+    ) -> Result<Served<V>, ExchangeError> {
         let source = match plan {
             Plan::Serve {
                 token,
@@ -139,7 +143,7 @@ where
         };
         match entry.valid(self.inner.clock.now()) {
             Some(token) => Ok(Served { token, source }),
-            None => Err(Failure::transient(
+            None => Err(ExchangeError::transient(
                 "Entra granted a token that has already expired: compare the node's clock with the \
                  real time",
             )),
@@ -152,7 +156,11 @@ where
     /// # Errors
     ///
     /// See [`Self::get`].
-    pub async fn get_wanted(&self, key: &Arc<Key>, wanted: &Wanted) -> Result<Served<V>, Failure> {
+    pub async fn get_wanted(
+        &self,
+        key: &Arc<Key>,
+        wanted: &Wanted,
+    ) -> Result<Served<V>, ExchangeError> {
         let entry = self.entry(key);
         if !entry.is_replaceable(wanted, self.inner.clock.now()) {
             return self.get(key).await;
@@ -167,9 +175,9 @@ where
         }
     }
 
-    async fn exchanged(&self, entry: &Arc<Entry<V>>) -> Result<(), Failure> {
+    async fn exchanged(&self, entry: &Arc<Entry<V>>) -> Result<(), ExchangeError> {
         let Ok(_place) = self.inner.waiting.try_acquire() else {
-            return Err(Failure::crowded());
+            return Err(ExchangeError::crowded());
         };
         let mut under_way = self.start(entry, Reason::Request);
         let outcome = match under_way.wait_for(Option::is_some).await {
@@ -179,7 +187,7 @@ where
         match outcome {
             Some(Ok(())) => Ok(()),
             Some(Err(failure)) => Err((*failure).clone()),
-            None => Err(Failure::transient(
+            None => Err(ExchangeError::transient(
                 "the exchange was cancelled because the proxy is shutting down",
             )),
         }
@@ -279,7 +287,7 @@ where
         let place = Arc::clone(&inner.queue).try_acquire_owned().ok();
         let place = place.filter(|_| !is_known);
         if !is_known && place.is_none() {
-            inner.finish(&entry, &sender, Err(Failure::crowded()));
+            inner.finish(&entry, &sender, Err(ExchangeError::crowded()));
             return under_way;
         }
         inner.log(&entry.key, reason);
@@ -290,7 +298,7 @@ where
             let turns = if is_known { known } else { new };
             let outcome = match timeout(MAX_TURN_WAIT, turns.acquire()).await {
                 Ok(_turn) => inner.exchange.exchange(&entry.key, until).await,
-                Err(_) => Err(Failure::crowded()),
+                Err(_) => Err(ExchangeError::crowded()),
             };
             inner.finish(&entry, &sender, outcome);
         });
@@ -312,7 +320,7 @@ impl<E, V, C: Clock> Inner<E, V, C> {
         &self,
         entry: &Entry<V>,
         sender: &watch::Sender<Outcome>,
-        outcome: Result<Granted, Failure>,
+        outcome: Result<Granted, ExchangeError>,
     ) {
         let outcome = entry.finish(outcome, self.clock.now(), fastrand::f64());
         make_room(&mut self.write(), MAX_KEYS, Some(&entry.key));

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use proxy::token::{
-    Clock, Exchange, Failure, FailureKind, Granted, Key, Now, Source, Tokens, Wanted,
+    Clock, Exchange, ExchangeError, ExchangeErrorKind, Granted, Key, Now, Source, Tokens, Wanted,
 };
 use tokio::time::{Instant, sleep, timeout};
 
@@ -17,7 +17,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// The outcome of an exchange.
 #[derive(Clone)]
 enum Step {
-    Fail(FailureKind),
+    Fail(ExchangeErrorKind),
     Throttle(Duration),
     Grant(Duration),
     /// A token of so many bytes.
@@ -39,11 +39,11 @@ impl Exchange for Scripted {
         &self,
         key: &Key,
         _: Instant,
-    ) -> impl Future<Output = Result<Granted, Failure>> + Send {
+    ) -> impl Future<Output = Result<Granted, ExchangeError>> + Send {
         let nth = self.calls.fetch_add(1, Ordering::SeqCst);
         let script = Arc::clone(&self.script.lock().unwrap());
         let step = script(&key.resource);
-        let failure = |kind, retry_after| Failure {
+        let failure = |kind, retry_after| ExchangeError {
             kind,
             error: "error".to_owned(),
             description: String::new(),
@@ -53,7 +53,7 @@ impl Exchange for Scripted {
             sleep(Duration::from_millis(50)).await;
             match step {
                 Step::Fail(kind) => Err(failure(kind, None)),
-                Step::Throttle(wait) => Err(failure(FailureKind::Throttled, Some(wait))),
+                Step::Throttle(wait) => Err(failure(ExchangeErrorKind::Throttled, Some(wait))),
                 Step::Grant(expires_in) => Ok(Granted {
                     access_token: format!("token-{nth}").into(),
                     expires_in,
@@ -136,7 +136,7 @@ impl Bench {
         self.exchange.calls.load(Ordering::SeqCst)
     }
 
-    async fn get(&self, resource: &str) -> Result<(String, Source), Failure> {
+    async fn get(&self, resource: &str) -> Result<(String, Source), ExchangeError> {
         let served = self.tokens.get(&key(resource)).await?;
         Ok((served.token.access_token.reveal().to_owned(), served.source))
     }
@@ -236,7 +236,7 @@ async fn law_5_serves_a_valid_token_while_entra_is_down() {
     let bench = Bench::kept_fresh();
     bench.answer(|_| Step::Grant(24 * HOUR));
     bench.get(A).await.unwrap();
-    bench.answer(|_| Step::Fail(FailureKind::Transient));
+    bench.answer(|_| Step::Fail(ExchangeErrorKind::Transient));
     let end = Instant::now() + 24 * HOUR - MINUTE;
     while Instant::now() < end {
         sleep(Duration::from_secs(20)).await;
@@ -258,9 +258,12 @@ async fn law_5_serves_a_valid_token_while_entra_is_down() {
 async fn reports_an_outage_after_the_token_expired_and_recovers_at_once() {
     let bench = Bench::kept_fresh();
     bench.get(A).await.unwrap();
-    bench.answer(|_| Step::Fail(FailureKind::Transient));
+    bench.answer(|_| Step::Fail(ExchangeErrorKind::Transient));
     sleep(2 * HOUR).await;
-    assert_eq!(bench.get(A).await.unwrap_err().kind, FailureKind::Transient);
+    assert_eq!(
+        bench.get(A).await.unwrap_err().kind,
+        ExchangeErrorKind::Transient
+    );
     bench.answer(|_| Step::Grant(HOUR));
     sleep(Duration::from_secs(1)).await;
     assert_eq!(bench.get(A).await.unwrap().1, Source::Entra);
@@ -307,7 +310,7 @@ async fn law_5_serves_a_valid_token_while_a_new_one_cannot_be_had() {
     let bench = Bench::new();
     bench.get(A).await.unwrap();
     sleep(MINUTE).await;
-    bench.answer(|_| Step::Fail(FailureKind::Transient));
+    bench.answer(|_| Step::Fail(ExchangeErrorKind::Transient));
     for source in [Source::Stale, Source::Memory] {
         let served = bench.get_wanted(&Wanted::New).await;
         assert_eq!(served, ("token-0".to_owned(), source));
@@ -361,7 +364,7 @@ async fn a_failure_for_one_key_does_not_delay_another() {
 #[tokio::test(start_paused = true)]
 async fn repeats_a_permanent_failure_for_seconds_not_minutes() {
     let bench = Bench::new();
-    bench.answer(|_| Step::Fail(FailureKind::Permanent));
+    bench.answer(|_| Step::Fail(ExchangeErrorKind::Permanent));
     for _ in 0..20 {
         bench.get(A).await.unwrap_err();
     }
@@ -374,8 +377,8 @@ async fn repeats_a_permanent_failure_for_seconds_not_minutes() {
 #[tokio::test(start_paused = true)]
 async fn a_request_waits_for_the_next_attempt_while_a_failure_is_remembered() {
     for step in [
-        Step::Fail(FailureKind::Transient),
-        Step::Fail(FailureKind::Throttled),
+        Step::Fail(ExchangeErrorKind::Transient),
+        Step::Fail(ExchangeErrorKind::Throttled),
         Step::Throttle(Duration::from_secs(3)),
     ] {
         let bench = Bench::kept_fresh();
@@ -412,14 +415,14 @@ async fn a_request_waits_for_the_next_attempt_while_a_failure_is_remembered() {
 async fn a_request_that_waits_for_the_next_attempt_ends_within_the_budget() {
     let bench = Bench::of(10);
     for resource in [A, B] {
-        bench.answer(|_| Step::Fail(FailureKind::Throttled));
+        bench.answer(|_| Step::Fail(ExchangeErrorKind::Throttled));
         bench.get(resource).await.unwrap_err();
     }
     bench.answer(|_| Step::Hang);
     let (failed, took) = timed(timeout(MINUTE, bench.get(A))).await;
     assert_eq!(
         failed.expect("an end").unwrap_err().kind,
-        FailureKind::Throttled
+        ExchangeErrorKind::Throttled
     );
     assert!(took <= Duration::from_secs(8), "{took:?}");
 }
@@ -427,7 +430,7 @@ async fn a_request_that_waits_for_the_next_attempt_ends_within_the_budget() {
 #[tokio::test(start_paused = true)]
 async fn requests_that_wait_for_the_next_attempt_are_bounded() {
     let bench = Bench::of(10);
-    bench.answer(|_| Step::Fail(FailureKind::Throttled));
+    bench.answer(|_| Step::Fail(ExchangeErrorKind::Throttled));
     bench.get(A).await.unwrap_err();
     for _ in 0..10 {
         let tokens = bench.tokens.clone();
@@ -435,7 +438,7 @@ async fn requests_that_wait_for_the_next_attempt_are_bounded() {
     }
     sleep(Duration::from_millis(1)).await;
     let (failed, took) = timed(bench.get(A)).await;
-    assert_eq!(failed.unwrap_err().kind, FailureKind::Throttled);
+    assert_eq!(failed.unwrap_err().kind, ExchangeErrorKind::Throttled);
     assert_eq!(took, Duration::ZERO);
 }
 
@@ -494,7 +497,10 @@ async fn tolerates_a_clock_that_is_set() {
 async fn a_token_that_is_granted_expired_is_a_failure() {
     let bench = Bench::new();
     bench.answer(|_| Step::Grant(Duration::ZERO));
-    assert_eq!(bench.get(A).await.unwrap_err().kind, FailureKind::Transient);
+    assert_eq!(
+        bench.get(A).await.unwrap_err().kind,
+        ExchangeErrorKind::Transient
+    );
 }
 
 /// Requests for `count` keys, which hang where their exchange does.
@@ -553,7 +559,7 @@ async fn a_request_without_a_turn_in_time_fails_within_the_budget() {
     sleep(Duration::from_millis(1)).await;
     let (failed, took) = timed(timeout(MINUTE, bench.get(A))).await;
     let failure = failed.expect("an end").unwrap_err();
-    assert_eq!(failure.kind, FailureKind::Transient);
+    assert_eq!(failure.kind, ExchangeErrorKind::Transient);
     assert_eq!(failure.retry_after, Some(Duration::from_secs(1)));
     assert!(took < Duration::from_secs(8), "{took:?}");
 }
@@ -568,7 +574,7 @@ async fn more_requests_than_may_wait_fail_at_once_and_tokens_in_memory_are_serve
     let (failed, took) = timed(timeout(MINUTE, bench.get(B))).await;
     assert_eq!(
         failed.expect("an end").unwrap_err().kind,
-        FailureKind::Transient
+        ExchangeErrorKind::Transient
     );
     assert_eq!(took, Duration::ZERO);
     assert!(bench.is_fresh(A));

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use testkit::poll;
 use testkit::process::peak_resident_kib;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
@@ -141,7 +141,7 @@ async fn law_4_requests_that_wait_for_a_slow_entra_delay_no_cached_token() {
 #[tokio::test]
 async fn law_4_relays_that_hang_delay_no_cached_token() {
     let entra = Entra::start("localhost").await;
-    // Accepts connections and never answers.
+    // Accepts connections, and answers none until it is over.
     let imds = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let imds_address = imds.local_addr().unwrap();
     let port = format!("--metadata-port={}", imds_address.port());
@@ -152,11 +152,14 @@ async fn law_4_relays_that_hang_delay_no_cached_token() {
         async move {
             let mut kept = Vec::new();
             loop {
-                kept.push(imds.accept().await.unwrap());
+                let (mut stream, _) = imds.accept().await.unwrap();
                 accepted.fetch_add(1, Ordering::SeqCst);
                 if is_over.load(Ordering::SeqCst) {
-                    kept.clear();
+                    let _ = stream.read(&mut [0; 1024]).await.unwrap();
+                    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
+                    stream.write_all(answer).await.unwrap();
                 }
+                kept.push(stream);
             }
         }
     });
@@ -185,27 +188,90 @@ async fn law_4_relays_that_hang_delay_no_cached_token() {
             200
         );
     }
-    let busy = sidecar.get("/metadata/instance", "").await;
-    let text = busy.text("error_description");
+    // The newest 64 hang still, the others have made way for them.
+    let mut oldest = hanging.remove(0);
+    let busy = poll::event("an answer", read_one(&mut oldest)).await;
     assert!(
-        busy.status == 503 && text.contains("too many requests"),
+        busy.status == 503 && busy.body.contains("too many requests"),
         "{busy:?}"
     );
-    assert_eq!(accepted.load(Ordering::SeqCst), 64);
-    // Their places are free again when IMDS closes the connections: after one from here.
+    // IMDS answers again: a new request gets a place at once, although all are taken.
     is_over.store(true, Ordering::SeqCst);
-    let _one = TcpStream::connect(imds_address).await.unwrap();
-    let relayed = async || {
-        sidecar
-            .get("/metadata/instance", "")
-            .await
-            .text("error_description")
-    };
-    poll::until("a free place", relayed, |text| {
-        text.contains("closed the connection")
-    })
-    .await;
+    let honest = poll::event("a place", sidecar.get("/metadata/instance", "")).await;
+    assert_eq!((honest.status, &*honest.body), (200, "hi"), "{honest:?}");
     drop(hanging);
+}
+
+#[tokio::test]
+async fn law_4_answers_that_no_client_reads_keep_no_place_from_another_relay() {
+    const LENGTH: usize = 256 * 1024 * 1024;
+    let entra = Entra::start("localhost").await;
+    let imds = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = format!("--metadata-port={}", imds.local_addr().unwrap().port());
+    let begun = Arc::new(AtomicUsize::new(0));
+    tokio::spawn({
+        let begun = Arc::clone(&begun);
+        async move {
+            loop {
+                let (mut stream, _) = imds.accept().await.unwrap();
+                let begun = Arc::clone(&begun);
+                tokio::spawn(async move {
+                    let mut head = [0; 1024];
+                    let read = stream.read(&mut head).await.unwrap();
+                    let is_large = head[..read].starts_with(b"GET /large");
+                    let length = if is_large { LENGTH } else { 2 };
+                    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
+                    stream.write_all(head.as_bytes()).await.unwrap();
+                    begun.fetch_add(1, Ordering::SeqCst);
+                    let piece = [b'x'; 4096];
+                    let mut left = length;
+                    while left > 0 {
+                        let piece = &piece[..left.min(4096)];
+                        if stream.write_all(piece).await.is_err() {
+                            return;
+                        }
+                        left -= piece.len();
+                    }
+                });
+            }
+        }
+    });
+    let sidecar = Sidecar::start(&entra, &[&port]).await;
+    let mut unread = Vec::new();
+    for nth in 1..=64 {
+        let mut stream = TcpStream::connect(sidecar.address).await.unwrap();
+        let request = b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n";
+        stream.write_all(request).await.unwrap();
+        let count = async || begun.load(Ordering::SeqCst);
+        poll::until("a large answer", count, |count| *count >= nth).await;
+        unread.push(stream);
+    }
+    let honest = poll::event("a place", sidecar.get("/metadata/instance", "")).await;
+    assert_eq!((honest.status, &*honest.body), (200, "xx"), "{honest:?}");
+    // One of the others has lost its place: its answer is cut short.
+    let cut = unread.into_iter().map(|mut stream| async move {
+        let mut received = 0;
+        let mut piece = vec![0; 64 * 1024];
+        loop {
+            match stream.read(&mut piece).await {
+                Ok(0) | Err(_) => return received < LENGTH,
+                Ok(count) => received += count,
+            }
+            if received >= LENGTH {
+                return false;
+            }
+        }
+    });
+    let mut reads: JoinSet<bool> = cut.collect();
+    let is_cut = async {
+        while let Some(is_cut) = reads.join_next().await {
+            if is_cut.unwrap() {
+                return;
+            }
+        }
+        panic!("all answers are whole");
+    };
+    poll::event("an answer that is cut short", is_cut).await;
 }
 
 #[tokio::test]

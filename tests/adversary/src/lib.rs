@@ -5,6 +5,7 @@
 //! - [`answer`] checks the bytes of each connection, [`program`] the process and its log, [`honest`] that
 //!   an ordinary client is served meanwhile.
 //! - [`imds`] and [`cluster`] stand in for the node's IMDS and the API server.
+//! - [`limit`] gives each program the memory of its container.
 //! - [`attack`] has them all work at the same time, [`world`] starts the programs.
 
 pub mod answer;
@@ -14,6 +15,7 @@ pub mod cluster;
 pub mod honest;
 pub mod imds;
 pub mod json;
+pub mod limit;
 pub mod program;
 pub mod request;
 pub mod review;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use adversary::arguments::Arguments;
 use adversary::attack::Attack;
-use adversary::world::World;
+use adversary::world::{LIMIT, World};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -97,6 +97,3 @@ const FEW: usize = 4;
 
 /// How long programs are watched after the attack.
 const AFTER: std::time::Duration = std::time::Duration::from_secs(5);
-
-/// The chart's limit of memory for the webhook and for the proxy, in KiB.
-const LIMIT: u64 = 64 * 1024;

@@ -10,11 +10,13 @@ use testkit::process::end_of_log;
 use tokio::time::{Instant, sleep};
 
 use crate::answer::contains;
+use crate::limit::Limit;
 
 /// A running program. It is killed when this is dropped.
 pub struct Program {
     name: &'static str,
     child: Child,
+    limit: Option<Limit>,
     log: PathBuf,
     read: u64,
     unfinished: Vec<u8>,
@@ -22,7 +24,8 @@ pub struct Program {
 }
 
 impl Program {
-    /// Starts a command, with its output in `log`. None of the secrets may be in it.
+    /// Starts a command, with its output in `log` and, where there is one, under a limit. None of the secrets may
+    /// be in the log.
     ///
     /// # Panics
     ///
@@ -31,9 +34,13 @@ impl Program {
     pub fn start(
         name: &'static str,
         mut command: Command,
+        limit: Option<Limit>,
         log: PathBuf,
         secrets: Vec<String>,
     ) -> Self {
+        if let Some(limit) = &limit {
+            command = limit.around(&command);
+        }
         let file = File::create(&log).expect("the log can be written");
         command
             .stdin(Stdio::null())
@@ -45,6 +52,7 @@ impl Program {
         Self {
             name,
             child,
+            limit,
             log,
             read: 0,
             unfinished: Vec::new(),
@@ -80,6 +88,12 @@ impl Program {
     }
 
     fn check(&mut self, peak: u64, limit: u64) -> Result<(), String> {
+        let kills = self.limit.as_ref().map_or(0, Limit::kills);
+        if kills > 0 {
+            return Err(format!(
+                "was killed by the kernel {kills} times: more memory than its container has"
+            ));
+        }
         if let Some(status) = self.child.try_wait().map_err(|error| error.to_string())? {
             return Err(format!("ended with {status}"));
         }
@@ -168,7 +182,13 @@ mod tests {
         let log = std::env::temp_dir().join(name);
         let mut command = Command::new("sh");
         command.args(["-c", script]);
-        let program = Program::start("sh", command, log.clone(), vec!["secret-1".to_owned()]);
+        let program = Program::start(
+            "sh",
+            command,
+            None,
+            log.clone(),
+            vec!["secret-1".to_owned()],
+        );
         let watched = program
             .watch(Instant::now() + Duration::from_secs(2), limit)
             .await;
@@ -194,6 +214,27 @@ mod tests {
             reason.contains("KiB of memory, and its container has 1"),
             "{reason}"
         );
+    }
+
+    /// Only root can make a cgroup.
+    #[tokio::test]
+    async fn finds_a_program_that_its_cgroup_kills() {
+        let limit = match Limit::new("test", 16 * 1024) {
+            Ok(limit) => limit,
+            Err(error) => {
+                let sentence = error.to_string();
+                assert!(sentence.contains("The adversary needs root"), "{sentence}");
+                return;
+            }
+        };
+        let log = std::env::temp_dir().join(format!("adversary-test-{}", std::process::id()));
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", "x=xxxxxxxxxxxxxxxx; while :; do x=$x$x; done"]);
+        let program = Program::start("sh", command, Some(limit), log.clone(), Vec::new());
+        let minute = Instant::now() + Duration::from_secs(60);
+        let reason = program.watch(minute, u64::MAX).await.err();
+        let _ = std::fs::remove_file(log);
+        assert!(reason.is_some_and(|it| it.contains("was killed by the kernel")));
     }
 
     #[tokio::test]

@@ -17,6 +17,7 @@ use crate::attack::{SERVER_NAME, Target};
 use crate::cluster::{self, ACCOUNT, CLIENT_ID, NAMESPACE};
 use crate::honest::Client;
 use crate::imds;
+use crate::limit::Limit;
 use crate::program::Program;
 
 /// Both programs, ready, and all that may be attacked.
@@ -81,6 +82,7 @@ impl World {
         self.programs.push(Program::start(
             "proxy",
             command,
+            Some(limit("proxy")),
             log,
             vec![token, signature],
         ));
@@ -113,8 +115,13 @@ impl World {
             .env("AZURE_TENANT_ID", TENANT)
             .env("PROXY_IMAGE", "registry.example.com/proxy:v1");
         let log = arguments.output.join("webhook.log");
-        self.programs
-            .push(Program::start("webhook", command, log, Vec::new()));
+        self.programs.push(Program::start(
+            "webhook",
+            command,
+            Some(limit("webhook")),
+            log,
+            Vec::new(),
+        ));
         let reviews = Target {
             name: "webhook",
             address: admission,
@@ -136,6 +143,13 @@ impl World {
         ]);
     }
 }
+
+fn limit(program: &str) -> Limit {
+    Limit::new(program, LIMIT).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The chart's limit of memory for the webhook and for the proxy, in KiB.
+pub const LIMIT: u64 = 64 * 1024;
 
 /// Writes the webhook's certificate, and returns the trust in it.
 fn certificate(folder: &Path) -> Arc<ClientConfig> {

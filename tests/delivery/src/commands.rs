@@ -28,6 +28,23 @@ pub fn documented(document: &str, text: &str) -> Commands {
     Commands(block.to_owned())
 }
 
+/// The first block of YAML in a document that contains this text.
+///
+/// # Panics
+/// When there is none.
+pub fn yaml(document: &str, text: &str) -> String {
+    let page =
+        std::fs::read_to_string(format!("{ROOT}/{document}")).expect("the document is there");
+    let mut blocks = page.split("```yaml\n").skip(1).filter_map(|rest| {
+        let (block, _) = rest.split_once("```")?;
+        block.contains(text).then_some(block)
+    });
+    let block = blocks.next();
+    block
+        .unwrap_or_else(|| panic!("{document} has no YAML with {text:?}"))
+        .to_owned()
+}
+
 impl Commands {
     /// The commands in the comment at the head of a file, from the line that contains `begin`.
     ///

@@ -23,6 +23,10 @@ pub async fn empty() -> Node {
         "--ignore-not-found",
     ])
     .await;
+    // Of docs/roll-out.md.
+    let guard = "workload-identity-is-injected";
+    let kinds = "validatingadmissionpolicybindings,validatingadmissionpolicies";
+    kubectl(&["delete", kinds, guard, "--ignore-not-found"]).await;
     // Rights go first, so that a terminating replica cannot write any more.
     let kinds = "rolebindings,roles,deployments,services,poddisruptionbudgets,secrets,configmaps,\
         serviceaccounts";

@@ -10,6 +10,6 @@ mod release;
 pub mod upstream;
 
 pub use certificate::Issued;
-pub use commands::{Commands, documented, file, path, shell};
+pub use commands::{Commands, documented, file, path, shell, yaml};
 pub use empty::{Node, empty};
 pub use release::{helm, install, kinds_of_others, ready, upgrade};

@@ -12,7 +12,7 @@ use proxy::api::{Api, Config, Store};
 use proxy::app::{LIMITS, PROTOCOL};
 use proxy::identity::Identities;
 use proxy::relay::{self, Policy, Relay};
-use proxy::token::{Exchange, Failure, Granted, Key, SystemClock};
+use proxy::token::{Exchange, ExchangeError, Granted, Key, SystemClock};
 use service_kit::listener::serve;
 use service_kit::shutdown::Control;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
@@ -70,10 +70,10 @@ fn check(mut answers: &str) {
 struct Grants;
 
 impl Exchange for Grants {
-    async fn exchange(&self, key: &Key, _: Instant) -> Result<Granted, Failure> {
+    async fn exchange(&self, key: &Key, _: Instant) -> Result<Granted, ExchangeError> {
         let hour = Duration::from_secs(3600);
         if key.resource.len() > 64 {
-            return Err(Failure::transient("too long for a test"));
+            return Err(ExchangeError::transient("too long for a test"));
         }
         Ok(Granted {
             access_token: TOKEN.to_owned().into(),

@@ -11,7 +11,7 @@ use tracing::{info, warn};
 
 use super::Accounts;
 use super::object::Object;
-use crate::reason::excerpt;
+use crate::reason::watch_reason;
 
 /// Watches for ever. After an error or a gap it lists again, and serves the old accounts meanwhile.
 ///
@@ -40,7 +40,7 @@ async fn follow(client: &Client, accounts: &Accounts, config: watcher::Config) {
             Err(error) => {
                 accounts.watch_failed();
                 if !is_logged {
-                    let error = excerpt(&error);
+                    let error = watch_reason(&error);
                     warn!(error, "service accounts cannot be watched, trying again");
                 }
                 is_logged = true;

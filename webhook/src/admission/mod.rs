@@ -15,6 +15,7 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use ring::rand::{SecureRandom, SystemRandom};
+use service_kit::log_rate::{Line, LogRate};
 use tokio::sync::SemaphorePermit;
 
 use crate::accounts::{Accounts, LookupError};
@@ -36,6 +37,8 @@ pub struct Admission {
     config: ArcSwap<Prepared>,
     memory: Arc<Memory>,
     metrics: Metrics,
+    /// Log lines of refused pods.
+    refusals: LogRate,
 }
 
 impl Admission {
@@ -46,6 +49,7 @@ impl Admission {
             config: ArcSwap::from_pointee(config),
             memory: Arc::new(Memory::new(BOUNDS)),
             metrics,
+            refusals: LogRate::default(),
         }
     }
 
@@ -146,7 +150,7 @@ impl Admission {
                 self.answer(review, &verdict, Outcome::Injected, since)
             }
             Err((verdict, outcome)) => {
-                log(&verdict, review.namespace(), pod.name());
+                self.log(&verdict, review.namespace(), pod.name());
                 self.answer(review, &verdict, outcome, since)
             }
         }
@@ -173,6 +177,24 @@ impl Admission {
         };
         self.metrics.observe(namespace, since.elapsed());
         Ok(answer)
+    }
+
+    /// Whoever may create pods can cause these lines.
+    fn log(&self, verdict: &Verdict<'_>, namespace: &str, pod: &str) {
+        let Verdict::Refused { code, message, .. } = verdict else {
+            return;
+        };
+        if let Some(Line { suppressed }) = self.refusals.line() {
+            let [namespace, pod] = [namespace, pod].map(shortened);
+            info!(
+                namespace,
+                pod,
+                code,
+                reason = message,
+                suppressed,
+                "pod refused"
+            );
+        }
     }
 
     /// A warning for a pod without the label whose account has it. Such pods arrive only when the
@@ -208,13 +230,6 @@ fn refused(code: u16, reason: &'static str, message: &str) -> Verdict<'static> {
         code,
         reason,
         message: excerpt_of(&message, MAX_MESSAGE),
-    }
-}
-
-fn log(verdict: &Verdict<'_>, namespace: &str, pod: &str) {
-    if let Verdict::Refused { code, message, .. } = verdict {
-        let [namespace, pod] = [namespace, pod].map(shortened);
-        info!(namespace, pod, code, reason = message, "pod refused");
     }
 }
 

@@ -28,7 +28,7 @@ use super::Serving;
 use super::authority::{Authority, AuthorityError, Leaf};
 use super::bundle::Bundle;
 use super::plan::{ABSENCE, Action, Issued, State, Stored, Tried};
-use crate::reason::reason;
+use crate::reason::{reason, watch_reason};
 
 /// The Secret with the authority, with the name and keys of azure-workload-identity.
 pub const SECRET: &str = "azure-wi-webhook-server-cert";
@@ -92,7 +92,7 @@ pub enum KeeperError {
     #[error("there is no MutatingWebhookConfiguration {CONFIGURATION}: no pod reaches the webhook")]
     NoConfiguration,
     /// Changes of the Secret or the webhook configuration do not arrive.
-    #[error("certificate objects cannot be watched, trying again: {0}")]
+    #[error("certificate objects cannot be watched, trying again: {}", watch_reason(.0))]
     Watch(#[source] kube::runtime::watcher::Error),
 }
 
@@ -349,7 +349,8 @@ impl Keeper {
                 ..ObjectReference::default()
             };
             if let Err(error) = self.events.publish(&event, &secret).await {
-                debug!(%error, "cannot write an event");
+                let error = reason(&error);
+                debug!(error, "cannot write an event");
             }
         }
         self.reported = text;

@@ -489,3 +489,47 @@ async fn writes_an_event_about_a_forbidden_write() {
     let text = http::get(webhook.metrics, "/metrics").await.unwrap().text();
     assert!(text.contains("azwi_certificate_troubled 1"), "{text}");
 }
+
+/// The Secret holds the authority's key. An answer that is not understood is not quoted, whatever is wrong with
+/// it, in a list or a watch, at any level.
+#[tokio::test]
+async fn law_8_logs_nothing_of_a_secret_that_cannot_be_parsed() {
+    let malformed = [
+        json!({ "data": KEY }),
+        json!({ "data": { "ca.key": [KEY] } }),
+        json!({ "data": { "ca.key": format!("{KEY}?") } }),
+    ];
+    let levels = ["info", "debug", "trace"];
+    let cases = levels
+        .iter()
+        .flat_map(|level| malformed.iter().map(move |secret| (level, secret)));
+    let cases = cases.map(|(level, secret)| async move {
+        let log = log_of_malformed_secret(level, secret).await;
+        let quoting = log
+            .into_iter()
+            .find(|line| line.contains(&KEY[..8]) || line.contains("secret key"));
+        assert_eq!(quoting, None, "{level}: {secret}");
+    });
+    futures_util::future::join_all(cases).await;
+}
+
+const KEY: &str = "c2VjcmV0IGtleSBtYXRlcmlhbA==";
+
+async fn log_of_malformed_secret(level: &str, secret: &serde_json::Value) -> Vec<String> {
+    const PROBLEM: &str = "certificate objects cannot be watched";
+    let cluster = Cluster::installed().await;
+    cluster.put(SECRETS, "system", SECRET, secret.clone());
+    let level = format!("--log-level={level}");
+    let webhook = Webhook::start(&cluster, &[&level]).await;
+    webhook.logged(PROBLEM).await;
+    cluster.put(SECRETS, "system", SECRET, json!({}));
+    webhook.logged("serving certificate issued").await;
+    // Now a watch is open, which has it.
+    cluster.put(SECRETS, "system", SECRET, secret.clone());
+    let problems = async || {
+        let log = webhook.log();
+        log.iter().filter(|line| line.contains(PROBLEM)).count()
+    };
+    poll::until("the watch's error", problems, |count| *count >= 2).await;
+    webhook.log()
+}

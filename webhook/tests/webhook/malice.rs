@@ -395,3 +395,33 @@ async fn law_8_dumps_no_core_and_lets_no_other_process_read_its_memory() {
     let shown = format!("/proc/{}/maps", webhook.id());
     assert_ne!(std::fs::metadata(shown).unwrap().uid(), user);
 }
+
+/// A loop that creates pods with a mistake fills no disk.
+#[tokio::test]
+async fn a_flood_of_refused_pods_is_logged_at_a_limited_rate_with_a_count() {
+    let cluster = cluster().await;
+    let webhook = Webhook::ready(&cluster, &[]).await;
+    let pod = labelled(json!({
+        format!("{PREFIX}/inject-proxy-sidecar"): "true",
+        format!("{PREFIX}/identity-map"): "none",
+    }));
+    let start = Instant::now();
+    let refuse = async || {
+        let answer = webhook.review(&review("v1", pod.clone())).await.json();
+        assert_eq!(answer["response"]["allowed"], false, "{answer}");
+    };
+    for _ in 0..250 {
+        refuse().await;
+    }
+    // The next window's first line has the count of the last.
+    let suppressed = async || {
+        refuse().await;
+        webhook.log()
+    };
+    let is_counted = |log: &Vec<String>| log.iter().any(|line| line.contains("suppressed="));
+    let log = testkit::poll::until("the count", suppressed, is_counted).await;
+    let windows = usize::try_from(start.elapsed().as_secs() / 10).unwrap() + 1;
+    let lines = log.iter().filter(|line| line.contains("pod refused"));
+    let lines = lines.count();
+    assert!((100..=windows * 100).contains(&lines), "{lines}");
+}

@@ -4,6 +4,7 @@ mod aks_add_on;
 mod certificates;
 mod chart;
 mod gitops;
+mod guard;
 mod install;
 mod manifest;
 mod pod_identity;

@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 /// The rate of one kind of line: [`LINES`] in each [`WINDOW`].
 #[derive(Debug, Default)]
-pub(crate) struct LogRate(Mutex<State>);
+pub struct LogRate(Mutex<State>);
 
 /// A line that may be logged.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Line {
+pub struct Line {
     /// Lines of its kind that were not logged since the last one, if there are any.
-    pub(crate) suppressed: Option<u64>,
+    pub suppressed: Option<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -23,7 +23,8 @@ struct State {
 
 impl LogRate {
     /// Counts a line. `None` if it is not to be logged.
-    pub(crate) fn line(&self) -> Option<Line> {
+    #[must_use]
+    pub fn line(&self) -> Option<Line> {
         self.line_at(Instant::now())
     }
 
