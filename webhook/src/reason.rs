@@ -31,7 +31,7 @@ fn message(status: &Status) -> String {
     if status.message.is_empty() {
         return format!("the API server gives no reason (status {})", status.code);
     }
-    excerpt(&status.message)
+    excerpt_of(&status.message, MAX_CHARACTERS_OF_API_SERVER)
 }
 
 /// The parser's own sentence quotes the answer, which may be the Secret with the authority's key (law 8).
@@ -87,6 +87,8 @@ impl Write for Excerpt {
 
 /// Enough for a parser's sentence and the place of the error.
 const MAX_CHARACTERS: usize = 200;
+/// Enough for the object, the policy and its reason, which comes last.
+const MAX_CHARACTERS_OF_API_SERVER: usize = 500;
 
 #[cfg(test)]
 mod tests {

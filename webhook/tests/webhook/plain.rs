@@ -74,9 +74,9 @@ pub(crate) fn expected(pod: &Value, config: &Config, account: &Account) -> Value
                     kept.push(format!("{name}/{variable}"));
                 }
             }
-            let directory = mount(container, &volume, &file, &fixed);
+            let token_file = mount(container, &volume, &file, &fixed);
             let mut variables: Vec<_> = identity.map(|(name, it)| (name, it.to_owned())).into();
-            variables.extend(rest(format!("{directory}/{file}")));
+            variables.extend(rest(token_file.unwrap_or_default()));
             if name == "azwi-proxy" {
                 variables.extend(of_proxy.clone());
             }
@@ -177,8 +177,8 @@ fn read_only(pod: &Value) -> Vec<String> {
     projected.map(|it| text(&it["name"]).to_owned()).collect()
 }
 
-/// Mounts the volume unless it is mounted. Returns the directory.
-fn mount(container: &mut Value, volume: &str, file: &str, fixed: &[String]) -> String {
+/// Mounts the volume unless it is mounted. Returns the path of the file, `None` without a place.
+fn mount(container: &mut Value, volume: &str, file: &str, fixed: &[String]) -> Option<String> {
     let directory = |it: &Value| text(&it["mountPath"]).trim_end_matches('/').to_owned();
     let below = |path: &str, directory: &str| path.starts_with(&format!("{directory}/"));
     let is_whole =
@@ -193,7 +193,7 @@ fn mount(container: &mut Value, volume: &str, file: &str, fixed: &[String]) -> S
     if let Some(existing) =
         whole.find(|it| text(&it["name"]) == volume && !is_hidden(&directory(it)))
     {
-        return directory(existing);
+        return Some(format!("{}/{file}", directory(existing)));
     }
     let is_free = |place: &&str| {
         mounts.iter().all(|it| {
@@ -203,10 +203,10 @@ fn mount(container: &mut Value, volume: &str, file: &str, fixed: &[String]) -> S
         })
     };
     let mut places = [DIRECTORY].into_iter().chain(OTHER_DIRECTORIES);
-    let place = places.find(is_free).expect("these pods have a place");
+    let place = places.find(is_free)?;
     let mount = json!({ "name": volume, "mountPath": place, "readOnly": true });
     push(&mut container["volumeMounts"], mount);
-    place.to_owned()
+    Some(format!("{place}/{file}"))
 }
 
 /// Puts the variables that the container lacks before its own.
