@@ -38,7 +38,8 @@ use crate::version::{self, NativeSidecar};
 ///
 /// # Errors
 ///
-/// When it cannot start: a port is taken, no API server is configured, a file is missing.
+/// When it cannot start: a port is taken, no API server is configured, a file is missing, or a
+/// [`ConfigurationError`](service_kit::settings::ConfigurationError).
 pub fn run(settings: Settings) -> anyhow::Result<()> {
     // A core dump would hold the certificate authority's key.
     if let Err(error) = nix::sys::prctl::set_dumpable(false) {
@@ -191,7 +192,8 @@ impl Bound {
     ///
     /// # Errors
     ///
-    /// Never in practice: the task that waits for signals does not panic.
+    /// A [`ConfigurationError`](service_kit::settings::ConfigurationError) for settings that this API server
+    /// cannot carry out.
     pub async fn run(self) -> anyhow::Result<()> {
         let control = Control::default();
         let mut shutdown = control.shutdown();
@@ -246,7 +248,7 @@ impl Bound {
         };
         if let Some(version) = version {
             let mut config = self.config;
-            config.sidecar.native = self.native_sidecar.decide_or_warn(&version);
+            config.sidecar.native = self.native_sidecar.decide_or_warn(&version)?;
             let admission = Admission::new(Arc::clone(&accounts), config.into(), metrics);
             let admission = Arc::new(admission);
             let streams = version::lists_as_streams(&version);

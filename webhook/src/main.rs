@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use service_kit::logging;
+use service_kit::settings::ConfigurationError;
 use tracing::error;
 use webhook::app;
 use webhook::settings::{self, Settings};
@@ -17,7 +18,11 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             error!(error = format!("{error:#}"), "the webhook failed");
-            ExitCode::FAILURE
+            if error.is::<ConfigurationError>() {
+                ExitCode::from(contract::EXIT_USAGE)
+            } else {
+                ExitCode::FAILURE
+            }
         }
     }
 }

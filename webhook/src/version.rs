@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::version::Info;
 use kube::Client;
+use service_kit::settings::ConfigurationError;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
@@ -24,15 +25,36 @@ pub enum NativeSidecar {
 impl NativeSidecar {
     /// The decision for this API server. If its version cannot be read, logs a warning and decides
     /// against native sidecars.
-    #[must_use]
-    pub fn decide_or_warn(self, version: &Info) -> bool {
-        self.decide(version).unwrap_or_else(|| {
+    ///
+    /// # Errors
+    ///
+    /// [`Self::On`] with an API server before 1.28. It drops `restartPolicy` of init containers: the kubelet
+    /// would wait for the end of the proxy, which never ends, before it starts the application. An API server
+    /// 1.28 keeps the field only with the feature gate SidecarContainers, which is off by default and which
+    /// its version does not show, so it gets a warning.
+    pub fn decide_or_warn(self, version: &Info) -> Result<bool, ConfigurationError> {
+        if self == Self::On {
+            if is_at_least(version, FIRST_WITH_FIELD) == Some(false) {
+                return Err(ConfigurationError::new(format!(
+                    "--native-sidecar=on: the API server is {}, and drops restartPolicy of init containers \
+                     before 1.28, so that no pod with the sidecar would start. Set auto or off",
+                    version.git_version
+                )));
+            }
+            if is_at_least(version, FIRST_WITH_FIELD + 1) == Some(false) {
+                warn!(
+                    "--native-sidecar=on: API server and kubelets 1.28 need the feature gate \
+                     SidecarContainers, otherwise no pod with the sidecar starts"
+                );
+            }
+        }
+        Ok(self.decide(version).unwrap_or_else(|| {
             warn!(
                 "the API server's version cannot be read, so the proxy is not injected as a native \
                  sidecar: set --native-sidecar"
             );
             false
-        })
+        }))
     }
 
     /// The decision for this API server, `None` if its version cannot be read.
@@ -102,6 +124,9 @@ fn number(text: &str) -> Option<u32> {
     text.get(..end)?.parse().ok()
 }
 
+/// The first minor version whose API server may keep `restartPolicy` of init containers (KEP-753).
+const FIRST_WITH_FIELD: u32 = 28;
+
 const PAUSE: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
@@ -131,6 +156,30 @@ mod tests {
     fn on_and_off_override_the_version() {
         assert_eq!(NativeSidecar::On.decide(&Info::default()), Some(true));
         assert_eq!(NativeSidecar::Off.decide(&Info::default()), Some(false));
+    }
+
+    /// The kubelet would wait for the end of the proxy for ever.
+    #[test]
+    fn refuses_native_sidecars_that_the_api_server_drops() {
+        let decided = |choice: NativeSidecar, git_version: &str| {
+            choice.decide_or_warn(&Info {
+                git_version: git_version.into(),
+                ..Info::default()
+            })
+        };
+        for old in ["v1.24.17", "v1.27.16-eks-1234"] {
+            let error = decided(NativeSidecar::On, old).unwrap_err().to_string();
+            assert!(
+                error.contains(old) && error.contains("--native-sidecar=on"),
+                "{error}"
+            );
+            for other in [NativeSidecar::Auto, NativeSidecar::Off] {
+                assert_eq!(decided(other, old), Ok(false));
+            }
+        }
+        for kept in ["v1.28.15", "v1.29.0", "v1.34.2-gke.7", "unreadable"] {
+            assert_eq!(decided(NativeSidecar::On, kept), Ok(true), "{kept}");
+        }
     }
 
     #[test]

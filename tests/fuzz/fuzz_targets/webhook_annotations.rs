@@ -5,7 +5,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Map, Value, json};
-use webhook::inject::{Account, Pod, Prepared, Seed, inject};
+use webhook::inject::{Account, Pod, PodSecurity, Prepared, Seed, inject};
 
 fuzz_target!(|text: &str| {
     let mut annotations = Map::new();
@@ -48,7 +48,13 @@ fn run(pod: &Value, config: &Prepared, account: &Account) -> Option<Vec<u8>> {
             "{text:?}"
         );
     };
-    match inject(&view, config, account, &Seed([7; Seed::LENGTH])) {
+    match inject(
+        &view,
+        config,
+        account,
+        &Seed([7; Seed::LENGTH]),
+        PodSecurity::Unknown,
+    ) {
         Ok(injection) => {
             injection.warnings.iter().for_each(|text| clean(text));
             injection.patch

@@ -7,7 +7,7 @@ mod plain;
 
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
-use webhook::inject::{Account, Pod, Seed, inject};
+use webhook::inject::{Account, Pod, PodSecurity, Seed, inject};
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(pod) = serde_json::from_slice::<Value>(bytes) else {
@@ -28,7 +28,13 @@ fuzz_target!(|bytes: &[u8]| {
     for native in [true, false] {
         let config = fuzz::config(native);
         let prepared = config.clone().into();
-        let Ok(injection) = inject(&view, &prepared, &account, &Seed([7; Seed::LENGTH])) else {
+        let Ok(injection) = inject(
+            &view,
+            &prepared,
+            &account,
+            &Seed([7; Seed::LENGTH]),
+            PodSecurity::Unknown,
+        ) else {
             continue;
         };
         let patch = injection.patch.unwrap_or_else(|| b"[]".to_vec());

@@ -1,4 +1,4 @@
-//! `POST /mutate-v1-pod`: the HTTP around a review.
+//! `POST /mutate-v1-pod` and `POST /mutate-v1-pod/environment`: the HTTP around a review.
 
 use std::sync::Arc;
 
@@ -15,20 +15,37 @@ use tracing::debug;
 use super::Admission;
 use super::body::{self, BODY_TIMEOUT, MAX_BODY, MIB, ReviewBody};
 use super::review::ReviewError;
+use crate::inject::PodSecurity;
 use crate::memory::{MadeWay, SMALL};
 
 /// The path that the webhook configuration names.
 pub const PATH: &str = "/mutate-v1-pod";
 
-/// The route.
+/// The path of the entry for namespaces whose Pod Security level refuses NET_ADMIN. The API server says
+/// nothing else about a namespace.
+pub const RESTRICTED_PATH: &str = "/mutate-v1-pod/environment";
+
+/// The routes.
 pub fn router(admission: Arc<Admission>) -> Router {
     Router::new()
         .route(PATH, post(handle))
+        .route(RESTRICTED_PATH, post(handle_restricted))
         .with_state(admission)
 }
 
 async fn handle(State(admission): State<Arc<Admission>>, request: Request<Body>) -> Response {
-    match answer(&admission, request).await {
+    respond(&admission, request, PodSecurity::Unknown).await
+}
+
+async fn handle_restricted(
+    State(admission): State<Arc<Admission>>,
+    request: Request<Body>,
+) -> Response {
+    respond(&admission, request, PodSecurity::RefusesNetAdmin).await
+}
+
+async fn respond(admission: &Admission, request: Request<Body>, security: PodSecurity) -> Response {
+    match answer(admission, request, security).await {
         Ok(answer) => {
             let json = HeaderValue::from_static("application/json");
             ([(CONTENT_TYPE, json)], answer).into_response()
@@ -37,12 +54,16 @@ async fn handle(State(admission): State<Arc<Admission>>, request: Request<Body>)
     }
 }
 
-async fn answer(admission: &Admission, request: Request<Body>) -> Result<Body, Refusal> {
+async fn answer(
+    admission: &Admission,
+    request: Request<Body>,
+    security: PodSecurity,
+) -> Result<Body, Refusal> {
     if !is_json(&request) {
         return Err(Refusal::MediaType);
     }
     let ReviewBody { bytes, share } = body::read(request.into_body(), &admission.memory).await?;
-    let answer = admission.review(&bytes, share.as_ref()).await?;
+    let answer = admission.review(&bytes, share.as_ref(), security).await?;
     drop(bytes);
     if answer.capacity() <= SMALL {
         return Ok(answer.into());

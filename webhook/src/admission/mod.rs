@@ -19,7 +19,7 @@ use service_kit::log_rate::{Line, LogRate};
 use tokio::sync::SemaphorePermit;
 
 use crate::accounts::{Accounts, LookupError};
-use crate::inject::{self, Account, Denial, Pod, Prepared, Seed};
+use crate::inject::{self, Account, Denial, Pod, PodSecurity, Prepared, Seed};
 use crate::memory::{Bounds, LARGE, MadeWay, Memory, Share};
 use crate::reason::excerpt_of;
 pub(crate) use body::BODY_TIMEOUT;
@@ -63,7 +63,12 @@ impl Admission {
     }
 
     /// Answers one review, nearly always only from memory. `share` is that of the body.
-    async fn review(&self, body: &[u8], share: Option<&Share>) -> Result<Vec<u8>, Refusal> {
+    async fn review(
+        &self,
+        body: &[u8],
+        share: Option<&Share>,
+        security: PodSecurity,
+    ) -> Result<Vec<u8>, Refusal> {
         let since = Instant::now();
         let _in_flight = self.metrics.begin();
         let malformed = |_: &ReviewError| self.metrics.count(Outcome::Malformed);
@@ -77,11 +82,11 @@ impl Admission {
         };
         let [namespace, name] = [review.namespace(), pod.service_account()];
         if let Some(account) = self.accounts.known(namespace, name) {
-            return self.decide(&review, pod, Ok(Some(account)), since);
+            return self.decide(&review, pod, Ok(Some(account)), security, since);
         }
         if turn.is_none() {
             let account = self.look_up(namespace, name, share).await?;
-            return self.decide(&review, pod, account, since);
+            return self.decide(&review, pod, account, security, since);
         }
         // Parsing again costs less than the memory, or than other reviews waiting for it.
         let [namespace, name] = [namespace, name].map(|name| shortened(name).to_owned());
@@ -91,7 +96,7 @@ impl Admission {
         let _turn = self.turn(&size).await;
         let review = Review::parse(body).inspect_err(malformed)?;
         let pod = review.pod().ok_or(ReviewError::NoRequest)?;
-        self.decide(&review, pod, account, since)
+        self.decide(&review, pod, account, security, since)
     }
 
     /// Waits until a review of this size may be parsed, `None` for one that need not wait. No review
@@ -130,6 +135,7 @@ impl Admission {
         review: &Review<'_>,
         pod: &Pod<'_>,
         account: Result<Option<Account>, LookupError>,
+        security: PodSecurity,
         since: Instant,
     ) -> Result<Vec<u8>, Refusal> {
         let config = self.config.load();
@@ -137,7 +143,9 @@ impl Admission {
             Ok(Some(account)) if let Some(key) = account.too_long => {
                 Err(denied(Denial::long_value(pod.service_account(), key)))
             }
-            Ok(Some(account)) => inject::inject(pod, &config, account, &seed(pod)?).map_err(denied),
+            Ok(Some(account)) => {
+                inject::inject(pod, &config, account, &seed(pod)?, security).map_err(denied)
+            }
             Ok(None) => Err(denied(Denial::no_account(
                 pod.service_account(),
                 review.namespace(),

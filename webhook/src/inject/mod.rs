@@ -31,7 +31,7 @@ pub use input::account::Account;
 pub use input::pod::Pod;
 pub use input::seed::Seed;
 pub(crate) use input::text::Text;
-pub use policy::config::{Bindings, CaSource, Config, Mode, Sidecar};
+pub use policy::config::{Bindings, CaSource, Config, Mode, PodSecurity, Sidecar};
 pub use policy::label_selector::{LabelSelector, LabelSelectorError};
 pub use policy::resources::{Resources, is_quantity};
 pub use policy::seccomp::SeccompProfile;
@@ -85,9 +85,10 @@ pub fn inject<'a>(
     config: &'a Prepared,
     account: &'a Account,
     seed: &Seed,
+    security: PodSecurity,
 ) -> Result<Injection<'a>, Denial> {
     let mut warnings = Warnings::default();
-    let options = PodOptions::read(pod, config, account, seed)?;
+    let options = PodOptions::read(pod, config, account, seed, security)?;
     mistakes::warn(pod, config, account, &options, &mut warnings);
     let rules = ContainerRules::new(pod, config, account, &options, seed);
     let present = Present::find(pod, &config.sidecar);

@@ -2,7 +2,7 @@
 
 use contract::value::{CaData, CaDataError, ServerName, TokenProxy};
 use contract::variable::literal;
-use contract::{label, variable};
+use contract::{label, token, variable};
 use service_kit::settings::{Mistakes, Setting};
 
 use super::variables::Variables;
@@ -28,11 +28,21 @@ pub(super) fn read(
             return None;
         }
     };
-    let token_proxy = variables.required::<TokenProxy>(
-        variable::KUBERNETES_TOKEN_PROXY,
-        "the token proxy's address",
-        mistakes,
-    );
+    if !makes_annotation(&suffix) {
+        mistakes.add(format!(
+            "--custom-token-endpoint-annotation-suffix={suffix}: {}-{suffix} is no annotation. Use at most \
+             {MAX_SUFFIX} letters, digits, -, _ and ., and a letter or digit at the end",
+            label::USE
+        ));
+    }
+    if audience == token::DEFAULT_AUDIENCE {
+        mistakes.add(format!(
+            "--custom-token-endpoint-audience: it must differ from the default audience, {}",
+            token::DEFAULT_AUDIENCE
+        ));
+    }
+    let token_proxy: Option<TokenProxy> =
+        variables.read(variable::KUBERNETES_TOKEN_PROXY, mistakes);
     let server_name: Option<ServerName> = variables.read(variable::KUBERNETES_SNI_NAME, mistakes);
     let ca = ca_source(variables, mistakes);
     let ca_data = ca_data(variables, mistakes);
@@ -42,10 +52,19 @@ pub(super) fn read(
             variable::KUBERNETES_CA_DATA
         ));
     }
+    if variables.text(variable::KUBERNETES_TOKEN_PROXY).is_none()
+        && (server_name.is_some() || ca.is_some() || ca_data.is_some())
+    {
+        mistakes.add(format!(
+            "{} is not set, but a server name or certificate authority for it is: the SDKs refuse that. Set all \
+             or none, so that each pod sets its own",
+            variable::KUBERNETES_TOKEN_PROXY
+        ));
+    }
     let environment = [
         (
             variable::KUBERNETES_TOKEN_PROXY,
-            Some(token_proxy?.to_string()),
+            token_proxy.map(|proxy| proxy.to_string()),
         ),
         (
             variable::KUBERNETES_SNI_NAME,
@@ -71,6 +90,20 @@ pub(super) fn read(
         ca,
     })
 }
+
+/// Whether `azure.workload.identity/use-<suffix>` is a key that the API server accepts.
+fn makes_annotation(suffix: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    suffix.len() <= MAX_SUFFIX
+        && suffix.bytes().all(is_allowed)
+        && suffix
+            .bytes()
+            .last()
+            .is_some_and(|it| it.is_ascii_alphanumeric())
+}
+
+/// The name of an annotation has 63 characters at most, and this one begins with `use-`.
+const MAX_SUFFIX: usize = 63 - "use-".len();
 
 /// The error does not repeat the value, which has many lines.
 fn ca_data(variables: &Variables<'_>, mistakes: &mut Mistakes) -> Option<CaData> {

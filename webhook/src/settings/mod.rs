@@ -480,7 +480,14 @@ mod tests {
         let file = ("AZURE_KUBERNETES_CA_FILE", inject::CA_FILE.to_owned());
         assert!(bindings.environment.contains(&file));
 
-        assert_eq!(mistakes(&flags, &[]).len(), 1);
+        // Each pod may set its own endpoint, but a part of one is refused by the SDKs.
+        let bindings = read(&flags, &[]).unwrap().config.bindings.unwrap();
+        assert_eq!(bindings.environment, []);
+        for part in [map, ("AZURE_KUBERNETES_SNI_NAME", "proxy.example")] {
+            assert!(
+                mistakes(&flags, &[part])[0].starts_with("AZURE_KUBERNETES_TOKEN_PROXY is not set")
+            );
+        }
         let certificate = certificate();
         let data = ("AZURE_KUBERNETES_CA_DATA", certificate.as_str());
         let signer = ("AZURE_KUBERNETES_CA_CTB_SIGNER_NAME", "example.com/ca");
@@ -496,5 +503,29 @@ mod tests {
         }
         let same = ["--audience=api://AKSIdentityBinding", flags[0], flags[1]];
         assert!(mistakes(&same, &[proxy])[0].contains("differ"));
+    }
+
+    /// As upstream, which refuses both at its start.
+    #[test]
+    fn refuses_the_default_audience_and_a_suffix_that_makes_no_annotation() {
+        let suffix = |text: &str| format!("--custom-token-endpoint-annotation-suffix={text}");
+        let audience = "--custom-token-endpoint-audience=api://AKSIdentityBinding";
+        let longest = "a".repeat(59);
+        for good in ["identity-binding", "a.b_C", "-a", &longest] {
+            assert!(read(&[&suffix(good), audience], &[]).is_ok(), "{good}");
+        }
+        let too_long = "a".repeat(60);
+        for bad in ["a/b", "a b", "binding-", "é", &too_long] {
+            let mistakes = mistakes(&[&suffix(bad), audience], &[]);
+            assert!(
+                mistakes[0].contains("is no annotation"),
+                "{bad}: {mistakes:?}"
+            );
+        }
+        let default = "--custom-token-endpoint-audience=api://AzureADTokenExchange";
+        for own in ["--audience=other", "--audience="] {
+            let mistakes = mistakes(&[&suffix("a"), default, own], &[]);
+            assert!(mistakes[0].contains("the default audience"), "{mistakes:?}");
+        }
     }
 }

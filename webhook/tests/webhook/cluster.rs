@@ -53,6 +53,8 @@ struct Objects {
     /// Watches end at once.
     ends_watches: bool,
     requests: Vec<String>,
+    /// The minor version, and `gitVersion`, if they are not the usual ones.
+    git_version: Option<(&'static str, &'static str)>,
 }
 
 type Key = (String, String, String);
@@ -95,6 +97,11 @@ impl Cluster {
                 "sideEffects": "None",
             }] }),
         );
+    }
+
+    /// Makes it an API server of another version: the minor version, and `gitVersion`.
+    pub(crate) fn set_version(&self, minor: &'static str, git_version: &'static str) {
+        self.shared.lock().git_version = Some((minor, git_version));
     }
 
     pub(crate) fn client(&self) -> kube::Client {
@@ -329,8 +336,10 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Re
             .map(|(name, value)| (name.to_owned(), Value::from(value)))
             .collect();
         version["major"] = "1".into();
-        version["minor"] = "34+".into();
-        version["gitVersion"] = "v1.34.2-gke.7".into();
+        let usual = ("34+", "v1.34.2-gke.7");
+        let (minor, git_version) = shared.lock().git_version.unwrap_or(usual);
+        version["minor"] = minor.into();
+        version["gitVersion"] = git_version.into();
         return json_answer(StatusCode::OK, &version);
     }
     let Some(target) = Target::of(path) else {

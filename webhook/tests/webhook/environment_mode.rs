@@ -1,9 +1,9 @@
 //! Mode `environment`: variables instead of a redirect.
 
 use serde_json::{Value, json};
-use webhook::inject::{Config, Mode};
+use webhook::inject::{Config, Mode, PodSecurity};
 
-use crate::fixture::{Mutated, account, config, mutate, mutated, pod, variable};
+use crate::fixture::{Mutated, account, config, mutate, mutate_in, mutated, pod, variable};
 
 const ENDPOINT: &str = "http://127.0.0.1:8000/msi/token";
 
@@ -247,4 +247,71 @@ fn warns_about_requests_that_bypass_the_proxy() {
         let warnings = of_container(fields.clone()).warnings;
         assert_eq!(warnings, [] as [String; 0], "{fields}");
     }
+}
+
+/// In a namespace whose Pod Security level refuses NET_ADMIN (azwi#697, azwi#1009, azwi#1424).
+#[test]
+fn a_restricted_namespace_chooses_the_mode_unless_the_pod_does() {
+    let restricted = PodSecurity::RefusesNetAdmin;
+    let with = |mode: Option<&str>| {
+        let mut annotations = with_environment();
+        annotations["azure.workload.identity/proxy-mode"] = mode.into();
+        pod(annotations, spec(json!({})))
+    };
+    let run = |security, pod: &Value| mutate_in(security, pod, &config(true), &account()).unwrap();
+
+    for silent in [with(None), with(Some(""))] {
+        let first = run(restricted, &silent);
+        assert_eq!(first.names("initContainers"), ["azwi-proxy"]);
+        assert_eq!(first.audit["injected"], "token,proxy-environment");
+        let sentence = "refuses NET_ADMIN: the sidecar is added in mode environment";
+        assert!(
+            first.warnings.concat().contains(sentence),
+            "{:?}",
+            first.warnings
+        );
+        // The API server calls both entries, and the first one again. kubectl shows the same sentence once.
+        for security in [PodSecurity::Unknown, restricted] {
+            let later = run(security, &first.pod);
+            assert_eq!(later.operations, [] as [Value; 0]);
+            assert_eq!(later.warnings, first.warnings);
+        }
+        // Elsewhere it is the redirect, silently.
+        let elsewhere = run(PodSecurity::Unknown, &silent);
+        assert_eq!(elsewhere.names("initContainers").len(), 2);
+        assert_eq!(elsewhere.warnings, [] as [String; 0]);
+        // In the other order the redirect stays: the webhook only adds.
+        let after = run(restricted, &elsewhere.pod);
+        assert_eq!(after.operations, [] as [Value; 0]);
+        assert!(after.warnings.concat().contains("refuses azwi-proxy-init"));
+    }
+    assert_eq!(
+        run(restricted, &with(Some("environment"))).warnings,
+        [] as [String; 0]
+    );
+    let redirect = run(restricted, &with(Some("redirect")));
+    assert_eq!(redirect.names("initContainers").len(), 2);
+    assert!(
+        redirect
+            .warnings
+            .concat()
+            .contains("the pod will not be created")
+    );
+    // Without the proxy there is no mode.
+    let plain = run(restricted, &pod(json!({}), spec(json!({}))));
+    assert_eq!(plain.warnings, [] as [String; 0]);
+}
+
+/// A marker that was copied without its containers chooses nothing.
+#[test]
+fn a_copied_marker_does_not_choose_the_mode() {
+    let mut annotations = with_environment();
+    annotations["azure.workload.identity/proxy-mode"] = Value::Null;
+    annotations["azure.workload.identity/injected"] = r#"{"modeOfNamespace":"environment"}"#.into();
+    let result = mutated(
+        &pod(annotations, spec(json!({}))),
+        &config(true),
+        &account(),
+    );
+    assert_eq!(result.names("initContainers").len(), 2);
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use serde_json::{Value, json};
-use webhook::inject::{self, Account, Config, Denial, Pod};
+use webhook::inject::{self, Account, Config, Denial, Pod, PodSecurity};
 
 pub(crate) use crate::operator::{CLIENT_ID, TENANT_ID, config};
 
@@ -73,10 +73,20 @@ pub(crate) fn seed() -> inject::Seed {
 
 /// Mutates a pod, and applies the patch with the `json-patch` crate.
 pub(crate) fn mutate(pod: &Value, config: &Config, account: &Account) -> Result<Mutated, Denial> {
+    mutate_in(PodSecurity::Unknown, pod, config, account)
+}
+
+/// As [`mutate`], in a namespace that enforces this.
+pub(crate) fn mutate_in(
+    security: PodSecurity,
+    pod: &Value,
+    config: &Config,
+    account: &Account,
+) -> Result<Mutated, Denial> {
     let bytes = serde_json::to_vec(pod).unwrap();
     let view: Pod<'_> = serde_json::from_slice(&bytes).unwrap();
     let config = config.clone().into();
-    let injection = inject::inject(&view, &config, account, &seed())?;
+    let injection = inject::inject(&view, &config, account, &seed(), security)?;
     let audit = injection.audit.iter();
     let audit = audit
         .map(|(key, value)| (*key, (*value).to_owned()))

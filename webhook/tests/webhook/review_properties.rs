@@ -101,7 +101,7 @@ fn answered_for(body: &[u8], account: &Account) -> Result<(), TestCaseError> {
     let config = config(true).into();
     let verdict = match review
         .pod()
-        .map(|pod| inject::inject(pod, &config, account, &seed()))
+        .map(|pod| inject::inject(pod, &config, account, &seed(), inject::PodSecurity::Unknown))
     {
         None => Verdict::Admitted {
             warnings: Vec::new(),

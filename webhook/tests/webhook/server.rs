@@ -131,6 +131,19 @@ async fn gives_each_pod_in_mode_environment_its_own_secret() {
 }
 
 #[tokio::test]
+async fn refuses_native_sidecars_that_the_api_server_drops() {
+    let cluster = cluster().await;
+    cluster.set_version("27", "v1.27.16");
+    let mut webhook = Webhook::start(&cluster, &["--native-sidecar=on"]).await;
+    assert_eq!(webhook.ended().await.code(), Some(64));
+    let log = webhook.log().join("\n");
+    assert!(
+        log.contains("--native-sidecar=on: the API server is v1.27.16"),
+        "{log}"
+    );
+}
+
+#[tokio::test]
 async fn admits_other_requests_unchanged() {
     let webhook = Webhook::ready(&cluster().await, &[]).await;
     let mut unlabelled = labelled(Value::Null);

@@ -4,25 +4,12 @@
 use std::borrow::Cow;
 
 use contract::annotation;
-use serde::{Deserialize, Serialize};
 
 use super::identity::Identity;
+use crate::inject::input::marker::Marker;
 use crate::inject::input::pod::{Container, Pod};
 use crate::inject::output::additions::Replacement;
-
-/// The annotation's value.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Marker<'a> {
-    #[serde(borrow)]
-    client_id: Cow<'a, str>,
-    #[serde(borrow)]
-    tenant_id: Cow<'a, str>,
-    /// Variables that the user had set to the injected value, as `container/VARIABLE`. They are never
-    /// replaced.
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    kept: Cow<'a, [String]>,
-}
+use crate::inject::policy::config::Mode;
 
 /// The marker of an earlier run, if there was one.
 #[derive(Debug)]
@@ -31,9 +18,7 @@ pub(crate) struct EarlierRun<'a>(Option<Marker<'a>>);
 impl<'a> EarlierRun<'a> {
     /// Reads the pod's annotation. A damaged one counts as none.
     pub(crate) fn read(pod: &'a Pod<'_>) -> Self {
-        let text = pod.annotation(annotation::INJECTED);
-        let text = text.filter(|text| text.len() <= MAX_LENGTH);
-        Self(text.and_then(|text| serde_json::from_str(text).ok()))
+        Self(Marker::read(pod))
     }
 
     /// New values for variables that were injected for another service account.
@@ -71,6 +56,7 @@ impl<'a> EarlierRun<'a> {
         &self,
         identity: &Identity<'_>,
         same_values: Vec<String>,
+        mode_of_namespace: Option<Mode>,
     ) -> Option<(&'static str, String)> {
         let marker = Marker {
             client_id: Cow::Borrowed(identity.client_id),
@@ -79,6 +65,7 @@ impl<'a> EarlierRun<'a> {
                 Some(before) => Cow::Borrowed(&*before.kept),
                 None => Cow::Owned(same_values),
             },
+            mode_of_namespace: mode_of_namespace.map(|mode| mode.to_string().into()),
         };
         if self.0.as_ref() == Some(&marker) {
             return None;
@@ -106,6 +93,3 @@ pub(crate) fn same_values<'r>(
 fn full_name(container: &Container<'_>, variable: &str) -> String {
     format!("{}/{variable}", container.name.as_str())
 }
-
-/// In bytes. The webhook does not write longer ones for pods that can be stored.
-const MAX_LENGTH: usize = 64 * 1024;

@@ -53,9 +53,11 @@ pub(crate) fn decide<'a>(
             )
         });
     }
-    let marker = rules
-        .earlier
-        .annotation(&rules.identity, existing.same_values);
+    let marker = rules.earlier.annotation(
+        &rules.identity,
+        existing.same_values,
+        options.mode_of_namespace(),
+    );
     let mut additions = Additions {
         containers: existing.additions,
         volumes: rules.volume.new_volumes().collect(),

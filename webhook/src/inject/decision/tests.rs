@@ -10,6 +10,7 @@ use crate::inject::output::additions::{
     ContainerAdditions, Move, NewContainer, NewContainers, Replacement,
 };
 use crate::inject::output::manifest::{EnvVar, Projected, Source, Value, Volume, VolumeMount};
+use crate::inject::policy::config::PodSecurity;
 use crate::inject::policy::config::{Config, Mode, Sidecar};
 use crate::inject::policy::resources::Resources;
 use crate::inject::policy::seccomp::SeccompProfile;
@@ -387,7 +388,7 @@ fn decide_with(
     let config = Prepared::from(config);
     let seed = Seed([7; Seed::LENGTH]);
     let mut warnings = Warnings::default();
-    let options = PodOptions::read(&pod, &config, &account, &seed).unwrap();
+    let options = PodOptions::read(&pod, &config, &account, &seed, PodSecurity::Unknown).unwrap();
     let rules = ContainerRules::new(&pod, &config, &account, &options, &seed);
     let present = Present::find(&pod, &config.sidecar);
     let additions = decide(&pod, &config, &options, &present, &rules, &mut warnings).unwrap();

@@ -3,6 +3,7 @@
 pub(crate) mod account;
 pub(crate) mod directory;
 pub(crate) mod entries;
+pub(crate) mod marker;
 pub(crate) mod pod;
 mod qos;
 pub(crate) mod seed;

@@ -21,6 +21,16 @@ pub struct Config {
     pub bindings: Option<Bindings>,
 }
 
+/// What the Pod Security level of the pod's namespace is known to refuse.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PodSecurity {
+    /// The API server does not say.
+    #[default]
+    Unknown,
+    /// The namespace enforces `baseline` or `restricted`: the init container of mode `redirect` is refused.
+    RefusesNetAdmin,
+}
+
 /// Settings of the injected containers.
 #[derive(Clone, Debug)]
 pub struct Sidecar {

@@ -9,7 +9,7 @@ use crate::inject::input::account::Account;
 use crate::inject::input::pod::Pod;
 use crate::inject::policy::config::Config;
 
-use super::options::PodOptions;
+use super::options::{PodOptions, Restriction};
 
 /// Warns about mistakes on the service account first, then about those on the pod.
 pub(crate) fn warn(
@@ -21,6 +21,7 @@ pub(crate) fn warn(
 ) {
     warn_about_account(pod.service_account(), account, warnings);
     warn_about_pod(pod, config, warnings);
+    warn_about_namespace(options, warnings);
     if options.proxy.is_none() && pod.annotation(key::PROXY_MODE).is_some() {
         warnings.push(|| {
             format!(
@@ -72,6 +73,31 @@ fn warn_about_account(name: &str, account: &Account, warnings: &mut Warnings) {
         });
     }
 }
+
+/// Both entries of the webhook configuration give the same sentence, which kubectl shows once.
+fn warn_about_namespace(options: &PodOptions<'_>, warnings: &mut Warnings) {
+    match options.restriction {
+        None => {}
+        Some(Restriction::ChoosesEnvironment) => warnings.push(|| {
+            format!(
+                "the namespace's Pod Security level ({ENFORCE}) refuses NET_ADMIN: the sidecar is added in mode \
+                 environment, in which 169.254.169.254 is the node's own metadata service. Annotation \
+                 {key}: \"environment\" or \"redirect\" of the pod chooses, and ends this warning",
+                key = key::PROXY_MODE
+            )
+        }),
+        Some(Restriction::RefusesRedirect) => warnings.push(|| {
+            format!(
+                "the namespace's Pod Security level ({ENFORCE}) refuses azwi-proxy-init, which mode redirect needs: \
+                 the pod will not be created. Set annotation {key} to \"environment\", or change the level",
+                key = key::PROXY_MODE
+            )
+        }),
+    }
+}
+
+/// The label of a namespace with the level that it enforces (KEP-2579).
+const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
 
 fn warn_about_pod(pod: &Pod<'_>, config: &Config, warnings: &mut Warnings) {
     for name in pod.metadata.annotations.iter().flat_map(|it| it.own_keys()) {

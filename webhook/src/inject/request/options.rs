@@ -2,13 +2,14 @@
 //! where it sets none.
 
 use contract::value::{IdentityMap, ServicePort};
-use contract::{annotation as key, metadata, token};
+use contract::{annotation as key, container, metadata, token};
 
 use crate::inject::feedback::denial::{Denial, Shown};
 use crate::inject::input::account::Account;
+use crate::inject::input::marker::Marker;
 use crate::inject::input::pod::{Container, Pod};
 use crate::inject::input::seed::Seed;
-use crate::inject::policy::config::{Bindings, Config, Mode};
+use crate::inject::policy::config::{Bindings, Config, Mode, PodSecurity};
 
 use super::resources::Overrides;
 use super::skipped::Skipped;
@@ -26,8 +27,19 @@ pub(crate) struct PodOptions<'a> {
     pub(crate) bindings: Option<&'a Bindings>,
     /// Annotation `identity-map`: the proxy reads it.
     pub(crate) identity_map: Option<&'a str>,
+    /// The effect of the namespace's Pod Security level on the mode.
+    pub(crate) restriction: Option<Restriction>,
     pub(crate) resources: Overrides<'a>,
     pub(crate) skipped: Skipped<'a>,
+}
+
+/// The effect of a namespace that refuses the init container of mode `redirect`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Restriction {
+    /// The pod gets mode `environment`, because neither its annotation nor the cluster chose that.
+    ChoosesEnvironment,
+    /// The pod has mode `redirect`, and will be refused.
+    RefusesRedirect,
 }
 
 /// The options of the injected proxy.
@@ -38,6 +50,12 @@ pub(crate) struct ProxyOptions {
 }
 
 impl<'a> PodOptions<'a> {
+    /// The mode, if the namespace chose it.
+    pub(crate) fn mode_of_namespace(&self) -> Option<Mode> {
+        let is_chosen = self.restriction == Some(Restriction::ChoosesEnvironment);
+        is_chosen.then_some(Mode::Environment)
+    }
+
     /// Reads the pod's annotations. `seed` chooses the proxy's port on the node's network.
     ///
     /// # Errors
@@ -48,13 +66,17 @@ impl<'a> PodOptions<'a> {
         config: &'a Config,
         account: &Account,
         seed: &Seed,
+        security: PodSecurity,
     ) -> Result<Self, Denial> {
+        let (mode, restriction) = mode(pod, config, security)?;
+        let proxy = proxy(pod, mode, seed)?;
         let bindings = config.bindings.as_ref().filter(|bindings| {
             let value = pod.annotation(&bindings.annotation).unwrap_or_default();
             value.trim().eq_ignore_ascii_case("true")
         });
         Ok(Self {
-            proxy: proxy(pod, config, seed)?,
+            proxy,
+            restriction: restriction.filter(|_| proxy.is_some()),
             expiration_seconds: expiration(pod, account)?,
             audience: bindings.map_or(&config.audience, |bindings| &bindings.audience),
             bindings,
@@ -65,13 +87,44 @@ impl<'a> PodOptions<'a> {
     }
 }
 
-fn proxy(pod: &Pod<'_>, config: &Config, seed: &Seed) -> Result<Option<ProxyOptions>, Denial> {
-    let mode = match pod.annotation(key::PROXY_MODE) {
-        None => config.sidecar.mode,
-        Some(mode) => mode
-            .parse()
-            .map_err(|_| Denial::ProxyMode(Shown::new(mode)))?,
-    };
+/// The mode, and the namespace's part in it. The annotation wins, then what the pod has from an earlier run.
+fn mode(
+    pod: &Pod<'_>,
+    config: &Config,
+    security: PodSecurity,
+) -> Result<(Mode, Option<Restriction>), Denial> {
+    let is_restricted = security == PodSecurity::RefusesNetAdmin;
+    let refused = is_restricted.then_some(Restriction::RefusesRedirect);
+    match pod.annotation(key::PROXY_MODE).map(str::parse) {
+        Some(Ok(Mode::Environment)) => return Ok((Mode::Environment, None)),
+        Some(Ok(Mode::Redirect)) => return Ok((Mode::Redirect, refused)),
+        Some(Err(_)) => {
+            let mode = pod.annotation(key::PROXY_MODE).unwrap_or_default();
+            return Err(Denial::ProxyMode(Shown::new(mode)));
+        }
+        None => {}
+    }
+    if config.sidecar.mode == Mode::Environment {
+        return Ok((Mode::Environment, None));
+    }
+    let mut containers = pod.all_containers();
+    if containers.any(|(_, it)| it.name.as_str() == container::PROXY_INIT) {
+        return Ok((Mode::Redirect, refused));
+    }
+    if is_restricted || was_chosen_by_namespace(pod) {
+        return Ok((Mode::Environment, Some(Restriction::ChoosesEnvironment)));
+    }
+    Ok((Mode::Redirect, None))
+}
+
+/// Whether an earlier run injected the pod's proxy in mode `environment` because of its namespace.
+fn was_chosen_by_namespace(pod: &Pod<'_>) -> bool {
+    let marker = pod.proxy().and_then(|_| Marker::read(pod));
+    let mode = marker.and_then(|marker| marker.mode_of_namespace?.parse().ok());
+    mode == Some(Mode::Environment)
+}
+
+fn proxy(pod: &Pod<'_>, mode: Mode, seed: &Seed) -> Result<Option<ProxyOptions>, Denial> {
     let switch = pod.annotation(key::INJECT_PROXY_SIDECAR).unwrap_or("false");
     let trimmed = switch.trim();
     if trimmed.eq_ignore_ascii_case("false") {
