@@ -58,8 +58,10 @@ impl Issued {
     /// Makes the API server trust the authority and no other, as cert-manager's injector does.
     pub async fn inject(&self) {
         let ca = STANDARD.encode(self.authority.certificate());
-        let patch =
-            json!([{ "op": "add", "path": "/webhooks/0/clientConfig/caBundle", "value": ca }]);
+        let patch = json!([0, 1].map(|entry| {
+            let path = format!("/webhooks/{entry}/clientConfig/caBundle");
+            json!({ "op": "add", "path": path, "value": ca })
+        }));
         let (kind, patch) = ("mutatingwebhookconfiguration", patch.to_string());
         let manager = "--field-manager=cert-manager-cainjector";
         system(&[

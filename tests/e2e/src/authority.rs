@@ -55,12 +55,15 @@ pub async fn bundle() -> String {
 
 /// Sets the webhook configuration's `caBundle`; empty text removes it.
 pub async fn set_bundle(pem: &str) {
-    let path = "/webhooks/0/clientConfig/caBundle";
-    let patch = if pem.is_empty() {
-        json!([{ "op": "remove", "path": path }])
-    } else {
-        json!([{ "op": "add", "path": path, "value": STANDARD.encode(pem) }])
-    };
+    let operations = [0, 1].map(|entry| {
+        let path = format!("/webhooks/{entry}/clientConfig/caBundle");
+        if pem.is_empty() {
+            json!({ "op": "remove", "path": path })
+        } else {
+            json!({ "op": "add", "path": path, "value": STANDARD.encode(pem) })
+        }
+    });
+    let patch = json!(operations);
     let (kind, patch) = ("mutatingwebhookconfiguration", patch.to_string());
     kubectl(&["patch", kind, CONFIGURATION, "--type=json", "-p", &patch]).await;
 }

@@ -131,6 +131,36 @@ async fn gives_each_pod_in_mode_environment_its_own_secret() {
 }
 
 #[tokio::test]
+async fn each_path_has_its_mode_and_the_second_call_adds_nothing() {
+    let webhook = Webhook::ready(&cluster().await, &[]).await;
+    let review_at = async |path: &str, pod: &Value| {
+        let head = format!("POST {path}?timeout=5s HTTP/1.1\r\nContent-Type: application/json");
+        let body = review("v1", pod.clone()).to_string();
+        let mut connection = webhook.connect().await;
+        let answer = exchange(&mut connection, &head, body.as_bytes()).await;
+        answer.unwrap().json()["response"].take()
+    };
+    let mut pod = labelled(json!({ "azure.workload.identity/inject-proxy-sidecar": "true" }));
+    let usual = review_at("/mutate-v1-pod", &pod).await;
+    assert_eq!(usual["auditAnnotations"]["injected"], "token,proxy");
+    assert_eq!(usual["warnings"], Value::Null);
+
+    let restricted = review_at("/mutate-v1-pod/environment", &pod).await;
+    assert_eq!(
+        restricted["auditAnnotations"]["injected"],
+        "token,proxy-environment"
+    );
+    let warning = restricted["warnings"][0].as_str().unwrap();
+    assert!(warning.ends_with("and ends this warning"), "{warning}");
+    let patch: json_patch::Patch = serde_json::from_str(&decoded(&restricted["patch"])).unwrap();
+    json_patch::patch(&mut pod, &patch).unwrap();
+    assert!(!pod.to_string().contains("azwi-proxy-init"), "{pod}");
+    let after = review_at("/mutate-v1-pod", &pod).await;
+    assert_eq!(after["patch"], Value::Null);
+    assert_eq!(after["warnings"], restricted["warnings"]);
+}
+
+#[tokio::test]
 async fn refuses_native_sidecars_that_the_api_server_drops() {
     let cluster = cluster().await;
     cluster.set_version("27", "v1.27.16");

@@ -43,8 +43,8 @@ async fn the_webhook_serves_on_the_host_network_at_other_ports() {
 async fn an_upgrade_and_a_rollback_leave_the_namespace_selector_to_the_admissions_enforcer() {
     let _node = empty().await;
     install("--wait --timeout 2m").await;
-    // As AKS's admissions enforcer does with each webhook.
-    let selector = r#"[{"op": "add", "path": "/webhooks/0/namespaceSelector", "value":
+    // As AKS's admissions enforcer does with each entry that lacks its expressions: the first one has them.
+    let selector = r#"[{"op": "add", "path": "/webhooks/1/namespaceSelector", "value":
         {"matchExpressions": [{"key": "control-plane", "operator": "NotIn", "values": ["true"]}]}}]"#;
     kubectl(&[
         "patch",
@@ -68,7 +68,7 @@ async fn selector_of_the_webhook() -> String {
         "mutatingwebhookconfiguration",
         CONFIGURATION,
         "-o",
-        "jsonpath={.webhooks[0].namespaceSelector}",
+        "jsonpath={.webhooks[1].namespaceSelector}",
     ])
     .await
 }
