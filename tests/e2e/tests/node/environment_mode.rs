@@ -45,6 +45,33 @@ async fn a_restricted_namespace_admits_it() {
     );
 }
 
+/// Without the annotation, a namespace that refuses NET_ADMIN chooses the mode (azwi#697, azwi#1424).
+#[tokio::test]
+async fn a_namespace_that_refuses_net_admin_chooses_it() {
+    let (namespace, identity) = Namespace::with_identity("baseline").await;
+    machine_by_claim(&namespace).await;
+    let level = "pod-security.kubernetes.io/enforce=baseline";
+    kubectl(&["label", "namespace", namespace.name(), level]).await;
+
+    let mut pod = restricted_pod("ask", "");
+    let annotations = pod["metadata"]["annotations"].as_object_mut();
+    annotations
+        .expect("it has annotations")
+        .remove(annotation::PROXY_MODE);
+    let printed = namespace.apply(&pod).await;
+    // Both entries of the webhook configuration warn, and kubectl shows it once.
+    assert_eq!(printed.matches("ends this warning").count(), 1, "{printed}");
+    let finished = namespace.finished("ask").await;
+    assert_eq!(finished.phase, "Succeeded");
+    let log = namespace.log("ask", "ask").await;
+    let first = log.lines().next().unwrap_or_default();
+    assert_eq!(claims(first)["appid"], identity.client_id, "{log}");
+
+    let redirect = restricted_pod("redirect", "redirect");
+    let refused = namespace.refused(&redirect).await;
+    assert!(refused.contains("the pod will not be created"), "{refused}");
+}
+
 /// A policy that refuses other users, as OpenShift's MustRunAsRange does (linkerd2#10879).
 #[tokio::test]
 async fn a_namespace_with_a_range_of_users_admits_it() {
