@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The rate of one kind of line: [`LINES`] in each [`WINDOW`].
+/// The rate of one kind of line: 100 in 10 s.
 #[derive(Debug, Default)]
 pub struct LogRate(Mutex<State>);
 

@@ -9,12 +9,12 @@ pub mod metrics;
 pub mod review;
 
 mod body;
+mod seeds;
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use ring::rand::{SecureRandom, SystemRandom};
 use service_kit::log_rate::{Line, LogRate};
 use tokio::sync::SemaphorePermit;
 
@@ -27,6 +27,7 @@ use body::MIB;
 use handler::Refusal;
 use metrics::{Metrics, Outcome};
 use review::{Review, ReviewError, Size, Verdict};
+use seeds::Seeds;
 use tracing::info;
 
 /// Answers reviews from the accounts in memory and the operator's settings.
@@ -39,6 +40,7 @@ pub struct Admission {
     metrics: Metrics,
     /// Log lines of refused pods.
     refusals: LogRate,
+    seeds: Seeds,
 }
 
 impl Admission {
@@ -50,6 +52,7 @@ impl Admission {
             memory: Arc::new(Memory::new(BOUNDS)),
             metrics,
             refusals: LogRate::default(),
+            seeds: Seeds::new(),
         }
     }
 
@@ -144,7 +147,7 @@ impl Admission {
                 Err(denied(Denial::long_value(pod.service_account(), key)))
             }
             Ok(Some(account)) => {
-                inject::inject(pod, &config, account, &seed(pod)?, security).map_err(denied)
+                inject::inject(pod, &config, account, &self.seed(pod)?, security).map_err(denied)
             }
             Ok(None) => Err(denied(Denial::no_account(
                 pod.service_account(),
@@ -162,6 +165,14 @@ impl Admission {
                 self.answer(review, &verdict, outcome, since)
             }
         }
+    }
+
+    /// The seed of one pod's secret, which is stored nowhere.
+    fn seed(&self, pod: &Pod<'_>) -> Result<Seed, Refusal> {
+        if !inject::may_use_seed(pod) {
+            return Ok(Seed::UNUSED);
+        }
+        self.seeds.next().map_err(|_| Refusal::NoRandomness)
     }
 
     fn answer(
@@ -247,18 +258,6 @@ fn shortened(name: &str) -> &str {
     const MAX_CHARACTERS: usize = 254;
     let end = name.char_indices().nth(MAX_CHARACTERS);
     end.and_then(|(end, _)| name.get(..end)).unwrap_or(name)
-}
-
-/// The seed of one pod's secret, which is stored nowhere.
-fn seed(pod: &Pod<'_>) -> Result<Seed, Refusal> {
-    if !inject::may_use_seed(pod) {
-        return Ok(Seed::UNUSED);
-    }
-    let mut bytes = [0; Seed::LENGTH];
-    SystemRandom::new()
-        .fill(&mut bytes)
-        .map_err(|_| Refusal::NoRandomness)?;
-    Ok(Seed(bytes))
 }
 
 /// Most pods have fewer objects. A parsed object takes some 150 bytes, and on every connection a

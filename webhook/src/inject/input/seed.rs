@@ -10,7 +10,7 @@ use contract::value::RelayKey;
 pub struct Seed(pub [u8; Self::LENGTH]);
 
 impl Seed {
-    /// The seed of pods that get no secret. Reading random bytes costs as much as the rest of a review.
+    /// The seed of pods that get no secret. Random bytes cost a part of a review.
     pub const UNUSED: Self = Self([0; Self::LENGTH]);
 
     /// Length in bytes.
