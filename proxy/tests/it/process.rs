@@ -1,9 +1,11 @@
 //! The program: flags, exit codes, messages, signals.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::process::{ExitStatus, Output};
+use std::sync::Mutex;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -142,13 +144,16 @@ pub(crate) async fn run(program: &mut Command) -> Output {
     timeout(DEADLINE, program.output()).await.unwrap().unwrap()
 }
 
+/// A port that is free now, and that no other test of this process gets.
 pub(crate) async fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .await
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    loop {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        if GIVEN.lock().unwrap().insert(port) {
+            return port;
+        }
+    }
 }
 
 fn text(bytes: &[u8]) -> &str {
