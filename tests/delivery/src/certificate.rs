@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use e2e::{CONFIGURATION, SYSTEM_NAMESPACE, kubectl_with_input, system};
+use e2e::{CONFIGURATION, SYSTEM_NAMESPACE, authority, kubectl_with_input, system};
 use serde_json::{Map, Value, json};
 use testkit::certificate::{Authority, Certificate};
 
@@ -58,10 +58,12 @@ impl Issued {
     /// Makes the API server trust the authority and no other, as cert-manager's injector does.
     pub async fn inject(&self) {
         let ca = STANDARD.encode(self.authority.certificate());
-        let patch = json!([0, 1].map(|entry| {
+        let entries = 0..authority::entries().await;
+        let operations = entries.map(|entry| {
             let path = format!("/webhooks/{entry}/clientConfig/caBundle");
             json!({ "op": "add", "path": path, "value": ca })
-        }));
+        });
+        let patch: Value = operations.collect();
         let (kind, patch) = ("mutatingwebhookconfiguration", patch.to_string());
         let manager = "--field-manager=cert-manager-cainjector";
         system(&[

@@ -55,17 +55,31 @@ pub async fn bundle() -> String {
 
 /// Sets the webhook configuration's `caBundle`; empty text removes it.
 pub async fn set_bundle(pem: &str) {
-    let operations = [0, 1].map(|entry| {
+    let mut operations = Vec::new();
+    for entry in 0..entries().await {
         let path = format!("/webhooks/{entry}/clientConfig/caBundle");
-        if pem.is_empty() {
+        operations.push(if pem.is_empty() {
             json!({ "op": "remove", "path": path })
         } else {
             json!({ "op": "add", "path": path, "value": STANDARD.encode(pem) })
-        }
-    });
+        });
+    }
     let patch = json!(operations);
     let (kind, patch) = ("mutatingwebhookconfiguration", patch.to_string());
     kubectl(&["patch", kind, CONFIGURATION, "--type=json", "-p", &patch]).await;
+}
+
+/// The number of entries in the webhook configuration. Upstream's has one.
+pub async fn entries() -> usize {
+    let names = "jsonpath={.webhooks[*].name}";
+    let get = [
+        "get",
+        "mutatingwebhookconfiguration",
+        CONFIGURATION,
+        "-o",
+        names,
+    ];
+    kubectl(&get).await.split_whitespace().count()
 }
 
 /// The certificates of PEM text.

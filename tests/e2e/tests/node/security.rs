@@ -217,9 +217,11 @@ async fn pod_security_standards_name_the_redirect_that_they_forbid() {
         .container(container);
 
     enforce("baseline").await;
-    let error = namespace
-        .refused(&pod.clone().with_proxy().manifest())
-        .await;
+    let with_redirect = pod
+        .clone()
+        .with_proxy()
+        .annotate(annotation::PROXY_MODE, "redirect");
+    let error = namespace.refused(&with_redirect.manifest()).await;
     for part in ["baseline", "azwi-proxy-init", "NET_ADMIN"] {
         assert!(error.contains(part), "{part:?} is missing in {error}");
     }
