@@ -24,6 +24,10 @@ pub const INJECT_PROXY_SIDECAR: &str = "azure.workload.identity/inject-proxy-sid
 /// proxy. Upstream does not know it.
 pub const PROXY_MODE: &str = "azure.workload.identity/proxy-mode";
 
+/// On the pod: seconds without a request after which a plain sidecar of a pod that ends, ends too. Upstream
+/// does not know it.
+pub const PROXY_LINGER_SECONDS: &str = "azure.workload.identity/proxy-linger-seconds";
+
 /// On the pod: the proxy's port.
 pub const PROXY_SIDECAR_PORT: &str = "azure.workload.identity/proxy-sidecar-port";
 

@@ -119,6 +119,12 @@ pub async fn build(config: Config) -> Result<Bound, StartError> {
 }
 
 impl Bound {
+    /// Counts the requests that have ended so far; `None` while one is under way.
+    pub fn requests(&self) -> impl Fn() -> Option<u64> + use<> {
+        let api = Arc::clone(&self.api);
+        move || api.requests()
+    }
+
     /// Serves until `stop` is ready, then lets requests under way end and returns.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         info!(address = %self.address, version = contract::VERSION, "starting the proxy server");

@@ -147,8 +147,8 @@ struct Args {
         default_value = "0"
     )]
     metrics_port: Setting<u16>,
-    /// Reaction to SIGTERM: linger (serve until killed, for plain containers) or now (end, for
-    /// native sidecars). A second signal always ends the proxy
+    /// Reaction to SIGTERM: seconds without a request to wait for, linger (5, for plain containers) or now
+    /// (for native sidecars). A second signal always ends the proxy
     #[arg(
         long,
         env = variable::SHUTDOWN,
@@ -448,7 +448,7 @@ mod tests {
         assert_eq!(config.port, 8000);
         assert_eq!(config.relay.imds, "169.254.169.254:80".parse().unwrap());
         assert_eq!(config.relay.policy, Policy::Allow);
-        assert_eq!(config.shutdown, Shutdown::Linger);
+        assert_eq!(config.shutdown, Shutdown::default());
         assert_eq!(
             (config.metrics_port, config.api.identities.default),
             (None, None)

@@ -63,6 +63,7 @@ use std::time::Duration;
 use cli::Command;
 use config::{Config, Shutdown};
 use service_kit::shutdown::Signals;
+use tokio::time::{Instant, sleep};
 use tracing::{error, info};
 
 /// Runs the command of `args` and returns the exit code.
@@ -126,7 +127,8 @@ async fn serve_until_signalled(config: Config) -> ExitCode {
     }
     match app::build(config).await {
         Ok(bound) => {
-            bound.run(end(signals, shutdown)).await;
+            let requests = bound.requests();
+            bound.run(end(signals, shutdown, requests)).await;
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -136,18 +138,42 @@ async fn serve_until_signalled(config: Config) -> ExitCode {
     }
 }
 
-/// Waits for the first signal or, when lingering, for the second.
-async fn end(mut signals: Signals, shutdown: Shutdown) {
+/// Waits for the first signal. When lingering, also until no request has come for some seconds, or for the
+/// second signal.
+async fn end(mut signals: Signals, shutdown: Shutdown, requests: impl Fn() -> Option<u64>) {
     let mut signal = signals.next().await;
-    if shutdown == Shutdown::Linger {
+    if let Shutdown::Linger { seconds } = shutdown {
         info!(
             signal,
-            "serving until the grace period ends or a second signal arrives"
+            "serving until no request has come for {seconds} s, or a second signal arrives"
         );
-        signal = signals.next().await;
+        tokio::select! {
+            () = quiet(Duration::from_secs(seconds.into()), requests) => {
+                info!("no request has come for {seconds} s: ending");
+                return;
+            }
+            again = signals.next() => signal = again,
+        }
     }
     info!(signal, "ending");
 }
+
+/// Waits until no request has been under way for so long. `requests` counts those that have ended, `None` while
+/// one is under way.
+async fn quiet(time: Duration, requests: impl Fn() -> Option<u64>) {
+    let mut seen = requests();
+    let mut since = Instant::now();
+    while since.elapsed() < time {
+        sleep(QUIET_INTERVAL.min(time)).await;
+        let now = requests();
+        if now.is_none() || now != seen {
+            (seen, since) = (now, Instant::now());
+        }
+    }
+}
+
+/// How often requests are counted while the proxy lingers.
+const QUIET_INTERVAL: Duration = Duration::from_millis(250);
 
 /// `EX_SOFTWARE` of sysexits.h: an internal error.
 const EXIT_SOFTWARE: u8 = 70;
@@ -157,3 +183,25 @@ const WATCHDOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Threads for name resolution, which blocks. One name is resolved at a time, rarely.
 const DNS_THREADS: usize = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn lingers_for_some_seconds_after_the_last_request() {
+        let begin = Instant::now();
+        let time = Duration::from_secs(5);
+        quiet(time, || Some(7)).await;
+        assert_eq!(begin.elapsed(), time);
+
+        // One request is under way for 8 s, and others end until 20 s have passed.
+        let begin = Instant::now();
+        let requests = || match begin.elapsed().as_secs() {
+            0..8 => None,
+            seconds => Some(seconds.min(20)),
+        };
+        quiet(time, requests).await;
+        assert_eq!(begin.elapsed(), Duration::from_secs(25));
+    }
+}

@@ -50,6 +50,9 @@
 {{- with .proxy.noProxy }}
 - --proxy-no-proxy={{ . }}
 {{- end }}
+{{- with .proxy.lingerSeconds }}
+- --proxy-linger-seconds={{ . }}
+{{- end }}
 {{- if .proxy.loopback }}
 - --proxy-loopback=on
 {{- end }}

@@ -42,6 +42,23 @@ impl Requests {
     }
 }
 
+impl Requests {
+    /// The requests that have ended so far.
+    pub(crate) fn count(&self) -> u64 {
+        let Self {
+            entra,
+            failed,
+            memory,
+            probe,
+            refused,
+            relayed,
+            stale,
+        } = self;
+        let all = [entra, failed, memory, probe, refused, relayed, stale];
+        all.into_iter().map(Counter::get).sum()
+    }
+}
+
 #[derive(Clone, Debug, EncodeLabelSet, Hash, PartialEq, Eq)]
 struct Outcome {
     outcome: &'static str,

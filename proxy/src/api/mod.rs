@@ -21,6 +21,7 @@ pub use self::view::View;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use http::header::HOST;
@@ -78,6 +79,7 @@ pub struct Api<E, C = SystemClock> {
     relay: Relay,
     requests: Requests,
     tokens: Store<E, C>,
+    under_way: AtomicUsize,
 }
 
 impl<E: Exchange, C: Clock> Api<E, C> {
@@ -99,7 +101,14 @@ impl<E: Exchange, C: Clock> Api<E, C> {
             relay,
             requests: Requests::register(registry),
             tokens,
+            under_way: AtomicUsize::new(0),
         }
+    }
+
+    /// The requests that have ended so far; `None` while one is under way.
+    pub fn requests(&self) -> Option<u64> {
+        let is_quiet = self.under_way.load(Ordering::Relaxed) == 0;
+        is_quiet.then(|| self.requests.count())
     }
 
     /// `/readyz`, to report the end of the start to.
@@ -216,6 +225,7 @@ impl<E: Exchange, C: Clock> Service for Api<E, C> {
     type Body = Body;
 
     async fn answer(&self, request: Request<RequestBody>, client: SocketAddr) -> Response<Body> {
+        let _under_way = UnderWay::new(&self.under_way);
         let (uri, asked) = (request.uri(), asked(&request));
         let answer = match &self.app_service {
             _ if !has_one_host(&request) => self.refused(&Refusal::Host, Protocol::Imds, asked),
@@ -244,6 +254,22 @@ impl<E: Exchange, C: Clock> Service for Api<E, C> {
         self.refusals.log(&refusal, None);
         let answer = imds::error(&ApiError::from(&refusal));
         answer.map(|body| body.into_inner().unwrap_or_default())
+    }
+}
+
+/// A request that has no answer yet.
+struct UnderWay<'a>(&'a AtomicUsize);
+
+impl<'a> UnderWay<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -390,11 +390,25 @@ async fn sigterm_ends_a_native_sidecar() {
 }
 
 #[tokio::test]
+async fn a_plain_container_ends_some_seconds_after_its_last_request() {
+    let entra = Entra::start("localhost").await;
+    let mut program = Program::start(&entra, &["--shutdown=1"], &[]).await;
+    program.signal(Signal::SIGTERM);
+    program
+        .logged("serving until no request has come for 1 s")
+        .await;
+    assert_eq!(program.process.ended().await.code(), Some(0));
+    program.logged("no request has come for 1 s: ending").await;
+}
+
+#[tokio::test]
 async fn a_plain_container_serves_until_the_second_signal() {
     let entra = Entra::start("localhost").await;
-    let mut program = Program::start(&entra, &[], &[]).await;
+    let mut program = Program::start(&entra, &["--shutdown=60"], &[]).await;
     program.signal(Signal::SIGTERM);
-    program.logged("serving until the grace period").await;
+    program
+        .logged("serving until no request has come for 60 s")
+        .await;
     assert_eq!(program.token("a").await.status, 200);
     program.signal(Signal::SIGTERM);
     assert_eq!(program.process.ended().await.code(), Some(0));

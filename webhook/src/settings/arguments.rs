@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Parser;
 use contract::log::{LogFormat, LogLevel};
 use contract::token;
-use contract::value::{Authority, EgressProxy, NoProxy, ProxyMode, RelayPolicy, Toggle};
+use contract::value::{Authority, EgressProxy, NoProxy, ProxyMode, RelayPolicy, Shutdown, Toggle};
 use service_kit::settings::Setting;
 
 use super::values::{
@@ -130,6 +130,9 @@ pub(super) struct Arguments {
     /// most 32Mi; 1Mi of ephemeral storage, at most 256Mi]
     #[arg(long, env = "AZWI_PROXY_INIT_RESOURCES", value_name = "JSON", default_value = PROXY_INIT_RESOURCES, hide_default_value = true)]
     pub(super) proxy_init_resources: Setting<Resources>,
+    /// Seconds without a request after which a proxy that is a plain container ends with its pod [5]
+    #[arg(long, env = "AZWI_PROXY_LINGER_SECONDS", value_name = "SECONDS")]
+    pub(super) proxy_linger_seconds: Option<Setting<Shutdown>>,
     /// Log level of the proxies [that of the webhook]
     #[arg(long, env = "AZWI_PROXY_LOG_LEVEL", value_name = "LEVEL")]
     pub(super) proxy_log_level: Option<Setting<LogLevel>>,

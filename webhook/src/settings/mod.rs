@@ -181,6 +181,8 @@ fn sidecar(
         mistakes.read("--proxy-log-level", level);
         text
     });
+    let linger = arguments.proxy_linger_seconds.take();
+    let linger = linger.and_then(|it| mistakes.read("--proxy-linger-seconds", it));
     let metrics_port = mistakes.read("--proxy-metrics-port", arguments.proxy_metrics_port.clone());
     let resources = mistakes.read("--proxy-resources", arguments.proxy_resources.clone());
     let net_raw = mistakes.read("--proxy-init-net-raw", arguments.proxy_init_net_raw.clone());
@@ -201,6 +203,7 @@ fn sidecar(
         image,
         pull_policy: pull_policy?.0,
         mode: mode?,
+        linger_seconds: linger.map(|it| it.to_string()),
         log_level: log_level.unwrap_or(own_level),
         metrics_port: metrics_port.filter(|port| *port != 0),
         native: false,

@@ -1256,6 +1256,33 @@ fn only_a_native_sidecar_shuts_down_at_once() {
 }
 
 #[test]
+fn a_plain_sidecar_lingers_as_long_as_the_pod_or_the_operator_says() {
+    let key = "azure.workload.identity/proxy-linger-seconds";
+    let lingers = |annotation: Option<&str>, operator: Option<&str>, native| {
+        let mut annotations = with_proxy();
+        if let Some(seconds) = annotation {
+            annotations[key] = seconds.into();
+        }
+        let mut config = config(native);
+        config.sidecar.linger_seconds = operator.map(str::to_owned);
+        let result = mutated(&pod(annotations, one_container()), &config, &account());
+        variable(result.container("azwi-proxy"), "AZWI_SHUTDOWN").map(str::to_owned)
+    };
+    assert_eq!(
+        lingers(Some(" 60 "), Some("7"), false).as_deref(),
+        Some("60")
+    );
+    assert_eq!(lingers(None, Some("7"), false).as_deref(), Some("7"));
+    assert_eq!(lingers(Some("60"), Some("7"), true).as_deref(), Some("now"));
+    for wrong in ["now", "linger", "0", "1m"] {
+        let mut annotations = with_proxy();
+        annotations[key] = wrong.into();
+        let denial = denial(annotations, one_container());
+        assert!(denial.contains("from 1 to 86400"), "{denial}");
+    }
+}
+
+#[test]
 fn leaves_out_the_operators_resources_where_the_pod_has_its_own() {
     for whole in [
         json!({ "limits": { "cpu": "1" } }),

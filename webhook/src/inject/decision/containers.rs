@@ -29,6 +29,8 @@ pub(crate) struct ContainerRules<'a> {
     pub(crate) endpoint: Option<Endpoint<'a>>,
     pub(crate) earlier: EarlierRun<'a>,
     pub(crate) relay_key: PodKey<'a>,
+    /// How long a new proxy lingers, if the pod or the operator says so.
+    pub(crate) linger_seconds: Option<&'a str>,
     has_proxy: bool,
     /// A proxy that has neither mounts nor variables yet.
     new_proxy: Container<'static>,
@@ -59,6 +61,7 @@ impl<'a> ContainerRules<'a> {
             endpoint: Endpoint::new(pod, options, seed),
             earlier: EarlierRun::read(pod),
             relay_key: PodKey::new(pod, config, options, seed),
+            linger_seconds: options.linger_seconds,
             has_proxy: options.proxy.is_some(),
             new_proxy: Container::named(container::PROXY),
         }

@@ -178,6 +178,8 @@ fn new_proxy<'a>(
     if config.sidecar.native {
         // The kubelet ends a native sidecar after the application, so it need not wait by itself.
         variables.push(EnvVar::text(variable::SHUTDOWN, "now"));
+    } else if let Some(seconds) = rules.linger_seconds {
+        variables.push(EnvVar::text(variable::SHUTDOWN, seconds));
     }
     NewContainer {
         template: config.proxy(form),

@@ -418,6 +418,7 @@ fn config(native: bool) -> Config {
             native,
             resources: Resources::default(),
             init_net_raw: false,
+            linger_seconds: None,
             init_resources: Resources::default(),
             seccomp_profile: SeccompProfile::RuntimeDefault,
             environment: vec![("AZWI_CA_DATA", "PEM".to_owned())],

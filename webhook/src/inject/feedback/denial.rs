@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use contract::value::Shutdown;
 use contract::{annotation as key, container, metadata, token};
 use thiserror::Error;
 
@@ -24,6 +25,14 @@ pub enum Denial {
         /// The annotation's value.
         value: Shown,
     },
+
+    /// The time for which a plain sidecar lingers is no number of seconds.
+    #[error(
+        "pod has annotation {key} with value {0}: it must be a number of seconds from 1 to {max}",
+        key = key::PROXY_LINGER_SECONDS,
+        max = Shutdown::MAX_LINGER_SECONDS
+    )]
+    LingerSeconds(Shown),
 
     /// The redirect would apply to the node's network namespace (azwi#1050).
     #[error(

@@ -40,6 +40,9 @@ pub struct Sidecar {
     pub init_image: String,
     /// `imagePullPolicy` of both.
     pub pull_policy: String,
+    /// Seconds without a request after which a plain `azwi-proxy` ends, in pods without annotation
+    /// `proxy-linger-seconds`; its own default without a value.
+    pub linger_seconds: Option<String>,
     /// The mode of pods without annotation `proxy-mode`.
     pub mode: Mode,
     /// `--log-level` of `azwi-proxy`.

@@ -1,7 +1,7 @@
 //! The options of one pod: its annotations, with the service account's and the operator's values
 //! where it sets none.
 
-use contract::value::{IdentityMap, ServicePort};
+use contract::value::{IdentityMap, ServicePort, Shutdown};
 use contract::{annotation as key, container, metadata, token};
 
 use crate::inject::feedback::denial::{Denial, Shown};
@@ -27,6 +27,8 @@ pub(crate) struct PodOptions<'a> {
     pub(crate) bindings: Option<&'a Bindings>,
     /// Annotation `identity-map`: the proxy reads it.
     pub(crate) identity_map: Option<&'a str>,
+    /// Annotation `proxy-linger-seconds`, or the operator's.
+    pub(crate) linger_seconds: Option<&'a str>,
     /// The effect of the namespace's Pod Security level on the mode.
     pub(crate) restriction: Option<Restriction>,
     pub(crate) resources: Overrides<'a>,
@@ -81,6 +83,7 @@ impl<'a> PodOptions<'a> {
             audience: bindings.map_or(&config.audience, |bindings| &bindings.audience),
             bindings,
             identity_map: identity_map(pod)?,
+            linger_seconds: linger_seconds(pod, config)?,
             resources: Overrides::read(pod)?,
             skipped: Skipped::read(pod),
         })
@@ -161,6 +164,18 @@ fn identity_map<'a>(pod: &'a Pod<'a>) -> Result<Option<&'a str>, Denial> {
         return Err(Denial::IdentityMap(Shown::new(entry.unwrap_or_default())));
     }
     Ok(Some(map))
+}
+
+fn linger_seconds<'a>(pod: &'a Pod<'a>, config: &'a Config) -> Result<Option<&'a str>, Denial> {
+    let Some(seconds) = pod.annotation(key::PROXY_LINGER_SECONDS) else {
+        return Ok(config.sidecar.linger_seconds.as_deref());
+    };
+    let trimmed = seconds.trim();
+    let is_number = trimmed.bytes().all(|it| it.is_ascii_digit());
+    match trimmed.parse() {
+        Ok(Shutdown::Linger { .. }) if is_number => Ok(Some(trimmed)),
+        _ => Err(Denial::LingerSeconds(Shown::new(seconds))),
+    }
 }
 
 fn expiration(pod: &Pod<'_>, account: &Account) -> Result<u32, Denial> {
