@@ -3,7 +3,8 @@
 
 use std::io::{Write, stderr};
 
-use e2e::{Load, Namespace, helm_upgrade, sidecar};
+use e2e::{Container, Load, Namespace, Pod, helm_upgrade, kubectl, sidecar};
+use serde_json::json;
 
 use crate::alone;
 
@@ -24,7 +25,20 @@ async fn changes_to_the_plain_form_under_load() {
     );
     sidecar::assert_kubectl_selects_the_users_container(&namespace).await;
     sidecar::assert_the_application_waits_for_a_slow_proxy(&namespace, &identity).await;
+    assert_a_deleted_pod_does_not_wait_for_its_grace_period(&namespace).await;
     helm_upgrade(&["--set", "nativeSidecar=auto"]).await;
+}
+
+async fn assert_a_deleted_pod_does_not_wait_for_its_grace_period(namespace: &Namespace) {
+    let application = "trap 'exit 0' TERM; while :; do sleep 1; done";
+    let pod = Pod::new("ending")
+        .with_proxy()
+        .field("terminationGracePeriodSeconds", json!(600))
+        .container(Container::shell("app", application));
+    namespace.apply(&pod.manifest()).await;
+    namespace.exec(pod.name(), "app", "true").await;
+    let of = ["-n", namespace.name(), "pod/ending"];
+    kubectl(&[&["delete", "--timeout=60s"], &of[..]].concat()).await;
 }
 
 /// Replaces both replicas while 200 pods a second are created, and asserts that none is refused.
