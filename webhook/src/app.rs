@@ -296,11 +296,11 @@ fn readiness(shutdown: &Shutdown, serving: &Arc<Serving>, accounts: &Arc<Account
 /// Drains at the first signal. Closes after [`DRAINING`], or at the second signal.
 async fn end(mut signals: Signals, control: Control) {
     let signal = signals.next().await;
+    control.enter(Phase::Draining);
     info!(
         seconds = DRAINING.as_secs(),
         "received {signal}: serving until API servers use other replicas"
     );
-    control.enter(Phase::Draining);
     tokio::select! {
         () = sleep(DRAINING) => {}
         signal = signals.next() => info!("received {signal} again: ending now"),
