@@ -269,7 +269,9 @@ async fn a_replica_that_is_about_to_end_leaves_another_tools_bundle_alone() {
     replica.step(now).await;
     let [_, _, authority] = pair();
     let mut configuration = cluster.get(CONFIGURATIONS, "", CONFIGURATION);
-    configuration["webhooks"][0]["clientConfig"]["caBundle"] = encoded(&authority).into();
+    for entry in configuration["webhooks"].as_array_mut().unwrap() {
+        entry["clientConfig"]["caBundle"] = encoded(&authority).into();
+    }
     cluster.delete(SECRETS, "system", SECRET);
     cluster.put(CONFIGURATIONS, "", CONFIGURATION, configuration);
     replica.look();

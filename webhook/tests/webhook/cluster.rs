@@ -86,16 +86,19 @@ impl Cluster {
 
     /// The configuration without a bundle, as `helm upgrade` may leave it.
     pub(crate) fn reset_configuration(&self) {
+        let entries = ["environment", "mutation"].map(|name| {
+            json!({
+                "name": format!("{name}.azure-workload-identity.io"),
+                "admissionReviewVersions": ["v1"],
+                "clientConfig": {},
+                "sideEffects": "None",
+            })
+        });
         self.put(
             CONFIGURATIONS,
             "",
             "azure-wi-webhook-mutating-webhook-configuration",
-            json!({ "webhooks": [{
-                "name": "mutation.azure-workload-identity.io",
-                "admissionReviewVersions": ["v1"],
-                "clientConfig": {},
-                "sideEffects": "None",
-            }] }),
+            json!({ "webhooks": entries }),
         );
     }
 
@@ -142,11 +145,15 @@ impl Cluster {
             .unwrap_or_default()
     }
 
-    /// The decoded `caBundle`, empty when there is none.
+    /// The decoded `caBundle` of all entries, empty when there is none, or when they differ.
     pub(crate) fn bundle(&self) -> String {
         let name = "azure-wi-webhook-mutating-webhook-configuration";
         let configuration = self.get(CONFIGURATIONS, "", name);
-        decoded(&configuration["webhooks"][0]["clientConfig"]["caBundle"])
+        let entries = configuration["webhooks"].as_array().into_iter().flatten();
+        let mut bundles = entries.map(|entry| decoded(&entry["clientConfig"]["caBundle"]));
+        let first = bundles.next().unwrap_or_default();
+        let are_equal = bundles.all(|bundle| bundle == first);
+        if are_equal { first } else { String::new() }
     }
 
     /// Waits until `condition` holds, which is checked after each write to the cluster.
