@@ -129,6 +129,8 @@ const FAULTS: &[Fault] = &[
             json!({ "azure.workload.identity/inject-proxy-sidecar": "true" }),
         );
         shop["spec"]["template"]["spec"]["hostNetwork"] = json!(true);
+        // What follows from the refusal is not found as well.
+        shop["status"] = json!({ "conditions": [{ "type": "ReplicaFailure", "status": "True" , "message": "denied" }] });
     }),
     (Code::Namespace, "Pod kube-system/alone", |it| {
         it.objects
@@ -341,4 +343,20 @@ async fn pods_that_ended_and_other_identities_are_left_alone() {
     done["status"] = json!({ "conditions": [{ "type": "Complete", "status": "True" }] });
     cluster.objects.push(done);
     assert_eq!(findings(cluster).await, []);
+}
+
+/// A client id that the template sets itself is no sign of an account that changed.
+#[tokio::test]
+async fn pods_with_a_client_id_of_their_template_are_current() {
+    let own = "22222222-2222-2222-2222-222222222222";
+    let mut cluster = healthy();
+    let variables = json!([{ "name": "AZURE_CLIENT_ID", "value": own }]);
+    cluster.get("Deployment", "shop")["spec"]["template"]["spec"]["containers"][0]["env"] =
+        variables;
+    cluster.remove("Pod", "shop-1-a");
+    cluster
+        .objects
+        .push(owned(pod("shop-1-b", own), "ReplicaSet", "shop-1"));
+    let found: Vec<_> = findings(cluster).await.iter().map(|it| it.code).collect();
+    assert_eq!(found, [Code::Warned]);
 }
