@@ -38,7 +38,7 @@ supply-chain: ## Update docs/supply-chain.md: the crates that are compiled in, a
 
 reproducible: ## Build the images and every binary a second time elsewhere, and compare
 	@deploy/build/images
-	@tests/images/reproducible webhook proxy proxy-init
+	@tests/images/reproducible webhook proxy proxy-init azwi
 
 vendor: ## Copy the sources of all crates to vendor/, to build without network
 	@deploy/build/vendor

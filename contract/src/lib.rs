@@ -18,7 +18,7 @@ pub mod token;
 pub mod value;
 pub mod variable;
 
-/// The version of the three binaries, their images and the chart.
+/// The version of the binaries, their images and the chart.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Exit code for wrong usage or configuration (`EX_USAGE` of sysexits.h).

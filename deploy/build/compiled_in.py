@@ -5,7 +5,7 @@ import pathlib
 import subprocess
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-BINARIES = ["webhook", "proxy", "proxy-init"]
+BINARIES = ["webhook", "proxy", "proxy-init", "azwi"]
 TARGETS = ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"]
 
 

@@ -4,7 +4,7 @@ templates would end in a nil pointer.
 */}}
 {{- define "workload-identity.check" -}}
 {{- $missing := list }}
-{{- range list "autoscaling" "certificates" "customTokenEndpoint" "image" "networkPolicy" "prometheusRule" "proxy" "proxyInit" "service" "serviceAccount" "serviceMonitor" }}
+{{- range list "autoscaling" "certificates" "customTokenEndpoint" "image" "networkPolicy" "prometheusRule" "proxy" "proxyInit" "service" "serviceAccount" "serviceMonitor" "azwi" }}
 {{- if not (kindIs "map" (get $.Values .)) }}{{ $missing = append $missing . }}{{ end }}
 {{- end }}
 {{- with $missing }}

@@ -1,0 +1,139 @@
+//! Codes of findings. A code never changes its meaning, and none is used again.
+
+use std::fmt;
+
+/// How much a finding matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Pods do not get their identity.
+    Error,
+    /// Pods may not get their identity, or not the one that is expected.
+    Warning,
+    /// Worth knowing. Not a finding for the exit code.
+    Information,
+}
+
+impl Severity {
+    /// The word in reports.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Information => "information",
+        }
+    }
+}
+
+/// Declares the codes: name, text, severity.
+macro_rules! codes {
+    ($($(#[doc = $doc:literal])+ $name:ident = $text:literal, $severity:ident;)+) => {
+        /// The cause that a finding names. `docs/checks.md` has a heading for each.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Code {
+            $($(#[doc = $doc])+ $name,)+
+        }
+
+        impl Code {
+            /// Every code.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
+
+            /// The code's text, such as `AZWI-W001`.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => $text,)+
+                }
+            }
+
+            /// How much it matters.
+            #[must_use]
+            pub fn severity(self) -> Severity {
+                match self {
+                    $(Self::$name => Severity::$severity,)+
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    /// No webhook selects the label.
+    NoWebhook = "AZWI-I001", Error;
+    /// The webhook's Service does not exist.
+    NoService = "AZWI-I002", Error;
+    /// The webhook's Service has no ready endpoint.
+    NoEndpoint = "AZWI-I003", Error;
+    /// The API server cannot verify the webhook's certificate.
+    Bundle = "AZWI-I004", Error;
+    /// Two installations select the label.
+    SecondWebhook = "AZWI-I005", Warning;
+    /// Pods start without identity while the webhook is away.
+    FailurePolicy = "AZWI-I006", Information;
+    /// The webhook's image is not of the chart's version.
+    Version = "AZWI-I007", Information;
+    /// The pod template lacks the label.
+    Label = "AZWI-W001", Error;
+    /// The webhook refuses the pods.
+    Denied = "AZWI-W002", Error;
+    /// The webhook does not act in the namespace.
+    Namespace = "AZWI-W003", Error;
+    /// The webhook warns of the pods.
+    Warned = "AZWI-W004", Warning;
+    /// Pods have no token.
+    NoToken = "AZWI-W005", Error;
+    /// Pods lack the proxy that they ask for.
+    NoProxy = "AZWI-W006", Error;
+    /// Pods have an identity that their service account no longer names.
+    Stale = "AZWI-W007", Warning;
+    /// Pods cannot be created.
+    NotCreated = "AZWI-W008", Error;
+    /// An SDK that does not know workload identity needs the proxy.
+    OldSdk = "AZWI-W009", Information;
+    /// The service account has no client id.
+    NoClientId = "AZWI-S001", Error;
+    /// The client id is on another object than the service account.
+    Misplaced = "AZWI-S002", Error;
+    /// The service account does not exist.
+    NoAccount = "AZWI-S003", Error;
+    /// The client id or the tenant id cannot be one.
+    Malformed = "AZWI-S004", Error;
+    /// Nothing uses the service account.
+    Unused = "AZWI-S005", Information;
+    /// Every pod of the namespace may get the identity.
+    DefaultAccount = "AZWI-S006", Information;
+    /// An identity needs more federated credentials than it can have.
+    Slots = "AZWI-F001", Warning;
+    /// The federated credential that the workload needs.
+    Needed = "AZWI-F002", Information;
+    /// The token is not signed with RS256.
+    Algorithm = "AZWI-T001", Error;
+    /// Entra cannot reach the issuer.
+    PrivateIssuer = "AZWI-T002", Error;
+    /// The token's issuer is not that of the discovery document.
+    OtherIssuer = "AZWI-T003", Error;
+    /// The token's key is not in the issuer's key set.
+    UnknownKey = "AZWI-T004", Error;
+}
+
+impl Code {
+    /// The letter of its category: I installation, W workload, S service account, F federated credential, T
+    /// token and issuer.
+    #[must_use]
+    pub fn category(self) -> char {
+        let letters = self.as_str().strip_prefix("AZWI-").unwrap_or_default();
+        letters.chars().next().unwrap_or_default()
+    }
+
+    /// Its place in the documentation.
+    #[must_use]
+    pub fn page(self) -> String {
+        format!("docs/checks.md#{}", self.as_str().to_ascii_lowercase())
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}

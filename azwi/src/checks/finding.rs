@@ -1,0 +1,30 @@
+//! A finding.
+
+use webhook::inject::printable;
+
+use super::code::Code;
+use crate::facts::object::Object;
+
+/// A cause that was found, with the object to change and the command that mends it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// What is wrong.
+    pub code: Code,
+    /// The cause, for people. It has no control characters.
+    pub cause: String,
+    /// The object that has it.
+    pub object: Object,
+    /// The command that mends it, `None` where nothing needs to be done.
+    pub fix: Option<String>,
+}
+
+impl Finding {
+    pub(super) fn new(code: Code, object: &Object, cause: &str, fix: Option<String>) -> Self {
+        Self {
+            code,
+            cause: printable(cause),
+            object: object.clone(),
+            fix: fix.map(|it| printable(&it)),
+        }
+    }
+}

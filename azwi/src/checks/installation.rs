@@ -1,0 +1,174 @@
+//! The webhook: configuration, Service, endpoints, certificate. Rows 6, 7 and 8 of the usual causes.
+
+use super::code::Code;
+use super::finding::Finding;
+use super::fix;
+use crate::facts::Facts;
+use crate::facts::installation::{
+    Bundle, Configuration, Deployment, Endpoints, Installation, Webhook,
+};
+use crate::facts::object::Object;
+
+/// The findings about the installation.
+pub(super) fn check(facts: &Facts) -> Vec<Finding> {
+    let Some(installation) = &facts.installation else {
+        return Vec::new();
+    };
+    let Some(first) = installation.configurations.first() else {
+        let object = Object::new(KIND, "", NAME);
+        let cause = "no webhook is called for pods with the label azure.workload.identity/use: they start \
+                     without token and identity";
+        return vec![Finding::new(
+            Code::NoWebhook,
+            &object,
+            cause,
+            Some(INSTALL.to_owned()),
+        )];
+    };
+    let mut findings: Vec<Finding> = installation
+        .configurations
+        .iter()
+        .filter_map(|it| broken(it, installation))
+        .collect();
+    findings.extend(second(installation));
+    findings.extend(policy(first));
+    findings.extend(installation.deployment.as_ref().and_then(version));
+    findings
+}
+
+/// The first broken link from a configuration to the webhook.
+fn broken(configuration: &Configuration, installation: &Installation) -> Option<Finding> {
+    let webhooks = &configuration.webhooks;
+    let object = Object::new(KIND, "", &configuration.name);
+    let deployment = installation.deployment.as_ref();
+    webhooks
+        .iter()
+        .find_map(|it| no_service(it).or_else(|| no_endpoint(it, deployment)))
+        .or_else(|| {
+            let cause = webhooks.iter().find_map(|it| bundle(&it.bundle))?;
+            let restart = deployment.map(|it| fix::restart(&it.object, []));
+            Some(Finding::new(
+                Code::Bundle,
+                &object,
+                cause,
+                restart.or_else(|| Some(fix::edit(&object))),
+            ))
+        })
+}
+
+fn no_service(webhook: &Webhook) -> Option<Finding> {
+    let service = webhook.service.as_ref()?;
+    if service.state != Endpoints::NoService {
+        return None;
+    }
+    let cause = "the Service that the webhook's configuration calls does not exist: labelled pods are refused, or \
+                 start without identity";
+    Some(Finding::new(
+        Code::NoService,
+        &service.object,
+        cause,
+        Some(INSTALL.to_owned()),
+    ))
+}
+
+fn no_endpoint(webhook: &Webhook, deployment: Option<&Deployment>) -> Option<Finding> {
+    let service = webhook.service.as_ref()?;
+    if service.state != Endpoints::Ready(0) {
+        return None;
+    }
+    let effect = if webhook.ignores_failures {
+        "labelled pods start without identity"
+    } else {
+        "labelled pods are refused"
+    };
+    let (cause, fix) = match deployment {
+        Some(it) if it.replicas == 0 => (
+            format!("the webhook is scaled to zero: {effect}"),
+            format!("kubectl scale {} --replicas 2", it.object.argument()),
+        ),
+        Some(it) => (
+            format!("no replica of the webhook is ready: {effect}"),
+            format!("kubectl -n {} describe pods", it.object.namespace),
+        ),
+        None => (
+            format!("the webhook's Service selects no pod: {effect}"),
+            INSTALL.to_owned(),
+        ),
+    };
+    Some(Finding::new(
+        Code::NoEndpoint,
+        &service.object,
+        &cause,
+        Some(fix),
+    ))
+}
+
+fn bundle(bundle: &Bundle) -> Option<&'static str> {
+    match bundle {
+        Bundle::Valid => None,
+        Bundle::Empty => {
+            Some("caBundle is empty: the API server cannot verify the webhook's certificate")
+        }
+        Bundle::Unreadable => Some(
+            "caBundle has no certificate that can be read: the API server cannot verify the webhook's",
+        ),
+        Bundle::Expired => Some(
+            "no certificate in caBundle is valid now: the API server cannot verify the webhook's",
+        ),
+    }
+}
+
+/// Two installations, such as the AKS add-on and a chart (azwi#777).
+fn second(installation: &Installation) -> Option<Finding> {
+    let configurations = &installation.configurations;
+    let other = configurations.iter().find(|it| it.name != NAME);
+    let other = other.filter(|_| configurations.len() > 1)?;
+    let names: Vec<&str> = configurations.iter().map(|it| it.name.as_str()).collect();
+    let object = Object::new(KIND, "", &other.name);
+    let cause = format!(
+        "{} configurations select the label, so pods are changed twice: {}",
+        names.len(),
+        names.join(", ")
+    );
+    let fix = format!("kubectl delete mutatingwebhookconfiguration {}", other.name);
+    Some(Finding::new(
+        Code::SecondWebhook,
+        &object,
+        &cause,
+        Some(fix),
+    ))
+}
+
+fn policy(configuration: &Configuration) -> Option<Finding> {
+    configuration
+        .webhooks
+        .iter()
+        .find(|it| it.ignores_failures)?;
+    let object = Object::new(KIND, "", &configuration.name);
+    let cause = "failurePolicy is Ignore: while the webhook cannot be reached, labelled pods start without identity";
+    Some(Finding::new(Code::FailurePolicy, &object, cause, None))
+}
+
+fn version(deployment: &Deployment) -> Option<Finding> {
+    let (tag, chart) = (
+        deployment.image_tag.as_ref()?,
+        deployment.chart_version.as_ref()?,
+    );
+    if tag.trim_start_matches('v') == chart.trim_start_matches('v') {
+        return None;
+    }
+    let cause = format!("the image has tag {tag}, the chart is of version {chart}");
+    Some(Finding::new(
+        Code::Version,
+        &deployment.object,
+        &cause,
+        None,
+    ))
+}
+
+const KIND: &str = "MutatingWebhookConfiguration";
+/// The chart's name of it, and upstream's.
+const NAME: &str = "azure-wi-webhook-mutating-webhook-configuration";
+const INSTALL: &str = "helm upgrade --install azure-workload-identity deploy/chart --namespace \
+                       azure-workload-identity-system --create-namespace --reset-then-reuse-values --set \
+                       azureTenantID=<tenant id>";

@@ -1,0 +1,89 @@
+//! Facts in, findings out. No I/O, no clock.
+//!
+//! A workload is a chain: its pods can only get a token when every link before it holds. Its check stops at
+//! the first link that is broken, because the next ones follow from it.
+
+mod account;
+mod code;
+mod credential;
+mod finding;
+mod fix;
+mod injection;
+mod installation;
+mod label;
+mod namespace;
+mod pods;
+mod token;
+mod workload;
+
+pub use code::{Code, Severity};
+pub use finding::Finding;
+
+use std::collections::BTreeSet;
+
+use contract::token::DEFAULT_AUDIENCE;
+
+use crate::facts::Facts;
+use crate::facts::workload::Pod;
+use workload::Subject;
+
+/// Every finding, those of the installation first, as the others may follow from them.
+#[must_use]
+pub fn all(facts: &Facts) -> Vec<Finding> {
+    let mut findings = installation::check(facts);
+    let is_working = findings
+        .iter()
+        .all(|it| it.code.severity() != Severity::Error);
+    let context = Context { facts, is_working };
+    let mut broken = BTreeSet::new();
+    for subject in workload::subjects(facts) {
+        let found = workload::check(&context, &subject);
+        if found.iter().any(|it| it.code.severity() == Severity::Error) {
+            broken.insert(subject.object);
+        }
+        findings.extend(found);
+    }
+    match &facts.target {
+        Some(target) if !broken.contains(target) => findings.extend(token::check(facts)),
+        Some(_) => {}
+        None => {
+            findings.extend(account::check_all(facts));
+            findings.extend(credential::check(facts));
+        }
+    }
+    findings.sort_by_key(|it| it.code.severity());
+    findings
+}
+
+/// What a check of a workload may look at besides it.
+struct Context<'a> {
+    facts: &'a Facts,
+    /// Whether the webhook is there and answers, as far as is known.
+    is_working: bool,
+}
+
+impl Context<'_> {
+    /// The audiences that the webhook's tokens have.
+    fn audiences(&self) -> Vec<&str> {
+        let settings = self.facts.installation.as_ref();
+        let settings = settings.and_then(|it| it.settings.as_ref());
+        let Some(settings) = settings else {
+            return vec![DEFAULT_AUDIENCE];
+        };
+        let bindings = settings.bindings.as_ref().map(|it| it.audience.as_str());
+        [settings.audience.as_str()]
+            .into_iter()
+            .chain(bindings)
+            .collect()
+    }
+
+    fn has_token(&self, subject: &Subject<'_>) -> bool {
+        let mut audiences = self.audiences().into_iter();
+        audiences.any(|it| subject.template.has_token_for(it))
+    }
+
+    fn pod_has_token(&self, pod: &Pod) -> bool {
+        let mut audiences = self.audiences().into_iter();
+        audiences.any(|it| pod.template.has_token_for(it))
+    }
+}

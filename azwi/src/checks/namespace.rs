@@ -1,0 +1,78 @@
+//! The namespaces in which the webhook acts, by its selectors as they are stored: AKS's admissions enforcer
+//! adds its own (azwi#525). Row 17.
+
+use super::Context;
+use super::code::Code;
+use super::finding::Finding;
+use super::workload::Subject;
+use crate::facts::installation::{Configuration, Webhook};
+use crate::facts::selector::Requirement;
+
+/// A workload in a namespace that no webhook selects.
+pub(super) fn check(context: &Context<'_>, subject: &Subject<'_>) -> Option<Finding> {
+    let namespace = &subject.object.namespace;
+    let labels = &context.facts.namespaces.as_ref()?.get(namespace)?.labels;
+    let configurations = &context.facts.installation.as_ref()?.configurations;
+    let failing = |it: &Webhook| it.namespace_selector.failing(labels);
+    let webhooks = configurations.iter().flat_map(|it| &it.webhooks);
+    let mut requirements = webhooks.map(failing);
+    // Every webhook has to leave the namespace out; the first requirement is the one to name.
+    let first = requirements.next()??;
+    if requirements.any(|it| it.is_none()) {
+        return None;
+    }
+    let configuration = configurations.first()?;
+    let cause = format!(
+        "the webhook does not act in namespace {namespace}: its namespaceSelector wants {}",
+        sentence(&first)
+    );
+    let fix = fix(configuration, &first, namespace);
+    Some(Finding::new(
+        Code::Namespace,
+        &subject.object,
+        &cause,
+        Some(fix),
+    ))
+}
+
+fn sentence(requirement: &Requirement) -> String {
+    let Requirement {
+        key,
+        operator,
+        values,
+    } = requirement;
+    match operator.as_str() {
+        "In" => format!("label {key} to be {}", values.join(" or ")),
+        "NotIn" => format!("label {key} not to be {}", values.join(" or ")),
+        "Exists" => format!("label {key}"),
+        _ => format!("no label {key}"),
+    }
+}
+
+fn fix(configuration: &Configuration, requirement: &Requirement, namespace: &str) -> String {
+    let Requirement {
+        key,
+        operator,
+        values,
+    } = requirement;
+    // Labels that Kubernetes or AKS owns are not for users to change.
+    let is_fixed = key.starts_with("kubernetes.io/")
+        || key == "control-plane"
+        || key.starts_with("kubernetes.azure.com/");
+    let value = values.first();
+    match (operator.as_str(), value) {
+        _ if key == "control-plane" || key.starts_with("kubernetes.azure.com/") => format!(
+            "kubectl annotate mutatingwebhookconfiguration {} admissions.enforcer/disabled=true",
+            configuration.name
+        ),
+        _ if is_fixed => format!(
+            "kubectl edit mutatingwebhookconfiguration {}",
+            configuration.name
+        ),
+        ("In", Some(value)) => {
+            format!("kubectl label --overwrite namespace {namespace} {key}={value}")
+        }
+        ("Exists", _) => format!("kubectl label namespace {namespace} {key}=true"),
+        _ => format!("kubectl label namespace {namespace} {key}-"),
+    }
+}

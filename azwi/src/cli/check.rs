@@ -1,0 +1,182 @@
+//! `azwi check`.
+
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use thiserror::Error;
+use tokio::runtime;
+
+use super::target::Target;
+use crate::checks;
+use crate::facts::read::{self, Scope};
+use crate::report::text::Style;
+use crate::report::{Checked, Report, json, text};
+
+/// Check the installation and every workload, or one
+///
+/// Exit codes: 0 nothing is wrong, 1 something is, 2 nothing is but not all could be checked, 64 wrong usage.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// One workload, such as deployment/shop, with its token
+    #[arg(value_name = "KIND/NAME")]
+    target: Option<Target>,
+    /// One namespace [all, or that of the context for one workload]
+    #[arg(short, long)]
+    namespace: Option<String>,
+    /// How to write the findings
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+    /// Only these categories, separated by commas
+    #[arg(long, value_enum, value_delimiter = ',')]
+    category: Vec<Category>,
+    /// Also write what is only worth knowing [on for one workload]
+    #[arg(long)]
+    information: bool,
+    /// The kubeconfig file [KUBECONFIG, or ~/.kube/config]
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// The context of the kubeconfig file
+    #[arg(long)]
+    context: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    Text,
+    Json,
+}
+
+/// The letters of codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Category {
+    /// Installation
+    #[value(name = "I")]
+    Installation,
+    /// Workload
+    #[value(name = "W")]
+    Workload,
+    /// Service account
+    #[value(name = "S")]
+    ServiceAccount,
+    /// Federated credential
+    #[value(name = "F")]
+    FederatedCredential,
+    /// Token and issuer
+    #[value(name = "T")]
+    Token,
+}
+
+impl Category {
+    fn letter(self) -> char {
+        match self {
+            Self::Installation => 'I',
+            Self::Workload => 'W',
+            Self::ServiceAccount => 'S',
+            Self::FederatedCredential => 'F',
+            Self::Token => 'T',
+        }
+    }
+}
+
+/// The cluster cannot be asked at all.
+#[derive(Debug, Error)]
+enum CheckError {
+    #[error("the kubeconfig file cannot be used: {0}")]
+    Kubeconfig(#[from] kube::config::KubeconfigError),
+    #[error("there is no kubeconfig file, and this is no pod of a cluster: {0}")]
+    NoConfig(#[from] kube::config::InferConfigError),
+    #[error("the API server cannot be asked: {0}")]
+    Client(#[from] kube::Error),
+    #[error("the runtime does not start: {0}")]
+    Runtime(#[from] io::Error),
+}
+
+/// Runs the check.
+pub(super) fn run(arguments: &Arguments) -> ExitCode {
+    let runtime = runtime::Builder::new_current_thread().enable_all().build();
+    let report = runtime
+        .map_err(CheckError::from)
+        .and_then(|runtime| runtime.block_on(check(arguments)));
+    match report {
+        Ok(report) => write(arguments, &report),
+        Err(error) => {
+            eprintln!("azwi: {error}");
+            ExitCode::from(EXIT_NOT_CHECKED)
+        }
+    }
+}
+
+async fn check(arguments: &Arguments) -> Result<Report, CheckError> {
+    let config = config(arguments).await?;
+    let target = arguments.target.as_ref();
+    let of_context = target.map(|_| config.default_namespace.clone());
+    let scope = Scope {
+        namespace: arguments.namespace.clone().or(of_context),
+        target: target.map(|it| (it.kind.clone(), it.name.clone())),
+    };
+    let facts = read::read(Client::try_from(config)?, &scope).await;
+    let mut findings = checks::all(&facts);
+    let letters: Vec<char> = arguments.category.iter().map(|it| it.letter()).collect();
+    findings.retain(|it| letters.is_empty() || letters.contains(&it.code.category()));
+    Ok(Report {
+        findings,
+        checked: Checked {
+            workloads: facts.workloads.len(),
+            pods: facts.pods.len(),
+            accounts: facts.accounts.map_or(0, |it| it.len()),
+        },
+        gaps: facts.gaps,
+    })
+}
+
+async fn config(arguments: &Arguments) -> Result<Config, CheckError> {
+    let options = KubeConfigOptions {
+        context: arguments.context.clone(),
+        ..KubeConfigOptions::default()
+    };
+    if let Some(file) = &arguments.kubeconfig {
+        let kubeconfig = Kubeconfig::read_from(file)?;
+        return Ok(Config::from_custom_kubeconfig(kubeconfig, &options).await?);
+    }
+    if options.context.is_some() {
+        return Ok(Config::from_kubeconfig(&options).await?);
+    }
+    Ok(Config::infer().await?)
+}
+
+fn write(arguments: &Arguments, report: &Report) -> ExitCode {
+    let style = Style {
+        is_coloured: io::stdout().is_terminal() && is_colour_wanted(),
+        with_information: arguments.information || arguments.target.is_some(),
+    };
+    let written = match arguments.output {
+        Output::Text => {
+            let mut out = String::new();
+            text::write(&mut out, report, style).ok().map(|()| out)
+        }
+        Output::Json => json::write(report).ok().map(|it| it + "\n"),
+    };
+    let Some(out) = written else {
+        return ExitCode::from(EXIT_NOT_CHECKED);
+    };
+    super::print(out.as_bytes());
+    if report.has_findings() {
+        ExitCode::from(EXIT_FINDINGS)
+    } else if report.gaps.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(EXIT_NOT_CHECKED)
+    }
+}
+
+/// NO_COLOR of any value but an empty one switches colours off (no-color.org).
+fn is_colour_wanted() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|it| it.is_empty())
+}
+
+const EXIT_FINDINGS: u8 = 1;
+const EXIT_NOT_CHECKED: u8 = 2;

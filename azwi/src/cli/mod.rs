@@ -1,0 +1,91 @@
+//! The command line. Each subcommand has a file.
+
+mod check;
+mod target;
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+use contract::EXIT_USAGE;
+
+/// Says whether Azure workload identity works in a cluster, and what mends it.
+///
+/// Reads the cluster and changes nothing.
+#[derive(Debug, Parser)]
+#[command(name = "azwi", bin_name = "azwi", version = contract::VERSION)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Check(check::Arguments),
+    /// Write the completions of a shell
+    Completion {
+        /// The shell
+        shell: Shell,
+    },
+    /// Write the manual page
+    Manual,
+}
+
+/// Runs the command line, of which the first argument is the program's name.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(args) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let is_mistake = error.use_stderr();
+            // Nothing is left to do where the terminal is gone.
+            let _ = error.print();
+            return ExitCode::from(if is_mistake { EXIT_USAGE } else { 0 });
+        }
+    };
+    match arguments.command {
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Completion { shell } => {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "azwi", &mut text);
+            print(&text)
+        }
+        Command::Manual => {
+            let mut text = Vec::new();
+            match clap_mangen::Man::new(Arguments::command()).render(&mut text) {
+                Ok(()) => print(&text),
+                Err(_) => ExitCode::FAILURE,
+            }
+        }
+    }
+}
+
+/// Writes to standard output. A reader that ended early, such as `head`, is no failure.
+fn print(text: &[u8]) -> ExitCode {
+    match io::stdout().lock().write_all(text) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn usage_mistakes_exit_with_64_and_help_with_0() {
+        let run = |args: &[&str]| format!("{:?}", run(args.iter().map(OsString::from)));
+        let code = |code: u8| format!("{:?}", ExitCode::from(code));
+        assert_eq!(run(&["azwi", "check", "--unknown"]), code(EXIT_USAGE));
+        assert_eq!(run(&["azwi", "check", "no-slash"]), code(EXIT_USAGE));
+        assert_eq!(run(&["azwi", "check", "--category", "X"]), code(EXIT_USAGE));
+        assert_eq!(run(&["azwi", "--help"]), code(0));
+        assert_eq!(run(&["kubectl-azwi", "--version"]), code(0));
+    }
+}

@@ -1,0 +1,65 @@
+//! What was read of the cluster, as plain values. Of each object only what a check needs is kept.
+
+pub mod account;
+pub mod installation;
+pub mod object;
+pub mod read;
+pub mod selector;
+pub mod template;
+pub mod token;
+pub mod workload;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use account::Account;
+use installation::Installation;
+use object::Object;
+use token::Token;
+use workload::{Pod, Workload};
+
+/// What was read of the cluster.
+#[derive(Debug, Default)]
+pub struct Facts {
+    /// What could not be read, with the reason.
+    pub gaps: Vec<Gap>,
+    /// The webhooks that select the product's label. `None` when they could not be read.
+    pub installation: Option<Installation>,
+    /// The labels of each namespace. `None` when they could not be read.
+    pub namespaces: Option<BTreeMap<String, Namespace>>,
+    /// Service accounts by namespace and name. `None` when they could not be read.
+    pub accounts: Option<BTreeMap<(String, String), Account>>,
+    /// Everything with a pod template.
+    pub workloads: Vec<Workload>,
+    /// Labelled pods, and pods without a workload of [`Facts::workloads`].
+    pub pods: Vec<Pod>,
+    /// Namespace and name of every service account that a template or a pod names.
+    pub used_accounts: BTreeSet<(String, String)>,
+    /// The one workload that was asked about.
+    pub target: Option<Object>,
+    /// A token for the service account of [`Facts::target`], without the token itself.
+    pub token: Option<Token>,
+}
+
+/// A namespace.
+#[derive(Clone, Debug, Default)]
+pub struct Namespace {
+    /// All of its labels: a webhook may select by any.
+    pub labels: BTreeMap<String, String>,
+    /// The client id's annotation, which belongs on a service account.
+    pub client_id: Option<String>,
+}
+
+/// Something that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// The verb of the right, such as `list`.
+    pub verb: &'static str,
+    /// The resource with its group, such as `deployments.apps`.
+    pub resource: String,
+    /// The namespace, `None` for the whole cluster.
+    pub namespace: Option<String>,
+    /// Whether the API server refused it for want of a right.
+    pub is_forbidden: bool,
+    /// The API server's answer, or the error of the connection.
+    pub reason: String,
+}

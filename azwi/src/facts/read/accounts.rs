@@ -1,0 +1,47 @@
+//! Reads service accounts.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::reader::{Reader, Resource};
+use crate::facts::account::Account;
+use crate::facts::template::Entries;
+
+/// The service accounts by namespace and name. `None` when they could not be read.
+pub(super) async fn read(
+    reader: &mut Reader,
+    namespace: Option<&str>,
+) -> Option<BTreeMap<(String, String), Account>> {
+    let mut accounts = BTreeMap::new();
+    let all_read = reader
+        .list(ACCOUNTS, namespace, |object| {
+            let Wire { metadata } = serde_json::from_str(object.get())?;
+            let Entries(annotations) = metadata.annotations.unwrap_or_default();
+            let Entries(labels) = metadata.labels.unwrap_or_default();
+            let account = Account::read(&annotations, &labels);
+            accounts.insert((metadata.namespace, metadata.name), account);
+            Ok(())
+        })
+        .await;
+    all_read.then_some(accounts)
+}
+
+#[derive(Deserialize)]
+struct Wire {
+    metadata: Metadata,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    namespace: String,
+    name: String,
+    annotations: Option<Entries>,
+    labels: Option<Entries>,
+}
+
+const ACCOUNTS: Resource = Resource {
+    version: "v1",
+    plural: "serviceaccounts",
+    kind: "ServiceAccount",
+};

@@ -1,0 +1,225 @@
+//! Reads the webhooks that select the product's label, and follows the first to what runs behind it.
+
+mod bundle;
+mod deployment;
+
+use std::collections::BTreeMap;
+
+use contract::label;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::reader::{Reader, Resource};
+use crate::facts::installation::{Configuration, Endpoints, Installation, Service, Webhook};
+use crate::facts::object::Object;
+use crate::facts::selector::Selector;
+
+/// The installation. `None` when the configurations could not be read.
+pub(super) async fn read(reader: &mut Reader) -> Option<Installation> {
+    let mut configurations = Vec::new();
+    let all_read = reader
+        .list(CONFIGURATIONS, None, |raw| {
+            let wire: Wire = serde_json::from_str(raw.get())?;
+            let name = wire.metadata.name;
+            let webhooks = wire.webhooks.unwrap_or_default().into_iter();
+            let webhooks: Vec<_> = webhooks.filter(is_ours).map(Webhook::from).collect();
+            if !webhooks.is_empty() {
+                configurations.push(Configuration { name, webhooks });
+            }
+            Ok(())
+        })
+        .await;
+    if !all_read {
+        return None;
+    }
+    let mut installation = Installation {
+        configurations,
+        ..Installation::default()
+    };
+    follow(reader, &mut installation).await;
+    Some(installation)
+}
+
+/// Reads the state of every Service that is called, and the Deployment behind the first.
+async fn follow(reader: &mut Reader, installation: &mut Installation) {
+    let mut first = None;
+    let mut known = BTreeMap::<Object, Endpoints>::new();
+    let webhooks = installation.configurations.iter_mut();
+    for service in webhooks
+        .flat_map(|it| &mut it.webhooks)
+        .filter_map(|it| it.service.as_mut())
+    {
+        if let Some(state) = known.get(&service.object) {
+            service.state = state.clone();
+            continue;
+        }
+        let (state, selector) = endpoints(reader, &service.object).await;
+        known.insert(service.object.clone(), state.clone());
+        service.state = state;
+        if first.is_none() {
+            first = selector.map(|selector| (service.object.namespace.clone(), selector));
+        }
+    }
+    if let Some((namespace, selector)) = first {
+        let found = deployment::read(reader, &namespace, &selector).await;
+        (installation.deployment, installation.settings) = found;
+    }
+}
+
+/// Whether a Service leads anywhere, and the labels of the pods behind it.
+async fn endpoints(
+    reader: &mut Reader,
+    service: &Object,
+) -> (Endpoints, Option<BTreeMap<String, String>>) {
+    let namespace = Some(service.namespace.as_str());
+    let text = match reader.get(SERVICES, namespace, &service.name).await {
+        Ok(Some(text)) => text,
+        Ok(None) => return (Endpoints::NoService, None),
+        Err(_) => return (Endpoints::Unknown, None),
+    };
+    let selector = serde_json::from_str::<ServiceWire>(&text).ok();
+    let selector = selector.and_then(|it| it.spec.selector);
+    let mut ready = 0;
+    let all_read = reader
+        .list(SLICES, namespace, |raw| {
+            ready += ready_of(raw, &service.name)?;
+            Ok(())
+        })
+        .await;
+    let state = if all_read {
+        Endpoints::Ready(ready)
+    } else {
+        Endpoints::Unknown
+    };
+    (state, selector)
+}
+
+fn ready_of(raw: &RawValue, service: &str) -> Result<usize, serde_json::Error> {
+    let slice: Slice = serde_json::from_str(raw.get())?;
+    let labels = slice.metadata.labels.unwrap_or_default();
+    if labels.get("kubernetes.io/service-name").map(String::as_str) != Some(service) {
+        return Ok(0);
+    }
+    let endpoints = slice.endpoints.unwrap_or_default();
+    // Without a condition, an endpoint counts as ready.
+    let ready = endpoints.iter().filter(|it| {
+        let conditions = it.conditions.as_ref();
+        conditions.and_then(|it| it.ready) != Some(false)
+    });
+    Ok(ready.count())
+}
+
+/// Whether a webhook is called for new pods, and chooses them by the product's label.
+fn is_ours(wire: &WebhookWire) -> bool {
+    let object = wire.object_selector.as_ref();
+    let mut rules = wire.rules.iter().flatten();
+    object.is_some_and(|it| it.names(label::USE))
+        && rules.any(|it| has(&it.resources, "pods") && has(&it.operations, "CREATE"))
+}
+
+fn has(values: &[String], wanted: &str) -> bool {
+    values.iter().any(|it| it == wanted || it == "*")
+}
+
+impl From<WebhookWire> for Webhook {
+    fn from(wire: WebhookWire) -> Self {
+        let service = wire.client_config.service.map(|it| Service {
+            object: Object::new("Service", &it.namespace, &it.name),
+            state: Endpoints::Unknown,
+        });
+        Self {
+            service,
+            namespace_selector: wire.namespace_selector.unwrap_or_default(),
+            ignores_failures: wire.failure_policy.as_deref() == Some("Ignore"),
+            bundle: bundle::state(wire.client_config.ca_bundle.as_deref()),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Wire {
+    metadata: Named,
+    webhooks: Option<Vec<WebhookWire>>,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    name: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WebhookWire {
+    client_config: ClientConfig,
+    failure_policy: Option<String>,
+    namespace_selector: Option<Selector>,
+    object_selector: Option<Selector>,
+    rules: Option<Vec<Rule>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ClientConfig {
+    ca_bundle: Option<String>,
+    service: Option<ServiceReference>,
+}
+
+#[derive(Deserialize)]
+struct ServiceReference {
+    namespace: String,
+    name: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Rule {
+    operations: Vec<String>,
+    resources: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct ServiceWire {
+    spec: ServiceSpec,
+}
+
+#[derive(Deserialize)]
+struct ServiceSpec {
+    selector: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Deserialize)]
+struct Slice {
+    metadata: SliceMetadata,
+    endpoints: Option<Vec<Endpoint>>,
+}
+
+#[derive(Deserialize)]
+struct SliceMetadata {
+    labels: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Deserialize)]
+struct Endpoint {
+    conditions: Option<Conditions>,
+}
+
+#[derive(Deserialize)]
+struct Conditions {
+    ready: Option<bool>,
+}
+
+const CONFIGURATIONS: Resource = Resource {
+    version: "admissionregistration.k8s.io/v1",
+    plural: "mutatingwebhookconfigurations",
+    kind: "MutatingWebhookConfiguration",
+};
+const SERVICES: Resource = Resource {
+    version: "v1",
+    plural: "services",
+    kind: "Service",
+};
+const SLICES: Resource = Resource {
+    version: "discovery.k8s.io/v1",
+    plural: "endpointslices",
+    kind: "EndpointSlice",
+};

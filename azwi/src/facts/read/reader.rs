@@ -1,0 +1,220 @@
+//! Requests to the API server: lists in pages, and what cannot be read as a [`Gap`].
+
+use std::time::Duration;
+
+use http::Request;
+use kube::{Client, Error};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tokio::time::timeout;
+
+use crate::facts::Gap;
+
+/// A resource of the API.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Resource {
+    /// Group and version, such as `apps/v1`; `v1` for the core group.
+    pub(super) version: &'static str,
+    /// The name in paths, such as `deployments`.
+    pub(super) plural: &'static str,
+    /// The kind, such as `Deployment`.
+    pub(super) kind: &'static str,
+}
+
+impl Resource {
+    fn path(&self, namespace: Option<&str>, name: Option<&str>) -> String {
+        let root = if self.version.contains('/') {
+            "/apis"
+        } else {
+            "/api"
+        };
+        let mut path = format!("{root}/{}", self.version);
+        let namespace = namespace.into_iter().flat_map(|it| ["namespaces", it]);
+        for part in namespace.chain([self.plural]).chain(name) {
+            path.push('/');
+            path.push_str(part);
+        }
+        path
+    }
+
+    /// The resource as rights name it: `deployments.apps`.
+    fn right(&self) -> String {
+        match self.version.split_once('/') {
+            Some((group, _)) => format!("{}.{group}", self.plural),
+            None => self.plural.to_owned(),
+        }
+    }
+}
+
+/// Reads from the API server, and remembers what it could not.
+pub(super) struct Reader {
+    client: Client,
+    pub(super) gaps: Vec<Gap>,
+}
+
+impl Reader {
+    pub(super) fn new(client: Client) -> Self {
+        Self {
+            client,
+            gaps: Vec::new(),
+        }
+    }
+
+    /// Calls `each` with every object, a page at a time. `false` when not all could be read. A kind that the
+    /// API server does not serve has no objects.
+    pub(super) async fn list(
+        &mut self,
+        resource: Resource,
+        namespace: Option<&str>,
+        mut each: impl FnMut(&RawValue) -> Result<(), serde_json::Error>,
+    ) -> bool {
+        let path = resource.path(namespace, None);
+        let mut next = String::new();
+        loop {
+            let escaped: String = form_urlencoded::byte_serialize(next.as_bytes()).collect();
+            let page = self
+                .text(&format!("{path}?limit={PAGE}&continue={escaped}"))
+                .await;
+            let read = page.and_then(|text| {
+                let page: Page<'_> = serde_json::from_str(&text)?;
+                for object in page.items {
+                    each(object)?;
+                }
+                Ok(page.metadata.next)
+            });
+            match read {
+                Ok(Some(token)) if !token.is_empty() => next = token,
+                Ok(_) => return true,
+                Err(ReadError::Answer(Error::Api(status))) if status.is_not_found() => return true,
+                // The list has expired meanwhile: the answer has a token for the rest of a newer one.
+                Err(ReadError::Answer(Error::Api(status))) if status.code == 410 => {
+                    let token = status.metadata.as_ref().and_then(|it| it.continue_.clone());
+                    let Some(token) = token.filter(|it| *it != next) else {
+                        self.miss(
+                            "list",
+                            resource.right(),
+                            namespace,
+                            &Error::Api(status).into(),
+                        );
+                        return false;
+                    };
+                    next = token;
+                }
+                Err(error) => {
+                    self.miss("list", resource.right(), namespace, &error);
+                    return false;
+                }
+            }
+        }
+    }
+
+    /// The JSON of one object: `Ok(None)` when it does not exist, `Err` when that is not known.
+    pub(super) async fn get(
+        &mut self,
+        resource: Resource,
+        namespace: Option<&str>,
+        name: &str,
+    ) -> Result<Option<String>, Unknown> {
+        match self.text(&resource.path(namespace, Some(name))).await {
+            Ok(text) => Ok(Some(text)),
+            Err(ReadError::Answer(Error::Api(status))) if status.is_not_found() => Ok(None),
+            Err(error) => {
+                self.miss("get", resource.right(), namespace, &error);
+                Err(Unknown)
+            }
+        }
+    }
+
+    /// A document at a path of the API server.
+    pub(super) async fn document(&mut self, path: &'static str) -> Option<String> {
+        match self.text(path).await {
+            Ok(text) => Some(text),
+            Err(error) => {
+                self.miss("get", path.to_owned(), None, &error);
+                None
+            }
+        }
+    }
+
+    /// Posts to a path.
+    pub(super) async fn post(&self, path: &str, body: Vec<u8>) -> Result<String, ReadError> {
+        let request = Request::post(path)
+            .header(http::header::CONTENT_TYPE, "application/json")
+            .body(body)
+            .map_err(Error::HttpError)?;
+        self.send(request).await
+    }
+
+    /// Remembers what could not be read.
+    pub(super) fn miss(
+        &mut self,
+        verb: &'static str,
+        resource: String,
+        namespace: Option<&str>,
+        error: &ReadError,
+    ) {
+        let (is_forbidden, reason) = match error {
+            ReadError::Answer(Error::Api(status)) => {
+                (status.is_forbidden(), status.message.clone())
+            }
+            other => (false, other.to_string()),
+        };
+        self.gaps.push(Gap {
+            verb,
+            resource,
+            namespace: namespace.map(str::to_owned),
+            is_forbidden,
+            reason,
+        });
+    }
+
+    async fn text(&self, path: &str) -> Result<String, ReadError> {
+        self.send(
+            Request::get(path)
+                .body(Vec::new())
+                .map_err(Error::HttpError)?,
+        )
+        .await
+    }
+
+    async fn send(&self, request: Request<Vec<u8>>) -> Result<String, ReadError> {
+        match timeout(TIMEOUT, self.client.request_text(request)).await {
+            Ok(answer) => Ok(answer?),
+            Err(_) => Err(ReadError::Timeout),
+        }
+    }
+}
+
+/// Whether an object exists could not be found out.
+#[derive(Debug)]
+pub(super) struct Unknown;
+
+/// Why something could not be read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ReadError {
+    #[error(transparent)]
+    Answer(#[from] Error),
+    #[error("the answer is not what the API server documents: {0}")]
+    Json(#[from] serde_json::Error),
+    #[error("no answer within {} s", TIMEOUT.as_secs())]
+    Timeout,
+}
+
+/// A page of a list. Its objects stay text until each is read.
+#[derive(Deserialize)]
+struct Page<'a> {
+    #[serde(default)]
+    metadata: PageMetadata,
+    #[serde(borrow)]
+    items: Vec<&'a RawValue>,
+}
+
+#[derive(Default, Deserialize)]
+struct PageMetadata {
+    #[serde(rename = "continue")]
+    next: Option<String>,
+}
+
+/// Objects of a page. One of pods takes some 3 MB.
+const PAGE: usize = 250;
+const TIMEOUT: Duration = Duration::from_secs(30);

@@ -1,0 +1,121 @@
+//! Requests a token for one service account, reads its claims and drops it.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use contract::token::DEFAULT_AUDIENCE;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::reader::{ReadError, Reader};
+use crate::facts::Facts;
+use crate::facts::token::Token;
+
+/// A token for the target's service account. `None` when there is none to ask for, or it was not given.
+pub(super) async fn read(reader: &mut Reader, facts: &Facts) -> Option<Token> {
+    let template = facts.workloads.first().map(|it| &it.template);
+    let template = template.or_else(|| facts.pods.first().map(|it| &it.template))?;
+    let namespace = &facts.target.as_ref()?.namespace;
+    let name = &template.service_account;
+    let accounts = facts.accounts.as_ref()?;
+    // The chain is broken before its token.
+    if !template.is_labelled() || !accounts.contains_key(&(namespace.clone(), name.clone())) {
+        return None;
+    }
+    let settings = facts
+        .installation
+        .as_ref()
+        .and_then(|it| it.settings.as_ref());
+    let audience = settings.map_or(DEFAULT_AUDIENCE, |it| it.audience.as_str());
+    let mut token = match request(reader, namespace, name, audience).await {
+        Ok(token) => token,
+        Err(error) => {
+            reader.miss(
+                "create",
+                "serviceaccounts/token".to_owned(),
+                Some(namespace),
+                &error,
+            );
+            return None;
+        }
+    };
+    let discovery = reader.document("/.well-known/openid-configuration").await;
+    token.discovery_issuer = discovery.and_then(|text| {
+        let Discovery { issuer } = serde_json::from_str(&text).ok()?;
+        Some(issuer)
+    });
+    let keys = reader.document("/openid/v1/jwks").await;
+    token.key_ids = keys.and_then(|text| {
+        let Keys { keys } = serde_json::from_str(&text).ok()?;
+        Some(keys.into_iter().filter_map(|it| it.kid).collect())
+    });
+    Some(token)
+}
+
+async fn request(
+    reader: &Reader,
+    namespace: &str,
+    name: &str,
+    audience: &str,
+) -> Result<Token, ReadError> {
+    let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token");
+    let body = json!({
+        "apiVersion": "authentication.k8s.io/v1",
+        "kind": "TokenRequest",
+        "spec": { "audiences": [audience], "expirationSeconds": LIFETIME_SECONDS },
+    });
+    let text = reader.post(&path, body.to_string().into_bytes()).await?;
+    let answer: Answer = serde_json::from_str(&text)?;
+    let mut parts = answer.status.token.split('.').map(|part| {
+        // The sentence of a decoder could quote the token.
+        let decoded = URL_SAFE_NO_PAD.decode(part).ok()?;
+        serde_json::from_slice::<Claims>(&decoded).ok()
+    });
+    let header = parts.next().flatten().unwrap_or_default();
+    let claims = parts.next().flatten().unwrap_or_default();
+    Ok(Token {
+        algorithm: header.alg,
+        key_id: header.kid,
+        issuer: claims.iss,
+        subject: claims.sub,
+        audiences: claims.aud,
+        ..Token::default()
+    })
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    status: AnswerStatus,
+}
+
+#[derive(Deserialize)]
+struct AnswerStatus {
+    token: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Claims {
+    alg: String,
+    kid: String,
+    iss: String,
+    sub: String,
+    aud: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Discovery {
+    issuer: String,
+}
+
+#[derive(Deserialize)]
+struct Keys {
+    keys: Vec<Key>,
+}
+
+#[derive(Deserialize)]
+struct Key {
+    kid: Option<String>,
+}
+
+/// The shortest that the API server gives.
+const LIFETIME_SECONDS: u32 = 600;

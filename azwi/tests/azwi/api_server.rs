@@ -1,0 +1,182 @@
+//! A fake API server: objects in memory, lists in pages, rights that are missing, tokens.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+/// What the API server has.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Cluster {
+    pub(crate) objects: Vec<Value>,
+    /// Resources that may not be read, by their names in paths.
+    pub(crate) forbidden: BTreeSet<&'static str>,
+    pub(crate) issuer: Issuer,
+    /// Whether the second page of a list of pods has expired.
+    pub(crate) expires: bool,
+}
+
+/// The issuer of tokens.
+#[derive(Clone, Debug)]
+pub(crate) struct Issuer {
+    pub(crate) algorithm: &'static str,
+    pub(crate) issuer: &'static str,
+    pub(crate) documented: &'static str,
+    pub(crate) key: &'static str,
+}
+
+impl Default for Issuer {
+    fn default() -> Self {
+        Self {
+            algorithm: "RS256",
+            issuer: "https://issuer.example.com/cluster/",
+            documented: "https://issuer.example.com/cluster/",
+            key: "key-1",
+        }
+    }
+}
+
+/// The part of every token that must never be in an output.
+pub(crate) const SIGNATURE: &str = "c2lnbmF0dXJlLW9mLWEtdG9rZW4";
+
+impl Cluster {
+    pub(crate) async fn start(self) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new().fallback(answer).with_state(Arc::new(self));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        address
+    }
+
+    /// The object of this kind and name, to change it.
+    pub(crate) fn get(&mut self, kind: &str, name: &str) -> &mut Value {
+        let mut objects = self.objects.iter_mut();
+        objects
+            .find(|it| it["kind"] == kind && it["metadata"]["name"] == name)
+            .unwrap_or_else(|| panic!("{kind} {name}"))
+    }
+
+    pub(crate) fn remove(&mut self, kind: &str, name: &str) {
+        self.objects
+            .retain(|it| it["kind"] != kind || it["metadata"]["name"] != name);
+    }
+}
+
+async fn answer(State(cluster): State<Arc<Cluster>>, method: Method, uri: Uri) -> Response {
+    let path = uri.path().trim_matches('/').to_owned();
+    match path.as_str() {
+        ".well-known/openid-configuration" => {
+            return text(&json!({ "issuer": cluster.issuer.documented }));
+        }
+        "openid/v1/jwks" => return text(&json!({ "keys": [{ "kid": "key-1" }] })),
+        _ => {}
+    }
+    let parts: Vec<&str> = path.split('/').collect();
+    // Without the group and version: api/v1 or apis/GROUP/VERSION.
+    let parts = match parts.first() {
+        Some(&"api") => &parts[2..],
+        _ => &parts[3..],
+    };
+    let (namespace, parts) = match parts {
+        ["namespaces", namespace, rest @ ..] if !rest.is_empty() => (Some(*namespace), rest),
+        parts => (None, parts),
+    };
+    if cluster.forbidden.contains(parts.last().unwrap()) || cluster.forbidden.contains(parts[0]) {
+        return status(StatusCode::FORBIDDEN, "Forbidden", None);
+    }
+    match (method, parts) {
+        (Method::POST, ["serviceaccounts", name, "token"]) => {
+            token(&cluster.issuer, namespace, name)
+        }
+        (Method::GET, [plural]) => list(&cluster, plural, namespace, &uri),
+        (Method::GET, [plural, name]) => {
+            let mut objects = objects(&cluster, plural, namespace);
+            match objects.find(|it| it["metadata"]["name"] == *name) {
+                Some(object) => text(object),
+                None => status(StatusCode::NOT_FOUND, "NotFound", None),
+            }
+        }
+        _ => status(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", None),
+    }
+}
+
+fn objects<'a>(
+    cluster: &'a Cluster,
+    plural: &'a str,
+    namespace: Option<&'a str>,
+) -> impl Iterator<Item = &'a Value> {
+    cluster.objects.iter().filter(move |it| {
+        let kind = it["kind"].as_str().unwrap().to_ascii_lowercase();
+        format!("{kind}s") == plural
+            && namespace.is_none_or(|wanted| it["metadata"]["namespace"] == wanted)
+    })
+}
+
+fn list(cluster: &Cluster, plural: &str, namespace: Option<&str>, uri: &Uri) -> Response {
+    let query = uri.query().unwrap_or_default().as_bytes();
+    let parameter = |name: &str| {
+        let mut pairs = form_urlencoded::parse(query);
+        pairs.find(|(key, _)| key == name).unwrap().1.into_owned()
+    };
+    let limit: usize = parameter("limit").parse().unwrap();
+    let token = parameter("continue");
+    if cluster.expires && plural == "pods" && token.starts_with('+') {
+        let newer = json!({ "continue": token.replace('+', "new=") });
+        return status(StatusCode::GONE, "Expired", Some(newer));
+    }
+    let start: usize = token
+        .trim_start_matches(['+', 'n', 'e', 'w', '='])
+        .parse()
+        .unwrap_or(0);
+    let all: Vec<&Value> = objects(cluster, plural, namespace).collect();
+    let items = &all[start..all.len().min(start + limit)];
+    let next = start + items.len();
+    // A plus and an equals sign have to be escaped in a query.
+    let next = if next < all.len() {
+        format!("+{next}")
+    } else {
+        String::new()
+    };
+    text(&json!({ "metadata": { "continue": next }, "items": items }))
+}
+
+fn token(issuer: &Issuer, namespace: Option<&str>, name: &str) -> Response {
+    let encode = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let header = encode(json!({ "alg": issuer.algorithm, "kid": issuer.key }));
+    let claims = encode(json!({
+        "iss": issuer.issuer,
+        "sub": format!("system:serviceaccount:{}:{name}", namespace.unwrap()),
+        "aud": ["api://AzureADTokenExchange"],
+    }));
+    text(&json!({ "status": { "token": format!("{header}.{claims}.{SIGNATURE}") } }))
+}
+
+fn text(value: &Value) -> Response {
+    ([("content-type", "application/json")], value.to_string()).into_response()
+}
+
+fn status(code: StatusCode, reason: &str, metadata: Option<Value>) -> Response {
+    let body = json!({
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": metadata.unwrap_or_else(|| json!({})),
+        "status": "Failure",
+        "message": format!("the API server says {reason}"),
+        "reason": reason,
+        "code": code.as_u16(),
+    });
+    (
+        code,
+        [("content-type", "application/json")],
+        body.to_string(),
+    )
+        .into_response()
+}

@@ -1,0 +1,12 @@
+//! Tests of `azwi` with a fake API server: every cause that it names, what it reads, and what it writes.
+
+#[cfg(test)]
+mod api_server;
+#[cfg(test)]
+mod causes;
+#[cfg(test)]
+mod document;
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod process;
