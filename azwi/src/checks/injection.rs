@@ -1,7 +1,7 @@
 //! What the webhook would do with a workload's pods, by its own code. Rows 10 and 19, and what the annotations
 //! ask for.
 
-use webhook::inject::{self, Account, Pod, Prepared, Seed};
+use webhook::inject::{self, Account, Pod, PodSecurity, Prepared, Seed};
 
 use super::Context;
 use super::code::Code;
@@ -26,7 +26,7 @@ pub(super) fn check(context: &Context<'_>, subject: &Subject<'_>) -> Vec<Finding
             Some(fix::edit(&subject.object)),
         )
     };
-    match decide(json, &account.view, settings) {
+    match decide(json, &account.view, settings, security(context, subject)) {
         Some(Err(denial)) => vec![finding(
             Code::Denied,
             &format!("the webhook refuses the pods: {denial}"),
@@ -39,17 +39,32 @@ pub(super) fn check(context: &Context<'_>, subject: &Subject<'_>) -> Vec<Finding
     }
 }
 
+/// What the namespace's Pod Security level refuses: the webhook configuration has an entry for such namespaces.
+fn security(context: &Context<'_>, subject: &Subject<'_>) -> PodSecurity {
+    let namespaces = context.facts.namespaces.as_ref();
+    let namespace = namespaces.and_then(|it| it.get(&subject.object.namespace));
+    let level = namespace.and_then(|it| it.labels.get(ENFORCE));
+    match level.map(String::as_str) {
+        Some("baseline" | "restricted") => PodSecurity::RefusesNetAdmin,
+        _ => PodSecurity::Unknown,
+    }
+}
+
+/// The label of a namespace with the level that it enforces (KEP-2579).
+const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
+
 /// The webhook's warnings, or its denial. `None` when the template is no pod.
 fn decide(
     json: &str,
     account: &Account,
     settings: &Prepared,
+    security: PodSecurity,
 ) -> Option<Result<Vec<String>, String>> {
     let pod: Pod<'_> = serde_json::from_str(json).ok()?;
     if let Some(key) = account.too_long {
         let denial = inject::Denial::long_value(pod.service_account(), key);
         return Some(Err(denial.to_string()));
     }
-    let injection = inject::inject(&pod, settings, account, &Seed::UNUSED);
+    let injection = inject::inject(&pod, settings, account, &Seed::UNUSED, security);
     Some(injection.map(|it| it.warnings).map_err(|it| it.to_string()))
 }
