@@ -1,17 +1,15 @@
 //! Reports the outcome on standard error, and a failure in the container's termination message too,
 //! which `kubectl describe pod` shows.
 
-use std::fs::OpenOptions;
-use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
+
+use service_kit::termination;
 
 use crate::config::Exemption;
 use crate::firewall::Firewall;
 use crate::route::Route;
 use crate::{Done, RedirectError};
-
-/// The kubelet's default `terminationMessagePath`.
-pub const TERMINATION_LOG: &str = "/dev/termination-log";
 
 /// Reports what was set up.
 #[must_use]
@@ -53,9 +51,6 @@ fn except(done: &Done) -> String {
 pub fn failure(error: &RedirectError) -> ExitCode {
     let message = format!("proxy-init: {error} (exit code {})", error.code());
     eprintln!("{message}");
-    // Outside Kubernetes there is no such file, and none is created.
-    if let Ok(mut log) = OpenOptions::new().write(true).open(TERMINATION_LOG) {
-        let _ = log.write_all(message.as_bytes());
-    }
+    termination::write(Path::new(termination::LOG), &message);
     ExitCode::from(error.code())
 }

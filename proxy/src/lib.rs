@@ -63,6 +63,7 @@ use std::time::Duration;
 use cli::Command;
 use config::{Config, Shutdown};
 use service_kit::shutdown::Signals;
+use service_kit::termination;
 use tokio::time::{Instant, sleep};
 use tracing::{error, info};
 
@@ -73,7 +74,7 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("{error}");
-                probe::report(&error, Path::new(probe::TERMINATION_LOG));
+                probe::report(&error, Path::new(termination::LOG));
                 ExitCode::FAILURE
             }
         },

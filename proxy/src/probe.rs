@@ -1,12 +1,12 @@
 //! `--probe`: checks for kubelet whether the proxy on this pod is ready.
 
-use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use service_kit::termination;
 use thiserror::Error;
 
 /// Why the probe failed.
@@ -51,11 +51,9 @@ pub fn probe(port: u16, limit: Duration) -> Result<(), ProbeError> {
 }
 
 /// Leaves the error in the container's termination message, which `kubectl describe pod` shows. The kubelet
-/// drops the output of a `postStart` hook that failed. Writes nothing outside of a container.
+/// drops the output of a `postStart` hook that failed.
 pub fn report(error: &ProbeError, termination_log: &Path) {
-    let file = OpenOptions::new().append(true).open(termination_log);
-    // Without the file, standard error alone has the sentence.
-    let _ = file.and_then(|mut file| writeln!(file, "{error}"));
+    termination::write(termination_log, &format!("{error}\n"));
 }
 
 fn request(address: SocketAddr) -> Result<(), ProbeError> {
@@ -77,8 +75,6 @@ fn exchange(address: SocketAddr) -> io::Result<String> {
     Ok(answer)
 }
 
-/// The default `terminationMessagePath` of a container.
-pub const TERMINATION_LOG: &str = "/dev/termination-log";
 /// The pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(20);
 /// The timeout of each step of one request. When a proxy hangs, the kernel still accepts connections,

@@ -10,6 +10,7 @@
 //!   `tls` adds TLS to it.
 //! - `shutdown`: signals, and the phases serving, draining and closed.
 //! - `readiness`: the conditions of `/readyz`, each a function or a guard that a component holds.
+//! - [`termination`]: the termination message of a container.
 //! - `arguments`: flags and variables by clap, for [`settings`].
 //! - `metrics`: the answer to a scrape, and gauges that are read at the moment of the scrape.
 
@@ -27,3 +28,4 @@ pub mod readiness;
 pub mod settings;
 #[cfg(feature = "shutdown")]
 pub mod shutdown;
+pub mod termination;

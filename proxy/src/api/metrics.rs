@@ -40,9 +40,7 @@ impl Requests {
             stale: counter("stale"),
         }
     }
-}
 
-impl Requests {
     /// The requests that have ended so far.
     pub(crate) fn count(&self) -> u64 {
         let Self {
