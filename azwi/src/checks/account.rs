@@ -42,8 +42,7 @@ fn no_client_id(
     {
         return None;
     }
-    let namespaces = context.facts.namespaces.as_ref();
-    let namespace = namespaces.and_then(|it| it.get(&object.namespace));
+    let namespace = context.facts.namespace(&object.namespace);
     let elsewhere = [
         (subject.client_id, subject.object.to_string()),
         (

@@ -1,6 +1,7 @@
 //! What the webhook would do with a workload's pods, by its own code. Rows 10 and 19, and what the annotations
 //! ask for.
 
+use contract::label;
 use webhook::inject::{self, Account, Pod, PodSecurity, Prepared, Seed};
 
 use super::Context;
@@ -41,17 +42,13 @@ pub(super) fn check(context: &Context<'_>, subject: &Subject<'_>) -> Vec<Finding
 
 /// What the namespace's Pod Security level refuses: the webhook configuration has an entry for such namespaces.
 fn security(context: &Context<'_>, subject: &Subject<'_>) -> PodSecurity {
-    let namespaces = context.facts.namespaces.as_ref();
-    let namespace = namespaces.and_then(|it| it.get(&subject.object.namespace));
-    let level = namespace.and_then(|it| it.labels.get(ENFORCE));
+    let namespace = context.facts.namespace(&subject.object.namespace);
+    let level = namespace.and_then(|it| it.labels.get(label::POD_SECURITY_ENFORCE));
     match level.map(String::as_str) {
         Some("baseline" | "restricted") => PodSecurity::RefusesNetAdmin,
         _ => PodSecurity::Unknown,
     }
 }
-
-/// The label of a namespace with the level that it enforces (KEP-2579).
-const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
 
 /// The webhook's warnings, or its denial. `None` when the template is no pod.
 fn decide(

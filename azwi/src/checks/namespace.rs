@@ -11,7 +11,7 @@ use crate::facts::selector::Requirement;
 /// A workload in a namespace that no webhook selects.
 pub(super) fn check(context: &Context<'_>, subject: &Subject<'_>) -> Option<Finding> {
     let namespace = &subject.object.namespace;
-    let labels = &context.facts.namespaces.as_ref()?.get(namespace)?.labels;
+    let labels = &context.facts.namespace(namespace)?.labels;
     let configurations = &context.facts.installation.as_ref()?.configurations;
     let failing = |it: &Webhook| it.namespace_selector.failing(labels);
     let webhooks = configurations.iter().flat_map(|it| &it.webhooks);

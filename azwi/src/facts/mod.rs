@@ -40,6 +40,14 @@ pub struct Facts {
     pub token: Option<Token>,
 }
 
+impl Facts {
+    /// A namespace, `None` when it could not be read.
+    #[must_use]
+    pub fn namespace(&self, name: &str) -> Option<&Namespace> {
+        self.namespaces.as_ref()?.get(name)
+    }
+}
+
 /// A namespace.
 #[derive(Clone, Debug, Default)]
 pub struct Namespace {

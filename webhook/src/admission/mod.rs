@@ -198,7 +198,7 @@ impl Admission {
         Ok(answer)
     }
 
-    /// Whoever may create pods can cause these lines.
+    /// A user who may create pods can cause these lines.
     fn log(&self, verdict: &Verdict<'_>, namespace: &str, pod: &str) {
         let Verdict::Refused { code, message, .. } = verdict else {
             return;

@@ -40,8 +40,4 @@ struct Metadata {
     labels: Option<Entries>,
 }
 
-const ACCOUNTS: Resource = Resource {
-    version: "v1",
-    plural: "serviceaccounts",
-    kind: "ServiceAccount",
-};
+const ACCOUNTS: Resource = Resource::new("v1", "serviceaccounts", "ServiceAccount");

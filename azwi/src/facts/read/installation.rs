@@ -208,18 +208,10 @@ struct Conditions {
     ready: Option<bool>,
 }
 
-const CONFIGURATIONS: Resource = Resource {
-    version: "admissionregistration.k8s.io/v1",
-    plural: "mutatingwebhookconfigurations",
-    kind: "MutatingWebhookConfiguration",
-};
-const SERVICES: Resource = Resource {
-    version: "v1",
-    plural: "services",
-    kind: "Service",
-};
-const SLICES: Resource = Resource {
-    version: "discovery.k8s.io/v1",
-    plural: "endpointslices",
-    kind: "EndpointSlice",
-};
+const CONFIGURATIONS: Resource = Resource::new(
+    "admissionregistration.k8s.io/v1",
+    "mutatingwebhookconfigurations",
+    "MutatingWebhookConfiguration",
+);
+const SERVICES: Resource = Resource::new("v1", "services", "Service");
+const SLICES: Resource = Resource::new("discovery.k8s.io/v1", "endpointslices", "EndpointSlice");

@@ -53,8 +53,4 @@ struct Metadata {
     annotations: Option<Entries>,
 }
 
-const NAMESPACES: Resource = Resource {
-    version: "v1",
-    plural: "namespaces",
-    kind: "Namespace",
-};
+const NAMESPACES: Resource = Resource::new("v1", "namespaces", "Namespace");

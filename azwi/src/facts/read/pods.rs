@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::reader::{Reader, Resource};
-use super::workloads::{Owner, Owners, controller};
+use super::workloads::{Owner, Owners, RESOURCES, controller};
 use crate::facts::Facts;
 use crate::facts::object::Object;
 use crate::facts::template::Template;
@@ -53,7 +53,7 @@ fn add(raw: &RawValue, owners: &Owners, facts: &mut Facts) -> Result<(), serde_j
 
 /// Whether the owner's template is read, so that its pods need not be looked at one by one.
 fn has_template(owner: &Object) -> bool {
-    KINDS.contains(&owner.kind.as_str())
+    RESOURCES.iter().any(|it| it.kind == owner.kind)
 }
 
 #[derive(Deserialize)]
@@ -76,18 +76,4 @@ struct Status {
     phase: Option<String>,
 }
 
-const KINDS: [&str; 7] = [
-    "Deployment",
-    "StatefulSet",
-    "DaemonSet",
-    "ReplicaSet",
-    "CronJob",
-    "Job",
-    "ReplicationController",
-];
-
-const PODS: Resource = Resource {
-    version: "v1",
-    plural: "pods",
-    kind: "Pod",
-};
+const PODS: Resource = Resource::new("v1", "pods", "Pod");

@@ -22,6 +22,19 @@ pub(super) struct Resource {
 }
 
 impl Resource {
+    /// A resource, by its group and version, its name in paths, and its kind.
+    pub(super) const fn new(
+        version: &'static str,
+        plural: &'static str,
+        kind: &'static str,
+    ) -> Self {
+        Self {
+            version,
+            plural,
+            kind,
+        }
+    }
+
     fn path(&self, namespace: Option<&str>, name: Option<&str>) -> String {
         let root = if self.version.contains('/') {
             "/apis"

@@ -146,20 +146,12 @@ struct Condition {
 }
 
 /// Every kind of Kubernetes itself with a pod template.
-const RESOURCES: [Resource; 7] = [
-    resource("apps/v1", "deployments", "Deployment"),
-    resource("apps/v1", "statefulsets", "StatefulSet"),
-    resource("apps/v1", "daemonsets", "DaemonSet"),
-    resource("apps/v1", "replicasets", "ReplicaSet"),
-    resource("batch/v1", "cronjobs", "CronJob"),
-    resource("batch/v1", "jobs", "Job"),
-    resource("v1", "replicationcontrollers", "ReplicationController"),
+pub(super) const RESOURCES: [Resource; 7] = [
+    Resource::new("apps/v1", "deployments", "Deployment"),
+    Resource::new("apps/v1", "statefulsets", "StatefulSet"),
+    Resource::new("apps/v1", "daemonsets", "DaemonSet"),
+    Resource::new("apps/v1", "replicasets", "ReplicaSet"),
+    Resource::new("batch/v1", "cronjobs", "CronJob"),
+    Resource::new("batch/v1", "jobs", "Job"),
+    Resource::new("v1", "replicationcontrollers", "ReplicationController"),
 ];
-
-const fn resource(version: &'static str, plural: &'static str, kind: &'static str) -> Resource {
-    Resource {
-        version,
-        plural,
-        kind,
-    }
-}

@@ -80,24 +80,23 @@ fn warn_about_namespace(options: &PodOptions<'_>, warnings: &mut Warnings) {
         None => {}
         Some(Restriction::ChoosesEnvironment) => warnings.push(|| {
             format!(
-                "the namespace's Pod Security level ({ENFORCE}) refuses NET_ADMIN: the sidecar is added in mode \
+                "the namespace's Pod Security level ({enforce}) refuses NET_ADMIN: the sidecar is added in mode \
                  environment, in which 169.254.169.254 is the node's own metadata service. Annotation \
                  {key}: \"environment\" or \"redirect\" of the pod chooses, and ends this warning",
+                enforce = label::POD_SECURITY_ENFORCE,
                 key = key::PROXY_MODE
             )
         }),
         Some(Restriction::RefusesRedirect) => warnings.push(|| {
             format!(
-                "the namespace's Pod Security level ({ENFORCE}) refuses azwi-proxy-init, which mode redirect needs: \
+                "the namespace's Pod Security level ({enforce}) refuses azwi-proxy-init, which mode redirect needs: \
                  the pod will not be created. Set annotation {key} to \"environment\", or change the level",
+                enforce = label::POD_SECURITY_ENFORCE,
                 key = key::PROXY_MODE
             )
         }),
     }
 }
-
-/// The label of a namespace with the level that it enforces (KEP-2579).
-const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
 
 fn warn_about_pod(pod: &Pod<'_>, config: &Config, warnings: &mut Warnings) {
     for name in pod.metadata.annotations.iter().flat_map(|it| it.own_keys()) {

@@ -98,14 +98,12 @@ fn mode(
 ) -> Result<(Mode, Option<Restriction>), Denial> {
     let is_restricted = security == PodSecurity::RefusesNetAdmin;
     let refused = is_restricted.then_some(Restriction::RefusesRedirect);
-    match pod.annotation(key::PROXY_MODE).map(str::parse) {
-        Some(Ok(Mode::Environment)) => return Ok((Mode::Environment, None)),
-        Some(Ok(Mode::Redirect)) => return Ok((Mode::Redirect, refused)),
-        Some(Err(_)) => {
-            let mode = pod.annotation(key::PROXY_MODE).unwrap_or_default();
-            return Err(Denial::ProxyMode(Shown::new(mode)));
-        }
-        None => {}
+    if let Some(mode) = pod.annotation(key::PROXY_MODE) {
+        return match mode.parse() {
+            Ok(Mode::Environment) => Ok((Mode::Environment, None)),
+            Ok(Mode::Redirect) => Ok((Mode::Redirect, refused)),
+            Err(_) => Err(Denial::ProxyMode(Shown::new(mode))),
+        };
     }
     if config.sidecar.mode == Mode::Environment {
         return Ok((Mode::Environment, None));

@@ -153,13 +153,5 @@ struct ConfigMap {
     data: Option<BTreeMap<String, String>>,
 }
 
-const DEPLOYMENTS: Resource = Resource {
-    version: "apps/v1",
-    plural: "deployments",
-    kind: "Deployment",
-};
-const CONFIG_MAPS: Resource = Resource {
-    version: "v1",
-    plural: "configmaps",
-    kind: "ConfigMap",
-};
+const DEPLOYMENTS: Resource = Resource::new("apps/v1", "deployments", "Deployment");
+const CONFIG_MAPS: Resource = Resource::new("v1", "configmaps", "ConfigMap");
