@@ -357,6 +357,7 @@ const METHODS: [&str; 14] = [
     "G\0T",
     "PRI",
     "GET\t",
+    // Longer than any method.
     "XXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXX",
 ];
 

@@ -40,8 +40,14 @@ pub fn run(arguments: &arguments::Restart) -> Result<()> {
     note(&format!("{} proxies start", arguments.proxies));
     let begin = std::time::Instant::now();
     let since = UNIX_EPOCH.elapsed()?.as_secs();
+    // The emulator's rules do not verify it.
+    let token = scratch.write("service-account-token", "e30.e30.c2ln")?;
+    let log = File::create(scratch.file("proxies.log"))?;
     let proxies: Vec<_> = (0..arguments.proxies)
-        .map(|number| Proxy::start(&arguments.proxy, FIRST_PORT + number, &entra, &scratch))
+        .map(|number| {
+            let log = log.try_clone()?;
+            Proxy::start(&arguments.proxy, FIRST_PORT + number, &entra, &token, log)
+        })
         .collect::<Result<_>>()?;
     let started = begin.elapsed();
     note("applications ask for their first token");
@@ -65,13 +71,7 @@ struct Proxy {
 }
 
 impl Proxy {
-    fn start(program: &Path, port: u16, entra: &Entra, scratch: &Scratch) -> Result<Self> {
-        // The emulator's rules do not verify it.
-        let token = scratch.write("service-account-token", "e30.e30.c2ln")?;
-        let log = File::options()
-            .append(true)
-            .create(true)
-            .open(scratch.file("proxies.log"))?;
+    fn start(program: &Path, port: u16, entra: &Entra, token: &str, log: File) -> Result<Self> {
         let child = Command::new(program)
             .env_clear()
             .env(variable::CLIENT_ID, "66666666-7777-8888-9999-000000000000")

@@ -16,16 +16,11 @@ pub struct Commands(String);
 /// # Panics
 /// When there is none, or more than one.
 pub fn documented(document: &str, text: &str) -> Commands {
-    let page =
-        std::fs::read_to_string(format!("{ROOT}/{document}")).expect("the document is there");
-    let mut blocks = page.split("```sh\n").skip(1).filter_map(|rest| {
-        let (block, _) = rest.split_once("```")?;
-        block.contains(text).then_some(block)
-    });
+    let mut blocks = blocks(document, "sh", text).into_iter();
     let block = blocks.next();
     let block = block.unwrap_or_else(|| panic!("{document} has no commands with {text:?}"));
     assert!(blocks.next().is_none(), "{document} has {text:?} twice");
-    Commands(block.to_owned())
+    Commands(block)
 }
 
 /// The first block of YAML in a document that contains this text.
@@ -33,16 +28,19 @@ pub fn documented(document: &str, text: &str) -> Commands {
 /// # Panics
 /// When there is none.
 pub fn yaml(document: &str, text: &str) -> String {
+    let block = blocks(document, "yaml", text).into_iter().next();
+    block.unwrap_or_else(|| panic!("{document} has no YAML with {text:?}"))
+}
+
+/// The blocks of a language in a document that contain this text.
+fn blocks(document: &str, language: &str, text: &str) -> Vec<String> {
     let page =
         std::fs::read_to_string(format!("{ROOT}/{document}")).expect("the document is there");
-    let mut blocks = page.split("```yaml\n").skip(1).filter_map(|rest| {
-        let (block, _) = rest.split_once("```")?;
-        block.contains(text).then_some(block)
-    });
-    let block = blocks.next();
-    block
-        .unwrap_or_else(|| panic!("{document} has no YAML with {text:?}"))
-        .to_owned()
+    let fence = format!("```{language}\n");
+    let blocks = page.split(&fence).skip(1);
+    let blocks = blocks.filter_map(|rest| Some(rest.split_once("```")?.0));
+    let blocks = blocks.filter(|block| block.contains(text));
+    blocks.map(str::to_owned).collect()
 }
 
 impl Commands {
