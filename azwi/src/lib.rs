@@ -10,11 +10,13 @@
 //! | [`report`] | findings as text for people, and as JSON for programs |
 //! | [`checks`] | facts in, findings out; pure, each finding with a stable [code](checks::Code) |
 //! | [`facts`] | what was read of the cluster, as plain values; [`facts::read`] reads it from the API server |
+//! | [`azure`] | identities and federated credentials, as `az` writes them |
 //!
 //! What the webhook does with a pod is not written here again: [`checks`] asks [`webhook::inject`].
 //!
 //! No token is kept: [`facts::read`] reads a token's claims and drops it, so no output can contain one.
 
+pub mod azure;
 pub mod checks;
 pub mod cli;
 pub mod facts;

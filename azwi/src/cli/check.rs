@@ -1,15 +1,11 @@
 //! `azwi check`.
 
 use std::io::{self, IsTerminal};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
-use thiserror::Error;
-use tokio::runtime;
 
+use super::connection::{Cluster, Connection};
 use super::target::Target;
 use crate::checks;
 use crate::facts::read::{self, Scope};
@@ -36,12 +32,8 @@ pub(super) struct Arguments {
     /// Also write what is only worth knowing [on for one workload]
     #[arg(long)]
     information: bool,
-    /// The kubeconfig file [KUBECONFIG, or ~/.kube/config]
-    #[arg(long, value_name = "FILE")]
-    kubeconfig: Option<PathBuf>,
-    /// The context of the kubeconfig file
-    #[arg(long)]
-    context: Option<String>,
+    #[command(flatten)]
+    connection: Connection,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -82,26 +74,9 @@ impl Category {
     }
 }
 
-/// The cluster cannot be asked at all.
-#[derive(Debug, Error)]
-enum CheckError {
-    #[error("the kubeconfig file cannot be used: {0}")]
-    Kubeconfig(#[from] kube::config::KubeconfigError),
-    #[error("there is no kubeconfig file, and this is no pod of a cluster: {0}")]
-    NoConfig(#[from] kube::config::InferConfigError),
-    #[error("the API server cannot be asked: {0}")]
-    Client(#[from] kube::Error),
-    #[error("the runtime does not start: {0}")]
-    Runtime(#[from] io::Error),
-}
-
 /// Runs the check.
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
-    let runtime = runtime::Builder::new_current_thread().enable_all().build();
-    let report = runtime
-        .map_err(CheckError::from)
-        .and_then(|runtime| runtime.block_on(check(arguments)));
-    match report {
+    match arguments.connection.run(|it| check(arguments, it)) {
         Ok(report) => write(arguments, &report),
         Err(error) => {
             eprintln!("azwi: {error}");
@@ -110,19 +85,18 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     }
 }
 
-async fn check(arguments: &Arguments) -> Result<Report, CheckError> {
-    let config = config(arguments).await?;
+async fn check(arguments: &Arguments, cluster: Cluster) -> Report {
     let target = arguments.target.as_ref();
-    let of_context = target.map(|_| config.default_namespace.clone());
+    let of_context = target.map(|_| cluster.namespace);
     let scope = Scope {
         namespace: arguments.namespace.clone().or(of_context),
         target: target.map(|it| (it.kind.clone(), it.name.clone())),
     };
-    let facts = read::read(Client::try_from(config)?, &scope).await;
+    let facts = read::read(cluster.client, &scope).await;
     let mut findings = checks::all(&facts);
     let letters: Vec<char> = arguments.category.iter().map(|it| it.letter()).collect();
     findings.retain(|it| letters.is_empty() || letters.contains(&it.code.category()));
-    Ok(Report {
+    Report {
         findings,
         checked: Checked {
             workloads: facts.workloads.len(),
@@ -130,22 +104,7 @@ async fn check(arguments: &Arguments) -> Result<Report, CheckError> {
             accounts: facts.accounts.map_or(0, |it| it.len()),
         },
         gaps: facts.gaps,
-    })
-}
-
-async fn config(arguments: &Arguments) -> Result<Config, CheckError> {
-    let options = KubeConfigOptions {
-        context: arguments.context.clone(),
-        ..KubeConfigOptions::default()
-    };
-    if let Some(file) = &arguments.kubeconfig {
-        let kubeconfig = Kubeconfig::read_from(file)?;
-        return Ok(Config::from_custom_kubeconfig(kubeconfig, &options).await?);
     }
-    if options.context.is_some() {
-        return Ok(Config::from_kubeconfig(&options).await?);
-    }
-    Ok(Config::infer().await?)
 }
 
 fn write(arguments: &Arguments, report: &Report) -> ExitCode {

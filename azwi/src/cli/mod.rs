@@ -1,6 +1,7 @@
 //! The command line. Each subcommand has a file.
 
 mod check;
+mod connection;
 mod target;
 
 use std::ffi::OsString;

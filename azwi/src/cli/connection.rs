@@ -1,0 +1,75 @@
+//! The connection to the cluster: the options that every subcommand with a cluster has.
+
+use std::future::Future;
+use std::io;
+use std::path::PathBuf;
+
+use clap::Args;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use thiserror::Error;
+use tokio::runtime;
+
+/// Where the cluster is.
+#[derive(Debug, Args)]
+pub(super) struct Connection {
+    /// The kubeconfig file [KUBECONFIG, or ~/.kube/config]
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// The context of the kubeconfig file
+    #[arg(long)]
+    context: Option<String>,
+}
+
+/// The cluster cannot be asked at all.
+#[derive(Debug, Error)]
+pub(super) enum ConnectionError {
+    #[error("the kubeconfig file cannot be used: {0}")]
+    Kubeconfig(#[from] kube::config::KubeconfigError),
+    #[error("there is no kubeconfig file, and this is no pod of a cluster: {0}")]
+    NoConfig(#[from] kube::config::InferConfigError),
+    #[error("the API server cannot be asked: {0}")]
+    Client(#[from] kube::Error),
+    #[error("the runtime does not start: {0}")]
+    Runtime(#[from] io::Error),
+}
+
+/// A client of the cluster.
+pub(super) struct Cluster {
+    pub(super) client: Client,
+    /// The namespace of the context.
+    pub(super) namespace: String,
+}
+
+impl Connection {
+    /// Runs `task` with a client of the cluster.
+    pub(super) fn run<T, F: Future<Output = T>>(
+        &self,
+        task: impl FnOnce(Cluster) -> F,
+    ) -> Result<T, ConnectionError> {
+        let runtime = runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        runtime.block_on(async {
+            let config = self.config().await?;
+            let namespace = config.default_namespace.clone();
+            let client = Client::try_from(config)?;
+            Ok(task(Cluster { client, namespace }).await)
+        })
+    }
+
+    async fn config(&self) -> Result<Config, ConnectionError> {
+        let options = KubeConfigOptions {
+            context: self.context.clone(),
+            ..KubeConfigOptions::default()
+        };
+        if let Some(file) = &self.kubeconfig {
+            let kubeconfig = Kubeconfig::read_from(file)?;
+            return Ok(Config::from_custom_kubeconfig(kubeconfig, &options).await?);
+        }
+        if options.context.is_some() {
+            return Ok(Config::from_kubeconfig(&options).await?);
+        }
+        Ok(Config::infer().await?)
+    }
+}
