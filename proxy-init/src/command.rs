@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 
 use service_kit::settings::ConfigurationError;
+use service_kit::version;
 
 use crate::error;
 
@@ -28,7 +29,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, C
         return Ok(Command::Redirect);
     };
     match first.to_str() {
-        Some("--version") => Ok(Command::Print(format!("proxy-init {}", contract::VERSION))),
+        Some("--version") => Ok(Command::Print(version::json())),
         Some("--help" | "-h") => Ok(Command::Print(help())),
         _ => Err(ConfigurationError::new(format!(
             "unknown argument {first:?}: proxy-init is configured by the environment, see --help"
@@ -76,8 +77,7 @@ mod tests {
     #[test]
     fn prints_version_and_help_in_both_spellings() {
         for argument in ["--version", "-version"] {
-            let expected = format!("proxy-init {}", contract::VERSION);
-            assert_eq!(parsed(&[argument]), Ok(Command::Print(expected)));
+            assert_eq!(parsed(&[argument]), Ok(Command::Print(version::json())));
         }
         for argument in ["--help", "-help", "-h"] {
             let Ok(Command::Print(help)) = parsed(&[argument]) else {

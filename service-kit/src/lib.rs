@@ -12,6 +12,7 @@
 //! - `readiness`: the conditions of `/readyz`, each a function or a guard that a component holds.
 //! - [`termination`]: the termination message of a container.
 //! - `arguments`: flags and variables by clap, for [`settings`].
+//! - [`version`]: what `--version` prints.
 //! - `metrics`: the answer to a scrape, and gauges that are read at the moment of the scrape.
 
 pub mod flags;
@@ -29,3 +30,4 @@ pub mod settings;
 #[cfg(feature = "shutdown")]
 pub mod shutdown;
 pub mod termination;
+pub mod version;

@@ -15,6 +15,7 @@ use thiserror::Error;
 
 use super::{ConfigurationError, Mistakes};
 use crate::flags::from_go_syntax;
+use crate::version;
 
 /// A flag's value: its text, and the result of parsing it as `T`.
 #[derive(Clone)]
@@ -162,10 +163,14 @@ impl<T> fmt::Debug for Setting<T> {
 }
 
 impl UsageError {
-    /// Prints the error, or the requested help, and returns the exit code: 64 for an error.
+    /// Prints the error, or the requested help or version, and returns the exit code: 64 for an error.
     #[must_use]
     pub fn report(&self) -> ExitCode {
         match self {
+            Self::Arguments(error) if error.kind() == ErrorKind::DisplayVersion => {
+                println!("{}", version::json());
+                return ExitCode::SUCCESS;
+            }
             Self::Arguments(error) => {
                 let _ = error.print();
                 if !error.use_stderr() {

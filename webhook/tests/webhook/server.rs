@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use testkit::poll;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::process::Command;
 use webhook::certificate::keeper::{CONFIGURATION, SECRET};
 
 use crate::cluster::{ACCOUNTS, CONFIGURATIONS, Cluster, SECRETS, decoded};
@@ -47,6 +48,19 @@ pub(crate) fn labelled(annotations: Value) -> Value {
         annotations,
         json!({ "serviceAccountName": "sa", "containers": [{ "name": "app" }] }),
     )
+}
+
+/// The flags are upstream's, and so is the line, except for the compiler.
+#[tokio::test]
+async fn prints_its_version_as_json() {
+    for flag in ["--version", "-version"] {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_webhook"));
+        let output = program.arg(flag).output().await.unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let version: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let expected = format!("v{}", contract::VERSION);
+        assert_eq!(version["buildVersion"], expected, "{version}");
+    }
 }
 
 #[tokio::test]
