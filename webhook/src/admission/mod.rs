@@ -81,7 +81,7 @@ impl Admission {
         let Some(pod) = review.pod().filter(|pod| inject::is_wanted(pod)) else {
             let warnings = self.warnings_without_label(&review);
             let verdict = Verdict::Admitted { warnings };
-            return self.answer(&review, &verdict, Outcome::Admitted, since);
+            return self.answer(&review, &verdict, Outcome::Admitted, security, since);
         };
         let [namespace, name] = [review.namespace(), pod.service_account()];
         if let Some(account) = self.accounts.known(namespace, name) {
@@ -158,11 +158,11 @@ impl Admission {
         match decided {
             Ok(injection) => {
                 let verdict = Verdict::Injected(injection);
-                self.answer(review, &verdict, Outcome::Injected, since)
+                self.answer(review, &verdict, Outcome::Injected, security, since)
             }
             Err((verdict, outcome)) => {
                 self.log(&verdict, review.namespace(), pod.name());
-                self.answer(review, &verdict, outcome, since)
+                self.answer(review, &verdict, outcome, security, since)
             }
         }
     }
@@ -180,9 +180,15 @@ impl Admission {
         review: &Review<'_>,
         verdict: &Verdict<'_>,
         outcome: Outcome,
+        security: PodSecurity,
         since: Instant,
     ) -> Result<Vec<u8>, Refusal> {
         let answer = review.answer(verdict)?;
+        // A pod that passes comes again, through the entry for all namespaces, and counts there.
+        let comes_again = !matches!(verdict, Verdict::Refused { .. });
+        if security == PodSecurity::RefusesNetAdmin && comes_again {
+            return Ok(answer);
+        }
         self.metrics.count(if review.is_dry_run() {
             Outcome::DryRun
         } else {

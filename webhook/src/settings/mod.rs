@@ -308,7 +308,7 @@ mod tests {
             "-disable-cert-rotation",
             "--webhook-cert-dir=/tls",
             "--metrics-addr=0",
-            "--metrics-backend=prometheus",
+            "--metrics-backend=Prometheus",
         ];
         let settings = read(&args, &env).unwrap();
         assert_eq!(settings.port, 10443);

@@ -21,7 +21,7 @@ pub(super) struct ListenAddress(pub(super) String);
 #[derive(Clone, Debug)]
 pub(super) struct MetricsAddress(pub(super) Option<ListenAddress>);
 
-/// The only metrics backend, `prometheus`.
+/// The only metrics backend, `prometheus` in any case, as upstream.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct MetricsBackend;
 
@@ -81,9 +81,10 @@ impl FromStr for MetricsBackend {
     type Err = ValueError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "prometheus" => Ok(Self),
-            _ => Err(ValueError("only prometheus is supported")),
+        if text.eq_ignore_ascii_case("prometheus") {
+            Ok(Self)
+        } else {
+            Err(ValueError("only prometheus is supported"))
         }
     }
 }

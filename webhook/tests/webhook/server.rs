@@ -144,16 +144,19 @@ async fn gives_each_pod_in_mode_environment_its_own_secret() {
     assert_eq!(secrets.len(), 4, "{secrets:?}");
 }
 
+/// The response to a review of a pod at one of the webhook's paths.
+async fn review_at(webhook: &Webhook, path: &str, pod: &Value) -> Value {
+    let head = format!("POST {path}?timeout=5s HTTP/1.1\r\nContent-Type: application/json");
+    let body = review("v1", pod.clone()).to_string();
+    let mut connection = webhook.connect().await;
+    let answer = exchange(&mut connection, &head, body.as_bytes()).await;
+    answer.unwrap().json()["response"].take()
+}
+
 #[tokio::test]
 async fn each_path_has_its_mode_and_the_second_call_adds_nothing() {
     let webhook = Webhook::ready(&cluster().await, &[]).await;
-    let review_at = async |path: &str, pod: &Value| {
-        let head = format!("POST {path}?timeout=5s HTTP/1.1\r\nContent-Type: application/json");
-        let body = review("v1", pod.clone()).to_string();
-        let mut connection = webhook.connect().await;
-        let answer = exchange(&mut connection, &head, body.as_bytes()).await;
-        answer.unwrap().json()["response"].take()
-    };
+    let review_at = async |path, pod: &Value| review_at(&webhook, path, pod).await;
     let mut pod = labelled(json!({ "azure.workload.identity/inject-proxy-sidecar": "true" }));
     let usual = review_at("/mutate-v1-pod", &pod).await;
     assert_eq!(usual["auditAnnotations"]["injected"], "token,proxy");
@@ -653,6 +656,31 @@ async fn metrics_report_reviews_and_certificate() {
         assert!(text.contains(line), "no {line} in\n{text}");
     }
     assert_eq!(text.matches("# EOF").count(), 1);
+}
+
+/// In a namespace that refuses NET_ADMIN the API server calls two entries, one after the other.
+#[tokio::test]
+async fn a_pod_counts_once_although_two_entries_review_it() {
+    let webhook = Webhook::ready(&cluster().await, &[]).await;
+    let pod = labelled(Value::Null);
+    let denied = labelled(json!({ "azure.workload.identity/inject-proxy-sidecar": "perhaps" }));
+    let first = "/mutate-v1-pod/environment";
+    for (path, pod, allowed) in [
+        (first, &pod, true),
+        ("/mutate-v1-pod", &pod, true),
+        (first, &denied, false),
+    ] {
+        let response = review_at(&webhook, path, pod).await;
+        assert_eq!(response["allowed"], allowed, "{response}");
+    }
+    let text = http::get(webhook.metrics, "/metrics").await.unwrap().text();
+    for line in [
+        "azwi_mutation_request_count{namespace=\"ns\",service_name=\"webhook\"} 1",
+        "azwi_reviews_total{outcome=\"Injected\"} 1",
+        "azwi_reviews_total{outcome=\"Denied\"} 1",
+    ] {
+        assert!(text.contains(line), "no {line} in\n{text}");
+    }
 }
 
 #[tokio::test]
