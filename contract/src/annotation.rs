@@ -28,6 +28,10 @@ pub const PROXY_MODE: &str = "azure.workload.identity/proxy-mode";
 /// does not know it.
 pub const PROXY_LINGER_SECONDS: &str = "azure.workload.identity/proxy-linger-seconds";
 
+/// On the pod: `"true"` lets the pod's containers end a plain sidecar with a request, `"false"` does not.
+/// Upstream does not know it.
+pub const PROXY_QUIT: &str = "azure.workload.identity/proxy-quit";
+
 /// On the pod: the proxy's port.
 pub const PROXY_SIDECAR_PORT: &str = "azure.workload.identity/proxy-sidecar-port";
 

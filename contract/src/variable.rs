@@ -36,7 +36,10 @@ pub const RELAY: &str = "AZWI_RELAY";
 /// Without it, proxy-init exempts every connection of the proxy's user. Upstream does not know it.
 pub const RELAY_KEY: &str = "AZWI_RELAY_KEY";
 
-/// The proxy's reaction to SIGTERM: `linger` or, for a native sidecar, `now`. Upstream does not know it.
+/// Whether containers of the pod may end the proxy with a request: `on` or `off`. Upstream does not know it.
+pub const QUIT: &str = "AZWI_QUIT";
+
+/// The proxy's reaction to SIGTERM: `linger`, seconds or, for a native sidecar, `now`. Upstream does not know it.
 pub const SHUTDOWN: &str = "AZWI_SHUTDOWN";
 
 /// The port for the proxy's metrics, `0` for none. Upstream does not know it.

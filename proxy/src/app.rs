@@ -125,6 +125,12 @@ impl Bound {
         move || api.requests()
     }
 
+    /// Waits until a container of the pod has ended the proxy with a request.
+    pub fn quit(&self) -> impl Future<Output = ()> + use<> {
+        let api = Arc::clone(&self.api);
+        async move { api.quit().await }
+    }
+
     /// Serves until `stop` is ready, then lets requests under way end and returns.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         info!(address = %self.address, version = contract::VERSION, "starting the proxy server");

@@ -147,6 +147,9 @@ struct Args {
         default_value = "0"
     )]
     metrics_port: Setting<u16>,
+    /// Whether POST /quitquitquit ends the proxy, which a plain container in a Job needs: on or off
+    #[arg(long, env = variable::QUIT, value_name = "ON|OFF", default_value = "off")]
+    quit: Setting<Toggle>,
     /// Reaction to SIGTERM: seconds without a request to wait for, linger (5, for plain containers) or now
     /// (for native sidecars). A second signal always ends the proxy
     #[arg(
@@ -243,6 +246,7 @@ impl Args {
         let metadata_port = mistakes.read("--metadata-port", self.metadata_port);
         let metrics_port = mistakes.read("--metrics-port", self.metrics_port);
         let port = mistakes.read("--proxy-port", self.proxy_port);
+        let quit = mistakes.read("--quit", self.quit);
         let relay = mistakes.read("--relay", self.relay);
         let relay_key = self.relay_key.filter(|key| !key.text().is_empty());
         let relay_key = relay_key.and_then(|key| mistakes.read_secret(variable::RELAY_KEY, key));
@@ -258,6 +262,7 @@ impl Args {
                 identities,
                 imds: imds? == Toggle::On,
                 loopback: loopback? == Toggle::On,
+                quit: quit? == Toggle::On,
             },
             entra: entra::Config {
                 binding: binding?,
@@ -405,7 +410,7 @@ Variables without a flag:
                                    certificate, and its certificate authority
 
 Exit codes:
-  0   ended by a signal; with --probe: ready
+  0   ended by a signal, or by /quitquitquit; with --probe: ready
   1   with --probe: not ready
   64  the configuration is wrong; all mistakes are listed
   66  the service account token cannot be read
@@ -493,6 +498,7 @@ mod tests {
         .chain([
             "--metrics-port=x",
             "--shutdown=never",
+            "--quit=yes",
             "--identity-map=a",
             "--ca-data=x",
         ])
@@ -518,6 +524,7 @@ mod tests {
             "--metadata-port=0",
             "--metrics-port=x",
             "\"never\"",
+            "--quit=yes",
             "\"a\"",
             "AZWI_CA_DATA",
             "AZURE_KUBERNETES_TOKEN_PROXY",

@@ -128,8 +128,14 @@ async fn serve_until_signalled(config: Config) -> ExitCode {
     }
     match app::build(config).await {
         Ok(bound) => {
-            let requests = bound.requests();
-            bound.run(end(signals, shutdown, requests)).await;
+            let (requests, quit) = (bound.requests(), bound.quit());
+            let end = async {
+                tokio::select! {
+                    () = end(signals, shutdown, requests) => {}
+                    () = quit => info!("a container of the pod sent POST /quitquitquit: ending"),
+                }
+            };
+            bound.run(end).await;
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -143,13 +149,13 @@ async fn serve_until_signalled(config: Config) -> ExitCode {
 /// second signal.
 async fn end(mut signals: Signals, shutdown: Shutdown, requests: impl Fn() -> Option<u64>) {
     let mut signal = signals.next().await;
-    if let Shutdown::Linger { seconds } = shutdown {
+    if let Shutdown::Linger(seconds) = shutdown {
         info!(
             signal,
             "serving until no request has come for {seconds} s, or a second signal arrives"
         );
         tokio::select! {
-            () = quiet(Duration::from_secs(seconds.into()), requests) => {
+            () = quiet(Duration::from_secs(seconds.get().into()), requests) => {
                 info!("no request has come for {seconds} s: ending");
                 return;
             }

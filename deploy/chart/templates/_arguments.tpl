@@ -56,6 +56,9 @@
 {{- if .proxy.loopback }}
 - --proxy-loopback=on
 {{- end }}
+{{- if .proxy.quit }}
+- --proxy-quit=on
+{{- end }}
 {{- with .proxy.relay }}
 - --proxy-relay={{ . }}
 {{- end }}

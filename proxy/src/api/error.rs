@@ -25,8 +25,10 @@ pub struct ApiError {
 impl From<&Refusal> for ApiError {
     fn from(refusal: &Refusal) -> Self {
         let (status, code) = match refusal {
-            Refusal::Method => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
-            Refusal::NodeIdentity | Refusal::NoImds | Refusal::NotReadiness => {
+            Refusal::Method | Refusal::QuitMethod => {
+                (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed")
+            }
+            Refusal::NodeIdentity | Refusal::NoImds | Refusal::NotOwnPath => {
                 (StatusCode::NOT_FOUND, "not_found")
             }
             Refusal::NotRelayed => (StatusCode::FORBIDDEN, "forbidden"),

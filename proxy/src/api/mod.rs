@@ -1,7 +1,7 @@
 //! The proxy's API: the one place that knows HTTP paths, statuses and bodies.
 //!
-//! [`Api`] routes a request to readiness, App Service's endpoint ([`app_service`]), IMDS's token
-//! endpoint ([`imds`]) or the relay. All errors get their HTTP status in [`error`].
+//! [`Api`] routes a request to readiness, the end of the proxy ([`quit`]), App Service's endpoint ([`app_service`]),
+//! IMDS's token endpoint ([`imds`]) or the relay. All errors get their HTTP status in [`error`].
 
 mod answer;
 pub mod app_service;
@@ -9,6 +9,7 @@ pub mod error;
 pub mod imds;
 mod metrics;
 mod queries;
+pub mod quit;
 pub mod readiness;
 pub mod refusal;
 mod refusals;
@@ -24,7 +25,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use http::header::HOST;
+use http::header::{ALLOW, HOST, HeaderValue};
 use http::{Method, Request, Response, Version};
 use http_body_util::{Either, Full};
 use prometheus_client::registry::Registry;
@@ -37,6 +38,7 @@ use self::error::ApiError;
 use self::imds::Decision;
 use self::metrics::Requests;
 use self::queries::{Queries, Query};
+use self::quit::Quit;
 use self::readiness::Readiness;
 use self::refusal::Refusal;
 use self::refusals::{Asked, Refusals};
@@ -59,6 +61,8 @@ pub struct Config {
     /// address, that of the pod, so that those have asked the proxy's port itself, perhaps from outside
     /// through `kubectl port-forward`.
     pub loopback: bool,
+    /// Whether containers of the pod may end the proxy with a request.
+    pub quit: bool,
 }
 
 /// The body of an answer: made here, or streamed from IMDS.
@@ -74,6 +78,8 @@ pub struct Api<E, C = SystemClock> {
     imds: bool,
     loopback: bool,
     queries: Queries,
+    /// Where the route is on.
+    quit: Option<Quit>,
     readiness: Readiness,
     refusals: Refusals,
     relay: Relay,
@@ -96,6 +102,7 @@ impl<E: Exchange, C: Clock> Api<E, C> {
             imds: config.imds,
             loopback: config.loopback,
             queries: Queries::new(config.identities),
+            quit: config.quit.then(Quit::default),
             readiness: Readiness::new(token_file),
             refusals: Refusals::default(),
             relay,
@@ -114,6 +121,14 @@ impl<E: Exchange, C: Clock> Api<E, C> {
     /// `/readyz`, to report the end of the start to.
     pub fn readiness(&self) -> &Readiness {
         &self.readiness
+    }
+
+    /// Waits until a request has asked for the end of the proxy.
+    pub async fn quit(&self) {
+        match &self.quit {
+            Some(quit) => quit.requested().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Answers with a token, or with the reason why there is none.
@@ -196,6 +211,40 @@ impl<E: Exchange, C: Clock> Api<E, C> {
         }
     }
 
+    fn quit_requested(
+        &self,
+        quit: &Quit,
+        request: &Request<RequestBody>,
+        client: SocketAddr,
+    ) -> Answer {
+        let (method, headers) = (request.method(), request.headers());
+        let is_loopback_refused = self.is_refused(client);
+        match quit::check(
+            method,
+            headers,
+            self.app_service.as_ref(),
+            is_loopback_refused,
+        ) {
+            Ok(()) => {
+                quit.request();
+                answer::json(quit::BODY)
+            }
+            Err(refusal) => {
+                let mut answer = self.refused(&refusal, Protocol::Imds, asked(request));
+                if refusal == Refusal::QuitMethod {
+                    let post = HeaderValue::from_static("POST");
+                    answer.headers_mut().insert(ALLOW, post);
+                }
+                answer
+            }
+        }
+    }
+
+    /// Whether a client asked the proxy's port itself, where only the redirect may lead.
+    fn is_refused(&self, client: SocketAddr) -> bool {
+        !self.loopback && client.ip().is_loopback()
+    }
+
     async fn relayed(&self, request: Request<RequestBody>, client: SocketAddr) -> Response<Body> {
         self.requests.relayed.inc();
         let (method, uri) = (request.method().clone(), request.uri().clone());
@@ -230,13 +279,18 @@ impl<E: Exchange, C: Clock> Service for Api<E, C> {
         let answer = match &self.app_service {
             _ if !has_one_host(&request) => self.refused(&Refusal::Host, Protocol::Imds, asked),
             _ if is_readiness(&request) => self.readiness.answer(),
+            _ if let Some(quit) = &self.quit
+                && quit::is_route(uri.path()) =>
+            {
+                self.quit_requested(quit, &request, client)
+            }
             Some(secret) if app_service::is_endpoint(uri.path()) => {
                 Box::pin(self.app_service(secret, &request)).await
             }
             _ if !self.imds => self.refused(&Refusal::NoImds, Protocol::Imds, asked),
             _ => match imds::decide(request.method(), uri.path(), uri.query(), request.headers()) {
                 Decision::Refuse(refusal) => self.refused(&refusal, Protocol::Imds, asked),
-                _ if !self.loopback && client.ip().is_loopback() => {
+                _ if self.is_refused(client) => {
                     self.refused(&Refusal::Loopback, Protocol::Imds, asked)
                 }
                 Decision::Token(query) => self.token(query, Protocol::Imds, asked).await,

@@ -53,15 +53,27 @@ pub enum Refusal {
     /// No resource (IMDS R3).
     #[error("Required query variable 'resource' is missing")]
     NoResource,
-    /// A path below or beside that of readiness.
-    #[error("the proxy's own paths are /readyz and the token endpoints: this is none of them")]
-    NotReadiness,
+    /// A path below or beside one of the proxy's own, or one that is switched off.
+    #[error(
+        "the proxy's own paths are /readyz, the token endpoints and, if it is switched on (AZWI_QUIT=on), \
+         /quitquitquit: this is none of them"
+    )]
+    NotOwnPath,
     /// The bytes are not a request in HTTP/1.1.
     #[error("Invalid request: it cannot be read as HTTP/1.1")]
     NotHttp,
     /// The relay policy does not allow this path.
     #[error("the policy of the workload identity proxy (--relay) does not let this path through")]
     NotRelayed,
+    /// A request to end the proxy that has a header of proxies or browsers.
+    #[error(
+        "a request to /quitquitquit must not have the headers Origin, Referer, Forwarded and X-Forwarded-For: a \
+         container of the pod sends it itself"
+    )]
+    QuitFromElsewhere,
+    /// Another method than POST on the path that ends the proxy.
+    #[error("Only POST requests end the proxy")]
+    QuitMethod,
     /// A parameter occurs twice, or there are too many parameters.
     #[error("the query has a parameter twice, or too many parameters")]
     RepeatedParameter,
@@ -98,7 +110,7 @@ impl Refusal {
                 "send client_id, or give the pod the annotation azure.workload.identity/identity-map"
             }
             Self::Loopback => "ask 169.254.169.254, or set AZWI_LOOPBACK=on for the proxy",
-            Self::MalformedPath | Self::MisspelledTokenPath | Self::NotReadiness => {
+            Self::MalformedPath | Self::MisspelledTokenPath | Self::NotOwnPath => {
                 "ask /metadata/identity/oauth2/token"
             }
             Self::Method => "send GET",
@@ -109,6 +121,10 @@ impl Refusal {
             Self::NotRelayed => {
                 "allow the path with the chart's proxy.relay, if the application needs it"
             }
+            Self::QuitFromElsewhere => {
+                "send POST from the container that ends last, without a proxy"
+            }
+            Self::QuitMethod => "send POST",
             Self::RepeatedParameter => "send each parameter once",
             Self::ResourceNotText | Self::ResourceTooLong => "correct resource",
             Self::Secret => "send the value of IDENTITY_HEADER in the header X-IDENTITY-HEADER",

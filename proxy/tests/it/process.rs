@@ -138,6 +138,9 @@ impl OpenBinary {
     }
 }
 
+/// Ends the proxy.
+pub(crate) const QUIT: &str = "POST /quitquitquit HTTP/1.1\r\nHost: x\r\nMetadata: true\r\n";
+
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_proxy");
 
 pub(crate) async fn run(program: &mut Command) -> Output {
@@ -416,6 +419,47 @@ async fn a_plain_container_serves_until_the_second_signal() {
     assert_eq!(program.token("a").await.status, 200);
     program.signal(Signal::SIGTERM);
     assert_eq!(program.process.ended().await.code(), Some(0));
+}
+
+/// As in a Job, whose pod waits until all its containers have ended.
+#[tokio::test]
+async fn a_request_of_the_pod_ends_a_lingering_proxy_without_an_error() {
+    let entra = Entra::start("localhost").await;
+    let flags = ["--quit=on", "--shutdown=86400"];
+    for is_ending in [false, true] {
+        let mut program = Program::start(&entra, &flags, &[]).await;
+        if is_ending {
+            program.signal(Signal::SIGTERM);
+            program.logged("serving until no request has come").await;
+        }
+        let answer = exchange(program.address, QUIT).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert_eq!(answer.text("status"), "ending");
+        let length = answer.body.len().to_string();
+        assert_eq!(answer.header("content-length"), Some(&*length));
+        assert_eq!(program.process.ended().await.code(), Some(0));
+        let log = program.log();
+        assert!(log.contains("sent POST /quitquitquit: ending"), "{log}");
+    }
+}
+
+/// In mode `environment` every container has the secret, and `kubectl port-forward` has not.
+#[tokio::test]
+async fn only_a_request_with_the_secret_ends_the_proxy_of_mode_environment() {
+    let entra = Entra::start("localhost").await;
+    let secret = "0123456789abcdef0123456789abcdef";
+    let variables = [("AZWI_IDENTITY_HEADER", secret), ("AZWI_QUIT", "on")];
+    for imds in ["--imds=on", "--imds=off"] {
+        let mut program = Program::start(&entra, &["--loopback=", imds], &variables).await;
+        for line in ["", "X-IDENTITY-HEADER: x\r\n", "Secret: \r\n"] {
+            let answer = exchange(program.address, &format!("{QUIT}{line}")).await;
+            assert_eq!(answer.status, 401, "{answer:?}");
+            assert_eq!(answer.text("error"), "unauthorized");
+        }
+        let head = format!("{QUIT}X-IDENTITY-HEADER: {secret}\r\n");
+        assert_eq!(exchange(program.address, &head).await.status, 200);
+        assert_eq!(program.process.ended().await.code(), Some(0));
+    }
 }
 
 /// An egress proxy that connects every request to `target`, and the heads of the requests.

@@ -16,7 +16,7 @@ use tokio::process::Command;
 use crate::entra::Entra;
 use crate::imds::Imds;
 use crate::network::{Network, in_network, run};
-use crate::process::{Program, free_port, program};
+use crate::process::{Program, QUIT, free_port, program};
 use crate::raw::{Answer, exchange};
 
 const IMDS: SocketAddrV4 = SocketAddrV4::new(contract::metadata::ADDRESS, contract::metadata::PORT);
@@ -207,6 +207,22 @@ fn answers_redirected_requests_and_none_to_the_loopback_address() {
             assert_eq!(exchange(program.address, TOKEN).await.status, 200);
         });
     }
+}
+
+/// So that the right to forward ports cannot end a proxy.
+#[test]
+fn a_redirected_request_ends_the_proxy_and_one_to_the_loopback_address_does_not() {
+    in_network(Network::V4, async || {
+        let entra = Entra::start("localhost").await;
+        let uid = contract::container::PROXY_UID;
+        let program = behind_the_redirect(&entra, uid, &["--quit=on"]).await;
+        let answer = exchange(program.address, QUIT).await;
+        assert_eq!(answer.status, 400, "{answer:?}");
+        let description = answer.text("error_description");
+        assert!(description.contains("AZWI_LOOPBACK=on"), "{description}");
+        assert_eq!(ask(QUIT).await.status, 200);
+        assert_eq!(program.crashed().await.code(), Some(0));
+    });
 }
 
 /// In a pod with IPv6 alone the address of IMDS is on `lo`, so the user that the redirect exempts

@@ -143,6 +143,39 @@ async fn law_1_d9_nothing_of_the_nodes_identity_is_relayed() {
 }
 
 #[tokio::test]
+async fn a_request_to_end_the_proxy_is_never_relayed() {
+    for quit in ["--quit=off", "--quit=on"] {
+        let (imds, sidecar) = relayed(OK, &[quit]).await;
+        let exact = ["/quitquitquit", "/quitquitquit/", "/quitquitquit?x=1"];
+        let other = [
+            "//quitquitquit",
+            "/QUITQUITQUIT",
+            "/%71uitquitquit",
+            "/quitquitquit/x",
+            "/quitquitquit;x",
+            "/x/../quitquitquit",
+            "http://169.254.169.254//quitquitquit",
+        ];
+        for target in exact.into_iter().chain(other) {
+            for method in ["POST", "GET"] {
+                let head = format!("{method} {target} HTTP/1.1\r\nHost: x\r\n");
+                let answer = exchange(sidecar.address, &head).await;
+                let (status, error) = match (quit, method) {
+                    ("--quit=on", "GET") if exact.contains(&target) => (405, "method_not_allowed"),
+                    ("--quit=on", _) if exact.contains(&target) => (400, "invalid_request"),
+                    _ => (404, "not_found"),
+                };
+                let found = (answer.status, &*answer.text("error"));
+                assert_eq!(found, (status, error), "{quit} {method} {target}");
+                let allowed = (status == 405).then_some("POST");
+                assert_eq!(answer.header("allow"), allowed);
+            }
+        }
+        assert_eq!(imds.seen(), Vec::<String>::new(), "{quit}");
+    }
+}
+
+#[tokio::test]
 async fn law_1_no_header_names_another_path_to_the_node() {
     let (imds, sidecar) = relayed(OK, &[]).await;
     let other = "/metadata/identity/oauth2/token?resource=a";

@@ -97,6 +97,7 @@ static API: LazyLock<(Runtime, Api<Grants>)> = LazyLock::new(|| {
         },
         imds: true,
         loopback: true,
+        quit: true,
     };
     let relay = relay::Config {
         imds: ([127, 0, 0, 1], 9).into(),

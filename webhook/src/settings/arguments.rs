@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::Parser;
 use contract::log::{LogFormat, LogLevel};
 use contract::token;
-use contract::value::{Authority, EgressProxy, NoProxy, ProxyMode, RelayPolicy, Shutdown, Toggle};
+use contract::value::{
+    Authority, EgressProxy, LingerSeconds, NoProxy, ProxyMode, RelayPolicy, Toggle,
+};
 use service_kit::settings::Setting;
 
 use super::values::{
@@ -132,7 +134,7 @@ pub(super) struct Arguments {
     pub(super) proxy_init_resources: Setting<Resources>,
     /// Seconds without a request after which a proxy that is a plain container ends with its pod [5]
     #[arg(long, env = "AZWI_PROXY_LINGER_SECONDS", value_name = "SECONDS")]
-    pub(super) proxy_linger_seconds: Option<Setting<Shutdown>>,
+    pub(super) proxy_linger_seconds: Option<Setting<LingerSeconds>>,
     /// Log level of the proxies [that of the webhook]
     #[arg(long, env = "AZWI_PROXY_LOG_LEVEL", value_name = "LEVEL")]
     pub(super) proxy_log_level: Option<Setting<LogLevel>>,
@@ -161,6 +163,15 @@ pub(super) struct Arguments {
     /// NO_PROXY of the proxies
     #[arg(long, env = "AZWI_PROXY_NO_PROXY", value_name = "LIST")]
     pub(super) proxy_no_proxy: Option<Setting<NoProxy>>,
+    /// Whether containers may end a proxy that is a plain container with POST /quitquitquit unless the pod's
+    /// annotation says: on or off
+    #[arg(
+        long,
+        env = "AZWI_PROXY_QUIT",
+        value_name = "ON|OFF",
+        default_value = "off"
+    )]
+    pub(super) proxy_quit: Setting<Toggle>,
     /// Requests that the proxies relay to the real IMDS: allow (all), deny (none), or path prefixes
     /// separated by commas [allow]
     #[arg(long, env = "AZWI_PROXY_RELAY", value_name = "POLICY")]

@@ -184,6 +184,7 @@ fn sidecar(
     let linger = arguments.proxy_linger_seconds.take();
     let linger = linger.and_then(|it| mistakes.read("--proxy-linger-seconds", it));
     let metrics_port = mistakes.read("--proxy-metrics-port", arguments.proxy_metrics_port.clone());
+    let quit = mistakes.read("--proxy-quit", arguments.proxy_quit.clone());
     let resources = mistakes.read("--proxy-resources", arguments.proxy_resources.clone());
     let net_raw = mistakes.read("--proxy-init-net-raw", arguments.proxy_init_net_raw.clone());
     let init_resources = mistakes.read(
@@ -203,10 +204,11 @@ fn sidecar(
         image,
         pull_policy: pull_policy?.0,
         mode: mode?,
-        linger_seconds: linger.map(|it| it.to_string()),
+        linger_seconds: linger,
         log_level: log_level.unwrap_or(own_level),
         metrics_port: metrics_port.filter(|port| *port != 0),
         native: false,
+        quit: quit? == Toggle::On,
         resources: resources?,
         init_net_raw: net_raw?.0,
         init_resources: init_resources?,
@@ -337,6 +339,8 @@ mod tests {
             "--native-sidecar=perhaps",
             "--proxy-image-pull-policy=Sometimes",
             "--proxy-mode=none",
+            "--proxy-linger-seconds=now",
+            "--proxy-quit=true",
             "--max-connections=0",
             "--metrics-backend=statsd",
             "--metrics-namespace-label=perhaps",
@@ -351,6 +355,8 @@ mod tests {
         for part in [
             "--port=x",
             "--proxy-mode=none: it must be redirect or environment",
+            "--proxy-linger-seconds=now: it must be a number of seconds from 1 to 86400",
+            "--proxy-quit=true: it must be on or off",
             "--tls-min-version=1.1: it must be 1.2 or 1.3",
             "--health-addr=9440",
             "--log-level=loud",
@@ -369,7 +375,7 @@ mod tests {
                 "no {part:?} in {mistakes:#?}"
             );
         }
-        assert_eq!(mistakes.len(), 14, "{mistakes:#?}");
+        assert_eq!(mistakes.len(), 16, "{mistakes:#?}");
     }
 
     /// Each once made every proxy exit with 64 at its start.

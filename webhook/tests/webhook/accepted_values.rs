@@ -56,12 +56,14 @@ fn a_pod_with_every_value_is_injected_and_accepted() {
             "identity-map",
             format!("/Subscriptions/s={GUID}; AB={GUID}"),
         ),
+        ("proxy-linger-seconds", " 60 ".to_owned()),
+        ("proxy-quit", " True ".to_owned()),
         ("proxy-sidecar-port", " 8123 ".to_owned()),
     ];
-    for mode in ["redirect", "environment"] {
+    for (mode, native) in [("redirect", true), ("environment", false)] {
         let mut annotations = annotations.to_vec();
         annotations.push(("proxy-mode", mode.to_owned()));
-        let result = injected(&cluster, &account, annotations, true, false).unwrap();
+        let result = injected(&cluster, &account, annotations, native, false).unwrap();
         check(&result).unwrap();
     }
 }
@@ -264,6 +266,12 @@ fn cluster() -> impl Strategy<Value = Cluster> {
             "[+0-9]{0,5}"
         ),
         values(
+            "proxy-linger-seconds",
+            &["60", "0", "now", "linger"],
+            "[+0-9]{0,6}"
+        ),
+        values("proxy-quit", &["on", " off", "true"], "[a-z]{0,3}"),
+        values(
             "proxy-mode",
             &["redirect", "environment", "none"],
             "[a-z]{0,3}"
@@ -332,18 +340,28 @@ fn annotations() -> impl Strategy<Value = Vec<(&'static str, String)>> {
     ];
     let port = prop_oneof![Just("8000".to_owned()), "[ +0-9]{0,6}"];
     let mode = select(vec!["redirect", " environment ", "env"]);
+    let linger = prop_oneof![Just("60".to_owned()), "[ +0-9]{0,6}|now"];
+    let quit = select(vec!["true", " False ", "on"]);
+    let of_plain = (option::of(linger), option::of(quit));
     let binding = any::<bool>();
-    (option::of(map), option::of(port), option::of(mode), binding).prop_map(
-        |(map, port, mode, binding)| {
+    (
+        option::of(map),
+        option::of(port),
+        option::of(mode),
+        of_plain,
+        binding,
+    )
+        .prop_map(|(map, port, mode, (linger, quit), binding)| {
             let annotations = [
                 map.map(|it| ("identity-map", it)),
                 port.map(|it| ("proxy-sidecar-port", it)),
                 mode.map(|it| ("proxy-mode", it.to_owned())),
+                linger.map(|it| ("proxy-linger-seconds", it)),
+                quit.map(|it| ("proxy-quit", it.to_owned())),
                 binding.then(|| ("use-identity-binding", "true".to_owned())),
             ];
             annotations.into_iter().flatten().collect()
-        },
-    )
+        })
 }
 
 fn certificate() -> String {

@@ -26,6 +26,7 @@ pub(crate) fn config(native: bool) -> Config {
             resources: resources("16Mi"),
             init_net_raw: false,
             linger_seconds: None,
+            quit: false,
             init_resources: resources("8Mi"),
             seccomp_profile: SeccompProfile::RuntimeDefault,
             environment: vec![("AZWI_CA_DATA", "PEM".to_owned())],

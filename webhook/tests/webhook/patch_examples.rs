@@ -399,6 +399,8 @@ fn an_empty_annotation_counts_as_absent() {
         "skip-containers",
         "proxy-sidecar-port",
         "proxy-mode",
+        "proxy-linger-seconds",
+        "proxy-quit",
         "identity-map",
         "proxy-cpu-limit",
         "proxy-cpu-request",
@@ -1264,7 +1266,7 @@ fn a_plain_sidecar_lingers_as_long_as_the_pod_or_the_operator_says() {
             annotations[key] = seconds.into();
         }
         let mut config = config(native);
-        config.sidecar.linger_seconds = operator.map(str::to_owned);
+        config.sidecar.linger_seconds = operator.map(|it| it.parse().unwrap());
         let result = mutated(&pod(annotations, one_container()), &config, &account());
         variable(result.container("azwi-proxy"), "AZWI_SHUTDOWN").map(str::to_owned)
     };
@@ -1280,6 +1282,40 @@ fn a_plain_sidecar_lingers_as_long_as_the_pod_or_the_operator_says() {
         let denial = denial(annotations, one_container());
         assert!(denial.contains("from 1 to 86400"), "{denial}");
     }
+}
+
+#[test]
+fn containers_may_end_a_plain_sidecar_if_the_pod_or_the_operator_says_so() {
+    let key = "azure.workload.identity/proxy-quit";
+    let quit = |annotation: Option<&str>, operator, native| {
+        let mut annotations = with_proxy();
+        if let Some(text) = annotation {
+            annotations[key] = text.into();
+        }
+        let mut config = config(native);
+        config.sidecar.quit = operator;
+        let result = mutated(&pod(annotations, one_container()), &config, &account());
+        assert_eq!(variable(result.container("app"), "AZWI_QUIT"), None);
+        variable(result.container("azwi-proxy"), "AZWI_QUIT").map(str::to_owned)
+    };
+    for (annotation, operator, expected) in [
+        (None, false, None),
+        (None, true, Some("on")),
+        (Some(" True "), false, Some("on")),
+        (Some("false"), true, None),
+        (Some(""), true, Some("on")),
+    ] {
+        let found = quit(annotation, operator, false);
+        assert_eq!(found.as_deref(), expected, "{annotation:?} {operator}");
+        assert_eq!(quit(annotation, operator, true), None);
+    }
+    let mut annotations = with_proxy();
+    annotations[key] = "on".into();
+    let denial = denial(annotations, one_container());
+    assert!(
+        denial.contains(key) && denial.contains("\"on\""),
+        "{denial}"
+    );
 }
 
 #[test]

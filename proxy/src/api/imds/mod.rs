@@ -42,7 +42,7 @@ pub fn decide<'a>(
         },
         Place::TokenMisspelled => Decision::Refuse(Refusal::MisspelledTokenPath),
         Place::NodeIdentity => Decision::Refuse(Refusal::NodeIdentity),
-        Place::Readiness => Decision::Refuse(Refusal::NotReadiness),
+        Place::Own => Decision::Refuse(Refusal::NotOwnPath),
         Place::Malformed => Decision::Refuse(Refusal::MalformedPath),
         Place::Elsewhere if method == Method::CONNECT => Decision::Refuse(Refusal::MalformedPath),
         Place::Elsewhere => Decision::Relay,
@@ -53,16 +53,21 @@ fn check_token_request(method: &Method, headers: &HeaderMap) -> Result<(), Refus
     if method != Method::GET {
         return Err(Refusal::Method);
     }
-    let mut metadata = headers.get_all(&METADATA).iter();
-    // Google's libraries and Snowflake's connectors send `True`.
-    let is_true = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"true");
-    if !metadata.next().is_some_and(is_true) || metadata.next().is_some() {
+    if !has_metadata_header(headers) {
         return Err(Refusal::NoMetadataHeader);
     }
     if headers.contains_key(&X_FORWARDED_FOR) {
         return Err(Refusal::Forwarded);
     }
     Ok(())
+}
+
+/// Whether a request has `Metadata: true`, once.
+pub(super) fn has_metadata_header(headers: &HeaderMap) -> bool {
+    let mut metadata = headers.get_all(&METADATA).iter();
+    // Google's libraries and Snowflake's connectors send `True`.
+    let is_true = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"true");
+    metadata.next().is_some_and(is_true) && metadata.next().is_none()
 }
 
 static METADATA: HeaderName = HeaderName::from_static("metadata");

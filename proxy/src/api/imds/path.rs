@@ -5,7 +5,7 @@ use contract::path::names_node_identity;
 
 pub use contract::path::canonical;
 
-use crate::api::readiness;
+use crate::api::{quit, readiness};
 
 /// The place that a path names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,8 +17,8 @@ pub enum Place {
     /// A path with `metadata` followed by `identity`, however it is spelled. Relayed, it would hand out
     /// the node's identity (IMDS D9, CVE-2022-23551).
     NodeIdentity,
-    /// A path that begins with that of readiness, which is the proxy's own.
-    Readiness,
+    /// A path that begins with one of the proxy's own.
+    Own,
     /// The token endpoint (IMDS R1).
     Token,
     /// The token endpoint in a spelling that IMDS does not accept.
@@ -38,8 +38,8 @@ pub fn place(path: &str) -> Place {
         Place::TokenMisspelled
     } else if names_node_identity(&canonical) {
         Place::NodeIdentity
-    } else if canonical.starts_with(readiness::PATH) {
-        Place::Readiness
+    } else if canonical.starts_with(readiness::PATH) || canonical.starts_with(quit::PATH) {
+        Place::Own
     } else {
         Place::Elsewhere
     }
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_begins_with_the_path_of_readiness_is_relayed() {
+    fn nothing_that_begins_with_an_own_path_is_relayed() {
         for path in [
             "/readyz/x",
             "/readyzz",
@@ -152,8 +152,15 @@ mod tests {
             "/%72eadyz",
             "//readyz",
             "/x/../readyz",
+            "/quitquitquit",
+            "/quitquitquit/",
+            "/quitquitquit;a/x",
+            "/QuitQuitQuit",
+            "/%71uitquitquit",
+            "//quitquitquit.",
+            r"\quitquitquit",
         ] {
-            assert_eq!(place(path), Place::Readiness, "{path}");
+            assert_eq!(place(path), Place::Own, "{path}");
         }
     }
 

@@ -1,5 +1,6 @@
 //! The additions to each container: mounts, variables and, after an earlier run, replaced values.
 
+use contract::value::LingerSeconds;
 use contract::{container, variable};
 
 use super::credentials;
@@ -30,7 +31,9 @@ pub(crate) struct ContainerRules<'a> {
     pub(crate) earlier: EarlierRun<'a>,
     pub(crate) relay_key: PodKey<'a>,
     /// How long a new proxy lingers, if the pod or the operator says so.
-    pub(crate) linger_seconds: Option<&'a str>,
+    pub(crate) linger_seconds: Option<LingerSeconds>,
+    /// Whether containers of the pod may end a new plain proxy.
+    pub(crate) quit: bool,
     has_proxy: bool,
     /// A proxy that has neither mounts nor variables yet.
     new_proxy: Container<'static>,
@@ -62,6 +65,7 @@ impl<'a> ContainerRules<'a> {
             earlier: EarlierRun::read(pod),
             relay_key: PodKey::new(pod, config, options, seed),
             linger_seconds: options.linger_seconds,
+            quit: options.quit,
             has_proxy: options.proxy.is_some(),
             new_proxy: Container::named(container::PROXY),
         }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use contract::value::Toggle;
 use contract::{container, variable};
 
 use super::containers::ContainerRules;
@@ -173,13 +174,20 @@ fn new_proxy<'a>(
     variables.extend(rules.relay_key.variable());
     variables.extend(form.metrics_port.map(|port| EnvVar {
         name: variable::METRICS_PORT,
-        value: Value::Port(port),
+        value: Value::Number(port.into()),
     }));
     if config.sidecar.native {
         // The kubelet ends a native sidecar after the application, so it need not wait by itself.
         variables.push(EnvVar::text(variable::SHUTDOWN, "now"));
-    } else if let Some(seconds) = rules.linger_seconds {
-        variables.push(EnvVar::text(variable::SHUTDOWN, seconds));
+    } else {
+        variables.extend(rules.linger_seconds.map(|seconds| EnvVar {
+            name: variable::SHUTDOWN,
+            value: Value::Number(seconds.get()),
+        }));
+        // The kubelet restarts a native sidecar that ends.
+        if rules.quit {
+            variables.push(EnvVar::text(variable::QUIT, Toggle::On.as_str()));
+        }
     }
     NewContainer {
         template: config.proxy(form),

@@ -154,7 +154,7 @@ fn proxy<'a>(sidecar: &'a Sidecar, form: &Form<'_>) -> ContainerFields<'a> {
 pub(crate) fn proxy_init_environment(sidecar: &Sidecar, port: u16) -> Vec<EnvVar<'_>> {
     let port = EnvVar {
         name: variable::PROXY_PORT,
-        value: Value::Port(port),
+        value: Value::Number(port.into()),
     };
     let mut policies = sidecar.environment.iter();
     let policy = policies.find(|(name, value)| *name == variable::RELAY && value.trim() == "deny");

@@ -165,7 +165,7 @@ fn inserts_a_native_sidecar_behind_the_redirect() {
         let key = EnvVar::text("AZWI_RELAY_KEY", "07070707070707070707070707070707");
         let port = EnvVar {
             name: "PROXY_PORT",
-            value: Value::Port(8000),
+            value: Value::Number(8000),
         };
         variables.push(EnvVar::text("AZWI_CA_DATA", "PEM"));
         variables.push(key);
@@ -345,7 +345,7 @@ fn gives_up_metrics_where_the_port_is_taken() {
                 assert_eq!(proxy.template, config.proxy(&form));
                 let variable = EnvVar {
                     name: "AZWI_METRICS_PORT",
-                    value: Value::Port(9464),
+                    value: Value::Number(9464),
                 };
                 assert_eq!(proxy.variables.contains(&variable), expected.is_some());
                 assert_eq!(warnings.len(), usize::from(expected.is_none()));
@@ -419,6 +419,7 @@ fn config(native: bool) -> Config {
             resources: Resources::default(),
             init_net_raw: false,
             linger_seconds: None,
+            quit: false,
             init_resources: Resources::default(),
             seccomp_profile: SeccompProfile::RuntimeDefault,
             environment: vec![("AZWI_CA_DATA", "PEM".to_owned())],

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use contract::value::Shutdown;
+use contract::value::LingerSeconds;
 use contract::{annotation as key, container, metadata, token};
 use thiserror::Error;
 
@@ -30,7 +30,7 @@ pub enum Denial {
     #[error(
         "pod has annotation {key} with value {0}: it must be a number of seconds from 1 to {max}",
         key = key::PROXY_LINGER_SECONDS,
-        max = Shutdown::MAX_LINGER_SECONDS
+        max = LingerSeconds::MAX
     )]
     LingerSeconds(Shown),
 
@@ -110,6 +110,13 @@ pub enum Denial {
         /// The port number.
         port: u16,
     },
+
+    /// `proxy-quit` is neither true nor false.
+    #[error(
+        "pod has annotation {key} with value {0}: it must be \"true\" or \"false\"",
+        key = key::PROXY_QUIT
+    )]
+    Quit(Shown),
 
     /// `proxy-mode` is neither `redirect` nor `environment`.
     #[error(

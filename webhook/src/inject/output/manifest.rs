@@ -30,17 +30,17 @@ pub(crate) enum Value<'a> {
         directory: &'a str,
         file: &'a str,
     },
-    /// A port number.
-    Port(u16),
+    /// A port, or seconds.
+    Number(u32),
     Text(&'a str),
 }
 
 impl Value<'_> {
-    /// Bytes of the value, for ports a lower bound.
+    /// Bytes of the value, for numbers a lower bound.
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::File { directory, file } => directory.len() + 1 + file.len(),
-            Self::Port(_) => 1,
+            Self::Number(_) => 1,
             Self::Text(text) => text.len(),
         }
     }
@@ -54,7 +54,7 @@ impl fmt::Display for Value<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File { directory, file } => write!(formatter, "{directory}/{file}"),
-            Self::Port(port) => port.fmt(formatter),
+            Self::Number(number) => number.fmt(formatter),
             Self::Text(text) => formatter.write_str(text),
         }
     }

@@ -1,5 +1,6 @@
 //! The operator's settings for all pods.
 
+use contract::value::LingerSeconds;
 pub use contract::value::ProxyMode as Mode;
 
 use super::label_selector::LabelSelector;
@@ -42,7 +43,7 @@ pub struct Sidecar {
     pub pull_policy: String,
     /// Seconds without a request after which a plain `azwi-proxy` ends, in pods without annotation
     /// `proxy-linger-seconds`; its own default without a value.
-    pub linger_seconds: Option<String>,
+    pub linger_seconds: Option<LingerSeconds>,
     /// The mode of pods without annotation `proxy-mode`.
     pub mode: Mode,
     /// `--log-level` of `azwi-proxy`.
@@ -53,6 +54,8 @@ pub struct Sidecar {
     pub native: bool,
     /// `resources` of `azwi-proxy`.
     pub resources: Resources,
+    /// Whether containers may end a plain `azwi-proxy`, in pods without annotation `proxy-quit`.
+    pub quit: bool,
     /// Whether `azwi-proxy-init` gets NET_RAW as well as NET_ADMIN, for `iptables-legacy`.
     pub init_net_raw: bool,
     /// `resources` of `azwi-proxy-init`.

@@ -1,7 +1,7 @@
 //! The options of one pod: its annotations, with the service account's and the operator's values
 //! where it sets none.
 
-use contract::value::{IdentityMap, ServicePort, Shutdown};
+use contract::value::{IdentityMap, LingerSeconds, ServicePort};
 use contract::{annotation as key, container, metadata, token};
 
 use crate::inject::feedback::denial::{Denial, Shown};
@@ -28,7 +28,9 @@ pub(crate) struct PodOptions<'a> {
     /// Annotation `identity-map`: the proxy reads it.
     pub(crate) identity_map: Option<&'a str>,
     /// Annotation `proxy-linger-seconds`, or the operator's.
-    pub(crate) linger_seconds: Option<&'a str>,
+    pub(crate) linger_seconds: Option<LingerSeconds>,
+    /// Annotation `proxy-quit`, or the operator's choice.
+    pub(crate) quit: bool,
     /// The effect of the namespace's Pod Security level on the mode.
     pub(crate) restriction: Option<Restriction>,
     pub(crate) resources: Overrides<'a>,
@@ -84,6 +86,7 @@ impl<'a> PodOptions<'a> {
             bindings,
             identity_map: identity_map(pod)?,
             linger_seconds: linger_seconds(pod, config)?,
+            quit: quit(pod, config)?,
             resources: Overrides::read(pod)?,
             skipped: Skipped::read(pod),
         })
@@ -126,13 +129,11 @@ fn was_chosen_by_namespace(pod: &Pod<'_>) -> bool {
 }
 
 fn proxy(pod: &Pod<'_>, mode: Mode, seed: &Seed) -> Result<Option<ProxyOptions>, Denial> {
-    let switch = pod.annotation(key::INJECT_PROXY_SIDECAR).unwrap_or("false");
-    let trimmed = switch.trim();
-    if trimmed.eq_ignore_ascii_case("false") {
-        return Ok(None);
-    }
-    if !trimmed.eq_ignore_ascii_case("true") {
-        return Err(Denial::InjectProxySidecar(Shown::new(switch)));
+    let inject = pod.annotation(key::INJECT_PROXY_SIDECAR).unwrap_or("false");
+    match switch(inject) {
+        Some(true) => {}
+        Some(false) => return Ok(None),
+        None => return Err(Denial::InjectProxySidecar(Shown::new(inject))),
     }
     let port = match pod.annotation(key::PROXY_SIDECAR_PORT) {
         Some(port) => match port.parse::<ServicePort>().map(ServicePort::get) {
@@ -164,15 +165,29 @@ fn identity_map<'a>(pod: &'a Pod<'a>) -> Result<Option<&'a str>, Denial> {
     Ok(Some(map))
 }
 
-fn linger_seconds<'a>(pod: &'a Pod<'a>, config: &'a Config) -> Result<Option<&'a str>, Denial> {
+fn linger_seconds(pod: &Pod<'_>, config: &Config) -> Result<Option<LingerSeconds>, Denial> {
     let Some(seconds) = pod.annotation(key::PROXY_LINGER_SECONDS) else {
-        return Ok(config.sidecar.linger_seconds.as_deref());
+        return Ok(config.sidecar.linger_seconds);
     };
-    let trimmed = seconds.trim();
-    let is_number = trimmed.bytes().all(|it| it.is_ascii_digit());
-    match trimmed.parse() {
-        Ok(Shutdown::Linger { .. }) if is_number => Ok(Some(trimmed)),
-        _ => Err(Denial::LingerSeconds(Shown::new(seconds))),
+    match seconds.parse() {
+        Ok(seconds) => Ok(Some(seconds)),
+        Err(_) => Err(Denial::LingerSeconds(Shown::new(seconds))),
+    }
+}
+
+fn quit(pod: &Pod<'_>, config: &Config) -> Result<bool, Denial> {
+    match pod.annotation(key::PROXY_QUIT) {
+        None => Ok(config.sidecar.quit),
+        Some(text) => switch(text).ok_or_else(|| Denial::Quit(Shown::new(text))),
+    }
+}
+
+/// `true` or `false` in any case.
+fn switch(text: &str) -> Option<bool> {
+    match text.trim() {
+        text if text.eq_ignore_ascii_case("true") => Some(true),
+        text if text.eq_ignore_ascii_case("false") => Some(false),
+        _ => None,
     }
 }
 
