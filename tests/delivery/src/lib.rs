@@ -6,10 +6,12 @@
 mod certificate;
 mod commands;
 mod empty;
+mod prometheus;
 mod release;
 pub mod upstream;
 
 pub use certificate::Issued;
 pub use commands::{Commands, documented, file, path, shell, yaml};
 pub use empty::{Node, empty};
+pub use prometheus::Prometheus;
 pub use release::{helm, install, kinds_of_others, ready, upgrade};

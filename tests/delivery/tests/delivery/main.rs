@@ -7,6 +7,7 @@ mod gitops;
 mod guard;
 mod install;
 mod manifest;
+mod monitoring;
 mod pod_identity;
 mod removal;
 mod rollback;
