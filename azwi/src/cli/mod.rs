@@ -2,6 +2,7 @@
 
 mod check;
 mod connection;
+mod egress;
 mod target;
 
 use std::ffi::OsString;
