@@ -1,7 +1,10 @@
-//! What Azure has: identities and their federated credentials, as `az` writes them.
+//! What Azure has: identities and their federated credentials, as `az` writes them; and [what it should
+//! have](plan), [written](mod@write) for the tools that create it.
 
+pub mod plan;
 mod read;
 mod resource_id;
+pub mod write;
 
 pub use read::{ReadError, read};
 pub use resource_id::ResourceId;

@@ -9,4 +9,6 @@ mod document;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod outputs;
+#[cfg(test)]
 mod process;
