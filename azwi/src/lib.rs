@@ -10,7 +10,7 @@
 //! | [`report`] | findings as text for people, and as JSON for programs |
 //! | [`checks`] | facts in, findings out; pure, each finding with a stable [code](checks::Code) |
 //! | [`facts`] | what was read of the cluster, as plain values; [`facts::read`] reads it from the API server |
-//! | [`azure`] | identities and federated credentials, as `az` writes them |
+//! | [`issuer`] | the issuer's keys and documents: reads, writes and compares them |
 //!
 //! What the webhook does with a pod is not written here again: [`checks`] asks [`webhook::inject`].
 //!
@@ -20,4 +20,5 @@ pub mod azure;
 pub mod checks;
 pub mod cli;
 pub mod facts;
+pub mod issuer;
 pub mod report;

@@ -3,6 +3,8 @@
 mod check;
 mod connection;
 mod egress;
+mod issuer;
+mod jwks;
 mod target;
 
 use std::ffi::OsString;
@@ -26,6 +28,8 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Check(check::Arguments),
+    Issuer(issuer::Arguments),
+    Jwks(jwks::Arguments),
     /// Write the completions of a shell
     Completion {
         /// The shell
@@ -48,6 +52,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     match arguments.command {
         Command::Check(arguments) => check::run(&arguments),
+        Command::Issuer(arguments) => issuer::run(&arguments),
+        Command::Jwks(arguments) => jwks::run(&arguments),
         Command::Completion { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "azwi", &mut text);
@@ -70,6 +76,16 @@ fn print(text: &[u8]) -> ExitCode {
         _ => ExitCode::SUCCESS,
     }
 }
+
+/// NO_COLOR of any value but an empty one switches colours off (no-color.org).
+fn is_colour_wanted() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|it| it.is_empty())
+}
+
+/// Something is wrong, or is to do.
+const EXIT_FINDINGS: u8 = 1;
+/// Nothing is wrong as far as could be read, but not all could.
+const EXIT_NOT_CHECKED: u8 = 2;
 
 #[cfg(test)]
 mod tests {

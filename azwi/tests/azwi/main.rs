@@ -9,6 +9,10 @@ mod document;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod issuer;
+#[cfg(test)]
+mod keys;
+#[cfg(test)]
 mod outputs;
 #[cfg(test)]
 mod process;
