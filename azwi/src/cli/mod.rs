@@ -2,7 +2,9 @@
 
 mod check;
 mod connection;
+mod credentials;
 mod egress;
+mod federate;
 mod issuer;
 mod jwks;
 mod target;
@@ -28,6 +30,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Check(check::Arguments),
+    Federate(federate::Arguments),
     Issuer(issuer::Arguments),
     Jwks(jwks::Arguments),
     /// Write the completions of a shell
@@ -52,6 +55,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     match arguments.command {
         Command::Check(arguments) => check::run(&arguments),
+        Command::Federate(arguments) => federate::run(&arguments),
         Command::Issuer(arguments) => issuer::run(&arguments),
         Command::Jwks(arguments) => jwks::run(&arguments),
         Command::Completion { shell } => {

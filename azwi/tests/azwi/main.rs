@@ -1,4 +1,5 @@
 //! Tests of `azwi` with a fake API server: every cause that it names, what it reads, and what it writes.
+//! Federated credentials are written to a fake `az`.
 
 #[cfg(test)]
 mod api_server;
@@ -6,6 +7,8 @@ mod api_server;
 mod causes;
 #[cfg(test)]
 mod document;
+#[cfg(test)]
+mod federate;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
