@@ -7,7 +7,10 @@ mod egress;
 mod federate;
 mod issuer;
 mod jwks;
+mod podidentity;
+mod serviceaccount;
 mod target;
+mod version;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -33,6 +36,11 @@ enum Command {
     Federate(federate::Arguments),
     Issuer(issuer::Arguments),
     Jwks(jwks::Arguments),
+    #[command(hide = true, visible_alias = "sa")]
+    Serviceaccount(Box<serviceaccount::Arguments>),
+    #[command(hide = true, alias = "pi")]
+    Podidentity(podidentity::Arguments),
+    Version(version::Arguments),
     /// Write the completions of a shell
     Completion {
         /// The shell
@@ -58,6 +66,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Federate(arguments) => federate::run(&arguments),
         Command::Issuer(arguments) => issuer::run(&arguments),
         Command::Jwks(arguments) => jwks::run(&arguments),
+        Command::Serviceaccount(arguments) => serviceaccount::run(&arguments),
+        Command::Podidentity(arguments) => podidentity::run(&arguments),
+        Command::Version(arguments) => version::run(&arguments),
         Command::Completion { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "azwi", &mut text);

@@ -19,3 +19,5 @@ mod keys;
 mod outputs;
 #[cfg(test)]
 mod process;
+#[cfg(test)]
+mod upstream;
