@@ -24,11 +24,11 @@ use crate::report::text::write_gaps;
 /// Exit codes: 0 nothing is to do, 1 something is, 2 not all could be compared, 64 wrong usage.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Federated credentials and identities, as az writes them in JSON, - for standard input. <client id>=<file> where
+    /// Federated credentials and identities, as az writes them in JSON, - for standard input. GUID=FILE with the client id where
     /// they do not name their application [-]
     #[arg(long, value_name = "FILE")]
     credentials: Vec<Source>,
-    /// One namespace [all]
+    /// One namespace [all of them]
     #[arg(short, long)]
     namespace: Option<String>,
     /// The issuer of the cluster's tokens [that of its discovery document]
