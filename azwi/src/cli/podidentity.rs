@@ -43,12 +43,13 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
 
 fn sentences(detect: &Detect) -> String {
     let mut text = format!(
-        "azwi: podidentity detect is part of migrate: azwi migrate plan --namespace={}\n",
+        "azwi: podidentity detect is part of migrate: azwi migrate plan --namespace={}",
         quoted(&detect.namespace)
     );
-    if detect.output_dir.is_some() {
-        text.push_str("azwi: --output-dir: azwi migrate plan --help names the outputs\n");
+    if let Some(directory) = &detect.output_dir {
+        text.push_str(&format!(" --write={}", quoted(directory)));
     }
+    text.push('\n');
     for (flag, is_given, annotation) in [
         (
             "--proxy-port",
@@ -87,13 +88,13 @@ mod tests {
             tenant_id: Some("t".to_owned()),
         });
         assert!(
-            text.contains("azwi migrate plan --namespace=prod\n"),
+            text.contains("azwi migrate plan --namespace=prod --write=out\n"),
             "{text}"
         );
         assert!(text.contains(
             "--proxy-port is the annotation azure.workload.identity/proxy-sidecar-port\n"
         ));
         assert!(!text.contains("expiration"), "{text}");
-        assert_eq!(text.lines().count(), 4, "{text}");
+        assert_eq!(text.lines().count(), 3, "{text}");
     }
 }
