@@ -10,6 +10,8 @@
 //! | [`report`] | findings as text for people, and as JSON for programs |
 //! | [`checks`] | facts in, findings out; pure, each finding with a stable [code](checks::Code) |
 //! | [`facts`] | what was read of the cluster, as plain values; [`facts::read`] reads it from the API server |
+//! | [`federate`] | service accounts and federated credentials in, what to write and to remove out; runs `az` |
+//! | [`issuer`] | the issuer's keys and documents: reads, writes and compares them |
 //! | [`azure`] | identities and federated credentials, as `az` writes them |
 //!
 //! What the webhook does with a pod is not written here again: [`checks`] asks [`webhook::inject`].
@@ -20,4 +22,6 @@ pub mod azure;
 pub mod checks;
 pub mod cli;
 pub mod facts;
+pub mod federate;
+pub mod issuer;
 pub mod report;

@@ -1,8 +1,13 @@
-//! What Azure has: identities and their federated credentials, as `az` writes them.
+//! What Azure has: identities and their federated credentials, as `az` writes them; and [what it should
+//! have](plan), [written](mod@write) for the tools that create it.
 
+pub mod plan;
 mod read;
+mod resource_id;
+pub mod write;
 
 pub use read::{ReadError, read};
+pub use resource_id::ResourceId;
 
 /// Identities and federated credentials of one or several documents.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,6 +24,35 @@ impl Inventory {
     pub fn identity(&self, client_id: &str) -> Option<&Identity> {
         let mut identities = self.identities.iter();
         identities.find(|it| it.client_id.eq_ignore_ascii_case(client_id))
+    }
+
+    /// The identity with this object id, which some write where a client id belongs.
+    #[must_use]
+    pub fn principal(&self, principal_id: &str) -> Option<&Identity> {
+        let mut identities = self.identities.iter();
+        identities.find(|it| {
+            let id = it.principal_id.as_deref();
+            id.is_some_and(|id| id.eq_ignore_ascii_case(principal_id))
+        })
+    }
+
+    /// Whether the identity of a federated credential is known.
+    #[must_use]
+    pub fn knows_owner(&self, credential: &FederatedCredential) -> bool {
+        match &credential.owner {
+            Owner::Resource(id) => self.identities.iter().any(|it| {
+                let other = it.resource_id.as_deref();
+                other.is_some_and(|other| other.eq_ignore_ascii_case(id))
+            }),
+            Owner::Client(_) => true,
+            Owner::Unknown => false,
+        }
+    }
+
+    /// Adds what another document has.
+    pub fn extend(&mut self, other: Self) {
+        self.identities.extend(other.identities);
+        self.credentials.extend(other.credentials);
     }
 
     /// The federated credentials of an identity: those under its resource id, and those that were read with its

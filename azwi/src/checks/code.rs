@@ -114,6 +114,18 @@ codes! {
     OtherIssuer = "AZWI-T003", Error;
     /// The token's key is not in the issuer's key set.
     UnknownKey = "AZWI-T004", Error;
+    /// The issuer's documents are not public.
+    NotPublic = "AZWI-T005", Error;
+    /// The published key set lacks the token's key.
+    OldKeys = "AZWI-T006", Error;
+    /// The published key is for something else.
+    KeyUse = "AZWI-T007", Error;
+    /// A key that the API server accepts is not published.
+    UnpublishedKey = "AZWI-T009", Warning;
+    /// A published key is none of the API server.
+    FormerKey = "AZWI-T010", Information;
+    /// The private part of a key is published.
+    SecretKey = "AZWI-T011", Error;
 }
 
 impl Code {

@@ -19,7 +19,7 @@ pub struct Finding {
 }
 
 impl Finding {
-    pub(super) fn new(code: Code, object: &Object, cause: &str, fix: Option<String>) -> Self {
+    pub(crate) fn new(code: Code, object: &Object, cause: &str, fix: Option<String>) -> Self {
         Self {
             code,
             cause: printable(cause),

@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 
 use super::connection::{Cluster, Connection};
 use super::target::Target;
+use super::{EXIT_FINDINGS, EXIT_NOT_CHECKED, is_colour_wanted};
 use crate::checks;
 use crate::facts::read::{self, Scope};
 use crate::report::text::Style;
@@ -131,11 +132,3 @@ fn write(arguments: &Arguments, report: &Report) -> ExitCode {
         ExitCode::from(EXIT_NOT_CHECKED)
     }
 }
-
-/// NO_COLOR of any value but an empty one switches colours off (no-color.org).
-fn is_colour_wanted() -> bool {
-    std::env::var_os("NO_COLOR").is_none_or(|it| it.is_empty())
-}
-
-const EXIT_FINDINGS: u8 = 1;
-const EXIT_NOT_CHECKED: u8 = 2;

@@ -10,6 +10,8 @@ use kube::{Client, Config};
 use thiserror::Error;
 use tokio::runtime;
 
+use super::egress;
+
 /// Where the cluster is.
 #[derive(Debug, Args)]
 pub(super) struct Connection {
@@ -51,7 +53,10 @@ impl Connection {
             .enable_all()
             .build()?;
         runtime.block_on(async {
-            let config = self.config().await?;
+            let mut config = self.config().await?;
+            if is_direct(&config) {
+                config.proxy_url = None;
+            }
             let namespace = config.default_namespace.clone();
             let client = Client::try_from(config)?;
             Ok(task(Cluster { client, namespace }).await)
@@ -72,4 +77,19 @@ impl Connection {
         }
         Ok(Config::infer().await?)
     }
+}
+
+/// Whether the API server is reached without the egress proxy of the environment. kube 5.0 compares `NO_PROXY` with
+/// the egress proxy itself. The `proxy-url` of a kubeconfig file is used for every host.
+fn is_direct(config: &Config) -> bool {
+    let of_environment = ["HTTPS_PROXY", "https_proxy"]
+        .into_iter()
+        .filter_map(|it| std::env::var(it).ok()?.parse().ok());
+    let mut of_environment = of_environment.map(Some);
+    let no_proxy = ["NO_PROXY", "no_proxy"]
+        .into_iter()
+        .find_map(|it| std::env::var(it).ok().filter(|it| !it.is_empty()));
+    let host = config.cluster_url.host().unwrap_or_default();
+    of_environment.any(|it| it == config.proxy_url)
+        && egress::is_direct(host, &no_proxy.unwrap_or_default())
 }

@@ -2,7 +2,15 @@
 
 mod check;
 mod connection;
+mod credentials;
+mod egress;
+mod federate;
+mod issuer;
+mod jwks;
+mod podidentity;
+mod serviceaccount;
 mod target;
+mod version;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -25,6 +33,14 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Check(check::Arguments),
+    Federate(federate::Arguments),
+    Issuer(issuer::Arguments),
+    Jwks(jwks::Arguments),
+    #[command(hide = true, visible_alias = "sa")]
+    Serviceaccount(Box<serviceaccount::Arguments>),
+    #[command(hide = true, alias = "pi")]
+    Podidentity(podidentity::Arguments),
+    Version(version::Arguments),
     /// Write the completions of a shell
     Completion {
         /// The shell
@@ -47,6 +63,12 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     match arguments.command {
         Command::Check(arguments) => check::run(&arguments),
+        Command::Federate(arguments) => federate::run(&arguments),
+        Command::Issuer(arguments) => issuer::run(&arguments),
+        Command::Jwks(arguments) => jwks::run(&arguments),
+        Command::Serviceaccount(arguments) => serviceaccount::run(&arguments),
+        Command::Podidentity(arguments) => podidentity::run(&arguments),
+        Command::Version(arguments) => version::run(&arguments),
         Command::Completion { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "azwi", &mut text);
@@ -69,6 +91,16 @@ fn print(text: &[u8]) -> ExitCode {
         _ => ExitCode::SUCCESS,
     }
 }
+
+/// NO_COLOR of any value but an empty one switches colours off (no-color.org).
+fn is_colour_wanted() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|it| it.is_empty())
+}
+
+/// Something is wrong, or is to do.
+const EXIT_FINDINGS: u8 = 1;
+/// Nothing is wrong as far as could be read, but not all could.
+const EXIT_NOT_CHECKED: u8 = 2;
 
 #[cfg(test)]
 mod tests {

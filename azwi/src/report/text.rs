@@ -23,6 +23,16 @@ pub struct Style {
 ///
 /// When `out` cannot be written.
 pub fn write(out: &mut impl Write, report: &Report, style: Style) -> Result {
+    write_findings(out, report, style)?;
+    write_summary(out, report)
+}
+
+/// Writes the findings of a report, and what could not be checked.
+///
+/// # Errors
+///
+/// When `out` cannot be written.
+pub fn write_findings(out: &mut impl Write, report: &Report, style: Style) -> Result {
     let shown =
         |it: &&Finding| style.with_information || it.code.severity() != Severity::Information;
     for finding in report.findings.iter().filter(shown) {
@@ -31,7 +41,17 @@ pub fn write(out: &mut impl Write, report: &Report, style: Style) -> Result {
     for gap in &report.gaps {
         write_gap(out, gap, style)?;
     }
-    write_summary(out, report)
+    Ok(())
+}
+
+/// Writes what could not be read.
+///
+/// # Errors
+///
+/// When `out` cannot be written.
+pub fn write_gaps(out: &mut impl Write, gaps: &[Gap]) -> Result {
+    gaps.iter()
+        .try_for_each(|it| write_gap(out, it, Style::default()))
 }
 
 fn write_finding(out: &mut impl Write, finding: &Finding, style: Style) -> Result {

@@ -70,13 +70,21 @@ impl Cluster {
     }
 }
 
+/// A published key.
+pub(crate) fn key(id: &str) -> Value {
+    json!({ "use": "sig", "kty": "RSA", "kid": id, "alg": "RS256", "n": "AQAB", "e": "AQAB" })
+}
+
 async fn answer(State(cluster): State<Arc<Cluster>>, method: Method, uri: Uri) -> Response {
     let path = uri.path().trim_matches('/').to_owned();
     match path.as_str() {
         ".well-known/openid-configuration" => {
-            return text(&json!({ "issuer": cluster.issuer.documented }));
+            return text(&json!({
+                "issuer": cluster.issuer.documented,
+                "jwks_uri": "https://10.0.0.1:6443/openid/v1/jwks",
+            }));
         }
-        "openid/v1/jwks" => return text(&json!({ "keys": [{ "kid": "key-1" }] })),
+        "openid/v1/jwks" => return text(&json!({ "keys": [key("key-1")] })),
         _ => {}
     }
     let parts: Vec<&str> = path.split('/').collect();

@@ -1,4 +1,5 @@
 //! Tests of `azwi` with a fake API server: every cause that it names, what it reads, and what it writes.
+//! Federated credentials are written to a fake `az`.
 
 #[cfg(test)]
 mod api_server;
@@ -7,6 +8,16 @@ mod causes;
 #[cfg(test)]
 mod document;
 #[cfg(test)]
+mod federate;
+#[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod issuer;
+#[cfg(test)]
+mod keys;
+#[cfg(test)]
+mod outputs;
+#[cfg(test)]
 mod process;
+#[cfg(test)]
+mod upstream;

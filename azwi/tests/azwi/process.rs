@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use crate::api_server::{Cluster, SIGNATURE};
 use crate::fixture::{CLIENT_ID, healthy, owned, pod, template, workload};
 
-async fn azwi(cluster: Cluster, args: &[&str]) -> Output {
+pub(crate) async fn azwi(cluster: Cluster, args: &[&str]) -> Output {
     let address = cluster.start().await;
     let file = kubeconfig(&format!("http://{address}"));
     let mut command = Command::new(env!("CARGO_BIN_EXE_azwi"));
@@ -22,7 +22,7 @@ async fn azwi(cluster: Cluster, args: &[&str]) -> Output {
     output.unwrap().unwrap()
 }
 
-fn kubeconfig(server: &str) -> PathBuf {
+pub(crate) fn kubeconfig(server: &str) -> PathBuf {
     let port = server.rsplit(':').next().unwrap();
     let file = std::env::temp_dir().join(format!("azwi-{}-{port}.json", std::process::id()));
     let config = json!({
@@ -38,7 +38,7 @@ fn kubeconfig(server: &str) -> PathBuf {
     file
 }
 
-fn text(output: &Output) -> String {
+pub(crate) fn text(output: &Output) -> String {
     format!(
         "{}{}",
         String::from_utf8_lossy(&output.stdout),

@@ -3,15 +3,21 @@
 use super::assertion::Presented;
 
 /// The request that failed.
-pub(super) struct Context<'a> {
-    pub(super) client_id: &'a str,
-    pub(super) tenant_id: &'a str,
-    pub(super) resource: &'a str,
-    pub(super) presented: &'a Presented,
+#[derive(Debug)]
+pub struct Context<'a> {
+    /// The client id that was sent.
+    pub client_id: &'a str,
+    /// The tenant in the request's path.
+    pub tenant_id: &'a str,
+    /// The resource that a token was requested for.
+    pub resource: &'a str,
+    /// The claims of the assertion.
+    pub presented: &'a Presented,
 }
 
 /// Entra's text, what was presented, and the likely fix, where one is known.
-pub(super) fn explain(text: &str, code: Option<u32>, context: &Context<'_>) -> String {
+#[must_use]
+pub fn explain(text: &str, code: Option<u32>, context: &Context<'_>) -> String {
     let Presented {
         issuer, subject, ..
     } = context.presented;

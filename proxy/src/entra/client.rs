@@ -118,6 +118,15 @@ impl Client {
         })
     }
 
+    /// The same, for a program without metrics.
+    ///
+    /// # Errors
+    ///
+    /// The HTTP library refuses the settings.
+    pub fn without_metrics(config: Config) -> Result<Self, ClientError> {
+        Self::new(config, &mut Registry::default())
+    }
+
     /// Opens a connection and leaves it in the pool, so that the first exchange costs one round trip.
     /// Any answer counts.
     pub async fn warm_up(&self) {
@@ -139,7 +148,16 @@ impl Client {
         }
     }
 
-    async fn attempt(&self, key: &Key, assertion: &Assertion) -> Result<Granted, Box<Rejection>> {
+    /// One exchange of this assertion, without another attempt.
+    ///
+    /// # Errors
+    ///
+    /// There is no token: Entra's reason, or that of the connection.
+    pub async fn attempt(
+        &self,
+        key: &Key,
+        assertion: &Assertion,
+    ) -> Result<Granted, Box<Rejection>> {
         let request_id = Uuid::new_v4();
         let started = Instant::now();
         let exchanged = self.send(key, assertion, request_id);
@@ -296,8 +314,12 @@ fn builder(roots: Roots) -> Result<reqwest::ClientBuilder, ClientError> {
         .pool_max_idle_per_host(POOL_SIZE))
 }
 
-/// A client of Entra.
-fn outside(egress: Option<&Egress>, roots: Roots) -> Result<reqwest::Client, ClientError> {
+/// A client of Entra, and of other servers outside of the cluster. It follows no redirect.
+///
+/// # Errors
+///
+/// The HTTP library refuses the settings.
+pub fn outside(egress: Option<&Egress>, roots: Roots) -> Result<reqwest::Client, ClientError> {
     let mut builder = builder(roots)?;
     if let Some(egress) = egress {
         builder = builder.proxy(egress.proxy()?);
@@ -344,7 +366,11 @@ fn form(key: &Key, assertion: &Assertion) -> String {
 }
 
 /// The body, or nothing if it is larger than any answer of Entra.
-async fn body(mut response: reqwest::Response) -> Result<Vec<u8>, reqwest::Error> {
+///
+/// # Errors
+///
+/// The connection ends before the body does.
+pub async fn body(mut response: reqwest::Response) -> Result<Vec<u8>, reqwest::Error> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
         body.extend_from_slice(&chunk);
@@ -379,7 +405,8 @@ fn unreachable_authority(description: String) -> Box<Rejection> {
 }
 
 /// An error and its sources in one line, with advice about certificates.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+#[must_use]
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut line = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {

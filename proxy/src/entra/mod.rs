@@ -17,10 +17,11 @@ mod retry_after;
 mod roots;
 mod settings;
 
+pub use advice::{Context, explain};
 pub use assertion::{Assertion, AssertionError, Audience, Presented};
 pub use binding::{Binding, BindingError};
 pub use class::Class;
-pub use client::{Client, ClientError, Config};
+pub use client::{Client, ClientError, Config, body, chain, outside};
 pub use egress::{Egress, EgressError};
 pub use reply::{Rejection, parse};
 pub use roots::{Roots, RootsError};

@@ -1,12 +1,15 @@
 //! Reads the facts from the API server, in pages.
 
 mod accounts;
+mod federation;
 mod installation;
 mod namespaces;
 mod pods;
 mod reader;
 mod token;
 mod workloads;
+
+pub use federation::{Federation, federation};
 
 use kube::Client;
 

@@ -1,0 +1,30 @@
+//! `azwi version`.
+
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+use serde_json::json;
+
+/// Write the version
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// How to write it
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    Text,
+    Json,
+}
+
+/// Writes the version.
+pub(super) fn run(arguments: &Arguments) -> ExitCode {
+    let version = contract::VERSION;
+    let text = match arguments.output {
+        Output::Text => format!("azwi {version}\n"),
+        Output::Json => format!("{}\n", json!({ "version": version })),
+    };
+    super::print(text.as_bytes())
+}
