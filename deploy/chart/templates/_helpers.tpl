@@ -4,7 +4,7 @@ templates would end in a nil pointer.
 */}}
 {{- define "workload-identity.check" -}}
 {{- $missing := list }}
-{{- range list "autoscaling" "certificates" "customTokenEndpoint" "image" "networkPolicy" "prometheusRule" "proxy" "proxyInit" "service" "serviceAccount" "serviceMonitor" "azwi" }}
+{{- range list "autoscaling" "certificates" "customTokenEndpoint" "image" "networkPolicy" "prometheusRule" "proxy" "proxyInit" "service" "serviceAccount" "serviceMonitor" "azwi" "guard" }}
 {{- if not (kindIs "map" (get $.Values .)) }}{{ $missing = append $missing . }}{{ end }}
 {{- end }}
 {{- with $missing }}
@@ -69,6 +69,16 @@ release: {{ .Release.Name | quote }}
 {{- end }}
 {{- $_ := set $image "digest" .Values.proxy.image.digest }}
 {{- include "workload-identity.image" (dict "name" "proxy" "image" $image "chart" .Chart) }}
+{{- end }}
+
+{{- /* A setting of the webhook: (dict "values" VALUES "flag" FLAG "value" VALUE). A flag in extraArgs wins, as it does in the webhook. */}}
+{{- define "workload-identity.setting" -}}
+{{- $value := .value }}
+{{- $prefix := printf "--%s=" .flag }}
+{{- range .values.extraArgs }}
+{{- if hasPrefix $prefix . }}{{ $value = trimPrefix $prefix . }}{{ end }}
+{{- end }}
+{{- $value }}
 {{- end }}
 
 {{- /* The port in an address such as :8095. */}}
