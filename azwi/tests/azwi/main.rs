@@ -3,10 +3,14 @@
 #[cfg(test)]
 mod api_server;
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod causes;
 #[cfg(test)]
 mod document;
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod live;
 #[cfg(test)]
 mod process;

@@ -22,7 +22,7 @@ async fn azwi(cluster: Cluster, args: &[&str]) -> Output {
     output.unwrap().unwrap()
 }
 
-fn kubeconfig(server: &str) -> PathBuf {
+pub(crate) fn kubeconfig(server: &str) -> PathBuf {
     let port = server.rsplit(':').next().unwrap();
     let file = std::env::temp_dir().join(format!("azwi-{}-{port}.json", std::process::id()));
     let config = json!({
