@@ -7,6 +7,7 @@
 //! | module | subject |
 //! |---|---|
 //! | [`cli`] | the command line; one file a subcommand; exit codes |
+//! | [`audit`] | the labelled pods of a cluster, watched: metrics, Events, evictions |
 //! | [`report`] | findings as text for people, and as JSON for programs |
 //! | [`checks`] | facts in, findings out; pure, each finding with a stable [code](checks::Code) |
 //! | [`facts`] | what was read of the cluster, as plain values; [`facts::read`] reads it from the API server |
@@ -18,6 +19,7 @@
 //!
 //! No token is kept: [`facts::read`] reads a token's claims and drops it, so no output can contain one.
 
+pub mod audit;
 pub mod azure;
 pub mod checks;
 pub mod cli;

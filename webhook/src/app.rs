@@ -129,8 +129,8 @@ pub async fn bind(settings: Settings) -> anyhow::Result<Bound> {
     let client_config = kube::Config::infer()
         .await
         .context("no API server is configured: run in a cluster, or set KUBECONFIG")?;
-    let client =
-        api_server::client(client_config).context("cannot use the API server's settings")?;
+    let client = api_server::client(client_config, api_server::USER_AGENT)
+        .context("cannot use the API server's settings")?;
     let proxy_ca = match proxy_ca_file {
         Some(path) => {
             let ca = ProxyCa::read(&path)?;

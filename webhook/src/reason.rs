@@ -7,7 +7,8 @@ use kube::runtime::watcher;
 use serde_json::error::Category;
 
 /// The API server's message if it answered. The library's text repeats the whole status.
-pub(crate) fn reason(error: &kube::Error) -> String {
+#[must_use]
+pub fn reason(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) => message(status),
         kube::Error::SerdeError(error) => unreadable(error),
@@ -16,7 +17,8 @@ pub(crate) fn reason(error: &kube::Error) -> String {
 }
 
 /// The same of a watch.
-pub(crate) fn watch_reason(error: &watcher::Error) -> String {
+#[must_use]
+pub fn watch_reason(error: &watcher::Error) -> String {
     match error {
         watcher::Error::InitialListFailed(error)
         | watcher::Error::WatchStartFailed(error)

@@ -90,6 +90,12 @@ codes! {
     NotCreated = "AZWI-W008", Error;
     /// An SDK that does not know workload identity needs the proxy.
     OldSdk = "AZWI-W009", Information;
+    /// Pods were injected by an older version.
+    Outdated = "AZWI-W012", Warning;
+    /// Init containers run before the redirect.
+    BeforeRedirect = "AZWI-W013", Warning;
+    /// A container with an injected one's name has another image.
+    OtherImage = "AZWI-W014", Warning;
     /// The service account has no client id.
     NoClientId = "AZWI-S001", Error;
     /// The client id is on another object than the service account.

@@ -1,5 +1,6 @@
 //! The command line. Each subcommand has a file.
 
+mod audit;
 mod check;
 mod connection;
 mod credentials;
@@ -22,7 +23,7 @@ use contract::EXIT_USAGE;
 
 /// Says whether Azure workload identity works in a cluster, and what mends it.
 ///
-/// Reads the cluster and changes nothing.
+/// Reads the cluster. Only the audit writes: Events, and with --evict evictions.
 #[derive(Debug, Parser)]
 #[command(name = "azwi", bin_name = "azwi", version = contract::VERSION)]
 struct Arguments {
@@ -32,6 +33,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Audit(audit::Arguments),
     Check(check::Arguments),
     Federate(federate::Arguments),
     Issuer(issuer::Arguments),
@@ -62,6 +64,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     match arguments.command {
+        Command::Audit(arguments) => audit::run(arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Federate(arguments) => federate::run(&arguments),
         Command::Issuer(arguments) => issuer::run(&arguments),

@@ -75,7 +75,11 @@ pub(crate) fn key(id: &str) -> Value {
     json!({ "use": "sig", "kty": "RSA", "kid": id, "alg": "RS256", "n": "AQAB", "e": "AQAB" })
 }
 
-async fn answer(State(cluster): State<Arc<Cluster>>, method: Method, uri: Uri) -> Response {
+pub(crate) async fn answer(
+    State(cluster): State<Arc<Cluster>>,
+    method: Method,
+    uri: Uri,
+) -> Response {
     let path = uri.path().trim_matches('/').to_owned();
     match path.as_str() {
         ".well-known/openid-configuration" => {
@@ -132,10 +136,12 @@ fn list(cluster: &Cluster, plural: &str, namespace: Option<&str>, uri: &Uri) -> 
     let query = uri.query().unwrap_or_default().as_bytes();
     let parameter = |name: &str| {
         let mut pairs = form_urlencoded::parse(query);
-        pairs.find(|(key, _)| key == name).unwrap().1.into_owned()
+        pairs
+            .find(|(key, _)| key == name)
+            .map(|(_, it)| it.into_owned())
     };
-    let limit: usize = parameter("limit").parse().unwrap();
-    let token = parameter("continue");
+    let limit: usize = parameter("limit").unwrap().parse().unwrap();
+    let token = parameter("continue").unwrap_or_default();
     if cluster.expires && plural == "pods" && token.starts_with('+') {
         let newer = json!({ "continue": token.replace('+', "new=") });
         return status(StatusCode::GONE, "Expired", Some(newer));
@@ -153,7 +159,8 @@ fn list(cluster: &Cluster, plural: &str, namespace: Option<&str>, uri: &Uri) -> 
     } else {
         String::new()
     };
-    text(&json!({ "metadata": { "continue": next }, "items": items }))
+    let metadata = json!({ "continue": next, "resourceVersion": "1" });
+    text(&json!({ "kind": "List", "apiVersion": "v1", "metadata": metadata, "items": items }))
 }
 
 fn token(issuer: &Issuer, namespace: Option<&str>, name: &str) -> Response {

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod api_server;
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod causes;
 #[cfg(test)]
 mod document;
@@ -15,6 +17,8 @@ mod fixture;
 mod issuer;
 #[cfg(test)]
 mod keys;
+#[cfg(test)]
+mod live;
 #[cfg(test)]
 mod outputs;
 #[cfg(test)]

@@ -4,7 +4,7 @@ templates would end in a nil pointer.
 */}}
 {{- define "workload-identity.check" -}}
 {{- $missing := list }}
-{{- range list "autoscaling" "certificates" "customTokenEndpoint" "image" "networkPolicy" "prometheusRule" "proxy" "proxyInit" "service" "serviceAccount" "serviceMonitor" "azwi" }}
+{{- range list "autoscaling" "certificates" "customTokenEndpoint" "image" "networkPolicy" "prometheusRule" "proxy" "proxyInit" "service" "serviceAccount" "serviceMonitor" "azwi" "guard" "audit" }}
 {{- if not (kindIs "map" (get $.Values .)) }}{{ $missing = append $missing . }}{{ end }}
 {{- end }}
 {{- with $missing }}
@@ -61,14 +61,41 @@ release: {{ .Release.Name | quote }}
 {{ include "workload-identity.image" (dict "name" "webhook" "image" .Values.image "chart" .Chart) }}
 {{- end }}
 
-{{- /* Empty fields of proxy.image are those of image, except the digest, which identifies one image. */}}
 {{- define "workload-identity.proxyImage" -}}
+{{ include "workload-identity.otherImage" (dict "name" "proxy" "own" .Values.proxy.image "values" .Values "chart" .Chart) }}
+{{- end }}
+
+{{- define "workload-identity.azwiImage" -}}
+{{ include "workload-identity.otherImage" (dict "name" "azwi" "own" .Values.audit.image "values" .Values "chart" .Chart) }}
+{{- end }}
+
+{{- /* Empty fields of an image of its own are those of image, except the digest, which identifies one image. */}}
+{{- define "workload-identity.otherImage" -}}
 {{- $image := dict }}
 {{- range list "registry" "repository" "release" }}
-{{- $_ := set $image . (get $.Values.proxy.image . | default (get $.Values.image .)) }}
+{{- $_ := set $image . (get $.own . | default (get $.values.image .)) }}
 {{- end }}
-{{- $_ := set $image "digest" .Values.proxy.image.digest }}
-{{- include "workload-identity.image" (dict "name" "proxy" "image" $image "chart" .Chart) }}
+{{- $_ := set $image "digest" .own.digest }}
+{{- include "workload-identity.image" (dict "name" .name "image" $image "chart" .chart) }}
+{{- end }}
+
+{{- /* A setting of the webhook: (dict "values" VALUES "flag" FLAG "value" VALUE). A flag in extraArgs wins, as it does in the webhook. */}}
+{{- define "workload-identity.setting" -}}
+{{- $value := .value }}
+{{- $prefix := printf "--%s=" .flag }}
+{{- range .values.extraArgs }}
+{{- if hasPrefix $prefix . }}{{ $value = trimPrefix $prefix . }}{{ end }}
+{{- end }}
+{{- $value }}
+{{- end }}
+
+{{- /* The audiences of the webhook's tokens, as JSON. */}}
+{{- define "workload-identity.audiences" -}}
+{{- $audiences := list (include "workload-identity.setting" (dict "values" .Values "flag" "audience" "value" .Values.audience) | default "api://AzureADTokenExchange") }}
+{{- with include "workload-identity.setting" (dict "values" .Values "flag" "custom-token-endpoint-audience" "value" .Values.customTokenEndpoint.audience) }}
+{{- $audiences = append $audiences . }}
+{{- end }}
+{{- toJson $audiences }}
 {{- end }}
 
 {{- /* The port in an address such as :8095. */}}

@@ -12,7 +12,8 @@ pub async fn empty() -> Node {
     static NODE: Mutex<()> = Mutex::const_new(());
     let node = Node(NODE.lock().await);
     let selector = "azure-workload-identity.io/system=true";
-    let kinds = "mutatingwebhookconfigurations,clusterroles,clusterrolebindings,crds";
+    let kinds = "mutatingwebhookconfigurations,validatingadmissionpolicybindings,\
+        validatingadmissionpolicies,clusterroles,clusterrolebindings,crds";
     kubectl(&["delete", kinds, "--selector", selector]).await;
     // Of docs/migrate-aks-add-on.md: it keeps labelled pods from being created.
     let freeze = "workload-identity-freeze";
@@ -23,10 +24,6 @@ pub async fn empty() -> Node {
         "--ignore-not-found",
     ])
     .await;
-    // Of docs/roll-out.md.
-    let guard = "workload-identity-is-injected";
-    let kinds = "validatingadmissionpolicybindings,validatingadmissionpolicies";
-    kubectl(&["delete", kinds, guard, "--ignore-not-found"]).await;
     // Rights go first, so that a terminating replica cannot write any more.
     let kinds = "rolebindings,roles,deployments,services,poddisruptionbudgets,secrets,configmaps,\
         serviceaccounts";

@@ -61,7 +61,8 @@ async fn follow(client: &Client, accounts: &Accounts, config: watcher::Config) {
 
 /// Whether streaming lists are unsupported: by the API server's version or feature gates (422), or
 /// because its etcd is too old (500, inside the stream). 401, 403, 410 and 429 do not mean that.
-fn is_refused(error: &watcher::Error) -> bool {
+#[must_use]
+pub fn is_refused(error: &watcher::Error) -> bool {
     let status = match error {
         watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status,
         watcher::Error::WatchError(status) => status,

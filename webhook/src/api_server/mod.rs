@@ -19,15 +19,15 @@ use tower_service::Service;
 use slim::SlimBody;
 use watches::Watches;
 
-/// A client with these settings.
+/// A client with these settings. Audit logs of the API server name it by `user_agent`.
 ///
 /// # Errors
 ///
 /// When the settings cannot be used, for example because a file is missing.
-pub fn client(mut config: Config) -> Result<Client, kube::Error> {
+pub fn client(mut config: Config, user_agent: &'static str) -> Result<Client, kube::Error> {
     config
         .headers
-        .push((header::USER_AGENT, HeaderValue::from_static(USER_AGENT)));
+        .push((header::USER_AGENT, HeaderValue::from_static(user_agent)));
     let namespace = config.default_namespace.clone();
     let careful = Careful {
         client: Client::try_from(config)?,
@@ -77,8 +77,8 @@ fn is_watch(request: &Request<Body>) -> bool {
     request.method() == Method::GET && parameters.any(|it| it == "watch=true")
 }
 
-/// By which audit logs of the API server name the webhook.
-const USER_AGENT: &str = concat!(
+/// The webhook's.
+pub const USER_AGENT: &str = concat!(
     "azure-workload-identity-webhook/",
     env!("CARGO_PKG_VERSION")
 );
@@ -96,7 +96,7 @@ mod tests {
     async fn requests_name_the_webhook_and_its_version() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let uri = format!("http://{}", listener.local_addr().unwrap());
-        let client = client(Config::new(uri.parse().unwrap())).unwrap();
+        let client = client(Config::new(uri.parse().unwrap()), USER_AGENT).unwrap();
         tokio::spawn(async move { client.apiserver_version().await });
         let (stream, _) = listener.accept().await.unwrap();
         let mut lines = BufReader::new(stream).lines();

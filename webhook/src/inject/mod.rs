@@ -24,10 +24,12 @@ mod output;
 mod policy;
 mod request;
 
+pub use decision::recognition::is_known_image;
 pub use decision::templates::Prepared;
 pub(crate) use decision::token_volume::CA_FILE;
 pub use feedback::denial::{Denial, printable};
 pub use input::account::Account;
+pub use input::marker::injected_client_id;
 pub use input::pod::Pod;
 pub use input::seed::Seed;
 pub(crate) use input::text::Text;

@@ -109,7 +109,8 @@ impl Cluster {
 
     pub(crate) fn client(&self) -> kube::Client {
         let uri = format!("http://{}", self.address).parse().unwrap();
-        webhook::api_server::client(kube::Config::new(uri)).unwrap()
+        webhook::api_server::client(kube::Config::new(uri), webhook::api_server::USER_AGENT)
+            .unwrap()
     }
 
     pub(crate) fn put(&self, resource: &str, namespace: &str, name: &str, mut object: Value) {

@@ -13,6 +13,7 @@ pub use federation::{Federation, federation};
 
 use kube::Client;
 
+use super::installation::Installation;
 use super::object::Object;
 use super::{Facts, Gap};
 use reader::Reader;
@@ -54,6 +55,11 @@ pub async fn read(client: Client, scope: &Scope) -> Facts {
     }
     facts.gaps = reader.gaps;
     facts
+}
+
+/// Reads the installation alone. `None` when it could not be read.
+pub async fn installation(client: Client) -> Option<Installation> {
+    installation::read(&mut Reader::new(client)).await
 }
 
 /// Keeps one workload and its pods.

@@ -1,6 +1,7 @@
 //! Installs, changes and removes the product. Each test begins with nothing installed.
 
 mod aks_add_on;
+mod audit;
 mod certificates;
 mod chart;
 mod gitops;

@@ -197,6 +197,18 @@ fn doubt_about_proxy<'a>(
     }
 }
 
+/// Whether the image of the container with this name, `azwi-proxy-init` or `azwi-proxy`, is one of `ours`, in any version, or
+/// azure-workload-identity's.
+#[must_use]
+pub fn is_known_image(name: &str, image: &str, ours: &[&str]) -> bool {
+    let upstream = if name == container::PROXY_INIT {
+        UPSTREAM_REDIRECT
+    } else {
+        UPSTREAM_PROXY
+    };
+    doubt_about_image(image, ours, upstream).is_none()
+}
+
 /// Whether `proxy-init` redirects the address of IMDS, for every user but the proxy's.
 fn has_usual_address(existing: &Container<'_>) -> bool {
     let usual = [

@@ -28,10 +28,22 @@ pub(crate) struct Marker<'a> {
 impl<'a> Marker<'a> {
     /// Reads the pod's annotation. A damaged one counts as none.
     pub(crate) fn read(pod: &'a Pod<'_>) -> Option<Self> {
-        let text = pod.annotation(annotation::INJECTED);
-        let text = text.filter(|text| text.len() <= MAX_LENGTH)?;
+        Self::parse(pod.annotation(annotation::INJECTED)?)
+    }
+
+    fn parse(text: &'a str) -> Option<Self> {
+        if text.len() > MAX_LENGTH {
+            return None;
+        }
         serde_json::from_str(text).ok()
     }
+}
+
+/// The client id that the webhook gave a pod, by the value of its annotation `injected`: empty if the service
+/// account had none, `None` if the value is damaged.
+#[must_use]
+pub fn injected_client_id(value: &str) -> Option<String> {
+    Some(Marker::parse(value)?.client_id.into_owned())
 }
 
 /// In bytes. The webhook does not write longer ones for pods that can be stored.

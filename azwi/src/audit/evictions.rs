@@ -1,0 +1,355 @@
+//! Evicts pods with faults that a new pod does not have, one of a workload at a time.
+//!
+//! Only pods whose controller makes a new one are evicted, only while the webhook works and acts in the namespace,
+//! and only through the eviction API, which keeps disruption budgets.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use contract::value::is_guid;
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::core::v1;
+use k8s_openapi::api::policy::v1::Eviction;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{DeleteOptions, ObjectMeta, Preconditions};
+use kube::api::PostParams;
+use kube::{Api, Client, Error};
+use serde::de::IgnoredAny;
+use tracing::{debug, info, warn};
+use webhook::reason::reason;
+
+use super::findings::stale;
+use super::metrics::Metrics;
+use super::owners::Owners;
+use super::plan::{Member, Pending, Step, step};
+use super::pod::{Owner, Pod};
+use super::policy::Policy;
+use super::store::{Key, Pods};
+use crate::checks::{self, Code, Severity};
+use crate::facts::installation::Installation;
+use crate::facts::{Facts, read};
+
+/// A workload: its namespace and the object above its pods.
+type Workload = (Box<str>, Owner);
+
+/// The evictions of a cluster.
+pub(super) struct Evictions {
+    client: Client,
+    metrics: Arc<Metrics>,
+    policy: Arc<Policy>,
+    pending: BTreeMap<Workload, Pending>,
+    /// Workloads whose new pods have the same fault. They are left alone until no pod of theirs has one.
+    hopeless: BTreeSet<Workload>,
+    /// Workloads whose last eviction was refused, and when.
+    refused: BTreeMap<Workload, Instant>,
+}
+
+impl Evictions {
+    pub(super) fn new(client: Client, metrics: Arc<Metrics>, policy: Arc<Policy>) -> Self {
+        Self {
+            client,
+            metrics,
+            policy,
+            pending: BTreeMap::new(),
+            hopeless: BTreeSet::new(),
+            refused: BTreeMap::new(),
+        }
+    }
+
+    /// Takes the next step of every workload.
+    ///
+    /// # Errors
+    ///
+    /// When the API server does not answer.
+    pub(super) async fn round(
+        &mut self,
+        pods: &Pods,
+        client_id: impl Fn(&str, &str) -> Option<Box<str>>,
+        owners: &mut Owners,
+    ) -> Result<(), Error> {
+        let workloads = self.workloads(pods, client_id, owners).await?;
+        self.forget_others(&workloads);
+        let mut webhook = None;
+        for (workload, members) in workloads {
+            if self.hopeless.contains(&workload) || self.is_refused(&workload) {
+                continue;
+            }
+            let Some(wanted) = self.wanted(&workload).await? else {
+                continue;
+            };
+            match step(&members, wanted, self.pending.get(&workload)) {
+                Step::Nothing | Step::Wait => {}
+                Step::Replaced => {
+                    self.pending.remove(&workload);
+                }
+                Step::Hopeless => {
+                    let (namespace, owner) = &workload;
+                    warn!(%namespace, kind = %owner.kind, name = %owner.name,
+                        "the new pod has the same fault: no other pod of the workload is evicted");
+                    self.pending.remove(&workload);
+                    self.hopeless.insert(workload);
+                }
+                Step::Evict(name, uid) => {
+                    if webhook.is_none() {
+                        webhook = Some(self.webhook().await);
+                    }
+                    let installation = webhook.as_ref().and_then(Option::as_ref);
+                    if self.acts_in(installation, &workload.0).await? {
+                        self.evict(workload, &members, (name, uid)).await;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Workloads with a pod to make again, or with one that is being replaced.
+    async fn workloads(
+        &self,
+        pods: &Pods,
+        client_id: impl Fn(&str, &str) -> Option<Box<str>>,
+        owners: &mut Owners,
+    ) -> Result<BTreeMap<Workload, Vec<Member>>, Error> {
+        let mut all = Vec::<(Box<str>, Owner, Member)>::new();
+        let mut namespaces: BTreeSet<Box<str>> =
+            self.pending.keys().map(|(it, _)| it.clone()).collect();
+        pods.each(|key, pod| {
+            if self.fault(key, pod, &client_id).is_some() {
+                namespaces.insert(key.0.clone());
+            }
+        });
+        pods.each(|key, pod| {
+            let Some(owner) = pod.owner.clone().filter(|_| namespaces.contains(&key.0)) else {
+                return;
+            };
+            let member = Member {
+                name: key.1.clone(),
+                uid: pod.uid.clone(),
+                is_ready: pod.is_ready,
+                is_ending: pod.is_ending,
+                fault: self.fault(key, pod, &client_id),
+            };
+            all.push((key.0.clone(), owner, member));
+        });
+        let mut workloads = BTreeMap::<Workload, Vec<Member>>::new();
+        for (namespace, owner, member) in all {
+            let top = owners.top(&namespace, &owner).await?;
+            workloads.entry((namespace, top)).or_default().push(member);
+        }
+        workloads.retain(|workload, members| {
+            members.iter().any(|it| it.fault.is_some()) || self.pending.contains_key(workload)
+        });
+        Ok(workloads)
+    }
+
+    /// The fault that a new pod would not have.
+    fn fault(
+        &self,
+        key: &Key,
+        pod: &Pod,
+        client_id: &impl Fn(&str, &str) -> Option<Box<str>>,
+    ) -> Option<Code> {
+        let current = client_id(&key.0, &pod.account);
+        let has_identity = pod.names_identities || current.is_some_and(|it| is_guid(&it));
+        if !has_identity || pod.owner.is_none() {
+            return None;
+        }
+        let mut codes = vec![Code::NoToken, Code::NoProxy, Code::BeforeRedirect];
+        if self.policy.is_met_by_the_webhook() {
+            codes.push(Code::Outdated);
+        }
+        let found = codes.into_iter().find(|code| pod.has(*code));
+        found.or_else(|| stale(key, pod, client_id).map(|_| Code::Stale))
+    }
+
+    fn forget_others(&mut self, workloads: &BTreeMap<Workload, Vec<Member>>) {
+        self.pending.retain(|it, _| workloads.contains_key(it));
+        self.hopeless.retain(|it| workloads.contains_key(it));
+        self.refused.retain(|it, _| workloads.contains_key(it));
+    }
+
+    fn is_refused(&self, workload: &Workload) -> bool {
+        let since = self.refused.get(workload);
+        since.is_some_and(|it| it.elapsed() < PAUSE)
+    }
+
+    /// How many pods the workload is to have. `None` while it is being rolled out or scaled, when it is gone, and
+    /// for kinds that make no new pod for an evicted one.
+    async fn wanted(&self, (namespace, owner): &Workload) -> Result<Option<usize>, Error> {
+        let client = || self.client.clone();
+        let name = &owner.name;
+        let wanted = match (&*owner.api_version, &*owner.kind) {
+            ("apps/v1", "Deployment") => {
+                let api: Api<Deployment> = Api::namespaced(client(), namespace);
+                api.get_opt(name).await?.as_ref().and_then(of_deployment)
+            }
+            ("apps/v1", "StatefulSet") => {
+                let api: Api<StatefulSet> = Api::namespaced(client(), namespace);
+                api.get_opt(name).await?.as_ref().and_then(of_stateful_set)
+            }
+            ("apps/v1", "DaemonSet") => {
+                let api: Api<DaemonSet> = Api::namespaced(client(), namespace);
+                api.get_opt(name).await?.as_ref().and_then(of_daemon_set)
+            }
+            ("apps/v1", "ReplicaSet") => {
+                let api: Api<ReplicaSet> = Api::namespaced(client(), namespace);
+                api.get_opt(name).await?.as_ref().and_then(of_replica_set)
+            }
+            _ => None,
+        };
+        Ok(wanted.and_then(|it| usize::try_from(it).ok()))
+    }
+
+    /// The installation, if nothing is wrong with it.
+    async fn webhook(&self) -> Option<Installation> {
+        let facts = Facts {
+            installation: read::installation(self.client.clone()).await,
+            ..Facts::default()
+        };
+        let findings = checks::all(&facts);
+        let broken = findings
+            .iter()
+            .find(|it| it.code.severity() == Severity::Error);
+        if let Some(broken) = broken {
+            debug!(code = %broken.code, "no pod is evicted while the webhook does not work");
+            return None;
+        }
+        facts.installation
+    }
+
+    /// Whether the webhook works, and changes new pods of the namespace.
+    async fn acts_in(
+        &self,
+        installation: Option<&Installation>,
+        namespace: &str,
+    ) -> Result<bool, Error> {
+        let Some(installation) = installation else {
+            return Ok(false);
+        };
+        let api: Api<v1::Namespace> = Api::all(self.client.clone());
+        let Some(found) = api.get_opt(namespace).await? else {
+            return Ok(false);
+        };
+        let labels = found.metadata.labels.unwrap_or_default();
+        let mut webhooks = installation
+            .configurations
+            .iter()
+            .flat_map(|it| &it.webhooks);
+        Ok(found.metadata.deletion_timestamp.is_none()
+            && webhooks.any(|it| it.namespace_selector.matches(&labels)))
+    }
+
+    async fn evict(
+        &mut self,
+        workload: Workload,
+        members: &[Member],
+        (name, uid): (Box<str>, Box<str>),
+    ) {
+        let (namespace, owner) = &workload;
+        let api: Api<v1::Pod> = Api::namespaced(self.client.clone(), namespace);
+        let fault = members
+            .iter()
+            .find(|it| it.uid == uid)
+            .and_then(|it| it.fault);
+        let Some(fault) = fault else { return };
+        match request(&api, &name, &uid).await {
+            Ok(()) => {
+                info!(%namespace, pod = %name, kind = %owner.kind, owner = %owner.name, code = %fault, "pod evicted");
+                self.metrics.evicted();
+                let before = members.iter().map(|it| it.uid.clone()).collect();
+                let pending = Pending {
+                    before,
+                    evicted: uid,
+                    fault,
+                };
+                self.pending.insert(workload, pending);
+            }
+            // 429: a disruption budget. 404 and 409: the pod is another one meanwhile.
+            Err(error) => {
+                let error = reason(&error);
+                debug!(%namespace, pod = %name, error, "pod not evicted, trying again later");
+                self.refused.insert(workload, Instant::now());
+            }
+        }
+    }
+}
+
+/// Requests the eviction of the pod of this name, if it still has this uid. (kube's own writes the field
+/// `deleteOptions` under a name that API servers ignore.)
+async fn request(api: &Api<v1::Pod>, name: &str, uid: &str) -> Result<(), Error> {
+    let eviction = Eviction {
+        metadata: ObjectMeta {
+            name: Some(name.to_owned()),
+            ..ObjectMeta::default()
+        },
+        delete_options: Some(DeleteOptions {
+            preconditions: Some(Preconditions {
+                uid: Some(uid.to_owned()),
+                resource_version: None,
+            }),
+            ..DeleteOptions::default()
+        }),
+    };
+    let parameters = PostParams::default();
+    let _: IgnoredAny = api
+        .create_subresource("eviction", name, &parameters, &eviction)
+        .await?;
+    Ok(())
+}
+
+fn of_deployment(it: &Deployment) -> Option<i32> {
+    let (spec, status) = (it.spec.as_ref()?, it.status.as_ref()?);
+    let wanted = spec.replicas.unwrap_or(1);
+    let is_current = status.observed_generation == it.metadata.generation;
+    let is_rolled_out = status.replicas == Some(wanted) && status.updated_replicas == Some(wanted);
+    (is_current && is_rolled_out).then_some(wanted)
+}
+
+fn of_stateful_set(it: &StatefulSet) -> Option<i32> {
+    let (spec, status) = (it.spec.as_ref()?, it.status.as_ref()?);
+    let wanted = spec.replicas.unwrap_or(1);
+    let is_current = status.observed_generation == it.metadata.generation;
+    let is_rolled_out = status.current_revision == status.update_revision;
+    (is_current && is_rolled_out && status.replicas == wanted).then_some(wanted)
+}
+
+fn of_daemon_set(it: &DaemonSet) -> Option<i32> {
+    let status = it.status.as_ref()?;
+    let wanted = status.desired_number_scheduled;
+    let is_current = status.observed_generation == it.metadata.generation;
+    let is_rolled_out = status.updated_number_scheduled == Some(wanted);
+    (is_current && is_rolled_out && status.number_misscheduled == 0).then_some(wanted)
+}
+
+fn of_replica_set(it: &ReplicaSet) -> Option<i32> {
+    let (spec, status) = (it.spec.as_ref()?, it.status.as_ref()?);
+    let wanted = spec.replicas.unwrap_or(1);
+    let is_current = status.observed_generation == it.metadata.generation;
+    (is_current && status.replicas == wanted).then_some(wanted)
+}
+
+/// After a refused eviction.
+const PAUSE: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_deployment_that_is_rolled_out_or_scaled_waits() {
+        let wanted = |generation: u32, replicas: u32, updated: u32| {
+            let deployment = json!({
+                "metadata": { "generation": 2 },
+                "spec": { "replicas": 3, "selector": {}, "template": {} },
+                "status": { "observedGeneration": generation, "replicas": replicas, "updatedReplicas": updated },
+            });
+            of_deployment(&serde_json::from_value(deployment).unwrap())
+        };
+        assert_eq!(wanted(2, 3, 3), Some(3));
+        assert_eq!(wanted(1, 3, 3), None, "not observed");
+        assert_eq!(wanted(2, 4, 1), None, "rolled out");
+        assert_eq!(wanted(2, 2, 2), None, "scaled");
+    }
+}
