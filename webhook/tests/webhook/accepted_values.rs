@@ -57,6 +57,11 @@ fn a_pod_with_every_value_is_injected_and_accepted() {
             format!("/Subscriptions/s={GUID}; AB={GUID}"),
         ),
         ("proxy-sidecar-port", " 8123 ".to_owned()),
+        (
+            "proxy-prefetch",
+            " https://vault.azure.net,\napi://a ".to_owned(),
+        ),
+        ("proxy-verify", " enforce\n".to_owned()),
     ];
     for mode in ["redirect", "environment"] {
         let mut annotations = annotations.to_vec();
@@ -332,18 +337,32 @@ fn annotations() -> impl Strategy<Value = Vec<(&'static str, String)>> {
     ];
     let port = prop_oneof![Just("8000".to_owned()), "[ +0-9]{0,6}"];
     let mode = select(vec!["redirect", " environment ", "env"]);
+    let resources = prop_oneof![
+        Just("https://vault.azure.net, https://vault.azure.net/".to_owned()),
+        Just("https://a/.default".to_owned()),
+        "[a-z:/.$() \n,]{0,12}",
+    ];
+    let verify = select(vec!["warn", " enforce\n", "on"]);
+    let start = (option::of(resources), option::of(verify));
     let binding = any::<bool>();
-    (option::of(map), option::of(port), option::of(mode), binding).prop_map(
-        |(map, port, mode, binding)| {
+    (
+        option::of(map),
+        option::of(port),
+        option::of(mode),
+        start,
+        binding,
+    )
+        .prop_map(|(map, port, mode, (resources, verify), binding)| {
             let annotations = [
                 map.map(|it| ("identity-map", it)),
                 port.map(|it| ("proxy-sidecar-port", it)),
                 mode.map(|it| ("proxy-mode", it.to_owned())),
+                resources.map(|it| ("proxy-prefetch", it)),
+                verify.map(|it| ("proxy-verify", it.to_owned())),
                 binding.then(|| ("use-identity-binding", "true".to_owned())),
             ];
             annotations.into_iter().flatten().collect()
-        },
-    )
+        })
 }
 
 fn certificate() -> String {

@@ -1,7 +1,7 @@
 //! The options of one pod: its annotations, with the service account's and the operator's values
 //! where it sets none.
 
-use contract::value::{IdentityMap, ServicePort, Shutdown};
+use contract::value::{IdentityMap, Prefetch, ServicePort, Shutdown, Verify};
 use contract::{annotation as key, container, metadata, token};
 
 use crate::inject::feedback::denial::{Denial, Shown};
@@ -27,6 +27,10 @@ pub(crate) struct PodOptions<'a> {
     pub(crate) bindings: Option<&'a Bindings>,
     /// Annotation `identity-map`: the proxy reads it.
     pub(crate) identity_map: Option<&'a str>,
+    /// Annotation `proxy-prefetch`: the proxy reads it.
+    pub(crate) prefetch: Option<&'a str>,
+    /// Annotation `proxy-verify`, as far as the cluster can keep it.
+    pub(crate) verify: Option<Verify>,
     /// Annotation `proxy-linger-seconds`, or the operator's.
     pub(crate) linger_seconds: Option<&'a str>,
     /// The effect of the namespace's Pod Security level on the mode.
@@ -83,6 +87,8 @@ impl<'a> PodOptions<'a> {
             audience: bindings.map_or(&config.audience, |bindings| &bindings.audience),
             bindings,
             identity_map: identity_map(pod)?,
+            prefetch: prefetch(pod)?,
+            verify: verify(pod, config)?,
             linger_seconds: linger_seconds(pod, config)?,
             resources: Overrides::read(pod)?,
             skipped: Skipped::read(pod),
@@ -162,6 +168,32 @@ fn identity_map<'a>(pod: &'a Pod<'a>) -> Result<Option<&'a str>, Denial> {
         return Err(Denial::IdentityMap(Shown::new(entry.unwrap_or_default())));
     }
     Ok(Some(map))
+}
+
+fn prefetch<'a>(pod: &'a Pod<'a>) -> Result<Option<&'a str>, Denial> {
+    let Some(resources) = pod.annotation(key::PROXY_PREFETCH) else {
+        return Ok(None);
+    };
+    match resources.parse::<Prefetch>() {
+        Ok(_) => Ok(Some(resources)),
+        Err(reason) => Err(Denial::Prefetch {
+            value: Shown::new(resources),
+            reason,
+        }),
+    }
+}
+
+/// The kubelet starts the containers behind a plain one although that one failed, and in some pods does not
+/// restart it. So nothing is enforced there.
+fn verify(pod: &Pod<'_>, config: &Config) -> Result<Option<Verify>, Denial> {
+    let Some(text) = pod.annotation(key::PROXY_VERIFY) else {
+        return Ok(None);
+    };
+    match text.parse() {
+        Ok(Verify::Enforce) if config.sidecar.native => Ok(Some(Verify::Enforce)),
+        Ok(_) => Ok(Some(Verify::Warn)),
+        Err(_) => Err(Denial::Verify(Shown::new(text))),
+    }
 }
 
 fn linger_seconds<'a>(pod: &'a Pod<'a>, config: &'a Config) -> Result<Option<&'a str>, Denial> {
