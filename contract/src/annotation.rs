@@ -32,6 +32,14 @@ pub const PROXY_LINGER_SECONDS: &str = "azure.workload.identity/proxy-linger-sec
 /// Upstream does not know it.
 pub const PROXY_QUIT: &str = "azure.workload.identity/proxy-quit";
 
+/// On the pod: resources, separated by commas, whose tokens the proxy gets before the application starts.
+/// Upstream does not know it.
+pub const PROXY_PREFETCH: &str = "azure.workload.identity/proxy-prefetch";
+
+/// On the pod: `warn` or `enforce`, whether the application starts while the proxy gets no token. Upstream
+/// does not know it.
+pub const PROXY_VERIFY: &str = "azure.workload.identity/proxy-verify";
+
 /// On the pod: the proxy's port.
 pub const PROXY_SIDECAR_PORT: &str = "azure.workload.identity/proxy-sidecar-port";
 

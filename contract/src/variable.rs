@@ -42,6 +42,14 @@ pub const QUIT: &str = "AZWI_QUIT";
 /// The proxy's reaction to SIGTERM: `linger`, seconds or, for a native sidecar, `now`. Upstream does not know it.
 pub const SHUTDOWN: &str = "AZWI_SHUTDOWN";
 
+/// Resources, separated by commas, whose tokens the proxy gets before the application starts. Upstream does
+/// not know it.
+pub const PREFETCH: &str = "AZWI_PREFETCH";
+
+/// Whether the application starts while the proxy gets no token: `warn` or `enforce`. Upstream does not
+/// know it.
+pub const VERIFY: &str = "AZWI_VERIFY";
+
 /// The port for the proxy's metrics, `0` for none. Upstream does not know it.
 pub const METRICS_PORT: &str = "AZWI_METRICS_PORT";
 

@@ -18,6 +18,7 @@ use crate::entra::{Client, ClientError};
 use crate::file;
 use crate::metrics::{self, Scrapes};
 use crate::relay::Relay;
+use crate::startup::{Startup, UnverifiedError};
 use crate::token::SystemClock;
 
 /// The proxy with its ports open.
@@ -33,6 +34,7 @@ pub struct Bound {
     listener: TcpListener,
     metrics: Arc<Scrapes>,
     metrics_listener: Option<TcpListener>,
+    startup: Startup,
     tokens: Store<Arc<Client>>,
 }
 
@@ -97,6 +99,9 @@ pub async fn build(config: Config) -> Result<Bound, StartError> {
 
     let capacity = Capacity::detect();
     let mut registry = metrics::registry();
+    let resource_manager = config.entra.settings.resource_manager();
+    let identities = &config.api.identities;
+    let startup = Startup::new(config.startup, resource_manager, identities, &mut registry);
     let client = Arc::new(Client::new(config.entra, &mut registry)?);
     let tokens = Store::new(Arc::clone(&client), SystemClock, capacity.waiting);
     tokens.register(&mut registry);
@@ -114,6 +119,7 @@ pub async fn build(config: Config) -> Result<Bound, StartError> {
         listener,
         metrics: Arc::new(Scrapes(registry)),
         metrics_listener,
+        startup,
         tokens,
     })
 }
@@ -132,7 +138,11 @@ impl Bound {
     }
 
     /// Serves until `stop` is ready, then lets requests under way end and returns.
-    pub async fn run(self, stop: impl Future<Output = ()>) {
+    ///
+    /// # Errors
+    ///
+    /// The pod's application does not start without a token, and there is none.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), UnverifiedError> {
         info!(address = %self.address, version = contract::VERSION, "starting the proxy server");
         let control = Control::default();
         let scrapes = async {
@@ -152,18 +162,33 @@ impl Bound {
         };
         let requests = listener(self.listener, Arc::clone(&self.api), limits);
         let requests = requests.run(control.shutdown());
+        let readiness = self.api.readiness();
+        let start = async {
+            if self.startup.is_empty() {
+                // Nothing waits for Entra.
+                readiness.set_started();
+                self.client.warm_up().await;
+                return Ok(());
+            }
+            let waiting_for = |reason| readiness.set_waiting_for(reason);
+            self.startup.run(&self.tokens, waiting_for).await?;
+            readiness.set_started();
+            Ok(())
+        };
         let upkeep = async {
-            self.client.warm_up().await;
-            self.api.readiness().set_started();
-            self.tokens.keep_fresh().await;
+            tokio::select! {
+                // It never returns.
+                () = self.tokens.keep_fresh() => Ok(()),
+                Err(error) = start => Err(error),
+            }
         };
         let stop = async {
             stop.await;
             control.enter(Phase::Closed);
         };
         tokio::select! {
-            _ = async { tokio::join!(requests, scrapes, stop) } => {}
-            () = upkeep => {}
+            _ = async { tokio::join!(requests, scrapes, stop) } => Ok(()),
+            outcome = upkeep => outcome,
         }
     }
 }

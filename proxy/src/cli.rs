@@ -11,8 +11,8 @@ use clap::{ArgAction, Parser};
 use contract::app_service::MIN_SECRET_LENGTH;
 use contract::log::{LogFormat, LogLevel};
 use contract::value::{
-    Authority, CaData, Guid, IdentityMap, RelayKey, ServerName, ServicePort, Shutdown, Tenant,
-    Toggle, TokenProxy,
+    Authority, CaData, Guid, IdentityMap, Prefetch, RelayKey, ServerName, ServicePort, Shutdown,
+    Tenant, Toggle, TokenProxy, Verify,
 };
 use contract::{metadata, variable};
 pub use service_kit::settings::UsageError;
@@ -24,7 +24,7 @@ use crate::config::Config;
 use crate::entra::{Binding, Egress, Roots, Settings};
 use crate::identity::Identities;
 use crate::relay::Policy;
-use crate::{api, entra, relay};
+use crate::{api, entra, relay, startup};
 
 /// The command to run.
 #[derive(Debug)]
@@ -159,6 +159,14 @@ struct Args {
         default_value = "linger"
     )]
     shutdown: Setting<Shutdown>,
+    /// Resources, separated by commas and spelled as the application asks for them, whose tokens are in
+    /// memory before the proxy is ready, if they come in 10 s
+    #[arg(long, env = variable::PREFETCH, value_name = "RESOURCES")]
+    prefetch: Option<Setting<Prefetch>>,
+    /// Get a token before the proxy is ready. If none comes: warn after 10 s, or enforce, and exit with 77
+    /// after 30 s
+    #[arg(long, env = variable::VERIFY, value_name = "WARN|ENFORCE")]
+    verify: Option<Setting<Verify>>,
     /// The secret that requests to App Service's endpoint must carry
     #[arg(long, env = variable::IDENTITY_HEADER, hide = true)]
     identity_header: Option<Secret>,
@@ -210,6 +218,7 @@ impl Args {
         let entra = self.entra(mistakes);
         let roots = self.roots(mistakes);
         let binding = self.binding(mistakes);
+        let startup = self.startup(mistakes);
         let egress = match binding {
             // The token proxy is in the cluster.
             Some(Some(_)) => Some(None),
@@ -280,7 +289,18 @@ impl Args {
                 policy: relay?,
             },
             shutdown: shutdown?,
+            startup,
         })
+    }
+
+    fn startup(&mut self, mistakes: &mut Mistakes) -> startup::Config {
+        let prefetch = self.prefetch.take();
+        let prefetch = prefetch.and_then(|it| mistakes.read("--prefetch", it));
+        let verify = self.verify.take();
+        startup::Config {
+            prefetch: prefetch.map_or_else(Vec::new, |it| it.resources().to_vec()),
+            verify: verify.and_then(|it| mistakes.read("--verify", it)),
+        }
     }
 
     fn entra(&mut self, mistakes: &mut Mistakes) -> Option<Settings> {
@@ -415,7 +435,8 @@ Exit codes:
   64  the configuration is wrong; all mistakes are listed
   66  the service account token cannot be read
   69  a port is taken
-  70  the runtime, signal handling or TLS cannot be set up, or the runtime hung for 30 s";
+  70  the runtime, signal handling or TLS cannot be set up, or the runtime hung for 30 s
+  77  with --verify=enforce: no token in 30 s";
 
 #[cfg(test)]
 mod tests {
@@ -592,6 +613,29 @@ mod tests {
                 .concat()
                 .contains("--loopback=yes")
         );
+    }
+
+    #[test]
+    fn reads_what_to_do_before_the_application_starts() {
+        let config = config_of(&["--prefetch=https://a, https://b", "--verify=enforce"]);
+        assert_eq!(config.startup.prefetch, ["https://a", "https://b"]);
+        assert_eq!(config.startup.verify, Some(Verify::Enforce));
+        let config = config_of(&["--prefetch=", "--verify= "]);
+        assert!(config.startup.prefetch.is_empty() && config.startup.verify.is_none());
+        let mistakes = mistakes(&["--prefetch=https://a/.default", "--verify=on"]).concat();
+        assert!(mistakes.contains("leave out /.default"), "{mistakes}");
+        assert!(
+            mistakes.contains("--verify=on: it must be warn or enforce"),
+            "{mistakes}"
+        );
+    }
+
+    #[test]
+    fn a_probe_waits_longer_than_the_proxy_waits_for_a_token() {
+        let Ok(Command::Probe { timeout, .. }) = parse(&["--probe"]) else {
+            panic!("a probe");
+        };
+        assert!(timeout >= startup::ENFORCE + Duration::from_secs(10));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use contract::log::{LogFormat, LogLevel};
 pub use contract::value::Shutdown;
 
-use crate::{api, entra, relay};
+use crate::{api, entra, relay, startup};
 
 /// The proxy's configuration, checked.
 #[derive(Debug)]
@@ -24,4 +24,6 @@ pub struct Config {
     pub relay: relay::Config,
     /// The reaction to SIGTERM.
     pub shutdown: Shutdown,
+    /// What to do before the application starts.
+    pub startup: startup::Config,
 }

@@ -17,6 +17,7 @@
 //! | [`relay`] | other requests, passed on to the real IMDS |
 //! | [`token`] | tokens in memory: when to serve, replace or wait |
 //! | [`identity`] | which client id a request stands for |
+//! | [`startup`] | tokens that are there before the application starts, and the check of the identity |
 //!
 //! [`capacity`] has the numbers of what happens at once. Connections, signals, the log and the
 //! limit on the rate of its lines are in `service-kit`. `metrics` answers scrapes, and [`probe`] is
@@ -53,6 +54,7 @@ pub mod metrics;
 pub mod probe;
 mod redact;
 pub mod relay;
+pub mod startup;
 pub mod token;
 mod watchdog;
 
@@ -135,8 +137,14 @@ async fn serve_until_signalled(config: Config) -> ExitCode {
                     () = quit => info!("a container of the pod sent POST /quitquitquit: ending"),
                 }
             };
-            bound.run(end).await;
-            ExitCode::SUCCESS
+            match bound.run(end).await {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    error!(error = error.for_log(), "ending");
+                    termination::write(Path::new(termination::LOG), &format!("{error}\n"));
+                    ExitCode::from(EXIT_UNVERIFIED)
+                }
+            }
         }
         Err(error) => {
             error!(%error, "cannot start");
@@ -184,6 +192,9 @@ const QUIET_INTERVAL: Duration = Duration::from_millis(250);
 
 /// `EX_SOFTWARE` of sysexits.h: an internal error.
 const EXIT_SOFTWARE: u8 = 70;
+
+/// `EX_NOPERM` of sysexits.h: Entra gave no token to a pod that does not start without one.
+const EXIT_UNVERIFIED: u8 = 77;
 
 /// A third of the time that the runtime may hang.
 const WATCHDOG_INTERVAL: Duration = Duration::from_secs(10);

@@ -16,6 +16,7 @@ mod https_url;
 mod identity_map;
 mod linger_seconds;
 mod no_proxy;
+mod prefetch;
 mod proxy_mode;
 mod relay_key;
 mod relay_policy;
@@ -24,6 +25,7 @@ mod service_port;
 mod shutdown;
 mod tenant;
 mod toggle;
+mod verify;
 
 #[cfg(feature = "certificates")]
 pub use ca_data::{CaData, CaDataError, MAX_CA_DATA, certificates};
@@ -33,6 +35,7 @@ pub use https_url::{Authority, AuthorityError, TokenProxy, TokenProxyError};
 pub use identity_map::{IdentityMap, IdentityMapError};
 pub use linger_seconds::{LingerSeconds, LingerSecondsError};
 pub use no_proxy::{NoProxy, NoProxyError};
+pub use prefetch::{MAX_RESOURCE, Prefetch, PrefetchError};
 pub use proxy_mode::{ProxyMode, ProxyModeError};
 pub use relay_key::{RelayKey, RelayKeyError};
 pub use relay_policy::{RelayPolicy, RelayPolicyError};
@@ -41,6 +44,7 @@ pub use service_port::{ServicePort, ServicePortError};
 pub use shutdown::{Shutdown, ShutdownError};
 pub use tenant::{Tenant, TenantError};
 pub use toggle::{Toggle, ToggleError};
+pub use verify::{Verify, VerifyError};
 
 #[cfg(test)]
 mod tests {
@@ -68,13 +72,14 @@ mod tests {
         #[test]
         fn parses_every_value_that_it_displays(
             any in "\\PC{0,20}",
-            word in " ?(allow|deny|linger|now|on|off|redirect|environment|json|text|info|all|[0-9]{1,5}) ?",
+            word in " ?(allow|deny|linger|now|on|off|redirect|environment|json|text|info|all|warn|enforce|[0-9]{1,5}) ?",
             url in "(https?|HTTPS)://([a-z%:|ü]{1,4}@)?[a-zA-Z0-9._-]{1,8}(:[0-9]{1,5})?[a-z/%?#]{0,4}",
+            resources in "[a-z:/.$( é]{0,6}(, ?[a-z:/.]{0,6}){0,3}",
             paths in "/[a-z%2c, ./]{0,6}(, ?/[a-z0-9%;\\\\]{0,6}){0,3}",
             hex in " ?[0-9a-fA-F]{32} ?",
             map in "([a-zA-Z/=]{1,4} ?= ?1b4db7eb-4057-5ddf-91e0-36dec72071f5[;,\n]){0,3}",
         ) {
-            for text in [&any, &word, &url, &paths, &hex, &map] {
+            for text in [&any, &word, &url, &resources, &paths, &hex, &map] {
                 round_trips::<Authority>(text)?;
                 round_trips::<EgressProxy>(text)?;
                 round_trips::<Guid>(text)?;
@@ -83,6 +88,7 @@ mod tests {
                 round_trips::<LogFormat>(text)?;
                 round_trips::<LogLevel>(text)?;
                 round_trips::<NoProxy>(text)?;
+                round_trips::<Prefetch>(text)?;
                 round_trips::<ProxyMode>(text)?;
                 round_trips::<RelayKey>(text)?;
                 round_trips::<RelayPolicy>(text)?;
@@ -92,6 +98,7 @@ mod tests {
                 round_trips::<Tenant>(text)?;
                 round_trips::<Toggle>(text)?;
                 round_trips::<TokenProxy>(text)?;
+                round_trips::<Verify>(text)?;
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use http::StatusCode;
 use tracing::{debug, info};
@@ -24,6 +25,8 @@ pub struct Readiness {
     probed: AtomicBool,
     started: AtomicBool,
     token_file: PathBuf,
+    /// What the start waits for.
+    waiting_for: Mutex<String>,
 }
 
 impl Readiness {
@@ -34,7 +37,17 @@ impl Readiness {
             probed: AtomicBool::new(false),
             started: AtomicBool::new(false),
             token_file,
+            waiting_for: Mutex::new("starting".to_owned()),
         }
+    }
+
+    /// Sets the reason that is shown until [`Self::set_started`] is called, one line.
+    pub fn set_waiting_for(&self, reason: String) {
+        let mut waiting_for = self
+            .waiting_for
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *waiting_for = reason;
     }
 
     /// Ends the starting phase. From now on readiness depends only on the token file.
@@ -51,7 +64,11 @@ impl Readiness {
         }
         let unavailable = |line: String| text(StatusCode::SERVICE_UNAVAILABLE, line);
         if !self.started.load(Ordering::Acquire) {
-            return unavailable("not ready: starting".to_owned());
+            let reason = self
+                .waiting_for
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            return unavailable(format!("not ready: {reason}"));
         }
         match file::open(&self.token_file) {
             Ok(_) => text(StatusCode::OK, "ok"),

@@ -139,12 +139,9 @@ impl Client {
         match timeout(WARM_UP, opened).await {
             Ok(Ok(_)) => debug!("connected to the authority"),
             Ok(Err(error)) => {
-                warn!(
-                    error = chain(&error),
-                    "no connection to the authority yet; starting without one"
-                );
+                warn!(error = chain(&error), "no connection to the authority yet");
             }
-            Err(_) => warn!("no connection to the authority yet; starting without one"),
+            Err(_) => warn!("no connection to the authority yet"),
         }
     }
 
@@ -452,7 +449,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(60);
 const POOL_IDLE: Duration = Duration::from_secs(180);
 /// As many exchanges run at once, so that a burst of them costs no handshakes.
 const POOL_SIZE: usize = 16;
-/// Readiness waits at most this long for Entra.
+/// A connection that takes longer is left to the first exchange.
 const WARM_UP: Duration = Duration::from_millis(1_500);
 /// In bytes.
 const LARGEST_ANSWER: usize = 256 * 1024;

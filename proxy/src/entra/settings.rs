@@ -44,6 +44,22 @@ impl Settings {
         })
     }
 
+    /// The resource of Azure Resource Manager in the authority's cloud, without a slash at the end as most
+    /// SDKs ask for it. For an authority that is no cloud's, that of the public cloud.
+    #[must_use]
+    pub fn resource_manager(&self) -> &'static str {
+        match self.endpoint.host_str() {
+            Some("login.microsoftonline.us" | "login-us.microsoftonline.com") => {
+                "https://management.usgovcloudapi.net"
+            }
+            Some("login.chinacloudapi.cn" | "login.partner.microsoftonline.cn") => {
+                "https://management.chinacloudapi.cn"
+            }
+            Some("login.microsoftonline.de") => "https://management.microsoftazure.de",
+            _ => "https://management.azure.com",
+        }
+    }
+
     /// The service account token's file.
     #[must_use]
     pub fn token_file(&self) -> &Path {
@@ -77,6 +93,32 @@ mod tests {
             endpoint("https://adfs.local:8443/base/", "t"),
             "https://adfs.local:8443/base/t/oauth2/v2.0/token",
         );
+    }
+
+    #[test]
+    fn the_resource_manager_is_that_of_the_cloud() {
+        for (authority, wanted) in [
+            (
+                "https://login.microsoftonline.com/",
+                "https://management.azure.com",
+            ),
+            (
+                "https://Login.MicrosoftOnline.us",
+                "https://management.usgovcloudapi.net",
+            ),
+            (
+                "https://login.chinacloudapi.cn/",
+                "https://management.chinacloudapi.cn",
+            ),
+            (
+                "https://adfs.local:8443/base/",
+                "https://management.azure.com",
+            ),
+        ] {
+            let (authority, tenant) = (authority.parse().unwrap(), "t".parse().unwrap());
+            let settings = Settings::new(&authority, &tenant, PathBuf::new()).unwrap();
+            assert_eq!(settings.resource_manager(), wanted, "{authority}");
+        }
     }
 
     proptest! {

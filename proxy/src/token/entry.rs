@@ -64,6 +64,8 @@ struct State<V> {
     token: Option<Issued<V>>,
     /// Whether the token was handed out since it was granted.
     used: bool,
+    /// Whether the first request for the key is still to come, so that its token is replaced without use.
+    awaited: bool,
     /// Whether a token was handed out more than once.
     reused: bool,
 }
@@ -126,12 +128,24 @@ impl<V> Entry<V> {
             pauses: Pauses::default(),
             token: None,
             used: false,
+            awaited: false,
             reused: false,
         };
         Self {
             key,
             state: Mutex::new(state),
         }
+    }
+
+    /// Replaces the token, as one in use, until a request comes for it.
+    pub(super) fn await_first_use(&self) {
+        let mut state = self.lock();
+        (state.used, state.awaited) = (false, true);
+    }
+
+    /// Whether the token was handed out since it was granted.
+    pub(super) fn is_used(&self) -> bool {
+        self.lock().used
     }
 
     /// Whether a request that does not want the token in memory waits for another one.
@@ -149,7 +163,7 @@ impl<V> Entry<V> {
         }
         let closed_for = state.closed_for(now);
         match &state.token {
-            Some(token) if token.is_valid(now) && state.used => {
+            Some(token) if token.is_valid(now) && (state.used || state.awaited) => {
                 match token.until_refresh(now).max(closed_for) {
                     Duration::ZERO => Upkeep::Refresh,
                     wait => Upkeep::Wait(wait),
@@ -238,6 +252,7 @@ impl<V: Default> State<V> {
         let token = self.token.as_mut().filter(|token| token.is_valid(now))?;
         self.reused |= self.used;
         self.used = true;
+        self.awaited = false;
         self.last_used = now.boot;
         Some(token.token(now))
     }

@@ -175,11 +175,33 @@ where
         }
     }
 
+    /// Gets the token into memory before a request asks for it. It is then replaced, as one in use, until the
+    /// first request for it comes.
+    ///
+    /// # Errors
+    ///
+    /// Entra grants none, or refused one a moment ago: the next attempt may be seconds away.
+    pub async fn fetch(&self, key: &Arc<Key>) -> Result<(), ExchangeError> {
+        let entry = self.entry(key);
+        match entry.plan(self.inner.clock.now()) {
+            Plan::Serve { .. } => {}
+            Plan::Refuse(failure, _) => return Err(failure),
+            Plan::Exchange | Plan::Replace => self.awaited(&entry, Reason::Fetch).await?,
+        }
+        entry.await_first_use();
+        Ok(())
+    }
+
     async fn exchanged(&self, entry: &Arc<Entry<V>>) -> Result<(), ExchangeError> {
+        self.awaited(entry, Reason::Request).await
+    }
+
+    /// Waits for an exchange for the key, which is started unless one is under way.
+    async fn awaited(&self, entry: &Arc<Entry<V>>, reason: Reason) -> Result<(), ExchangeError> {
         let Ok(_place) = self.inner.waiting.try_acquire() else {
             return Err(ExchangeError::crowded());
         };
-        let mut under_way = self.start(entry, Reason::Request);
+        let mut under_way = self.start(entry, reason);
         let outcome = match under_way.wait_for(Option::is_some).await {
             Ok(outcome) => (*outcome).clone(),
             Err(_) => None,
@@ -226,6 +248,13 @@ where
             // A timeout is the usual case: the next check is due.
             let _ = timeout(pause, changed).await;
         }
+    }
+
+    /// Forgets a key whose token no request has taken.
+    pub fn forget_unused(&self, key: &Key) {
+        self.inner
+            .write()
+            .retain(|kept, entry| **kept != *key || entry.is_used());
     }
 
     /// Each token's key and the rest of its life, those in use first.
@@ -336,6 +365,9 @@ impl<E, V, C: Clock> Inner<E, V, C> {
                     info!(%client_id, resource = %key.resource, suppressed, "received token request");
                 }
             }
+            Reason::Fetch => {
+                info!(%client_id, resource = %key.resource, "fetching a token before the application starts");
+            }
             Reason::Refresh => {
                 debug!(%client_id, resource = %key.resource, "replacing a token");
             }
@@ -372,6 +404,7 @@ fn make_room<V>(entries: &mut Entries<V>, most: usize, kept: Option<&Arc<Key>>) 
 /// Why an exchange is started.
 #[derive(Clone, Copy)]
 enum Reason {
+    Fetch,
     Refresh,
     Request,
 }

@@ -9,14 +9,14 @@ use proxy::token::{
 };
 use tokio::time::{Instant, sleep, timeout};
 
-const A: &str = "https://a/";
-const B: &str = "https://b/";
-const HOUR: Duration = Duration::from_secs(3600);
+pub(crate) const A: &str = "https://a/";
+pub(crate) const B: &str = "https://b/";
+pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// The outcome of an exchange.
 #[derive(Clone)]
-enum Step {
+pub(crate) enum Step {
     Fail(ExchangeErrorKind),
     Throttle(Duration),
     Grant(Duration),
@@ -29,7 +29,7 @@ type Script = dyn Fn(&str) -> Step + Send + Sync;
 
 /// Exchanges by a script, with a round trip of 50 ms.
 #[derive(Clone)]
-struct Scripted {
+pub(crate) struct Scripted {
     calls: Arc<AtomicUsize>,
     script: Arc<Mutex<Arc<Script>>>,
 }
@@ -74,7 +74,7 @@ impl Exchange for Scripted {
 
 /// tokio's clock, with jumps that a test adds.
 #[derive(Clone)]
-struct HandClock {
+pub(crate) struct HandClock {
     start: Instant,
     slept: Arc<Mutex<Duration>>,
     wall: Arc<Mutex<Duration>>,
@@ -90,14 +90,14 @@ impl Clock for HandClock {
     }
 }
 
-struct Bench {
+pub(crate) struct Bench {
     clock: HandClock,
     exchange: Scripted,
-    tokens: Tokens<Scripted, (), HandClock>,
+    pub(crate) tokens: Tokens<Scripted, (), HandClock>,
 }
 
 impl Bench {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::of(1_000)
     }
 
@@ -121,22 +121,22 @@ impl Bench {
     }
 
     /// With the task that replaces tokens.
-    fn kept_fresh() -> Self {
+    pub(crate) fn kept_fresh() -> Self {
         let bench = Self::new();
         let tokens = bench.tokens.clone();
         tokio::spawn(async move { tokens.keep_fresh().await });
         bench
     }
 
-    fn answer(&self, script: impl Fn(&str) -> Step + Send + Sync + 'static) {
+    pub(crate) fn answer(&self, script: impl Fn(&str) -> Step + Send + Sync + 'static) {
         *self.exchange.script.lock().unwrap() = Arc::new(script);
     }
 
-    fn calls(&self) -> usize {
+    pub(crate) fn calls(&self) -> usize {
         self.exchange.calls.load(Ordering::SeqCst)
     }
 
-    async fn get(&self, resource: &str) -> Result<(String, Source), ExchangeError> {
+    pub(crate) async fn get(&self, resource: &str) -> Result<(String, Source), ExchangeError> {
         let served = self.tokens.get(&key(resource)).await?;
         Ok((served.token.access_token.reveal().to_owned(), served.source))
     }
@@ -160,7 +160,7 @@ fn key(resource: &str) -> Arc<Key> {
 }
 
 /// Runs `future` and measures it.
-async fn timed<T>(future: impl Future<Output = T>) -> (T, Duration) {
+pub(crate) async fn timed<T>(future: impl Future<Output = T>) -> (T, Duration) {
     let start = Instant::now();
     let value = future.await;
     (value, start.elapsed())

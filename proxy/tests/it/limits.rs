@@ -78,6 +78,7 @@ async fn answers_requests_under_way_before_it_ends() {
     timeout(DEADLINE, &mut sidecar.ended)
         .await
         .unwrap()
+        .unwrap()
         .unwrap();
     assert!(TcpStream::connect(sidecar.address).await.is_err());
 }

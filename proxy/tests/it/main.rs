@@ -45,6 +45,8 @@ mod rules;
 #[cfg(test)]
 mod sidecar;
 #[cfg(test)]
+mod startup;
+#[cfg(test)]
 mod system_calls;
 #[cfg(test)]
 mod token_file;

@@ -10,6 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use proxy::app::build;
 use proxy::cli::Command;
 use proxy::config::Config;
+use proxy::startup::UnverifiedError;
 use testkit::poll;
 use tokio::sync::oneshot;
 
@@ -32,7 +33,7 @@ pub(crate) struct Sidecar {
     pub(crate) metrics_address: Option<SocketAddr>,
     pub(crate) token_file: TokenFile,
     pub(crate) stop: Option<oneshot::Sender<()>>,
-    pub(crate) ended: tokio::task::JoinHandle<()>,
+    pub(crate) ended: tokio::task::JoinHandle<Result<(), UnverifiedError>>,
 }
 
 /// A file with a service account token.
@@ -64,7 +65,7 @@ impl Sidecar {
         }
     }
 
-    async fn ready(&self) {
+    pub(crate) async fn ready(&self) {
         let probe = async || exchange(self.address, "GET /readyz HTTP/1.1\r\nHost: x\r\n").await;
         poll::until("readiness", probe, |answer| answer.status == 200).await;
     }

@@ -149,6 +149,8 @@ fn annotate(review: &mut Value, rng: &mut Rng, parts: &mut Vec<Vec<u8>>) {
         "client-id",
         "tenant-id",
         "identity-map",
+        "proxy-prefetch",
+        "proxy-verify",
         "injected",
         "typo",
     ];

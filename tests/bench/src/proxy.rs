@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -42,6 +43,9 @@ const MILLION: u64 = 1_000_000;
 
 /// The number of connections over which the latency is measured.
 const PACED_CONNECTIONS: u32 = 16;
+
+/// How long an application starts before it asks for its first token. Servers connect to Entra meanwhile.
+const APPLICATION_START: Duration = Duration::from_millis(500);
 
 /// The round trip to Entra for the first token, and for the first calls: the latter is long enough for
 /// all of them to arrive before the first token does.
@@ -182,7 +186,7 @@ impl Bench {
             .map(|server| self.start(server))
             .collect::<Result<_>>()?;
         let running: Vec<_> = running.iter().collect();
-        std::thread::sleep(IDLE);
+        thread::sleep(IDLE);
         let mut idle = Row::new("resident memory, idle, MiB", Goal::AtMost(4.5));
         for server in &running {
             idle.add(server.server().name, server.resident_memory()?);
@@ -246,6 +250,7 @@ impl Bench {
             row.add(BARE, self.round_trip()?);
             for server in servers {
                 let running = self.start(server)?;
+                thread::sleep(APPLICATION_START);
                 let asked = Instant::now();
                 running.answer(|| server.ask(&token_request("")))?;
                 row.add(server.name, milliseconds(asked.elapsed()));

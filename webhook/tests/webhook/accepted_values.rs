@@ -59,6 +59,11 @@ fn a_pod_with_every_value_is_injected_and_accepted() {
         ("proxy-linger-seconds", " 60 ".to_owned()),
         ("proxy-quit", " True ".to_owned()),
         ("proxy-sidecar-port", " 8123 ".to_owned()),
+        (
+            "proxy-prefetch",
+            " https://vault.azure.net,\napi://a ".to_owned(),
+        ),
+        ("proxy-verify", " enforce\n".to_owned()),
     ];
     for (mode, native) in [("redirect", true), ("environment", false)] {
         let mut annotations = annotations.to_vec();
@@ -343,25 +348,37 @@ fn annotations() -> impl Strategy<Value = Vec<(&'static str, String)>> {
     let linger = prop_oneof![Just("60".to_owned()), "[ +0-9]{0,6}|now"];
     let quit = select(vec!["true", " False ", "on"]);
     let of_plain = (option::of(linger), option::of(quit));
+    let resources = prop_oneof![
+        Just("https://vault.azure.net, https://vault.azure.net/".to_owned()),
+        Just("https://a/.default".to_owned()),
+        "[a-z:/.$() \n,]{0,12}",
+    ];
+    let verify = select(vec!["warn", " enforce\n", "on"]);
+    let start = (option::of(resources), option::of(verify));
     let binding = any::<bool>();
     (
         option::of(map),
         option::of(port),
         option::of(mode),
         of_plain,
+        start,
         binding,
     )
-        .prop_map(|(map, port, mode, (linger, quit), binding)| {
-            let annotations = [
-                map.map(|it| ("identity-map", it)),
-                port.map(|it| ("proxy-sidecar-port", it)),
-                mode.map(|it| ("proxy-mode", it.to_owned())),
-                linger.map(|it| ("proxy-linger-seconds", it)),
-                quit.map(|it| ("proxy-quit", it.to_owned())),
-                binding.then(|| ("use-identity-binding", "true".to_owned())),
-            ];
-            annotations.into_iter().flatten().collect()
-        })
+        .prop_map(
+            |(map, port, mode, (linger, quit), (resources, verify), binding)| {
+                let annotations = [
+                    map.map(|it| ("identity-map", it)),
+                    port.map(|it| ("proxy-sidecar-port", it)),
+                    mode.map(|it| ("proxy-mode", it.to_owned())),
+                    linger.map(|it| ("proxy-linger-seconds", it)),
+                    quit.map(|it| ("proxy-quit", it.to_owned())),
+                    resources.map(|it| ("proxy-prefetch", it)),
+                    verify.map(|it| ("proxy-verify", it.to_owned())),
+                    binding.then(|| ("use-identity-binding", "true".to_owned())),
+                ];
+                annotations.into_iter().flatten().collect()
+            },
+        )
 }
 
 fn certificate() -> String {

@@ -63,6 +63,8 @@ async fn hostile_annotations_change_neither_patch_nor_log_nor_terminal() {
             "proxy-mode",
             "service-account-token-expiration",
             "identity-map",
+            "proxy-prefetch",
+            "proxy-verify",
             "injected",
             "proxy-cpu-limit",
             text,

@@ -402,6 +402,8 @@ fn an_empty_annotation_counts_as_absent() {
         "proxy-linger-seconds",
         "proxy-quit",
         "identity-map",
+        "proxy-prefetch",
+        "proxy-verify",
         "proxy-cpu-limit",
         "proxy-cpu-request",
         "proxy-memory-limit",
@@ -1240,6 +1242,54 @@ fn passes_the_identity_map_to_the_proxy_alone() {
 
     annotations["azure.workload.identity/identity-map"] = "a=b".into();
     assert!(denial(annotations, one_container()).contains("identity-map"));
+}
+
+#[test]
+fn passes_what_to_do_before_the_application_starts_to_the_proxy_alone() {
+    let prefixed = |name: &str| format!("azure.workload.identity/{name}");
+    let resources = "https://vault.azure.net, https://vault.azure.net/";
+    let mut annotations = with_proxy();
+    annotations[prefixed("proxy-prefetch")] = resources.into();
+    annotations[prefixed("proxy-verify")] = " enforce ".into();
+    let asking = pod(annotations, one_container());
+    for (native, verify) in [(true, "enforce"), (false, "warn")] {
+        let result = mutated(&asking, &config(native), &account());
+        for (name, value) in [("AZWI_PREFETCH", resources), ("AZWI_VERIFY", verify)] {
+            assert_eq!(variable(result.container("azwi-proxy"), name), Some(value));
+            assert_eq!(variable(result.container("app"), name), None);
+        }
+        let mut warnings = result.warnings.iter();
+        let is_warned = warnings.any(|it| it.contains("needs a native sidecar"));
+        assert_eq!(is_warned, !native, "{:?}", result.warnings);
+    }
+    for (name, value, part) in [
+        ("proxy-prefetch", "https://a https://b", "with commas"),
+        (
+            "proxy-prefetch",
+            "https://a/.default",
+            "leave out /.default",
+        ),
+        ("proxy-verify", "true", "\"warn\" or \"enforce\""),
+    ] {
+        let mut annotations = with_proxy();
+        annotations[prefixed(name)] = value.into();
+        let denial = denial(annotations, one_container());
+        assert!(denial.contains(name) && denial.contains(part), "{denial}");
+    }
+    let without_proxy =
+        json!({ prefixed("proxy-prefetch"): "a", prefixed("proxy-verify"): "warn" });
+    let result = mutated(
+        &pod(without_proxy, one_container()),
+        &config(true),
+        &account(),
+    );
+    for name in ["proxy-prefetch", "proxy-verify"] {
+        let sentence = format!("{} has no effect without", prefixed(name));
+        assert!(
+            result.warnings.iter().any(|it| it.contains(&sentence)),
+            "{sentence}"
+        );
+    }
 }
 
 #[test]

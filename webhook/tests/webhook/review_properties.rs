@@ -35,6 +35,7 @@ proptest! {
     #[test]
     fn answers_reviews_with_any_annotations(
         skip in ".*", inject in ".*", port in ".*", expiration in ".*", injected in ".*", map in ".*",
+        prefetch in ".*", verify in "(warn|enforce)?.{0,3}",
         client_id in ".*", tenant_id in ".*", key in "[ -~\u{0}-\u{1f}]{0,9}",
     ) {
         let mut review = review();
@@ -46,6 +47,8 @@ proptest! {
             format!("{prefix}/service-account-token-expiration"): expiration,
             format!("{prefix}/injected"): injected,
             format!("{prefix}/identity-map"): map,
+            format!("{prefix}/proxy-prefetch"): prefetch,
+            format!("{prefix}/proxy-verify"): verify,
             format!("{prefix}/{key}"): "",
         });
         review["request"]["object"]["spec"]["initContainers"] =

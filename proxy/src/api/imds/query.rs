@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use contract::value::MAX_RESOURCE;
 pub use contract::value::is_guid;
 
 use super::claims::claims;
@@ -147,9 +148,6 @@ const NAMES: [(&str, Meaning); 14] = [
     ("xms_cc", Meaning::Capabilities),
     ("claims", Meaning::Claims),
 ];
-
-/// In bytes, decoded: several times the longest identifier of a resource. Bounds what a key holds in memory.
-const MAX_RESOURCE: usize = 1024;
 
 /// How many unknown parameters are checked for repetitions.
 const MAX_UNKNOWN: usize = 32;

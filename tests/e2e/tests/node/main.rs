@@ -18,5 +18,6 @@ mod reinvocation;
 mod rotation;
 mod security;
 mod sidecar;
+mod startup;
 mod system_calls;
 mod token_place;

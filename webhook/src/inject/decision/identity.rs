@@ -1,5 +1,6 @@
 //! The pod's identity, and the variables by which Azure SDKs learn it.
 
+use contract::value::Verify;
 use contract::{container, variable};
 
 use super::token_volume::Mounted;
@@ -19,8 +20,8 @@ pub(crate) struct Identity<'a> {
     bindings: &'a [(&'static str, String)],
     /// The operator's variables, only for the proxy.
     proxy_environment: &'a [(&'static str, String)],
-    /// Only for the proxy. Empty when the pod has no such annotation.
-    identity_map: &'a str,
+    /// The pod's annotations for the proxy, each empty when the pod has none.
+    proxy_options: [(&'static str, &'a str); 3],
 }
 
 impl<'a> Identity<'a> {
@@ -34,7 +35,14 @@ impl<'a> Identity<'a> {
                 .bindings
                 .map_or(&[], |bindings| &bindings.environment),
             proxy_environment: &config.sidecar.environment,
-            identity_map: options.identity_map.unwrap_or_default(),
+            proxy_options: [
+                (
+                    variable::IDENTITY_MAP,
+                    options.identity_map.unwrap_or_default(),
+                ),
+                (variable::PREFETCH, options.prefetch.unwrap_or_default()),
+                (variable::VERIFY, options.verify.map_or("", Verify::as_str)),
+            ],
         }
     }
 
@@ -77,7 +85,9 @@ impl<'a> Identity<'a> {
             for (name, value) in self.proxy_environment {
                 add(name, Value::Text(value));
             }
-            add(variable::IDENTITY_MAP, Value::Text(self.identity_map));
+            for (name, value) in self.proxy_options {
+                add(name, Value::Text(value));
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use contract::value::LingerSeconds;
+use contract::value::{LingerSeconds, PrefetchError};
 use contract::{annotation as key, container, metadata, token};
 use thiserror::Error;
 
@@ -118,6 +118,18 @@ pub enum Denial {
     )]
     Quit(Shown),
 
+    /// A malformed list of resources, with which the proxy would not start.
+    #[error(
+        "pod has annotation {key} with value {value}: {reason}",
+        key = key::PROXY_PREFETCH
+    )]
+    Prefetch {
+        /// The annotation's value.
+        value: Shown,
+        /// What is wrong with it.
+        reason: PrefetchError,
+    },
+
     /// `proxy-mode` is neither `redirect` nor `environment`.
     #[error(
         "pod has annotation {key} with value {0}: it must be \"redirect\" or \"environment\"",
@@ -163,6 +175,13 @@ pub enum Denial {
     /// The pod with the additions would be too large for etcd.
     #[error("the pod would be too large to be stored with the additions to its containers")]
     TooLarge,
+
+    /// `proxy-verify` is neither `warn` nor `enforce`.
+    #[error(
+        "pod has annotation {key} with value {0}: it must be \"warn\" or \"enforce\"",
+        key = key::PROXY_VERIFY
+    )]
+    Verify(Shown),
 
     /// There is no redirect and no image for Windows (azwi#1017).
     #[error(

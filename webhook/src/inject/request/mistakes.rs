@@ -1,6 +1,6 @@
 //! Warnings about keys and values that are probably mistaken. The pod is admitted with them.
 
-use contract::value::{Tenant, is_guid};
+use contract::value::{Tenant, Verify, is_guid};
 use contract::{annotation as key, label};
 
 use crate::inject::feedback::denial::Shown;
@@ -22,15 +22,7 @@ pub(crate) fn warn(
     warn_about_account(pod.service_account(), account, warnings);
     warn_about_pod(pod, config, warnings);
     warn_about_namespace(options, warnings);
-    if options.proxy.is_none() && pod.annotation(key::PROXY_MODE).is_some() {
-        warnings.push(|| {
-            format!(
-                "pod: annotation {} has no effect without {}: \"true\"",
-                key::PROXY_MODE,
-                key::INJECT_PROXY_SIDECAR
-            )
-        });
-    }
+    warn_about_proxy(pod, options, warnings);
     if pod.has_annotation(key::INJECT_PROXY_SIDECAR)
         && pod.annotation(key::INJECT_PROXY_SIDECAR).is_none()
     {
@@ -43,6 +35,36 @@ pub(crate) fn warn(
         });
     }
     options.skipped.warn(options.proxy.is_some(), warnings);
+}
+
+/// Warns about annotations that have no effect, or less than their value says.
+fn warn_about_proxy(pod: &Pod<'_>, options: &PodOptions<'_>, warnings: &mut Warnings) {
+    if options.proxy.is_none() {
+        let of_proxy = [key::PROXY_MODE, key::PROXY_PREFETCH, key::PROXY_VERIFY];
+        for annotation in of_proxy
+            .into_iter()
+            .filter(|it| pod.annotation(it).is_some())
+        {
+            warnings.push(|| {
+                format!(
+                    "pod: annotation {annotation} has no effect without {}: \"true\"",
+                    key::INJECT_PROXY_SIDECAR
+                )
+            });
+        }
+        return;
+    }
+    let verify = pod.annotation(key::PROXY_VERIFY);
+    let verify = verify.and_then(|text| text.parse().ok());
+    if verify.is_some_and(|verify: Verify| options.verify != Some(verify)) {
+        warnings.push(|| {
+            format!(
+                "pod: annotation {}: \"enforce\" needs a native sidecar, and this cluster's is a plain \
+                 container: it acts as \"warn\"",
+                key::PROXY_VERIFY
+            )
+        });
+    }
 }
 
 fn warn_about_account(name: &str, account: &Account, warnings: &mut Warnings) {
@@ -153,6 +175,8 @@ const POD_KEYS: &[&str] = &[
     key::INJECT_PROXY_SIDECAR,
     key::PROXY_SIDECAR_PORT,
     key::PROXY_MODE,
+    key::PROXY_PREFETCH,
+    key::PROXY_VERIFY,
     key::IDENTITY_MAP,
     key::PROXY_CPU_LIMIT,
     key::PROXY_LINGER_SECONDS,

@@ -1,7 +1,7 @@
 //! The options of one pod: its annotations, with the service account's and the operator's values
 //! where it sets none.
 
-use contract::value::{IdentityMap, LingerSeconds, ServicePort};
+use contract::value::{IdentityMap, LingerSeconds, Prefetch, ServicePort, Verify};
 use contract::{annotation as key, container, metadata, token};
 
 use crate::inject::feedback::denial::{Denial, Shown};
@@ -27,6 +27,10 @@ pub(crate) struct PodOptions<'a> {
     pub(crate) bindings: Option<&'a Bindings>,
     /// Annotation `identity-map`: the proxy reads it.
     pub(crate) identity_map: Option<&'a str>,
+    /// Annotation `proxy-prefetch`: the proxy reads it.
+    pub(crate) prefetch: Option<&'a str>,
+    /// Annotation `proxy-verify`, as far as the cluster can keep it.
+    pub(crate) verify: Option<Verify>,
     /// Annotation `proxy-linger-seconds`, or the operator's.
     pub(crate) linger_seconds: Option<LingerSeconds>,
     /// Annotation `proxy-quit`, or the operator's choice.
@@ -85,6 +89,8 @@ impl<'a> PodOptions<'a> {
             audience: bindings.map_or(&config.audience, |bindings| &bindings.audience),
             bindings,
             identity_map: identity_map(pod)?,
+            prefetch: prefetch(pod)?,
+            verify: verify(pod, config)?,
             linger_seconds: linger_seconds(pod, config)?,
             quit: quit(pod, config)?,
             resources: Overrides::read(pod)?,
@@ -163,6 +169,32 @@ fn identity_map<'a>(pod: &'a Pod<'a>) -> Result<Option<&'a str>, Denial> {
         return Err(Denial::IdentityMap(Shown::new(entry.unwrap_or_default())));
     }
     Ok(Some(map))
+}
+
+fn prefetch<'a>(pod: &'a Pod<'a>) -> Result<Option<&'a str>, Denial> {
+    let Some(resources) = pod.annotation(key::PROXY_PREFETCH) else {
+        return Ok(None);
+    };
+    match resources.parse::<Prefetch>() {
+        Ok(_) => Ok(Some(resources)),
+        Err(reason) => Err(Denial::Prefetch {
+            value: Shown::new(resources),
+            reason,
+        }),
+    }
+}
+
+/// The kubelet starts the containers behind a plain one although that one failed, and in some pods does not
+/// restart it. So nothing is enforced there.
+fn verify(pod: &Pod<'_>, config: &Config) -> Result<Option<Verify>, Denial> {
+    let Some(text) = pod.annotation(key::PROXY_VERIFY) else {
+        return Ok(None);
+    };
+    match text.parse() {
+        Ok(Verify::Enforce) if config.sidecar.native => Ok(Some(Verify::Enforce)),
+        Ok(_) => Ok(Some(Verify::Warn)),
+        Err(_) => Err(Denial::Verify(Shown::new(text))),
+    }
 }
 
 fn linger_seconds(pod: &Pod<'_>, config: &Config) -> Result<Option<LingerSeconds>, Denial> {
