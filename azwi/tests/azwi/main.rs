@@ -16,7 +16,13 @@ mod issuer;
 #[cfg(test)]
 mod keys;
 #[cfg(test)]
+mod migration;
+#[cfg(test)]
+mod moving;
+#[cfg(test)]
 mod outputs;
+#[cfg(test)]
+mod pod_identity;
 #[cfg(test)]
 mod process;
 #[cfg(test)]
