@@ -1,4 +1,4 @@
-//! `azwi`: says whether workload identity works, for every workload of a cluster.
+//! `azwi`: says whether workload identity works, for every workload of a cluster, and moves workloads to it.
 //!
 //! # Map
 //!
@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`cli`] | the command line; one file a subcommand; exit codes |
 //! | [`audit`] | the labelled pods of a cluster, watched: metrics, Events, evictions |
+//! | [`migrate`] | from pod-managed identity to workload identity: plan, files, status, and changes of the cluster |
 //! | [`report`] | findings as text for people, and as JSON for programs |
 //! | [`checks`] | facts in, findings out; pure, each finding with a stable [code](checks::Code) |
 //! | [`facts`] | what was read of the cluster, as plain values; [`facts::read`] reads it from the API server |
@@ -26,4 +27,5 @@ pub mod cli;
 pub mod facts;
 pub mod federate;
 pub mod issuer;
+pub mod migrate;
 pub mod report;

@@ -24,6 +24,9 @@ use std::collections::BTreeSet;
 use contract::token::DEFAULT_AUDIENCE;
 
 use crate::facts::Facts;
+use crate::facts::object::Object;
+use crate::facts::template::Template;
+use crate::facts::token::Token;
 use crate::facts::workload::Pod;
 use workload::Subject;
 
@@ -53,6 +56,36 @@ pub fn all(facts: &Facts) -> Vec<Finding> {
     }
     findings.sort_by_key(|it| it.code.severity());
     findings
+}
+
+/// What is wrong with the webhook and what it runs on.
+#[must_use]
+pub fn of_installation(facts: &Facts) -> Vec<Finding> {
+    installation::check(facts)
+}
+
+/// What would be wrong with new pods of a workload that had this template. Its own pods are not looked at.
+#[must_use]
+pub fn of_template(facts: &Facts, object: &Object, template: &Template) -> Vec<Finding> {
+    let context = Context {
+        facts,
+        is_working: true,
+    };
+    let subject = Subject {
+        object: object.clone(),
+        template,
+        is_labelled: false,
+        client_id: None,
+        failure: None,
+        pods: Vec::new(),
+    };
+    workload::check(&context, &subject)
+}
+
+/// What is wrong with every token of this issuer.
+#[must_use]
+pub fn of_issuer(token: &Token) -> Option<Finding> {
+    token::broken(token)
 }
 
 /// What a check of a workload may look at besides it.

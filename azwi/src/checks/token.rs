@@ -9,13 +9,14 @@ use crate::facts::token::Token;
 /// The first thing that is wrong with the token, or the federated credential that it needs.
 pub(super) fn check(facts: &Facts) -> Option<Finding> {
     let (token, target) = (facts.token.as_ref()?, facts.target.as_ref()?);
-    let issuer = Object::new("Issuer", "", &token.issuer);
-    broken(token, &issuer).or_else(|| Some(needed(facts, token, target)))
+    broken(token).or_else(|| Some(needed(facts, token, target)))
 }
 
-fn broken(token: &Token, issuer: &Object) -> Option<Finding> {
+/// What no service account's token of this issuer can work with.
+pub(super) fn broken(token: &Token) -> Option<Finding> {
+    let issuer = Object::new("Issuer", "", &token.issuer);
     let finding = |code, cause: String, fix: &str| {
-        Some(Finding::new(code, issuer, &cause, Some(fix.to_owned())))
+        Some(Finding::new(code, &issuer, &cause, Some(fix.to_owned())))
     };
     if token.algorithm != "RS256" {
         let cause = format!(

@@ -8,6 +8,7 @@ mod egress;
 mod federate;
 mod issuer;
 mod jwks;
+mod migrate;
 mod podidentity;
 mod serviceaccount;
 mod target;
@@ -23,7 +24,8 @@ use contract::EXIT_USAGE;
 
 /// Says whether Azure workload identity works in a cluster, and what mends it.
 ///
-/// Reads the cluster. Only the audit writes: Events, and with --evict evictions.
+/// Reads the cluster. Only `migrate move` and `migrate back` change it, and only with `--apply`. The audit
+/// writes Events, and with `--evict` evictions.
 #[derive(Debug, Parser)]
 #[command(name = "azwi", bin_name = "azwi", version = contract::VERSION)]
 struct Arguments {
@@ -38,6 +40,7 @@ enum Command {
     Federate(federate::Arguments),
     Issuer(issuer::Arguments),
     Jwks(jwks::Arguments),
+    Migrate(migrate::Arguments),
     #[command(hide = true, visible_alias = "sa")]
     Serviceaccount(Box<serviceaccount::Arguments>),
     #[command(hide = true, alias = "pi")]
@@ -69,6 +72,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Federate(arguments) => federate::run(&arguments),
         Command::Issuer(arguments) => issuer::run(&arguments),
         Command::Jwks(arguments) => jwks::run(&arguments),
+        Command::Migrate(arguments) => migrate::run(&arguments),
         Command::Serviceaccount(arguments) => serviceaccount::run(&arguments),
         Command::Podidentity(arguments) => podidentity::run(&arguments),
         Command::Version(arguments) => version::run(&arguments),

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
+use azwi::migrate::patch::merged;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
@@ -20,6 +21,10 @@ pub(crate) struct Cluster {
     /// Resources that may not be read, by their names in paths.
     pub(crate) forbidden: BTreeSet<&'static str>,
     pub(crate) issuer: Issuer,
+    /// The log of every container.
+    pub(crate) log: &'static str,
+    /// How many objects were patched.
+    pub(crate) patches: usize,
     /// Whether the second page of a list of pods has expired.
     pub(crate) expires: bool,
 }
@@ -49,11 +54,17 @@ pub(crate) const SIGNATURE: &str = "c2lnbmF0dXJlLW9mLWEtdG9rZW4";
 
 impl Cluster {
     pub(crate) async fn start(self) -> SocketAddr {
+        self.start_shared().await.0
+    }
+
+    /// Starts, and returns the cluster as requests change it.
+    pub(crate) async fn start_shared(self) -> (SocketAddr, Arc<Mutex<Self>>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let router = Router::new().fallback(answer).with_state(Arc::new(self));
+        let shared = Arc::new(Mutex::new(self));
+        let router = Router::new().fallback(answer).with_state(shared.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
-        address
+        (address, shared)
     }
 
     /// The object of this kind and name, to change it.
@@ -76,10 +87,13 @@ pub(crate) fn key(id: &str) -> Value {
 }
 
 pub(crate) async fn answer(
-    State(cluster): State<Arc<Cluster>>,
+    State(cluster): State<Arc<Mutex<Cluster>>>,
     method: Method,
     uri: Uri,
+    body: String,
 ) -> Response {
+    let mut cluster = cluster.lock().unwrap();
+    let cluster = &mut *cluster;
     let path = uri.path().trim_matches('/').to_owned();
     match path.as_str() {
         ".well-known/openid-configuration" => {
@@ -92,6 +106,11 @@ pub(crate) async fn answer(
         _ => {}
     }
     let parts: Vec<&str> = path.split('/').collect();
+    match parts.as_slice() {
+        ["apis"] => return groups(cluster),
+        ["apis", group, version] => return resources(cluster, &format!("{group}/{version}")),
+        _ => {}
+    }
     // Without the group and version: api/v1 or apis/GROUP/VERSION.
     let parts = match parts.first() {
         Some(&"api") => &parts[2..],
@@ -108,28 +127,109 @@ pub(crate) async fn answer(
         (Method::POST, ["serviceaccounts", name, "token"]) => {
             token(&cluster.issuer, namespace, name)
         }
-        (Method::GET, [plural]) => list(&cluster, plural, namespace, &uri),
+        (Method::GET, [plural]) => list(cluster, plural, namespace, &uri),
         (Method::GET, [plural, name]) => {
-            let mut objects = objects(&cluster, plural, namespace);
+            let mut objects = objects(cluster, plural, namespace);
             match objects.find(|it| it["metadata"]["name"] == *name) {
                 Some(object) => text(object),
                 None => status(StatusCode::NOT_FOUND, "NotFound", None),
             }
         }
+        (Method::GET, ["pods", _, "log"]) => cluster.log.into_response(),
+        (Method::PATCH, [plural, name]) => change(cluster, plural, namespace, name, |it| {
+            let patch = serde_json::from_str(&body).unwrap();
+            *it = merged(it, &patch);
+        }),
+        (Method::POST, [plural]) => {
+            let object: Value = serde_json::from_str(&body).unwrap();
+            let mut objects = objects(cluster, plural, namespace);
+            if objects.any(|it| it["metadata"]["name"] == object["metadata"]["name"]) {
+                return status(StatusCode::CONFLICT, "AlreadyExists", None);
+            }
+            drop(objects);
+            cluster.objects.push(object);
+            text(&json!({}))
+        }
+        (Method::DELETE, [plural, name]) => {
+            let is_deleted =
+                |it: &Value| is_at(it, plural, namespace) && it["metadata"]["name"] == *name;
+            cluster.objects.retain(|it| !is_deleted(it));
+            text(&json!({}))
+        }
         _ => status(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", None),
+    }
+}
+
+/// The groups of custom kinds: those of objects that name their version.
+fn groups(cluster: &Cluster) -> Response {
+    let versions = cluster
+        .objects
+        .iter()
+        .filter_map(|it| it["apiVersion"].as_str());
+    let versions: BTreeSet<&str> = versions.filter(|it| it.contains('/')).collect();
+    let groups = versions.into_iter().map(|it| {
+        let name = it.split('/').next();
+        json!({ "name": name, "preferredVersion": { "groupVersion": it } })
+    });
+    text(&json!({ "groups": groups.collect::<Vec<_>>() }))
+}
+
+/// The kinds of a version. Those with a pod template have a scale subresource.
+fn resources(cluster: &Cluster, version: &str) -> Response {
+    let objects = cluster
+        .objects
+        .iter()
+        .filter(|it| it["apiVersion"] == version);
+    let kinds: BTreeSet<&str> = objects.filter_map(|it| it["kind"].as_str()).collect();
+    let resources = kinds.into_iter().flat_map(|kind| {
+        let plural = plural(kind);
+        let scale =
+            json!({ "name": format!("{plural}/scale"), "kind": "Scale", "namespaced": true });
+        let own = json!({ "name": plural, "kind": kind, "namespaced": true });
+        [Some(own), (kind == "Rollout").then_some(scale)]
+    });
+    text(&json!({ "resources": resources.flatten().collect::<Vec<_>>() }))
+}
+
+/// The name of a kind in paths.
+fn plural(kind: &str) -> String {
+    let kind = kind.to_ascii_lowercase();
+    match kind.strip_suffix('y') {
+        Some(stem) => format!("{stem}ies"),
+        None => format!("{kind}s"),
     }
 }
 
 fn objects<'a>(
     cluster: &'a Cluster,
-    plural: &'a str,
+    wanted: &'a str,
     namespace: Option<&'a str>,
 ) -> impl Iterator<Item = &'a Value> {
-    cluster.objects.iter().filter(move |it| {
-        let kind = it["kind"].as_str().unwrap().to_ascii_lowercase();
-        format!("{kind}s") == plural
-            && namespace.is_none_or(|wanted| it["metadata"]["namespace"] == wanted)
-    })
+    let objects = cluster.objects.iter();
+    objects.filter(move |it| is_at(it, wanted, namespace))
+}
+
+fn is_at(object: &Value, wanted: &str, namespace: Option<&str>) -> bool {
+    plural(object["kind"].as_str().unwrap()) == wanted
+        && namespace.is_none_or(|wanted| object["metadata"]["namespace"] == wanted)
+}
+
+/// Changes an object, and counts that.
+fn change(
+    cluster: &mut Cluster,
+    plural: &str,
+    namespace: Option<&str>,
+    name: &str,
+    each: impl FnOnce(&mut Value),
+) -> Response {
+    let mut objects = cluster.objects.iter_mut();
+    let found = objects.find(|it| is_at(it, plural, namespace) && it["metadata"]["name"] == name);
+    let Some(object) = found else {
+        return status(StatusCode::NOT_FOUND, "NotFound", None);
+    };
+    each(object);
+    cluster.patches += 1;
+    text(object)
 }
 
 fn list(cluster: &Cluster, plural: &str, namespace: Option<&str>, uri: &Uri) -> Response {

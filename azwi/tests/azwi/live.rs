@@ -101,8 +101,9 @@ async fn answer(State(live): State<Arc<Live>>, method: Method, uri: Uri, body: S
         return until_changed(&live);
     }
     if method == Method::GET {
-        let cluster = Arc::new(live.cluster.lock().unwrap().clone());
-        return api_server::answer(State(cluster), method, uri).await;
+        let cluster = live.cluster.lock().unwrap().clone();
+        let cluster = Arc::new(Mutex::new(cluster));
+        return api_server::answer(State(cluster), method, uri, body).await;
     }
     let status = if path.ends_with("/eviction") {
         *live.eviction.lock().unwrap()

@@ -20,7 +20,13 @@ mod keys;
 #[cfg(test)]
 mod live;
 #[cfg(test)]
+mod migration;
+#[cfg(test)]
+mod moving;
+#[cfg(test)]
 mod outputs;
+#[cfg(test)]
+mod pod_identity;
 #[cfg(test)]
 mod process;
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The program itself: exit codes, outputs, rights that are missing, a large cluster.
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Output;
 use std::time::{Duration, Instant};
@@ -14,6 +15,11 @@ use crate::fixture::{CLIENT_ID, healthy, owned, pod, template, workload};
 
 pub(crate) async fn azwi(cluster: Cluster, args: &[&str]) -> Output {
     let address = cluster.start().await;
+    azwi_at(address, args).await
+}
+
+/// Runs the program with the cluster at an address.
+pub(crate) async fn azwi_at(address: SocketAddr, args: &[&str]) -> Output {
     let file = kubeconfig(&format!("http://{address}"));
     let mut command = Command::new(env!("CARGO_BIN_EXE_azwi"));
     command.args(args).env("KUBECONFIG", &file);

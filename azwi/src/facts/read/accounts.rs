@@ -9,7 +9,7 @@ use crate::facts::account::Account;
 use crate::facts::template::Entries;
 
 /// The service accounts by namespace and name. `None` when they could not be read.
-pub(super) async fn read(
+pub(crate) async fn read(
     reader: &mut Reader,
     namespace: Option<&str>,
 ) -> Option<BTreeMap<(String, String), Account>> {

@@ -15,7 +15,7 @@ use crate::facts::object::Object;
 use crate::facts::selector::Selector;
 
 /// The installation. `None` when the configurations could not be read.
-pub(super) async fn read(reader: &mut Reader) -> Option<Installation> {
+pub(crate) async fn read(reader: &mut Reader) -> Option<Installation> {
     let mut configurations = Vec::new();
     let all_read = reader
         .list(CONFIGURATIONS, None, |raw| {

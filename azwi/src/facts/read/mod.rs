@@ -1,13 +1,13 @@
 //! Reads the facts from the API server, in pages.
 
-mod accounts;
+pub(crate) mod accounts;
 mod federation;
-mod installation;
-mod namespaces;
+pub(crate) mod installation;
+pub(crate) mod namespaces;
 mod pods;
-mod reader;
-mod token;
-mod workloads;
+pub(crate) mod reader;
+pub(crate) mod token;
+pub(crate) mod workloads;
 
 pub use federation::{Federation, federation};
 

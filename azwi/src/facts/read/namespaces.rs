@@ -10,7 +10,7 @@ use crate::facts::Namespace;
 use crate::facts::template::Entries;
 
 /// The namespaces: one, or all. `None` when they could not be read.
-pub(super) async fn read(
+pub(crate) async fn read(
     reader: &mut Reader,
     namespace: Option<&str>,
 ) -> Option<BTreeMap<String, Namespace>> {

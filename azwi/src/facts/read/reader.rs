@@ -12,18 +12,18 @@ use crate::facts::Gap;
 
 /// A resource of the API.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Resource {
+pub(crate) struct Resource {
     /// Group and version, such as `apps/v1`; `v1` for the core group.
-    pub(super) version: &'static str,
+    pub(crate) version: &'static str,
     /// The name in paths, such as `deployments`.
-    pub(super) plural: &'static str,
+    pub(crate) plural: &'static str,
     /// The kind, such as `Deployment`.
-    pub(super) kind: &'static str,
+    pub(crate) kind: &'static str,
 }
 
 impl Resource {
     /// A resource, by its group and version, its name in paths, and its kind.
-    pub(super) const fn new(
+    pub(crate) const fn new(
         version: &'static str,
         plural: &'static str,
         kind: &'static str,
@@ -60,13 +60,13 @@ impl Resource {
 }
 
 /// Reads from the API server, and remembers what it could not.
-pub(super) struct Reader {
+pub(crate) struct Reader {
     client: Client,
-    pub(super) gaps: Vec<Gap>,
+    pub(crate) gaps: Vec<Gap>,
 }
 
 impl Reader {
-    pub(super) fn new(client: Client) -> Self {
+    pub(crate) fn new(client: Client) -> Self {
         Self {
             client,
             gaps: Vec::new(),
@@ -75,13 +75,25 @@ impl Reader {
 
     /// Calls `each` with every object, a page at a time. `false` when not all could be read. A kind that the
     /// API server does not serve has no objects.
-    pub(super) async fn list(
+    pub(crate) async fn list(
         &mut self,
         resource: Resource,
         namespace: Option<&str>,
-        mut each: impl FnMut(&RawValue) -> Result<(), serde_json::Error>,
+        each: impl FnMut(&RawValue) -> Result<(), serde_json::Error>,
     ) -> bool {
         let path = resource.path(namespace, None);
+        self.list_at(&path, &resource.right(), namespace, each)
+            .await
+    }
+
+    /// The same for a path. `right` is the resource as rights name it.
+    pub(crate) async fn list_at(
+        &mut self,
+        path: &str,
+        right: &str,
+        namespace: Option<&str>,
+        mut each: impl FnMut(&RawValue) -> Result<(), serde_json::Error>,
+    ) -> bool {
         let mut next = String::new();
         loop {
             let escaped: String = form_urlencoded::byte_serialize(next.as_bytes()).collect();
@@ -105,7 +117,7 @@ impl Reader {
                     let Some(token) = token.filter(|it| *it != next) else {
                         self.miss(
                             "list",
-                            resource.right(),
+                            right.to_owned(),
                             namespace,
                             &Error::Api(status).into(),
                         );
@@ -114,7 +126,7 @@ impl Reader {
                     next = token;
                 }
                 Err(error) => {
-                    self.miss("list", resource.right(), namespace, &error);
+                    self.miss("list", right.to_owned(), namespace, &error);
                     return false;
                 }
             }
@@ -122,7 +134,7 @@ impl Reader {
     }
 
     /// The JSON of one object: `Ok(None)` when it does not exist, `Err` when that is not known.
-    pub(super) async fn get(
+    pub(crate) async fn get(
         &mut self,
         resource: Resource,
         namespace: Option<&str>,
@@ -139,7 +151,7 @@ impl Reader {
     }
 
     /// A document at a path of the API server.
-    pub(super) async fn document(&mut self, path: &'static str) -> Option<String> {
+    pub(crate) async fn document(&mut self, path: &str) -> Option<String> {
         match self.text(path).await {
             Ok(text) => Some(text),
             Err(error) => {
@@ -150,7 +162,7 @@ impl Reader {
     }
 
     /// Posts to a path.
-    pub(super) async fn post(&self, path: &str, body: Vec<u8>) -> Result<String, ReadError> {
+    pub(crate) async fn post(&self, path: &str, body: Vec<u8>) -> Result<String, ReadError> {
         let request = Request::post(path)
             .header(http::header::CONTENT_TYPE, "application/json")
             .body(body)
@@ -159,7 +171,7 @@ impl Reader {
     }
 
     /// Remembers what could not be read.
-    pub(super) fn miss(
+    pub(crate) fn miss(
         &mut self,
         verb: &'static str,
         resource: String,
@@ -200,11 +212,11 @@ impl Reader {
 
 /// Whether an object exists could not be found out.
 #[derive(Debug)]
-pub(super) struct Unknown;
+pub(crate) struct Unknown;
 
 /// Why something could not be read.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ReadError {
+pub(crate) enum ReadError {
     #[error(transparent)]
     Answer(#[from] Error),
     #[error("the answer is not what the API server documents: {0}")]

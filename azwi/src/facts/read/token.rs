@@ -38,6 +38,12 @@ pub(super) async fn read(reader: &mut Reader, facts: &Facts) -> Option<Token> {
             return None;
         }
     };
+    add_documents(reader, &mut token).await;
+    Some(token)
+}
+
+/// Adds what the API server's own discovery document and key set say.
+pub(crate) async fn add_documents(reader: &mut Reader, token: &mut Token) {
     let discovery = reader.document("/.well-known/openid-configuration").await;
     token.discovery_issuer = discovery.and_then(|text| {
         let Discovery { issuer } = serde_json::from_str(&text).ok()?;
@@ -48,10 +54,10 @@ pub(super) async fn read(reader: &mut Reader, facts: &Facts) -> Option<Token> {
         let Keys { keys } = serde_json::from_str(&text).ok()?;
         Some(keys.into_iter().filter_map(|it| it.kid).collect())
     });
-    Some(token)
 }
 
-async fn request(
+/// The claims of a token of one service account.
+pub(crate) async fn request(
     reader: &Reader,
     namespace: &str,
     name: &str,

@@ -73,7 +73,7 @@ fn add(
 }
 
 /// The owner that controls an object.
-pub(super) fn controller(owners: Option<Vec<Owner>>) -> Option<Owner> {
+pub(crate) fn controller(owners: Option<Vec<Owner>>) -> Option<Owner> {
     let mut owners = owners.unwrap_or_default().into_iter();
     owners.find(|it| it.controller == Some(true))
 }
@@ -98,9 +98,9 @@ struct Metadata {
 
 /// An entry of `ownerReferences`.
 #[derive(Deserialize)]
-pub(super) struct Owner {
-    pub(super) kind: String,
-    pub(super) name: String,
+pub(crate) struct Owner {
+    pub(crate) kind: String,
+    pub(crate) name: String,
     controller: Option<bool>,
 }
 
@@ -146,7 +146,7 @@ struct Condition {
 }
 
 /// Every kind of Kubernetes itself with a pod template.
-pub(super) const RESOURCES: [Resource; 7] = [
+pub(crate) const RESOURCES: [Resource; 7] = [
     Resource::new("apps/v1", "deployments", "Deployment"),
     Resource::new("apps/v1", "statefulsets", "StatefulSet"),
     Resource::new("apps/v1", "daemonsets", "DaemonSet"),

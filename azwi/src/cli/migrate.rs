@@ -1,0 +1,367 @@
+//! `azwi migrate`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
+use contract::EXIT_USAGE;
+use thiserror::Error;
+use webhook::inject::printable;
+
+use super::connection::{Cluster, Connection, ConnectionError};
+use super::credentials::{self, CredentialsError, Source};
+use super::target::Target;
+use crate::azure;
+use crate::facts::Gap;
+use crate::facts::object::Object;
+use crate::migrate::apply::{self, Outcome};
+use crate::migrate::inventory::{Inventory, read};
+use crate::migrate::plan::{self, Options, Plan};
+use crate::migrate::status::{self, State, logs};
+use crate::migrate::write::{self, commands, files, json, text};
+
+/// Move workloads from pod-managed identity (aad-pod-identity) to workload identity
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Plan(PlanArguments),
+    Status(StatusArguments),
+    Move(ChangeArguments),
+    Back(ChangeArguments),
+}
+
+/// Say what to do for each workload, and change nothing
+///
+/// Exit codes: 0 every workload can move or has moved, 1 some are blocked, 2 not all could be read, 64 wrong usage.
+#[derive(Debug, Args)]
+struct PlanArguments {
+    #[command(flatten)]
+    common: Common,
+    /// What to write
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+    /// Write everything into this directory, which has to be empty
+    #[arg(long, value_name = "DIRECTORY")]
+    write: Option<PathBuf>,
+}
+
+/// Say how far each workload is, and what of pod-managed identity can be removed
+///
+/// Exit codes: 0 all are done, 1 not all, 2 not all could be read, 64 wrong usage.
+#[derive(Debug, Args)]
+struct StatusArguments {
+    #[command(flatten)]
+    common: Common,
+    /// How to write it
+    #[arg(short, long, value_enum, default_value_t = Form::Text)]
+    output: Form,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Form {
+    Text,
+    Json,
+}
+
+/// Change the cluster, one workload at a time. Without --apply only say what would be done
+///
+/// Exit codes: 0 all went well, 1 a workload could not move and is as before, or has to be changed by hand, 2 the API server
+/// refused a change, 64 wrong usage.
+#[derive(Debug, Args)]
+struct ChangeArguments {
+    #[command(flatten)]
+    common: Common,
+    /// Change the cluster
+    #[arg(long)]
+    apply: bool,
+    /// Seconds until a workload that does not get its token is rolled back
+    #[arg(long, value_name = "SECONDS", default_value_t = 180)]
+    timeout: u64,
+}
+
+/// What all subcommands have.
+#[derive(Debug, Args)]
+struct Common {
+    /// One workload, such as deployment/shop [every one]
+    #[arg(value_name = "KIND/NAME")]
+    target: Option<Target>,
+    /// One namespace [all, or that of the context for one workload]
+    #[arg(short, long)]
+    namespace: Option<String>,
+    /// What Azure has, as `az identity list` and `az identity federated-credential list` write it with `-o json`, one
+    /// after another; - for standard input. Repeatable; CLIENT_ID=FILE for those of an application
+    #[arg(long, value_name = "FILE")]
+    credentials: Vec<Source>,
+    /// The issuer of the cluster's tokens [that of a token of a workload's service account]
+    #[arg(long, value_name = "URL")]
+    issuer: Option<String>,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// A table, for people
+    Text,
+    /// Everything, for programs
+    Json,
+    /// Commands that make the service accounts and patch the workloads
+    Kubectl,
+    /// Commands that undo these
+    Back,
+    /// Strategic merge patches
+    Patches,
+    /// Commands that write the federated credentials
+    Az,
+    /// The federated credentials for Terraform
+    Terraform,
+    /// The federated credentials for Bicep
+    Bicep,
+    /// The federated credentials for Azure Service Operator
+    Aso,
+}
+
+/// What cannot be read or written.
+#[derive(Debug, Error)]
+enum MigrateError {
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    #[error(transparent)]
+    Files(#[from] files::FilesError),
+    #[error(transparent)]
+    Write(#[from] apply::WriteError),
+    #[error("there is no workload {0} that uses pod-managed identity")]
+    NoTarget(String),
+}
+
+impl MigrateError {
+    fn code(&self) -> u8 {
+        match self {
+            Self::Credentials(_) => EXIT_USAGE,
+            _ => EXIT_NOT_READ,
+        }
+    }
+}
+
+/// Runs the subcommand.
+pub(super) fn run(arguments: &Arguments) -> ExitCode {
+    let result = match &arguments.command {
+        Command::Plan(arguments) => run_plan(arguments),
+        Command::Status(arguments) => run_status(arguments),
+        Command::Move(arguments) => run_move(arguments),
+        Command::Back(arguments) => run_back(arguments),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("azwi: {error}");
+        ExitCode::from(error.code())
+    })
+}
+
+fn run_plan(arguments: &PlanArguments) -> Result<ExitCode, MigrateError> {
+    let (inventory, plan) = arguments.common.plan()?;
+    let gaps = &inventory.facts.gaps;
+    if let Some(directory) = &arguments.write {
+        files::write(directory, &plan, gaps)?;
+    }
+    let out = match arguments.output {
+        Output::Text => {
+            let mut out = String::new();
+            // Writing to a String cannot fail.
+            let _ = text::write(&mut out, &plan, gaps);
+            out
+        }
+        Output::Json => json::write(&plan, gaps).map_err(files::FilesError::from)?,
+        Output::Kubectl => commands::forward(&plan),
+        Output::Back => commands::back(&plan),
+        Output::Patches => files::patches(&plan),
+        Output::Az => azure::write::az(&plan.wanted),
+        Output::Terraform => azure::write::terraform(&plan.wanted),
+        Output::Bicep => azure::write::bicep(&plan.wanted),
+        Output::Aso => azure::write::aso(&plan.wanted),
+    };
+    super::print(out.as_bytes());
+    let is_blocked = plan
+        .moves
+        .iter()
+        .any(|it| !it.is_moved() && !it.blocks.is_empty());
+    Ok(exit(is_blocked || !plan.findings.is_empty(), gaps))
+}
+
+fn run_status(arguments: &StatusArguments) -> Result<ExitCode, MigrateError> {
+    let common = &arguments.common;
+    let options = common.options()?;
+    let (found, logs) = common.connection.run(async |cluster| {
+        let client = cluster.client.clone();
+        let found = common.read(cluster, &options).await;
+        let logs = logs::read(client, &found.1).await;
+        (found, logs)
+    })?;
+    let (mut inventory, plan) = common.only(found)?;
+    let (logs, gaps) = logs;
+    inventory.facts.gaps.extend(gaps);
+    let gaps = &inventory.facts.gaps;
+    let progress = status::status(&plan, &logs);
+    let is_whole = gaps.is_empty() && common.namespace.is_none() && common.target.is_none();
+    let removals = is_whole.then(|| status::removals(&inventory, &plan, &progress));
+    let out = match arguments.output {
+        Form::Text => {
+            let mut out = String::new();
+            // Writing to a String cannot fail.
+            let _ = write::status::text(&mut out, &progress, removals.as_deref(), gaps);
+            out
+        }
+        Form::Json => write::status::json(&progress, removals.as_deref(), gaps)
+            .map_err(files::FilesError::from)?,
+    };
+    super::print(out.as_bytes());
+    let is_done = progress.iter().all(|it| it.state == State::Done);
+    Ok(exit(!is_done, gaps))
+}
+
+fn run_move(arguments: &ChangeArguments) -> Result<ExitCode, MigrateError> {
+    let common = &arguments.common;
+    if !arguments.apply {
+        let (inventory, plan) = common.plan()?;
+        super::print(commands::forward(&plan).as_bytes());
+        eprintln!(
+            "azwi: nothing was changed. With --apply: one workload at a time, rolled back if it gets no token"
+        );
+        return Ok(exit(!plan.findings.is_empty(), &inventory.facts.gaps));
+    }
+    let options = common.options()?;
+    let timeout = Duration::from_secs(arguments.timeout);
+    common.connection.run(async |cluster| {
+        let client = cluster.client.clone();
+        let (_, plan) = common.only(common.read(cluster, &options).await)?;
+        for finding in &plan.findings {
+            eprintln!("azwi: {}", finding.cause);
+        }
+        let mut is_well = plan.findings.is_empty();
+        for it in plan.moves.iter().filter(|it| !it.is_moved()) {
+            if !is_well && !plan.findings.is_empty() {
+                break;
+            }
+            if let Some(block) = it.blocks.first() {
+                is_well &= report(
+                    &it.workload.object,
+                    &Outcome::ByHand(format!("blocked: {}", block.reason)),
+                );
+                continue;
+            }
+            let outcome = apply::forward(&client, &plan, it, &options, timeout).await?;
+            is_well &= report(&it.workload.object, &outcome);
+            if matches!(outcome, Outcome::RolledBack(_)) {
+                break;
+            }
+        }
+        Ok(if is_well {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::from(EXIT_BLOCKED)
+        })
+    })?
+}
+
+fn run_back(arguments: &ChangeArguments) -> Result<ExitCode, MigrateError> {
+    let common = &arguments.common;
+    let options = common.options()?;
+    common.connection.run(async |cluster| {
+        let client = cluster.client.clone();
+        let (_, plan) = common.only(common.read(cluster, &options).await)?;
+        let moved = plan.moves.into_iter().map(|it| it.workload);
+        let moved: Vec<_> = moved.filter(|it| it.before.is_some()).collect();
+        if !arguments.apply {
+            for workload in &moved {
+                println!("{}: goes back", workload.object);
+            }
+            eprintln!("azwi: nothing was changed. With --apply these workloads go back");
+            return Ok(ExitCode::SUCCESS);
+        }
+        let mut is_well = true;
+        for workload in &moved {
+            let outcome = apply::back(&client, workload).await?;
+            is_well &= report(&workload.object, &outcome);
+        }
+        for account in apply::accounts_back(&client, &moved).await? {
+            println!("{account}: as before");
+        }
+        Ok(if is_well {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::from(EXIT_BLOCKED)
+        })
+    })?
+}
+
+/// Writes what happened to a workload, and whether that is well.
+fn report(object: &Object, outcome: &Outcome) -> bool {
+    let (line, is_well) = match outcome {
+        Outcome::Moved(None) => ("moved".to_owned(), true),
+        Outcome::Moved(Some(note)) => (format!("moved: {note}"), true),
+        Outcome::Back => ("as before".to_owned(), true),
+        Outcome::RolledBack(reason) => (format!("rolled back: {reason}"), false),
+        Outcome::ByHand(reason) => (reason.clone(), false),
+    };
+    println!("{object}: {}", printable(&line));
+    is_well
+}
+
+fn exit(is_blocked: bool, gaps: &[Gap]) -> ExitCode {
+    if is_blocked {
+        ExitCode::from(EXIT_BLOCKED)
+    } else if gaps.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(EXIT_NOT_READ)
+    }
+}
+
+impl Common {
+    fn plan(&self) -> Result<(Inventory, Plan), MigrateError> {
+        let options = self.options()?;
+        let found = self.connection.run(|it| self.read(it, &options))?;
+        self.only(found)
+    }
+
+    fn options(&self) -> Result<Options, MigrateError> {
+        Ok(Options {
+            azure: credentials::read(&self.credentials)?,
+            issuer: self.issuer.clone(),
+        })
+    }
+
+    async fn read(&self, cluster: Cluster, options: &Options) -> (Inventory, Plan) {
+        let of_context = self.target.as_ref().map(|_| cluster.namespace);
+        let namespace = self.namespace.clone().or(of_context);
+        let mut inventory = read::read(cluster.client, namespace.as_deref()).await;
+        let plan = plan::plan(&mut inventory, options);
+        (inventory, plan)
+    }
+
+    fn only(
+        &self,
+        (inventory, mut plan): (Inventory, Plan),
+    ) -> Result<(Inventory, Plan), MigrateError> {
+        if let Some(target) = &self.target {
+            plan.keep(|it| it.kind.eq_ignore_ascii_case(&target.kind) && it.name == target.name);
+            if plan.moves.is_empty() && plan.left.is_empty() {
+                return Err(MigrateError::NoTarget(format!(
+                    "{}/{}",
+                    target.kind, target.name
+                )));
+            }
+        }
+        Ok((inventory, plan))
+    }
+}
+
+const EXIT_BLOCKED: u8 = 1;
+const EXIT_NOT_READ: u8 = 2;
