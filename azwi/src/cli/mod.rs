@@ -2,6 +2,7 @@
 
 mod check;
 mod connection;
+mod credentials;
 mod egress;
 mod target;
 
@@ -25,7 +26,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Check(check::Arguments),
+    Check(Box<check::Arguments>),
     /// Write the completions of a shell
     Completion {
         /// The shell

@@ -1,12 +1,19 @@
 //! Reads the facts from the API server, in pages.
 
 mod accounts;
+mod dry_run;
+mod exchange;
 mod installation;
 mod namespaces;
+mod operators;
+mod outside;
 mod pods;
+mod published;
 mod reader;
 mod token;
 mod workloads;
+
+pub use exchange::Wanted;
 
 use kube::Client;
 
@@ -21,6 +28,14 @@ pub struct Scope {
     pub namespace: Option<String>,
     /// One workload, by its kind in singular and lower case, and its name.
     pub target: Option<(String, String)>,
+    /// Whether a pod is created as a dry run.
+    pub dry_run: bool,
+    /// The exchange of the one workload's token, `None` for none.
+    pub exchange: Option<Wanted>,
+    /// Whether the issuer's documents are read from the issuer itself, for the one workload.
+    pub published: bool,
+    /// Whether the issuer of the cluster's tokens is needed.
+    pub issuer: bool,
 }
 
 /// Reads the facts. What cannot be read is in [`Facts::gaps`].
@@ -39,7 +54,7 @@ pub async fn read(client: Client, scope: &Scope) -> Facts {
         let wanted = |it: &Object| it.kind.eq_ignore_ascii_case(kind) && it.name == *name;
         focus(&mut facts, wanted);
         match facts.target.clone() {
-            Some(_) => facts.token = token::read(&mut reader, &facts).await,
+            Some(_) => read_token(&mut reader, &mut facts, scope).await,
             None => reader.gaps.push(Gap {
                 verb: "get",
                 resource: format!("{kind}/{name}"),
@@ -49,8 +64,49 @@ pub async fn read(client: Client, scope: &Scope) -> Facts {
             }),
         }
     }
+    if scope.issuer {
+        let of_token = facts.token.as_ref().map(|it| it.issuer.clone());
+        facts.issuer = match of_token {
+            Some(issuer) => Some(issuer),
+            None => token::issuer(&mut reader).await,
+        };
+    }
+    if scope.dry_run {
+        facts.dry_run = dry_run::read(&mut reader, &facts).await;
+    }
+    facts.operators = operators::read(&mut reader, namespace).await;
+    facts.scope = scope.namespace.clone();
     facts.gaps = reader.gaps;
     facts
+}
+
+/// Reads the target's token, exchanges it where that is wanted, and reads its issuer's documents where no
+/// exchange shows that Entra reads them.
+async fn read_token(reader: &mut Reader, facts: &mut Facts, scope: &Scope) {
+    let Some((token, assertion)) = token::read(reader, facts).await else {
+        return;
+    };
+    let issuer = token.issuer.clone();
+    let is_private = token.has_private_issuer();
+    facts.token = Some(token);
+    let installation = facts.installation.as_ref();
+    if let Some((object, key)) = installation.and_then(|it| it.proxy_ca.as_ref()) {
+        facts.proxy_ca = installation::proxy_ca(reader, object, key).await;
+    }
+    if let Some(wanted) = &scope.exchange {
+        facts.exchange = exchange::read(reader, facts, &assertion, wanted).await;
+    }
+    let is_granted = facts
+        .exchange
+        .as_ref()
+        .is_some_and(|it| it.granted().is_some());
+    if is_granted || is_private || !scope.published {
+        return;
+    }
+    let published = published::read(reader, facts, &issuer).await;
+    if let Some(token) = &mut facts.token {
+        token.published = published;
+    }
 }
 
 /// Keeps one workload and its pods.
