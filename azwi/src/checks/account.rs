@@ -24,24 +24,27 @@ pub(super) fn check(context: &Context<'_>, subject: &Subject<'_>) -> Option<Find
             "the service account of {} does not exist: its pods are not created",
             subject.object
         );
-        let fix = format!("kubectl -n {namespace} create serviceaccount {name}");
+        let create = format!("kubectl -n {namespace} create serviceaccount {name}");
+        let fix = if subject.template.names_identities {
+            create
+        } else {
+            format!("{create} && {}", fix::annotate(&object, None))
+        };
         return Some(Finding::new(Code::NoAccount, &object, &cause, Some(fix)));
     };
-    no_client_id(context, subject, account, &object).or_else(|| malformed(account, &object))
+    let lacks_client_id = account.client_id().is_empty()
+        && account.view.too_long.is_none()
+        && !subject.template.names_identities;
+    if lacks_client_id {
+        return misplaced(context, subject, &object)
+            .or_else(|| other_account(context, subject))
+            .or_else(|| Some(no_client_id(subject, &object)));
+    }
+    malformed(account, &object)
 }
 
-fn no_client_id(
-    context: &Context<'_>,
-    subject: &Subject<'_>,
-    account: &Account,
-    object: &Object,
-) -> Option<Finding> {
-    if !account.client_id().is_empty()
-        || account.view.too_long.is_some()
-        || subject.template.names_identities
-    {
-        return None;
-    }
+/// The client id is on an object where it has no effect.
+fn misplaced(context: &Context<'_>, subject: &Subject<'_>, object: &Object) -> Option<Finding> {
     let namespace = context.facts.namespace(&object.namespace);
     let elsewhere = [
         (subject.client_id, subject.object.to_string()),
@@ -54,28 +57,69 @@ fn no_client_id(
             format!("Namespace {}", object.namespace),
         ),
     ];
-    let elsewhere = elsewhere
+    let (value, place) = elsewhere
         .into_iter()
-        .find_map(|(value, place)| Some((value?, place)));
-    let restart = fix::restart(&subject.object, subject.pods.iter().map(|it| &it.object));
-    let fix = |value| format!("{} && {restart}", fix::annotate(object, value));
-    Some(match elsewhere {
-        Some((value, place)) => {
-            let cause = format!(
-                "annotation {} is on {place} instead of the service account",
-                annotation::CLIENT_ID
-            );
-            Finding::new(Code::Misplaced, object, &cause, Some(fix(Some(value))))
-        }
-        None => {
-            let cause = format!(
-                "annotation {} is missing on the service account of {}",
-                annotation::CLIENT_ID,
-                subject.object
-            );
-            Finding::new(Code::NoClientId, object, &cause, Some(fix(None)))
-        }
-    })
+        .find_map(|(value, place)| Some((value?, place)))?;
+    let cause = format!(
+        "annotation {} is on {place} instead of the service account",
+        annotation::CLIENT_ID
+    );
+    let fix = if subject.client_id.is_none() && subject.template.client_id.is_some() {
+        // The webhook warns of it there. Its removal makes new pods.
+        let annotate = fix::annotate(object, Some(value));
+        format!("{annotate} && {}", fix::remove_client_id(&subject.object))
+    } else {
+        annotate(subject, object, Some(value))
+    };
+    Some(Finding::new(Code::Misplaced, object, &cause, Some(fix)))
+}
+
+/// The pods have the default service account, and one account of the namespace that nothing uses has a client id.
+fn other_account(context: &Context<'_>, subject: &Subject<'_>) -> Option<Finding> {
+    if subject.template.service_account != "default" {
+        return None;
+    }
+    let namespace = &subject.object.namespace;
+    let accounts = context.facts.accounts.as_ref()?.iter();
+    let mut idle = accounts.filter(|(key, account)| {
+        key.0 == *namespace
+            && !account.client_id().is_empty()
+            && !context.facts.used_accounts.contains(*key)
+    });
+    let ((_, name), _) = idle.next()?;
+    if idle.next().is_some() {
+        return None;
+    }
+    let cause = format!(
+        "the pods name no service account and get default, which has no client id. Nothing uses {name}, which has one"
+    );
+    let fix = fix::set_account(&subject.object, name);
+    Some(Finding::new(
+        Code::OtherAccount,
+        &subject.object,
+        &cause,
+        Some(fix),
+    ))
+}
+
+fn no_client_id(subject: &Subject<'_>, object: &Object) -> Finding {
+    let cause = format!(
+        "annotation {} is missing on the service account of {}",
+        annotation::CLIENT_ID,
+        subject.object
+    );
+    let fix = annotate(subject, object, None);
+    Finding::new(Code::NoClientId, object, &cause, Some(fix))
+}
+
+/// Gives the account a client id, and makes new pods of the workload where it has some.
+fn annotate(subject: &Subject<'_>, object: &Object, value: Option<&str>) -> String {
+    let annotate = fix::annotate(object, value);
+    if subject.pods.is_empty() {
+        return annotate;
+    }
+    let pods = subject.pods.iter().map(|it| &it.object);
+    format!("{annotate} && {}", fix::restart(&subject.object, pods))
 }
 
 fn malformed(account: &Account, object: &Object) -> Option<Finding> {
@@ -127,7 +171,8 @@ fn information(facts: &Facts, key: &(String, String)) -> Option<Finding> {
         return Some(Finding::new(Code::DefaultAccount, &object, &cause, None));
     }
     // Where something could not be read, that may use it.
-    let is_known = facts.gaps.is_empty() && !facts.used_accounts.contains(key);
+    let is_used = facts.used_accounts.contains(key) || facts.operators.contains_key(key);
+    let is_known = facts.gaps.is_empty() && !is_used;
     is_known.then(|| {
         let cause = "no pod and no pod template names the service account, though it has a client id. Operators such as KEDA and External Secrets may use it";
         Finding::new(Code::Unused, &object, cause, None)

@@ -72,6 +72,8 @@ codes! {
     FailurePolicy = "AZWI-I006", Information;
     /// The webhook's image is not of the chart's version.
     Version = "AZWI-I007", Information;
+    /// The API server cannot call the webhook.
+    NotCalled = "AZWI-I008", Error;
     /// The pod template lacks the label.
     Label = "AZWI-W001", Error;
     /// The webhook refuses the pods.
@@ -90,12 +92,18 @@ codes! {
     NotCreated = "AZWI-W008", Error;
     /// An SDK that does not know workload identity needs the proxy.
     OldSdk = "AZWI-W009", Information;
+    /// The API server admits new pods without token.
+    NotInjected = "AZWI-W010", Error;
+    /// The template lacks the label, and a driver or an operator uses its account.
+    UsedElsewhere = "AZWI-W011", Information;
     /// Pods were injected by an older version.
     Outdated = "AZWI-W012", Warning;
     /// Init containers run before the redirect.
     BeforeRedirect = "AZWI-W013", Warning;
     /// A container with an injected one's name has another image.
     OtherImage = "AZWI-W014", Warning;
+    /// The API server would refuse a new pod.
+    WouldBeRefused = "AZWI-W015", Warning;
     /// The service account has no client id.
     NoClientId = "AZWI-S001", Error;
     /// The client id is on another object than the service account.
@@ -108,10 +116,34 @@ codes! {
     Unused = "AZWI-S005", Information;
     /// Every pod of the namespace may get the identity.
     DefaultAccount = "AZWI-S006", Information;
+    /// The client id is the principal id of an identity.
+    PrincipalId = "AZWI-S007", Error;
+    /// The tenant has no identity with the client id.
+    NoApplication = "AZWI-S008", Error;
+    /// Entra has no such tenant.
+    NoTenant = "AZWI-S009", Error;
+    /// The pods have the default service account, and another has the client id.
+    OtherAccount = "AZWI-S010", Error;
     /// An identity needs more federated credentials than it can have.
     Slots = "AZWI-F001", Warning;
     /// The federated credential that the workload needs.
     Needed = "AZWI-F002", Information;
+    /// The identity lacks the federated credential.
+    NoCredential = "AZWI-F003", Error;
+    /// A federated credential differs from the token by a slip.
+    NearMiss = "AZWI-F004", Error;
+    /// A federated credential's service account does not exist.
+    Dangling = "AZWI-F005", Warning;
+    /// An identity has few places for federated credentials left.
+    FewSlots = "AZWI-F006", Information;
+    /// Entra accepts the token only at times.
+    Propagating = "AZWI-F007", Warning;
+    /// Entra has no federated credential for the token.
+    NotAccepted = "AZWI-F008", Error;
+    /// Entra gives the workload a token.
+    Exchanged = "AZWI-F009", Information;
+    /// Entra refuses the token for another reason.
+    OtherRefusal = "AZWI-F010", Error;
     /// The token is not signed with RS256.
     Algorithm = "AZWI-T001", Error;
     /// Entra cannot reach the issuer.
@@ -126,6 +158,8 @@ codes! {
     OldKeys = "AZWI-T006", Error;
     /// The published key is for something else.
     KeyUse = "AZWI-T007", Error;
+    /// Entra cannot be reached.
+    NoEntra = "AZWI-T008", Error;
     /// A key that the API server accepts is not published.
     UnpublishedKey = "AZWI-T009", Warning;
     /// A published key is none of the API server.

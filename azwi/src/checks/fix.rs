@@ -26,15 +26,32 @@ pub(super) fn add_label(object: &Object) -> String {
             name = object.name,
             label = label::USE
         ),
-        "CronJob" => patch(
-            object,
-            &format!(r#"{{"spec":{{"jobTemplate":{{"spec":{{"template":{labels}}}}}}}}}"#),
-        ),
-        kind if has_usual_template(kind) => {
-            patch(object, &format!(r#"{{"spec":{{"template":{labels}}}}}"#))
-        }
-        _ => edit(object),
+        _ => patch_template(object, &labels),
     }
+}
+
+/// Gives the template of a workload another service account.
+pub(super) fn set_account(object: &Object, account: &str) -> String {
+    let spec = format!(r#"{{"spec":{{"serviceAccountName":"{account}"}}}}"#);
+    patch_template(object, &spec)
+}
+
+/// Takes the client id off the template of a workload.
+pub(super) fn remove_client_id(object: &Object) -> String {
+    let metadata = format!(
+        r#"{{"metadata":{{"annotations":{{"{}":null}}}}}}"#,
+        annotation::CLIENT_ID
+    );
+    patch_template(object, &metadata)
+}
+
+/// Gives the pods of a workload mode `environment`, which needs no NET_ADMIN.
+pub(super) fn set_environment_mode(object: &Object) -> String {
+    let metadata = format!(
+        r#"{{"metadata":{{"annotations":{{"{}":"environment"}}}}}}"#,
+        annotation::PROXY_MODE
+    );
+    patch_template(object, &metadata)
 }
 
 /// Makes new pods of a workload. `pods` are those to replace where nothing rolls them out.
@@ -74,12 +91,63 @@ pub(super) fn edit(object: &Object) -> String {
     format!("kubectl edit {}", object.argument())
 }
 
+/// Merges JSON into the template of a workload, or opens an editor where its place is not known.
+fn patch_template(object: &Object, template: &str) -> String {
+    match object.kind.as_str() {
+        "CronJob" => patch(
+            object,
+            &format!(r#"{{"spec":{{"jobTemplate":{{"spec":{{"template":{template}}}}}}}}}"#),
+        ),
+        kind if has_usual_template(kind) => {
+            patch(object, &format!(r#"{{"spec":{{"template":{template}}}}}"#))
+        }
+        _ => edit(object),
+    }
+}
+
 fn patch(object: &Object, patch: &str) -> String {
     format!(
         "kubectl patch {} --type merge --patch '{patch}'",
         object.argument()
     )
 }
+
+/// Gives a service account a tenant.
+pub(super) fn set_tenant(account: &Object) -> String {
+    format!(
+        "kubectl annotate --overwrite {} {}=<tenant id>",
+        account.argument(),
+        annotation::TENANT_ID
+    )
+}
+
+/// Shows why pods of a namespace are not created.
+pub(super) fn failed_events(namespace: &str) -> String {
+    format!("kubectl -n {namespace} get events --field-selector reason=FailedCreate")
+}
+
+/// Reads an issuer's discovery document as the world sees it.
+pub(super) fn read_discovery(issuer: &str) -> String {
+    let issuer = issuer.trim_end_matches('/');
+    let url = format!("{issuer}/.well-known/openid-configuration");
+    format!("curl --fail --show-error {}", quoted(&url))
+}
+
+/// A word of a shell's command.
+pub(super) fn quoted(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@=,+".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// Reads the keys that the issuer has to publish.
+pub(super) const READ_KEYS: &str = "kubectl get --raw /openid/v1/jwks";
+/// Installs the chart, or restores what it made.
+pub(super) const INSTALL: &str = "helm upgrade --install azure-workload-identity deploy/chart --namespace \
+                                  azure-workload-identity-system --create-namespace --reset-then-reuse-values --set \
+                                  azureTenantID=<tenant id>";
 
 fn has_usual_template(kind: &str) -> bool {
     let kinds = [
@@ -90,4 +158,20 @@ fn has_usual_template(kind: &str) -> bool {
         "ReplicationController",
     ];
     kinds.contains(&kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotes_what_a_shell_would_read_otherwise() {
+        assert_eq!(
+            quoted("https://issuer.example/id/"),
+            "https://issuer.example/id/"
+        );
+        assert_eq!(quoted("a b"), "'a b'");
+        assert_eq!(quoted("it's $HOME"), r"'it'\''s $HOME'");
+        assert_eq!(quoted(""), "''");
+    }
 }

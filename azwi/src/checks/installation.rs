@@ -2,7 +2,7 @@
 
 use super::code::Code;
 use super::finding::Finding;
-use super::fix;
+use super::{dry_run, fix};
 use crate::facts::Facts;
 use crate::facts::installation::{
     Bundle, Configuration, Deployment, Endpoints, Installation, Webhook,
@@ -22,7 +22,7 @@ pub(super) fn check(facts: &Facts) -> Vec<Finding> {
             Code::NoWebhook,
             &object,
             cause,
-            Some(INSTALL.to_owned()),
+            Some(fix::INSTALL.to_owned()),
         )];
     };
     let mut findings: Vec<Finding> = installation
@@ -30,6 +30,9 @@ pub(super) fn check(facts: &Facts) -> Vec<Finding> {
         .iter()
         .filter_map(|it| broken(it, installation))
         .collect();
+    if findings.is_empty() {
+        findings.extend(dry_run::check_installation(facts));
+    }
     findings.extend(second(installation));
     findings.extend(policy(first));
     findings.extend(installation.deployment.as_ref().and_then(version));
@@ -46,11 +49,15 @@ fn broken(configuration: &Configuration, installation: &Installation) -> Option<
         .find_map(|it| no_service(it).or_else(|| no_endpoint(it, deployment)))
         .or_else(|| {
             let cause = webhooks.iter().find_map(|it| bundle(&it.bundle))?;
+            let cause = match &configuration.bundle_managers[..] {
+                [] => cause.to_owned(),
+                managers => format!("{cause}. It was written by {}", managers.join(" and ")),
+            };
             let restart = deployment.map(|it| fix::restart(&it.object, []));
             Some(Finding::new(
                 Code::Bundle,
                 &object,
-                cause,
+                &cause,
                 restart.or_else(|| Some(fix::edit(&object))),
             ))
         })
@@ -67,7 +74,7 @@ fn no_service(webhook: &Webhook) -> Option<Finding> {
         Code::NoService,
         &service.object,
         cause,
-        Some(INSTALL.to_owned()),
+        Some(fix::INSTALL.to_owned()),
     ))
 }
 
@@ -92,7 +99,7 @@ fn no_endpoint(webhook: &Webhook, deployment: Option<&Deployment>) -> Option<Fin
         ),
         None => (
             format!("the webhook's Service selects no pod: {effect}"),
-            INSTALL.to_owned(),
+            fix::INSTALL.to_owned(),
         ),
     };
     Some(Finding::new(
@@ -140,10 +147,10 @@ fn second(installation: &Installation) -> Option<Finding> {
 }
 
 fn policy(configuration: &Configuration) -> Option<Finding> {
-    configuration
-        .webhooks
-        .iter()
-        .find(|it| it.ignores_failures)?;
+    // One with Fail is called for every pod that another with Ignore is called for.
+    if !configuration.webhooks.iter().all(|it| it.ignores_failures) {
+        return None;
+    }
     let object = Object::new(KIND, "", &configuration.name);
     let cause = "failurePolicy is Ignore: while the webhook cannot be reached, labelled pods start without identity";
     Some(Finding::new(Code::FailurePolicy, &object, cause, None))
@@ -169,6 +176,3 @@ fn version(deployment: &Deployment) -> Option<Finding> {
 const KIND: &str = "MutatingWebhookConfiguration";
 /// The chart's name of it, and upstream's.
 const NAME: &str = "azure-wi-webhook-mutating-webhook-configuration";
-const INSTALL: &str = "helm upgrade --install azure-workload-identity deploy/chart --namespace \
-                       azure-workload-identity-system --create-namespace --reset-then-reuse-values --set \
-                       azureTenantID=<tenant id>";

@@ -17,6 +17,19 @@ pub(super) fn check(context: &Context<'_>, subject: &Subject<'_>) -> Option<Find
     if account.client_id().is_empty() || value == Some("false") || context.has_token(subject) {
         return None;
     }
+    if let Some(user) = other_user(context, subject) {
+        let cause = format!(
+            "the pod template lacks label {}: \"true\". That is right if {user} alone uses service account {}",
+            label::USE,
+            subject.template.service_account
+        );
+        return Some(Finding::new(
+            Code::UsedElsewhere,
+            &subject.object,
+            &cause,
+            None,
+        ));
+    }
     let place = if subject.is_pod() {
         "pod"
     } else {
@@ -44,4 +57,20 @@ pub(super) fn check(context: &Context<'_>, subject: &Subject<'_>) -> Option<Find
         &cause,
         Some(fix::add_label(&subject.object)),
     ))
+}
+
+/// A CSI driver or an operator that gets tokens for the service account itself.
+fn other_user(context: &Context<'_>, subject: &Subject<'_>) -> Option<String> {
+    if subject.template.use_label.is_some() || subject.is_labelled {
+        return None;
+    }
+    if subject.template.has_secrets_volume {
+        return Some("the CSI driver of its volume".to_owned());
+    }
+    let key = (
+        subject.object.namespace.clone(),
+        subject.template.service_account.clone(),
+    );
+    let object = context.facts.operators.get(&key)?;
+    Some(format!("External Secrets ({object})"))
 }

@@ -6,6 +6,8 @@
 mod account;
 mod code;
 mod credential;
+mod dry_run;
+mod exchange;
 mod finding;
 mod fix;
 mod injection;
@@ -23,27 +25,34 @@ use std::collections::BTreeSet;
 
 use contract::token::DEFAULT_AUDIENCE;
 
-use crate::facts::Facts;
 use crate::facts::object::Object;
 use crate::facts::template::Template;
 use crate::facts::token::Token;
 use crate::facts::workload::Pod;
+use crate::facts::{Facts, Gap};
 use workload::Subject;
 
 /// Every finding, those of the installation first, as the others may follow from them.
 #[must_use]
 pub fn all(facts: &Facts) -> Vec<Finding> {
     let mut findings = installation::check(facts);
-    let is_working = findings
-        .iter()
-        .all(|it| it.code.severity() != Severity::Error);
+    let is_working = !findings.iter().any(is_error);
     let context = Context { facts, is_working };
+    let is_granted = facts
+        .exchange
+        .as_ref()
+        .is_some_and(|it| it.granted().is_some());
     let mut broken = BTreeSet::new();
     for subject in workload::subjects(facts) {
-        let found = workload::check(&context, &subject);
-        if found.iter().any(|it| it.code.severity() == Severity::Error) {
+        let mut found = workload::check(&context, &subject);
+        if !is_granted && !found.iter().any(is_error) {
+            found.extend(credential::check(&context, &subject));
+        }
+        if found.iter().any(is_error) {
             broken.insert(subject.object);
         }
+        // Several workloads may have one service account.
+        found.retain(|it| !findings.contains(it));
         findings.extend(found);
     }
     match &facts.target {
@@ -51,7 +60,7 @@ pub fn all(facts: &Facts) -> Vec<Finding> {
         Some(_) => {}
         None => {
             findings.extend(account::check_all(facts));
-            findings.extend(credential::check(facts));
+            findings.extend(credential::check_all(facts));
         }
     }
     findings.sort_by_key(|it| it.code.severity());
@@ -86,6 +95,20 @@ pub fn of_template(facts: &Facts, object: &Object, template: &Template) -> Vec<F
 #[must_use]
 pub fn of_issuer(token: &Token) -> Option<Finding> {
     token::broken(token)
+}
+
+/// What could not be compared, because Azure's documents lack it.
+#[must_use]
+pub fn gaps(facts: &Facts) -> Vec<Gap> {
+    let context = Context {
+        facts,
+        is_working: true,
+    };
+    credential::gaps(&context, &workload::subjects(facts))
+}
+
+fn is_error(finding: &Finding) -> bool {
+    finding.code.severity() == Severity::Error
 }
 
 /// What a check of a workload may look at besides it.

@@ -1,6 +1,8 @@
 //! The namespaces in which the webhook acts, by its selectors as they are stored: AKS's admissions enforcer
 //! adds its own (azwi#525). Row 17.
 
+use contract::label;
+
 use super::Context;
 use super::code::Code;
 use super::finding::Finding;
@@ -15,16 +17,27 @@ pub(super) fn check(context: &Context<'_>, subject: &Subject<'_>) -> Option<Find
     let configurations = &context.facts.installation.as_ref()?.configurations;
     let failing = |it: &Webhook| it.namespace_selector.failing(labels);
     let webhooks = configurations.iter().flat_map(|it| &it.webhooks);
-    let mut requirements = webhooks.map(failing);
-    // Every webhook has to leave the namespace out; the first requirement is the one to name.
-    let first = requirements.next()??;
-    if requirements.any(|it| it.is_none()) {
+    // Every webhook has to leave the namespace out. The one to name is not that for restricted namespaces.
+    let requirements: Vec<_> = webhooks
+        .map(|it| {
+            (
+                it.namespace_selector.names(label::POD_SECURITY_ENFORCE),
+                failing(it),
+            )
+        })
+        .collect();
+    if requirements.iter().any(|(_, it)| it.is_none()) {
         return None;
     }
+    let (_, first) = requirements
+        .into_iter()
+        .min_by_key(|(is_restricted, _)| *is_restricted)?;
+    let first = first?;
     let configuration = configurations.first()?;
     let cause = format!(
-        "the webhook does not act in namespace {namespace}: its namespaceSelector wants {}",
-        sentence(&first)
+        "the webhook does not act in namespace {namespace}: its namespaceSelector wants {}. {}",
+        sentence(&first),
+        if is_fixed(&first.key) { SYSTEM } else { OWN }
     );
     let fix = fix(configuration, &first, namespace);
     Some(Finding::new(
@@ -55,17 +68,13 @@ fn fix(configuration: &Configuration, requirement: &Requirement, namespace: &str
         operator,
         values,
     } = requirement;
-    // Labels that Kubernetes or AKS owns are not for users to change.
-    let is_fixed = key.starts_with("kubernetes.io/")
-        || key == "control-plane"
-        || key.starts_with("kubernetes.azure.com/");
     let value = values.first();
     match (operator.as_str(), value) {
         _ if key == "control-plane" || key.starts_with("kubernetes.azure.com/") => format!(
             "kubectl annotate mutatingwebhookconfiguration {} admissions.enforcer/disabled=true",
             configuration.name
         ),
-        _ if is_fixed => format!(
+        _ if is_fixed(key) => format!(
             "kubectl edit mutatingwebhookconfiguration {}",
             configuration.name
         ),
@@ -76,3 +85,14 @@ fn fix(configuration: &Configuration, requirement: &Requirement, namespace: &str
         _ => format!("kubectl label namespace {namespace} {key}-"),
     }
 }
+
+/// Labels that Kubernetes or AKS owns are not for users to change.
+fn is_fixed(key: &str) -> bool {
+    key.starts_with("kubernetes.io/")
+        || key == "control-plane"
+        || key.starts_with("kubernetes.azure.com/")
+}
+
+const SYSTEM: &str = "System namespaces are left out so that the cluster starts without the webhook: move the workload to \
+                      another namespace, rather than change the selector for all of them";
+const OWN: &str = "The label may be there on purpose: it decides for every pod of the namespace";

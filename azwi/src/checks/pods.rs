@@ -3,8 +3,8 @@
 use super::Context;
 use super::code::Code;
 use super::finding::Finding;
-use super::fix;
 use super::workload::Subject;
+use super::{dry_run, fix};
 use crate::facts::workload::Pod;
 
 /// The first thing that the workload's pods lack.
@@ -13,7 +13,7 @@ pub(super) fn check(context: &Context<'_>, subject: &Subject<'_>) -> Option<Find
     if !context.is_working {
         return None;
     }
-    not_created(subject)
+    not_created(context, subject)
         .or_else(|| {
             let pods = lacking(subject, |it| !context.pod_has_token(it))?;
             let cause = "the service account token is missing: made before the webhook, or while it was away";
@@ -27,19 +27,18 @@ pub(super) fn check(context: &Context<'_>, subject: &Subject<'_>) -> Option<Find
         .or_else(|| stale(context, subject))
 }
 
-fn not_created(subject: &Subject<'_>) -> Option<Finding> {
+/// By the dry run, or by the workload's status. The status stays for some minutes after its reason has gone.
+fn not_created(context: &Context<'_>, subject: &Subject<'_>) -> Option<Finding> {
+    if let Some(found) = dry_run::check(context, subject) {
+        return Some(found);
+    }
     let message = subject.failure?;
-    let cause = format!("pods cannot be created: {message}");
-    let fix = format!(
-        "kubectl -n {} get events --field-selector reason=FailedCreate",
-        subject.object.namespace
-    );
-    Some(Finding::new(
-        Code::NotCreated,
-        &subject.object,
-        &cause,
-        Some(fix),
-    ))
+    // What does not depend on who makes the pod is over once a dry run succeeds.
+    let mut same_for_all = SAME_FOR_ALL.iter().filter(|it| message.contains(**it));
+    if same_for_all.next().is_some() && dry_run::is_admitted(context.facts, subject) {
+        return None;
+    }
+    Some(dry_run::not_created(subject, message))
 }
 
 /// The service account names another client id than when the pods were made (azwi#109).
@@ -86,3 +85,10 @@ fn finding(code: Code, subject: &Subject<'_>, pods: &[&Pod], cause: &str) -> Fin
     let fix = fix::restart(&subject.object, pods.iter().map(|it| &it.object));
     Finding::new(code, &subject.object, &cause, Some(fix))
 }
+
+/// Parts of refusals that do not depend on who makes the pod.
+const SAME_FOR_ALL: [&str; 3] = [
+    "failed calling webhook",
+    "violates PodSecurity",
+    "exceeded quota",
+];

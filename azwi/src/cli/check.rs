@@ -4,12 +4,16 @@ use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
+use contract::EXIT_USAGE;
+use contract::value::Authority;
 
 use super::connection::{Cluster, Connection};
+use super::credentials::{self, Source};
 use super::target::Target;
 use super::{EXIT_FINDINGS, EXIT_NOT_CHECKED, is_colour_wanted};
+use crate::azure::Inventory;
 use crate::checks;
-use crate::facts::read::{self, Scope};
+use crate::facts::read::{self, Scope, Wanted};
 use crate::report::text::Style;
 use crate::report::{Checked, Report, json, text};
 
@@ -30,6 +34,22 @@ pub(super) struct Arguments {
     /// Only these categories, separated by commas
     #[arg(long, value_enum, value_delimiter = ',')]
     category: Vec<Category>,
+    /// Federated credentials and identities, as az writes them in JSON, - for standard input. <client id>=<file> where
+    /// they do not name their application
+    #[arg(long, value_name = "FILE")]
+    credentials: Vec<Source>,
+    /// Exchange the workload's token at Entra, once, or five times in 20 s when Entra misses the credential
+    #[arg(long, requires = "target")]
+    exchange: bool,
+    /// The authority of the exchange [the webhook's]
+    #[arg(long, value_name = "URL", requires = "exchange")]
+    authority: Option<Authority>,
+    /// The resource of the exchange [Azure Resource Manager]
+    #[arg(long, value_name = "URI", requires = "exchange")]
+    resource: Option<String>,
+    /// Do not create a pod as a dry run, which needs the right to create pods
+    #[arg(long)]
+    no_dry_run: bool,
     /// Also write what is only worth knowing [on for one workload]
     #[arg(long)]
     information: bool,
@@ -77,7 +97,14 @@ impl Category {
 
 /// Runs the check.
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
-    match arguments.connection.run(|it| check(arguments, it)) {
+    let azure = match credentials::read(&arguments.credentials) {
+        Ok(azure) => azure,
+        Err(error) => {
+            eprintln!("azwi: {error}");
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
+    match arguments.connection.run(|it| check(arguments, azure, it)) {
         Ok(report) => write(arguments, &report),
         Err(error) => {
             eprintln!("azwi: {error}");
@@ -86,14 +113,24 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     }
 }
 
-async fn check(arguments: &Arguments, cluster: Cluster) -> Report {
+async fn check(arguments: &Arguments, azure: Option<Inventory>, cluster: Cluster) -> Report {
     let target = arguments.target.as_ref();
     let of_context = target.map(|_| cluster.namespace);
     let scope = Scope {
         namespace: arguments.namespace.clone().or(of_context),
         target: target.map(|it| (it.kind.clone(), it.name.clone())),
+        dry_run: !arguments.no_dry_run,
+        exchange: arguments.exchange.then(|| Wanted {
+            authority: arguments.authority.clone(),
+            resource: arguments.resource.clone(),
+        }),
+        published: true,
+        issuer: azure.is_some(),
     };
-    let facts = read::read(cluster.client, &scope).await;
+    let mut facts = read::read(cluster.client, &scope).await;
+    facts.azure = azure;
+    let gaps = checks::gaps(&facts);
+    facts.gaps.extend(gaps);
     let mut findings = checks::all(&facts);
     let letters: Vec<char> = arguments.category.iter().map(|it| it.letter()).collect();
     findings.retain(|it| letters.is_empty() || letters.contains(&it.code.category()));

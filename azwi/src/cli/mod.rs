@@ -36,7 +36,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Audit(audit::Arguments),
-    Check(check::Arguments),
+    Check(Box<check::Arguments>),
     Federate(federate::Arguments),
     Issuer(issuer::Arguments),
     Jwks(jwks::Arguments),

@@ -14,6 +14,8 @@ pub struct Installation {
     pub deployment: Option<Deployment>,
     /// The webhook's settings, as its Deployment gives them. `None` when they are not known.
     pub settings: Option<Prepared>,
+    /// The ConfigMap, and its key, with certificates that the proxies trust besides the public ones.
+    pub proxy_ca: Option<(Object, String)>,
 }
 
 /// A MutatingWebhookConfiguration that selects the product's label.
@@ -23,11 +25,15 @@ pub struct Configuration {
     pub name: String,
     /// Its webhooks that select the product's label.
     pub webhooks: Vec<Webhook>,
+    /// The field managers that wrote `caBundle`.
+    pub bundle_managers: Vec<String>,
 }
 
 /// A webhook of a configuration.
 #[derive(Clone, Debug, Default)]
 pub struct Webhook {
+    /// Its name, which the API server's errors have.
+    pub name: String,
     /// The Service that is called, `None` for an URL.
     pub service: Option<Service>,
     /// The namespaces in which it acts.

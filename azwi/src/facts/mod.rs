@@ -1,6 +1,8 @@
 //! What was read of the cluster, as plain values. Of each object only what a check needs is kept.
 
 pub mod account;
+pub mod dry_run;
+pub mod exchange;
 pub mod installation;
 pub mod object;
 pub mod read;
@@ -11,7 +13,10 @@ pub mod workload;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::azure::Inventory;
 use account::Account;
+use dry_run::DryRun;
+use exchange::Exchange;
 use installation::Installation;
 use object::Object;
 use token::Token;
@@ -38,6 +43,20 @@ pub struct Facts {
     pub target: Option<Object>,
     /// A token for the service account of [`Facts::target`], without the token itself.
     pub token: Option<Token>,
+    /// Certificates that the proxies trust besides the public ones, PEM, when a server outside is asked.
+    pub proxy_ca: Option<String>,
+    /// The exchange of that token, when it was wanted.
+    pub exchange: Option<Exchange>,
+    /// A labelled pod, created as a dry run.
+    pub dry_run: Option<DryRun>,
+    /// The issuer of the cluster's tokens. `None` when it was not needed, or could not be read.
+    pub issuer: Option<String>,
+    /// The namespace that was read, `None` for all.
+    pub scope: Option<String>,
+    /// Service accounts that operators use for their own requests, with the operator's object.
+    pub operators: BTreeMap<(String, String), Object>,
+    /// Identities and federated credentials of Azure, when they were given.
+    pub azure: Option<Inventory>,
 }
 
 impl Facts {

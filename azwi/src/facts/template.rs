@@ -28,6 +28,10 @@ pub struct Template {
     pub audiences: Vec<String>,
     /// The values of `AZURE_CLIENT_ID` in the containers.
     pub client_ids: Vec<String>,
+    /// The product's annotations.
+    pub annotations: BTreeMap<String, String>,
+    /// Whether a volume's CSI driver gets tokens for the pod's service account itself.
+    pub has_secrets_volume: bool,
     /// The JSON of a labelled template, for the webhook's own code.
     pub json: Option<Box<str>>,
 }
@@ -74,8 +78,13 @@ impl From<Wire> for Template {
             own.filter_map(|it| it.client_id()?.value.clone()).collect();
         client_ids.sort();
         client_ids.dedup();
-        let sources = spec.volumes.unwrap_or_default().into_iter();
-        let sources = sources.filter_map(|it| it.projected?.sources).flatten();
+        let volumes = spec.volumes.unwrap_or_default();
+        let mut drivers = volumes.iter().filter_map(|it| it.csi.as_ref());
+        let has_secrets_volume = drivers.any(|it| CSI_DRIVERS.contains(&it.driver.as_str()));
+        let sources = volumes
+            .into_iter()
+            .filter_map(|it| it.projected?.sources)
+            .flatten();
         Self {
             service_account: [spec.service_account_name, spec.service_account]
                 .into_iter()
@@ -95,6 +104,8 @@ impl From<Wire> for Template {
                 .map(|it| it.audience.unwrap_or_default())
                 .collect(),
             client_ids,
+            annotations,
+            has_secrets_volume,
             json: None,
         }
     }
@@ -148,6 +159,12 @@ struct Variable {
 #[derive(Deserialize)]
 struct Volume {
     projected: Option<Projected>,
+    csi: Option<Csi>,
+}
+
+#[derive(Deserialize)]
+struct Csi {
+    driver: String,
 }
 
 #[derive(Deserialize)]
@@ -165,6 +182,13 @@ struct Source {
 struct TokenSource {
     audience: Option<String>,
 }
+
+/// CSI drivers that request tokens of the pod's service account, so that the pod needs no label.
+const CSI_DRIVERS: [&str; 3] = [
+    "secrets-store.csi.k8s.io",
+    "blob.csi.azure.com",
+    "file.csi.azure.com",
+];
 
 /// The product's own annotations or labels. Others, such as the last applied configuration, are skipped.
 #[derive(Debug, Default)]

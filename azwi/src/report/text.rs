@@ -77,19 +77,31 @@ fn write_finding(out: &mut impl Write, finding: &Finding, style: Style) -> Resul
 
 fn write_gap(out: &mut impl Write, gap: &Gap, style: Style) -> Result {
     let word = painted("not checked", YELLOW, style);
-    let place = gap.namespace.as_deref();
-    let place = place.map_or_else(|| "the cluster".to_owned(), |it| format!("namespace {it}"));
-    let Gap { verb, resource, .. } = gap;
+    let Gap {
+        verb,
+        resource,
+        namespace,
+        ..
+    } = gap;
+    let place = namespace.as_ref().map(|it| format!(" in namespace {it}"));
     if gap.is_forbidden {
+        let place = place.unwrap_or_else(|| " in the cluster".to_owned());
+        let is_dry_run = *verb == "create" && resource == "pods";
+        let hint = if is_dry_run {
+            ": --no-dry-run leaves it out"
+        } else {
+            ""
+        };
         writeln!(
             out,
-            "{word}: the right to {verb} {resource} in {place} is missing"
+            "{word}: the right to {verb} {resource}{place} is missing{hint}"
         )
     } else {
         let reason: String = gap.reason.chars().take(MAX_REASON).collect();
+        let place = place.unwrap_or_default();
         writeln!(
             out,
-            "{word}: {verb} {resource} in {place}: {}",
+            "{word}: {verb} {resource}{place}: {}",
             printable(&reason)
         )
     }

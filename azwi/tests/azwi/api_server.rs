@@ -27,6 +27,19 @@ pub(crate) struct Cluster {
     pub(crate) patches: usize,
     /// Whether the second page of a list of pods has expired.
     pub(crate) expires: bool,
+    pub(crate) dry_run: DryRun,
+}
+
+/// What comes of a pod that is created as a dry run.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) enum DryRun {
+    /// The webhook adds its token.
+    #[default]
+    Injected,
+    /// The webhook is not called.
+    NotInjected,
+    /// The API server's message.
+    Refused(&'static str),
 }
 
 /// The issuer of tokens.
@@ -120,10 +133,14 @@ pub(crate) async fn answer(
         ["namespaces", namespace, rest @ ..] if !rest.is_empty() => (Some(*namespace), rest),
         parts => (None, parts),
     };
-    if cluster.forbidden.contains(parts.last().unwrap()) || cluster.forbidden.contains(parts[0]) {
+    // The right to create pods is another than that to list them.
+    let is_creation = method == Method::POST && parts == ["pods"];
+    let is_forbidden = |it: &&str| cluster.forbidden.contains(*it);
+    if !is_creation && [parts[0], parts[parts.len() - 1]].iter().any(is_forbidden) {
         return status(StatusCode::FORBIDDEN, "Forbidden", None);
     }
     match (method, parts) {
+        (Method::POST, ["pods"]) => create(cluster, uri.query(), &body),
         (Method::POST, ["serviceaccounts", name, "token"]) => {
             token(&cluster.issuer, namespace, name)
         }
@@ -263,6 +280,27 @@ fn list(cluster: &Cluster, plural: &str, namespace: Option<&str>, uri: &Uri) -> 
     text(&json!({ "kind": "List", "apiVersion": "v1", "metadata": metadata, "items": items }))
 }
 
+/// Creates a pod, which has to be a dry run.
+fn create(cluster: &Cluster, query: Option<&str>, body: &str) -> Response {
+    assert_eq!(query, Some("dryRun=All"));
+    if cluster.forbidden.contains("create pods") {
+        return refusal("User \"u\" cannot create resource \"pods\" in API group \"\"");
+    }
+    let mut pod: Value = serde_json::from_str(body).unwrap();
+    match cluster.dry_run {
+        DryRun::Injected => pod["spec"]["volumes"] = crate::fixture::token_volume(),
+        DryRun::NotInjected => {}
+        DryRun::Refused(message) => return refusal(message),
+    }
+    text(&pod)
+}
+
+fn refusal(message: &str) -> Response {
+    let mut body = status_body(StatusCode::FORBIDDEN, "Forbidden", None);
+    body["message"] = json!(message);
+    answered(StatusCode::FORBIDDEN, &body)
+}
+
 fn token(issuer: &Issuer, namespace: Option<&str>, name: &str) -> Response {
     let encode = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let header = encode(json!({ "alg": issuer.algorithm, "kid": issuer.key }));
@@ -279,7 +317,11 @@ fn text(value: &Value) -> Response {
 }
 
 fn status(code: StatusCode, reason: &str, metadata: Option<Value>) -> Response {
-    let body = json!({
+    answered(code, &status_body(code, reason, metadata))
+}
+
+fn status_body(code: StatusCode, reason: &str, metadata: Option<Value>) -> Value {
+    json!({
         "kind": "Status",
         "apiVersion": "v1",
         "metadata": metadata.unwrap_or_else(|| json!({})),
@@ -287,11 +329,10 @@ fn status(code: StatusCode, reason: &str, metadata: Option<Value>) -> Response {
         "message": format!("the API server says {reason}"),
         "reason": reason,
         "code": code.as_u16(),
-    });
-    (
-        code,
-        [("content-type", "application/json")],
-        body.to_string(),
-    )
-        .into_response()
+    })
+}
+
+fn answered(code: StatusCode, body: &Value) -> Response {
+    let headers = [("content-type", "application/json")];
+    (code, headers, body.to_string()).into_response()
 }

@@ -7,7 +7,7 @@ use azwi::facts::read::{self, Scope};
 use kube::{Client, Config};
 use serde_json::{Value, json};
 
-use crate::api_server::Cluster;
+use crate::api_server::{Cluster, DryRun};
 use crate::fixture::{
     CLIENT_ID, CONFIGURATION, SYSTEM, account, healthy, owned, pod, template, unlabelled, workload,
 };
@@ -31,6 +31,7 @@ async fn of_deployment(cluster: Cluster) -> Vec<Finding> {
     let scope = Scope {
         namespace: Some("prod".to_owned()),
         target: Some(("deployment".to_owned(), "shop".to_owned())),
+        ..Scope::default()
     };
     let facts = facts(cluster, &scope).await;
     assert_eq!(facts.gaps, []);
@@ -220,6 +221,157 @@ async fn names_the_cause_alone_and_its_object() {
             .collect();
         assert_eq!(found, [(*code, (*object).to_owned())]);
     }
+}
+
+/// What the API server does with a new pod. Its message, the code and the object.
+const DRY_RUNS: &[(DryRun, Code, &str)] = &[
+    (
+        DryRun::Refused(
+            "Internal error occurred: failed calling webhook \"mutation.azure-workload-identity.io\": failed to call \
+             webhook: Post \"https://x.svc:443/mutate-v1-pod\": context deadline exceeded",
+        ),
+        Code::NotCalled,
+        "MutatingWebhookConfiguration azure-wi-webhook-mutating-webhook-configuration",
+    ),
+    (
+        DryRun::Refused(
+            "Internal error occurred: failed calling webhook \"mutation.azure-workload-identity.io\": failed to call \
+             webhook: Post \"https://x.svc:443/\": tls: failed to verify certificate: x509: certificate signed by unknown \
+             authority",
+        ),
+        Code::Bundle,
+        "MutatingWebhookConfiguration azure-wi-webhook-mutating-webhook-configuration",
+    ),
+    (
+        DryRun::Refused("Internal error occurred: failed calling webhook \"mesh.example\": x509"),
+        Code::WouldBeRefused,
+        "Deployment prod/shop",
+    ),
+    (
+        DryRun::Refused("pods \"x\" is forbidden: exceeded quota: none"),
+        Code::WouldBeRefused,
+        "Deployment prod/shop",
+    ),
+    (
+        DryRun::NotInjected,
+        Code::NotInjected,
+        "Deployment prod/shop",
+    ),
+];
+
+#[tokio::test]
+async fn names_what_the_api_server_does_with_a_new_pod() {
+    for (dry_run, code, object) in DRY_RUNS {
+        let mut cluster = healthy();
+        cluster.dry_run = *dry_run;
+        cluster.remove("Pod", "shop-1-a");
+        let scope = Scope {
+            dry_run: true,
+            ..Scope::default()
+        };
+        let facts = facts(cluster, &scope).await;
+        let mut found = checks::all(&facts);
+        found.retain(|it| it.code.severity() != Severity::Information);
+        let found: Vec<_> = found
+            .iter()
+            .map(|it| (it.code, it.object.to_string()))
+            .collect();
+        assert_eq!(found, [(*code, (*object).to_owned())], "{dry_run:?}");
+    }
+}
+
+/// The one who wrote a wrong `caBundle` is the one to stop.
+#[tokio::test]
+async fn names_who_wrote_the_bundle() {
+    let mut cluster = healthy();
+    let configuration = cluster.get("MutatingWebhookConfiguration", CONFIGURATION);
+    configuration["webhooks"][0]["clientConfig"]["caBundle"] = json!("");
+    let owns = json!({ "f:webhooks": { "k:{\"name\":\"m\"}": { "f:clientConfig": { "f:caBundle": {} } } } });
+    configuration["metadata"]["managedFields"] = json!([
+        { "manager": "cert-manager-cainjector", "fieldsV1": owns },
+        { "manager": "webhook", "fieldsV1": owns },
+        { "manager": "helm", "fieldsV1": { "f:webhooks": {} } },
+    ]);
+    let found = findings(cluster).await;
+    let writers = "cert-manager-cainjector and webhook";
+    assert!(found[0].cause.ends_with(writers), "{found:?}");
+}
+
+/// A CSI driver and External Secrets get tokens for the account themselves.
+#[tokio::test]
+async fn an_account_that_serves_something_else_needs_no_label() {
+    let mut cluster = healthy();
+    let mut csi = workload("Deployment", "csi", unlabelled("shop"));
+    csi["spec"]["template"]["spec"]["volumes"] =
+        json!([{ "name": "s", "csi": { "driver": "secrets-store.csi.k8s.io" } }]);
+    cluster.objects.push(csi);
+    cluster
+        .objects
+        .push(account("prod", "eso", Some(CLIENT_ID)));
+    cluster
+        .objects
+        .push(workload("Deployment", "eso", unlabelled("eso")));
+    cluster.objects.push(json!({
+        "kind": "SecretStore",
+        "metadata": { "namespace": "prod", "name": "vault" },
+        "spec": { "provider": { "azurekv": { "serviceAccountRef": { "name": "eso" } } } },
+    }));
+    let facts = facts(cluster, &Scope::default()).await;
+    let found: Vec<_> = checks::all(&facts)
+        .iter()
+        .map(|it| (it.code, it.object.to_string()))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            (Code::UsedElsewhere, "Deployment prod/csi".to_owned()),
+            (Code::UsedElsewhere, "Deployment prod/eso".to_owned()),
+        ]
+    );
+}
+
+/// Row 18: the template names no account, and the one that is meant is idle.
+#[tokio::test]
+async fn names_the_account_that_is_meant() {
+    let mut cluster = healthy();
+    cluster
+        .objects
+        .push(account("prod", "idle", Some(CLIENT_ID)));
+    let mut object = workload("Deployment", "other", template(""));
+    object["spec"]["template"]["spec"]["serviceAccountName"] = json!("");
+    cluster.objects.push(object);
+    let found = findings(cluster).await;
+    assert_eq!(found[0].code, Code::OtherAccount, "{found:?}");
+    let fix = found[0].fix.as_ref().unwrap();
+    assert!(fix.contains(r#"{"serviceAccountName":"idle"}"#), "{fix}");
+}
+
+/// The entry for restricted namespaces is not the one that leaves a namespace out.
+#[tokio::test]
+async fn names_the_selector_of_the_entry_for_all_namespaces() {
+    let mut cluster = healthy();
+    let configuration = cluster.get("MutatingWebhookConfiguration", CONFIGURATION);
+    let mut restricted = configuration["webhooks"][0].clone();
+    restricted["failurePolicy"] = json!("Ignore");
+    restricted["namespaceSelector"] = json!({ "matchExpressions": [
+        { "key": "pod-security.kubernetes.io/enforce", "operator": "In", "values": ["baseline"] },
+    ] });
+    configuration["webhooks"]
+        .as_array_mut()
+        .unwrap()
+        .insert(0, restricted);
+    cluster
+        .objects
+        .push(account("kube-system", "shop", Some(CLIENT_ID)));
+    let pod = cluster.get("Pod", "alone");
+    set(pod, "/metadata/namespace", json!("kube-system"));
+    let facts = facts(cluster, &Scope::default()).await;
+    let found = checks::all(&facts);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(
+        found[0].cause.contains("kubernetes.io/metadata.name"),
+        "{found:?}"
+    );
 }
 
 type IssuerFault = (Code, fn(&mut Cluster));

@@ -58,6 +58,7 @@ fn installation() -> Vec<Value> {
                     "caBundle": STANDARD.encode(authority.certificate()),
                     "service": { "namespace": SYSTEM, "name": "azure-wi-webhook-webhook-service" },
                 },
+                "name": "mutation.azure-workload-identity.io",
                 "failurePolicy": "Fail",
                 "namespaceSelector": { "matchExpressions": [
                     { "key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["kube-system"] },
@@ -180,7 +181,7 @@ pub(crate) fn pod(name: &str, client_id: &str) -> Value {
     pod
 }
 
-fn token_volume() -> Value {
+pub(crate) fn token_volume() -> Value {
     json!([
         { "name": "azure-identity-token", "projected": { "sources": [
             { "serviceAccountToken": { "audience": "api://AzureADTokenExchange", "path": "azure-identity-token" } },

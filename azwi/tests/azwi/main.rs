@@ -6,9 +6,13 @@ mod api_server;
 #[cfg(test)]
 mod audit;
 #[cfg(test)]
+mod azure;
+#[cfg(test)]
 mod causes;
 #[cfg(test)]
 mod document;
+#[cfg(test)]
+mod exchange;
 #[cfg(test)]
 mod federate;
 #[cfg(test)]
@@ -29,5 +33,7 @@ mod outputs;
 mod pod_identity;
 #[cfg(test)]
 mod process;
+#[cfg(test)]
+mod published;
 #[cfg(test)]
 mod upstream;

@@ -22,7 +22,11 @@ pub(crate) async fn azwi(cluster: Cluster, args: &[&str]) -> Output {
 pub(crate) async fn azwi_at(address: SocketAddr, args: &[&str]) -> Output {
     let file = kubeconfig(&format!("http://{address}"));
     let mut command = Command::new(env!("CARGO_BIN_EXE_azwi"));
-    command.args(args).env("KUBECONFIG", &file);
+    // Nothing outside of the test is asked.
+    command
+        .args(args)
+        .env("KUBECONFIG", &file)
+        .env("HTTPS_PROXY", "http://127.0.0.1:1");
     let output = timeout(Duration::from_secs(60), command.output()).await;
     std::fs::remove_file(file).unwrap();
     output.unwrap().unwrap()
@@ -91,6 +95,7 @@ async fn a_missing_right_exits_with_2_and_is_named() {
         ("pods", "list pods in the cluster"),
         ("deployments", "list deployments.apps in the cluster"),
         ("serviceaccounts", "list serviceaccounts in the cluster"),
+        ("create pods", "create pods in namespace prod"),
         (
             "mutatingwebhookconfigurations",
             "list mutatingwebhookconfigurations.admissionregistration.k8s.io in the cluster",
@@ -105,7 +110,7 @@ async fn a_missing_right_exits_with_2_and_is_named() {
             "{resource}: {}",
             text(&output)
         );
-        let sentence = format!("not checked: the right to {right} is missing\n");
+        let sentence = format!("not checked: the right to {right} is missing");
         assert!(
             text(&output).contains(&sentence),
             "{resource}: {}",
@@ -142,7 +147,10 @@ async fn an_api_server_that_is_away_exits_with_2() {
 async fn one_workload_is_checked_with_its_token_which_is_not_written() {
     for form in ["text", "json"] {
         let output = azwi(healthy(), &["check", "deploy/shop", "-o", form]).await;
-        assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+        // The issuer cannot be reached from here, so not all was checked.
+        assert_eq!(output.status.code(), Some(2), "{}", text(&output));
+        let url = "https://issuer.example.com/cluster/.well-known/openid-configuration";
+        assert!(text(&output).contains(url), "{}", text(&output));
         assert!(
             text(&output).contains("system:serviceaccount:prod:shop"),
             "{}",
@@ -278,4 +286,13 @@ import "$0" check
 fn large(mut object: Value) -> Value {
     object["metadata"]["managedFields"] = json!([{ "fieldsV1": { "text": "x".repeat(8_000) } }]);
     object
+}
+
+/// The dry run needs a right that reading does not.
+#[tokio::test]
+async fn the_dry_run_can_be_left_out() {
+    let mut cluster = healthy();
+    cluster.forbidden.insert("create pods");
+    let output = azwi(cluster, &["check", "--no-dry-run"]).await;
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
 }

@@ -3,10 +3,13 @@
 mod bundle;
 mod deployment;
 
-use std::collections::BTreeMap;
+pub(super) use deployment::{UNKNOWN_TENANT, proxy_ca};
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use contract::label;
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::reader::{Reader, Resource};
@@ -20,11 +23,18 @@ pub(crate) async fn read(reader: &mut Reader) -> Option<Installation> {
     let all_read = reader
         .list(CONFIGURATIONS, None, |raw| {
             let wire: Wire = serde_json::from_str(raw.get())?;
-            let name = wire.metadata.name;
+            let Metadata {
+                name,
+                managed_fields,
+            } = wire.metadata;
             let webhooks = wire.webhooks.unwrap_or_default().into_iter();
             let webhooks: Vec<_> = webhooks.filter(is_ours).map(Webhook::from).collect();
             if !webhooks.is_empty() {
-                configurations.push(Configuration { name, webhooks });
+                configurations.push(Configuration {
+                    name,
+                    webhooks,
+                    bundle_managers: bundle_managers(managed_fields.unwrap_or_default()),
+                });
             }
             Ok(())
         })
@@ -62,7 +72,9 @@ async fn follow(reader: &mut Reader, installation: &mut Installation) {
     }
     if let Some((namespace, selector)) = first {
         let found = deployment::read(reader, &namespace, &selector).await;
-        (installation.deployment, installation.settings) = found;
+        installation.deployment = found.deployment;
+        installation.settings = found.settings;
+        installation.proxy_ca = found.proxy_ca;
     }
 }
 
@@ -117,6 +129,24 @@ fn is_ours(wire: &WebhookWire) -> bool {
         && rules.any(|it| has(&it.resources, "pods") && has(&it.operations, "CREATE"))
 }
 
+/// The field managers that own `caBundle` of a webhook.
+fn bundle_managers(entries: Vec<Manager>) -> Vec<String> {
+    let owns = |it: &Manager| {
+        let webhooks = it
+            .fields_v1
+            .as_ref()
+            .and_then(|it| it["f:webhooks"].as_object());
+        let mut webhooks = webhooks.into_iter().flat_map(|it| it.values());
+        webhooks.any(|it| it["f:clientConfig"].get("f:caBundle").is_some())
+    };
+    let names: BTreeSet<String> = entries
+        .into_iter()
+        .filter(owns)
+        .map(|it| it.manager)
+        .collect();
+    names.into_iter().collect()
+}
+
 fn has(values: &[String], wanted: &str) -> bool {
     values.iter().any(|it| it == wanted || it == "*")
 }
@@ -128,6 +158,7 @@ impl From<WebhookWire> for Webhook {
             state: Endpoints::Unknown,
         });
         Self {
+            name: wire.name,
             service,
             namespace_selector: wire.namespace_selector.unwrap_or_default(),
             ignores_failures: wire.failure_policy.as_deref() == Some("Ignore"),
@@ -138,18 +169,29 @@ impl From<WebhookWire> for Webhook {
 
 #[derive(Deserialize)]
 struct Wire {
-    metadata: Named,
+    metadata: Metadata,
     webhooks: Option<Vec<WebhookWire>>,
 }
 
 #[derive(Deserialize)]
-struct Named {
+#[serde(rename_all = "camelCase")]
+struct Metadata {
     name: String,
+    managed_fields: Option<Vec<Manager>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Manager {
+    manager: String,
+    fields_v1: Option<Value>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct WebhookWire {
+    #[serde(default)]
+    name: String,
     client_config: ClientConfig,
     failure_policy: Option<String>,
     namespace_selector: Option<Selector>,

@@ -1,15 +1,22 @@
 //! Reads the facts from the API server, in pages.
 
 pub(crate) mod accounts;
+mod dry_run;
+mod exchange;
 mod federation;
 pub(crate) mod installation;
 pub(crate) mod namespaces;
+mod operators;
+mod outside;
 mod pods;
+mod published;
 pub(crate) mod reader;
 pub(crate) mod token;
 pub(crate) mod workloads;
 
 pub use federation::{Federation, federation};
+
+pub use exchange::Wanted;
 
 use kube::Client;
 
@@ -25,6 +32,14 @@ pub struct Scope {
     pub namespace: Option<String>,
     /// One workload, by its kind in singular and lower case, and its name.
     pub target: Option<(String, String)>,
+    /// Whether a pod is created as a dry run.
+    pub dry_run: bool,
+    /// The exchange of the one workload's token, `None` for none.
+    pub exchange: Option<Wanted>,
+    /// Whether the issuer's documents are read from the issuer itself, for the one workload.
+    pub published: bool,
+    /// Whether the issuer of the cluster's tokens is needed.
+    pub issuer: bool,
 }
 
 /// Reads the facts. What cannot be read is in [`Facts::gaps`].
@@ -43,7 +58,7 @@ pub async fn read(client: Client, scope: &Scope) -> Facts {
         let wanted = |it: &Object| it.kind.eq_ignore_ascii_case(kind) && it.name == *name;
         focus(&mut facts, wanted);
         match facts.target.clone() {
-            Some(_) => facts.token = token::read(&mut reader, &facts).await,
+            Some(_) => read_token(&mut reader, &mut facts, scope).await,
             None => reader.gaps.push(Gap {
                 verb: "get",
                 resource: format!("{kind}/{name}"),
@@ -53,6 +68,18 @@ pub async fn read(client: Client, scope: &Scope) -> Facts {
             }),
         }
     }
+    if scope.issuer {
+        let of_token = facts.token.as_ref().map(|it| it.issuer.clone());
+        facts.issuer = match of_token {
+            Some(issuer) => Some(issuer),
+            None => token::issuer(&mut reader).await,
+        };
+    }
+    if scope.dry_run {
+        facts.dry_run = dry_run::read(&mut reader, &facts).await;
+    }
+    facts.operators = operators::read(&mut reader, namespace).await;
+    facts.scope = scope.namespace.clone();
     facts.gaps = reader.gaps;
     facts
 }
@@ -60,6 +87,35 @@ pub async fn read(client: Client, scope: &Scope) -> Facts {
 /// Reads the installation alone. `None` when it could not be read.
 pub async fn installation(client: Client) -> Option<Installation> {
     installation::read(&mut Reader::new(client)).await
+}
+
+/// Reads the target's token, exchanges it where that is wanted, and reads its issuer's documents where no
+/// exchange shows that Entra reads them.
+async fn read_token(reader: &mut Reader, facts: &mut Facts, scope: &Scope) {
+    let Some((token, assertion)) = token::read(reader, facts).await else {
+        return;
+    };
+    let issuer = token.issuer.clone();
+    let is_private = token.has_private_issuer();
+    facts.token = Some(token);
+    let installation = facts.installation.as_ref();
+    if let Some((object, key)) = installation.and_then(|it| it.proxy_ca.as_ref()) {
+        facts.proxy_ca = installation::proxy_ca(reader, object, key).await;
+    }
+    if let Some(wanted) = &scope.exchange {
+        facts.exchange = exchange::read(reader, facts, &assertion, wanted).await;
+    }
+    let is_granted = facts
+        .exchange
+        .as_ref()
+        .is_some_and(|it| it.granted().is_some());
+    if is_granted || is_private || !scope.published {
+        return;
+    }
+    let published = published::read(reader, facts, &issuer).await;
+    if let Some(token) = &mut facts.token {
+        token.published = published;
+    }
 }
 
 /// Keeps one workload and its pods.

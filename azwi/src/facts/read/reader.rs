@@ -133,6 +133,18 @@ impl Reader {
         }
     }
 
+    /// The same for objects that are only a help: what cannot be read is no gap.
+    pub(super) async fn list_optional(
+        &mut self,
+        resource: Resource,
+        namespace: Option<&str>,
+        each: impl FnMut(&RawValue) -> Result<(), serde_json::Error>,
+    ) {
+        let known = self.gaps.len();
+        self.list(resource, namespace, each).await;
+        self.gaps.truncate(known);
+    }
+
     /// The JSON of one object: `Ok(None)` when it does not exist, `Err` when that is not known.
     pub(crate) async fn get(
         &mut self,
@@ -193,6 +205,17 @@ impl Reader {
         });
     }
 
+    /// Remembers what could not be read outside of the cluster.
+    pub(super) fn miss_elsewhere(&mut self, verb: &'static str, resource: String, reason: String) {
+        self.gaps.push(Gap {
+            verb,
+            resource,
+            namespace: None,
+            is_forbidden: false,
+            reason,
+        });
+    }
+
     async fn text(&self, path: &str) -> Result<String, ReadError> {
         self.send(
             Request::get(path)
@@ -221,6 +244,8 @@ pub(crate) enum ReadError {
     Answer(#[from] Error),
     #[error("the answer is not what the API server documents: {0}")]
     Json(#[from] serde_json::Error),
+    #[error("the API server's token is not a JSON Web Token")]
+    NoToken,
     #[error("no answer within {} s", TIMEOUT.as_secs())]
     Timeout,
 }
@@ -242,4 +267,4 @@ struct PageMetadata {
 
 /// Objects of a page. One of pods takes some 3 MB.
 const PAGE: usize = 250;
-const TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(30);

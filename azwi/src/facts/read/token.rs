@@ -1,8 +1,9 @@
-//! Requests a token for one service account, reads its claims and drops it.
+//! Requests a token for one service account and reads its claims. The token itself is for an exchange alone.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use contract::token::DEFAULT_AUDIENCE;
+use proxy::entra::Assertion;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -10,8 +11,9 @@ use super::reader::{ReadError, Reader};
 use crate::facts::Facts;
 use crate::facts::token::Token;
 
-/// A token for the target's service account. `None` when there is none to ask for, or it was not given.
-pub(super) async fn read(reader: &mut Reader, facts: &Facts) -> Option<Token> {
+/// A token for the target's service account, and its claims. `None` when there is none to request, or it was not
+/// given.
+pub(super) async fn read(reader: &mut Reader, facts: &Facts) -> Option<(Token, Assertion)> {
     let template = facts.workloads.first().map(|it| &it.template);
     let template = template.or_else(|| facts.pods.first().map(|it| &it.template))?;
     let namespace = &facts.target.as_ref()?.namespace;
@@ -26,8 +28,8 @@ pub(super) async fn read(reader: &mut Reader, facts: &Facts) -> Option<Token> {
         .as_ref()
         .and_then(|it| it.settings.as_ref());
     let audience = settings.map_or(DEFAULT_AUDIENCE, |it| it.audience.as_str());
-    let mut token = match request(reader, namespace, name, audience).await {
-        Ok(token) => token,
+    let (mut token, assertion) = match request(reader, namespace, name, audience).await {
+        Ok(answer) => answer,
         Err(error) => {
             reader.miss(
                 "create",
@@ -39,21 +41,24 @@ pub(super) async fn read(reader: &mut Reader, facts: &Facts) -> Option<Token> {
         }
     };
     add_documents(reader, &mut token).await;
-    Some(token)
+    Some((token, assertion))
 }
 
 /// Adds what the API server's own discovery document and key set say.
 pub(crate) async fn add_documents(reader: &mut Reader, token: &mut Token) {
-    let discovery = reader.document("/.well-known/openid-configuration").await;
-    token.discovery_issuer = discovery.and_then(|text| {
-        let Discovery { issuer } = serde_json::from_str(&text).ok()?;
-        Some(issuer)
-    });
+    token.discovery_issuer = issuer(reader).await;
     let keys = reader.document("/openid/v1/jwks").await;
     token.key_ids = keys.and_then(|text| {
         let Keys { keys } = serde_json::from_str(&text).ok()?;
         Some(keys.into_iter().filter_map(|it| it.kid).collect())
     });
+}
+
+/// The issuer of the API server's discovery document.
+pub(super) async fn issuer(reader: &mut Reader) -> Option<String> {
+    let text = reader.document("/.well-known/openid-configuration").await?;
+    let Discovery { issuer } = serde_json::from_str(&text).ok()?;
+    Some(issuer)
 }
 
 /// The claims of a token of one service account.
@@ -62,7 +67,7 @@ pub(crate) async fn request(
     namespace: &str,
     name: &str,
     audience: &str,
-) -> Result<Token, ReadError> {
+) -> Result<(Token, Assertion), ReadError> {
     let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token");
     let body = json!({
         "apiVersion": "authentication.k8s.io/v1",
@@ -71,21 +76,24 @@ pub(crate) async fn request(
     });
     let text = reader.post(&path, body.to_string().into_bytes()).await?;
     let answer: Answer = serde_json::from_str(&text)?;
-    let mut parts = answer.status.token.split('.').map(|part| {
+    let token = &answer.status.token;
+    let assertion = Assertion::parse(token).ok_or(ReadError::NoToken)?;
+    let mut parts = token.split('.').map(|part| {
         // The sentence of a decoder could quote the token.
         let decoded = URL_SAFE_NO_PAD.decode(part).ok()?;
         serde_json::from_slice::<Claims>(&decoded).ok()
     });
     let header = parts.next().flatten().unwrap_or_default();
     let claims = parts.next().flatten().unwrap_or_default();
-    Ok(Token {
+    let token = Token {
         algorithm: header.alg,
         key_id: header.kid,
         issuer: claims.iss,
         subject: claims.sub,
         audiences: claims.aud,
         ..Token::default()
-    })
+    };
+    Ok((token, assertion))
 }
 
 #[derive(Deserialize)]

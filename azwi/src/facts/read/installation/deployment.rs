@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::path::Path;
 
 use contract::variable;
 use serde::Deserialize;
@@ -12,12 +13,20 @@ use super::super::reader::{Reader, Resource};
 use crate::facts::installation::Deployment;
 use crate::facts::object::Object;
 
+/// What a Deployment says of the webhook.
+#[derive(Default)]
+pub(super) struct Read {
+    pub(super) deployment: Option<Deployment>,
+    pub(super) settings: Option<Prepared>,
+    pub(super) proxy_ca: Option<(Object, String)>,
+}
+
 /// The Deployment whose pods have these labels, and its settings.
 pub(super) async fn read(
     reader: &mut Reader,
     namespace: &str,
     selector: &BTreeMap<String, String>,
-) -> (Option<Deployment>, Option<Prepared>) {
+) -> Read {
     let mut found = None;
     reader
         .list(DEPLOYMENTS, Some(namespace), |raw| {
@@ -33,10 +42,10 @@ pub(super) async fn read(
         })
         .await;
     let Some(wire) = found else {
-        return (None, None);
+        return Read::default();
     };
     let Some(container) = wire.spec.template.spec.containers.first() else {
-        return (None, None);
+        return Read::default();
     };
     let mut variables = BTreeMap::new();
     for source in container.env_from.iter().flatten() {
@@ -51,7 +60,41 @@ pub(super) async fn read(
     let own = container.env.iter().flatten();
     variables.extend(own.filter_map(|it| Some((it.name.clone(), it.value.clone()?))));
     let settings = settings(container.args.clone().unwrap_or_default(), &variables);
-    (Some(deployment(namespace, &wire)), settings)
+    let file = settings.as_ref().and_then(|it| it.proxy_ca_file.clone());
+    Read {
+        deployment: Some(deployment(namespace, &wire)),
+        proxy_ca: file.and_then(|it| config_map_of(&wire.spec.template.spec, &it, namespace)),
+        settings: settings.map(|it| Prepared::from(it.config)),
+    }
+}
+
+/// The ConfigMap behind a file of the webhook, and its key.
+fn config_map_of(spec: &PodSpec, file: &Path, namespace: &str) -> Option<(Object, String)> {
+    let (folder, key) = (file.parent()?, file.file_name()?.to_str()?);
+    let mut mounts = spec.containers.first()?.volume_mounts.iter().flatten();
+    let mount = mounts.find(|it| Path::new(&it.mount_path) == folder)?;
+    let mut volumes = spec.volumes.iter().flatten();
+    let volume = volumes.find(|it| it.name == mount.name)?;
+    let name = &volume.config_map.as_ref()?.name;
+    Some((
+        Object::new(CONFIG_MAPS.kind, namespace, name),
+        key.to_owned(),
+    ))
+}
+
+/// The certificates that the proxies trust besides the public ones, PEM.
+pub(in crate::facts::read) async fn proxy_ca(
+    reader: &mut Reader,
+    object: &Object,
+    key: &str,
+) -> Option<String> {
+    let namespace = Some(object.namespace.as_str());
+    let text = reader
+        .get(CONFIG_MAPS, namespace, &object.name)
+        .await
+        .ok()??;
+    let map: ConfigMap = serde_json::from_str(&text).ok()?;
+    map.data?.remove(key)
 }
 
 fn deployment(namespace: &str, wire: &Wire) -> Deployment {
@@ -75,19 +118,19 @@ fn deployment(namespace: &str, wire: &Wire) -> Deployment {
 
 /// The settings as the webhook itself reads them. Another webhook than this project's may have flags that it
 /// does not know: then there are none.
-fn settings(args: Vec<String>, variables: &BTreeMap<String, String>) -> Option<Prepared> {
+fn settings(args: Vec<String>, variables: &BTreeMap<String, String>) -> Option<Settings> {
     let args = ["webhook".to_owned()].into_iter().chain(args);
     let settings = Settings::read(args.map(OsString::from), |name| {
         let value = variables.get(name).map(String::as_str);
         // Where they could not be read: no decision about a pod depends on them.
         let value = value.or(match name {
-            variable::TENANT_ID => Some("00000000-0000-0000-0000-000000000000"),
+            variable::TENANT_ID => Some(UNKNOWN_TENANT),
             "PROXY_IMAGE" => Some("unknown"),
             _ => None,
         });
         value.map(OsString::from)
     });
-    Some(Prepared::from(settings.ok()?.config))
+    settings.ok()
 }
 
 #[derive(Deserialize)]
@@ -119,6 +162,21 @@ struct Template {
 #[derive(Deserialize)]
 struct PodSpec {
     containers: Vec<Container>,
+    volumes: Option<Vec<Volume>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Volume {
+    name: String,
+    config_map: Option<Reference>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Mount {
+    name: String,
+    mount_path: String,
 }
 
 #[derive(Deserialize)]
@@ -129,6 +187,7 @@ struct Container {
     args: Option<Vec<String>>,
     env: Option<Vec<Variable>>,
     env_from: Option<Vec<Source>>,
+    volume_mounts: Option<Vec<Mount>>,
 }
 
 #[derive(Deserialize)]
@@ -153,5 +212,7 @@ struct ConfigMap {
     data: Option<BTreeMap<String, String>>,
 }
 
+/// In place of a tenant that could not be read.
+pub(in crate::facts::read) const UNKNOWN_TENANT: &str = "00000000-0000-0000-0000-000000000000";
 const DEPLOYMENTS: Resource = Resource::new("apps/v1", "deployments", "Deployment");
 const CONFIG_MAPS: Resource = Resource::new("v1", "configmaps", "ConfigMap");

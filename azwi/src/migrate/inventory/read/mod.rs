@@ -56,7 +56,7 @@ async fn read_token(reader: &mut Reader, inventory: &mut Inventory) {
     let settings = settings.and_then(|it| it.settings.as_ref());
     let audience = settings.map_or(DEFAULT_AUDIENCE, |it| it.audience.as_str());
     match token::request(reader, namespace, name, audience).await {
-        Ok(mut token) => {
+        Ok((mut token, _)) => {
             token::add_documents(reader, &mut token).await;
             inventory.token = Some(token);
         }

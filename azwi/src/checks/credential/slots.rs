@@ -1,0 +1,61 @@
+//! The 20 federated credentials that an identity can have. Row 16.
+
+use std::collections::BTreeMap;
+
+use crate::checks::code::Code;
+use crate::checks::finding::Finding;
+use crate::facts::Facts;
+use crate::facts::object::Object;
+
+/// Identities that more service accounts name than Entra allows, and those that have few places left.
+pub(super) fn check(facts: &Facts) -> Vec<Finding> {
+    let mut findings = too_many(facts);
+    findings.extend(few_left(facts));
+    findings
+}
+
+fn too_many(facts: &Facts) -> Vec<Finding> {
+    let mut accounts = BTreeMap::<&str, usize>::new();
+    for account in facts.accounts.iter().flat_map(BTreeMap::values) {
+        *accounts.entry(account.client_id()).or_default() += 1;
+    }
+    let too_many = accounts
+        .into_iter()
+        .filter(|(id, count)| !id.is_empty() && *count > MAX);
+    too_many
+        .map(|(client_id, count)| {
+            let object = Object::new(KIND, "", client_id);
+            let cause = format!(
+                "{count} service accounts name one identity, which can have {MAX} federated credentials: give some of \
+                 them another identity"
+            );
+            let fix = format!("az identity list --query \"[?clientId=='{client_id}']\" --output table");
+            Finding::new(Code::Slots, &object, &cause, Some(fix))
+        })
+        .collect()
+}
+
+fn few_left(facts: &Facts) -> Vec<Finding> {
+    let Some(azure) = &facts.azure else {
+        return Vec::new();
+    };
+    let identities = azure.identities.iter().filter_map(|identity| {
+        let used = azure.credentials_of(&identity.client_id).count();
+        (used + FEW >= MAX).then(|| {
+            let object = Object::new(KIND, "", &identity.name);
+            let left = MAX.saturating_sub(used);
+            let cause = format!(
+                "the identity has {used} federated credentials of {MAX}: {left} are left. Write them one after the other, \
+                 because Azure refuses parallel writes with 409"
+            );
+            Finding::new(Code::FewSlots, &object, &cause, None)
+        })
+    });
+    identities.collect()
+}
+
+const KIND: &str = "Identity";
+/// Federated credentials of an application or managed identity (azwi#373).
+const MAX: usize = 20;
+/// Places that are few.
+const FEW: usize = 2;
