@@ -33,7 +33,8 @@ pub fn azure_ca() -> String {
     variable("AZURE_CA_FILE")
 }
 
-/// The folders of all clients but the Azure CLI, which has other commands.
+/// The folders of all SDKs: neither the Azure CLI, which has other commands, nor drivers and tools, some of which
+/// know only one resource.
 ///
 /// # Panics
 /// When none is installed.
@@ -45,7 +46,7 @@ pub fn folders() -> Vec<String> {
     let mut folders: Vec<_> = clients
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .collect();
-    folders.retain(|folder| !folder.starts_with("az-"));
+    folders.retain(|folder| !folder.starts_with("az-") && !folder.starts_with("driver-"));
     folders.sort();
     folders
 }

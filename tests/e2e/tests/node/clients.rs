@@ -11,6 +11,7 @@ use self::table::{Cells, Shown, Way};
 
 mod azure_cli;
 mod dotnet_requests;
+mod drivers;
 mod environment;
 mod pod;
 mod session;
@@ -57,7 +58,7 @@ macro_rules! clients {
 
         #[test]
         fn the_tables_list_exactly_the_tested_clients() {
-            table::check_titles(&[$($title),*]);
+            table::check_titles(&[table::REDIRECT, table::ENVIRONMENT], &[$($title),*]);
         }
     };
 }
@@ -98,7 +99,7 @@ async fn examine(client: Client) -> Cells {
     large_token(&pod, &mut session).await;
     let asks_again = entra_down_then_up(&pod).await;
     let way = if client.with_variables {
-        with_variables(&pod).await
+        with_variables(&pod, DATABASE).await
     } else {
         Way::NotTried
     };
@@ -235,13 +236,13 @@ async fn entra_down_then_up(pod: &Examined) -> bool {
 }
 
 /// Where the SDK gets its token in a container with Workload ID's variables.
-async fn with_variables(pod: &Examined) -> Way {
+async fn with_variables(pod: &Examined, resource: &str) -> Way {
     let before = pod.served().await;
     Session::start(pod, WITH_VARIABLES)
-        .token("managed", DATABASE)
+        .token("managed", resource)
         .await;
     let after = pod.served().await;
-    if after.entra > before.entra {
+    if after.entra + after.memory > before.entra + before.memory {
         Way::Proxy
     } else {
         Way::Entra

@@ -32,6 +32,14 @@ pub const ENVIRONMENT: Table = Table {
     head: "| SDK | its credential for managed identities | what finds a credential by itself |\n|---|---|---|",
 };
 
+/// The results of drivers and tools.
+pub const DRIVERS: Table = Table {
+    begin: "<!-- Drivers: written by: UPDATE_DOCS=1 make e2e ARGS=driver -->",
+    end: "<!-- Drivers: the rows above are written by the test. -->",
+    head: "| driver or tool | shows Entra's error | when Entra refuses | with Workload ID's variables | in mode `environment` |\n\
+        |---|---|---|---|---|",
+};
+
 /// The measurements of one client.
 pub struct Cells {
     /// The number of probes before the first token.
@@ -46,6 +54,18 @@ pub struct Cells {
     pub asks_again: bool,
     /// Where it gets tokens in a container with Workload ID's variables.
     pub way: Way,
+}
+
+/// The measurements of one driver.
+pub struct DriverCells {
+    /// Whether its error shows Entra's text.
+    pub shows_error: bool,
+    /// The number of requests until it reports that Entra refuses.
+    pub attempts: u64,
+    /// Where it gets tokens in a container with Workload ID's variables.
+    pub way: Way,
+    /// Where it gets tokens in mode `environment`.
+    pub environment: &'static str,
 }
 
 /// Where a client's error shows Entra's text.
@@ -68,6 +88,16 @@ pub enum Way {
     NotTried,
 }
 
+impl Way {
+    fn text(&self) -> &'static str {
+        match self {
+            Self::Proxy => "asks the proxy",
+            Self::Entra => "asks Entra itself",
+            Self::NotTried => "not tried",
+        }
+    }
+}
+
 /// Compares a client's row with the page's, or writes it when `UPDATE_DOCS` is set.
 pub fn check(table: &Table, title: &str, row: String) {
     // Tests run in parallel.
@@ -85,12 +115,12 @@ pub fn check(table: &Table, title: &str, row: String) {
     }
 }
 
-/// Asserts that each table has a row for each of these clients and no other.
-pub fn check_titles(titles: &[&str]) {
+/// Asserts that each of the tables has a row for each of these clients and no other.
+pub fn check_titles(tables: &[Table], titles: &[&str]) {
     let mut wanted = titles.to_vec();
     wanted.sort_unstable();
-    for table in [REDIRECT, ENVIRONMENT] {
-        let rows = Page::read(&table).rows;
+    for table in tables {
+        let rows = Page::read(table).rows;
         let found: Vec<_> = rows.keys().map(String::as_str).collect();
         if std::env::var_os("UPDATE_DOCS").is_none() {
             assert_eq!(
@@ -118,11 +148,7 @@ pub fn row(title: &str, cells: &Cells) -> String {
     } else {
         "shows the error"
     };
-    let way = match cells.way {
-        Way::Proxy => "asks the proxy",
-        Way::Entra => "asks Entra itself",
-        Way::NotTried => "not tried",
-    };
+    let way = cells.way.text();
     let shown = match cells.shown {
         Shown::InText => "yes",
         Shown::InResponse => "in its response",
@@ -132,6 +158,19 @@ pub fn row(title: &str, cells: &Cells) -> String {
     format!(
         "| {title} | {probes} | {second_call} | {probes_default} | {shown} | {asks_again} | {way} |"
     )
+}
+
+/// A driver's row in [`DRIVERS`].
+pub fn driver_row(title: &str, cells: &DriverCells) -> String {
+    let shown = if cells.shows_error { "yes" } else { "no" };
+    let attempts = match cells.attempts {
+        1 => "1 request",
+        2..10 => "some requests",
+        _ => "10 requests or more",
+    };
+    let way = cells.way.text();
+    let environment = cells.environment;
+    format!("| {title} | {shown} | {attempts} | {way} | {environment} |")
 }
 
 /// The page, split at the table.
