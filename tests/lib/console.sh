@@ -5,7 +5,7 @@ source deploy/build/console.sh
 export SDK_DIRECTORY="$cache/sdk"
 
 # The images on the test node. `run_cluster` makes the last one: registry.example.com/curl:v1.
-images=(dist/{webhook,proxy,proxy-init,curl}.tar)
+images=(dist/{webhook,proxy,proxy-init,azwi,curl}.tar)
 
 # build_cluster: builds the programs that `run_cluster` needs. `test_programs` builds them too.
 build_cluster() {
