@@ -34,8 +34,8 @@ pub(super) struct Arguments {
     /// Only these categories, separated by commas
     #[arg(long, value_enum, value_delimiter = ',')]
     category: Vec<Category>,
-    /// Federated credentials and identities, as az writes them in JSON, - for standard input. <client id>=<file> where
-    /// they do not name their application
+    /// Federated credentials and identities, as az writes them in JSON, - for standard input; CLIENT_ID=FILE where they do
+    /// not name their application
     #[arg(long, value_name = "FILE")]
     credentials: Vec<Source>,
     /// Exchange the workload's token at Entra, once, or five times in 20 s when Entra misses the credential
