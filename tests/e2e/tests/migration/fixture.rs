@@ -336,6 +336,7 @@ impl Fixture {
         let mut pod = pod.without_label().manifest();
         pod["metadata"]["labels"] =
             json!({ "app": name, "aadpodidbinding": format!("{selector}-{}", self.number) });
+        pod["metadata"]["name"] = json!(name);
         pod["spec"]["restartPolicy"] = json!("Always");
         let spec = pod["spec"].as_object_mut().expect("a spec");
         spec.remove("serviceAccountName");
