@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use serde_json::json;
 
 use super::component::Components;
-use super::{NAME, certificates, kubeconfig, network};
+use super::{NAME, certificates, filesystem, kubeconfig, network};
 use crate::prepare::{PAUSE_IMAGE, Tools};
 
 /// containerd's socket.
@@ -26,11 +26,6 @@ pub(super) fn start_containerd(components: &Components) -> Result<()> {
 
 /// Starts the kubelet.
 pub(super) fn start_kubelet(components: &Components, tools: &Tools, cgroup: &str) -> Result<()> {
-    // The node's name server is the only one; the machine's own file does not matter.
-    write(
-        "/run/cluster/resolv.conf",
-        &format!("nameserver {}\n", network::NODE),
-    )?;
     write("/run/cluster/kubelet.json", &kubelet_config(cgroup))?;
     let mut kubelet = components.kubernetes(tools, "kubelet");
     kubelet.args([
@@ -110,7 +105,7 @@ fn kubelet_config(cgroup: &str) -> String {
         "failSwapOn": false,
         "clusterDNS": [network::NODE],
         "clusterDomain": "cluster.local",
-        "resolvConf": "/run/cluster/resolv.conf",
+        "resolvConf": filesystem::RESOLV_CONF,
         "maxPods": 250,
         "volumePluginDir": "/run/cluster/volume-plugins",
         // A change of a mounted ConfigMap or Secret arrives in seconds, not in a minute.

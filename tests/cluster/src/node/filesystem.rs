@@ -8,10 +8,13 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use nix::mount::{MsFlags, mount};
 
-use super::FOLDER;
+use super::{FOLDER, network};
 
 /// The components' logs.
 pub(super) const LOGS: &str = "/run/cluster/logs";
+
+/// Names the node's name server, the only one. Pods have it too.
+pub(super) const RESOLV_CONF: &str = "/run/cluster/resolv.conf";
 
 /// The folders that the node writes to: sockets and the run's files, logs of pods, and the results of
 /// containerd's CNI library. If the machine has no such folder, an empty one is left there.
@@ -48,6 +51,10 @@ pub(super) fn set_up(logs: Option<&Path>) -> Result<()> {
     if let Some(logs) = logs {
         bind(logs, Path::new(LOGS))?;
     }
+    fs::write(RESOLV_CONF, format!("nameserver {}\n", network::NODE))
+        .with_context(|| format!("cannot write {RESOLV_CONF}"))?;
+    // For programs that run on the node itself, such as azwi.
+    bind(Path::new(RESOLV_CONF), Path::new("/etc/resolv.conf"))?;
     KERNEL_SETTINGS
         .iter()
         .try_for_each(|(name, value)| shadow(name, value))
