@@ -48,7 +48,7 @@ pub(super) fn check_installation(facts: &Facts) -> Option<Finding> {
         Code::NotCalled,
         &object,
         &cause,
-        Some(fix::INSTALL.to_owned()),
+        Some(fix::RESTORE.to_owned()),
     ))
 }
 

@@ -142,6 +142,11 @@ pub(super) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
+/// Writes the chart's objects as the release has them. `helm upgrade` ends in a conflict where another field manager
+/// changed one.
+pub(super) const RESTORE: &str = "helm get manifest azure-workload-identity --namespace azure-workload-identity-system | \
+                                  kubectl apply --server-side --force-conflicts --field-manager=helm -f -";
+
 /// Reads the keys that the issuer has to publish.
 pub(super) const READ_KEYS: &str = "kubectl get --raw /openid/v1/jwks";
 /// Installs the chart, or restores what it made.

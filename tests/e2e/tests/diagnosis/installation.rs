@@ -91,7 +91,7 @@ async fn a_webhook_that_the_api_server_cannot_call_is_named() {
         check: &args,
         code: "AZWI-I008",
         object: &format!("MutatingWebhookConfiguration {CONFIGURATION}"),
-        placeholders: &[TENANT_ID],
+        placeholders: &[],
     };
     fault.is_named_and_mended().await;
     settled().await;
