@@ -1,8 +1,9 @@
-//! A Prometheus beside the test node, which finds the pods to scrape as the Prometheus operator's monitors say.
+//! A Prometheus on the test node, which scrapes what the Prometheus operator's monitors of the chart name.
 
 use std::path::PathBuf;
 use std::process::Stdio;
 
+use e2e::kubectl_json;
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
@@ -28,7 +29,11 @@ impl Prometheus {
             file
         };
         let rules = write("rules.yaml", in_seconds(groups.clone()).to_string());
-        let config = write("prometheus.yaml", config(&rules.to_string_lossy()));
+        let targets = write(TARGETS, "[]".to_owned());
+        let config = write(
+            "prometheus.yaml",
+            config(&rules.to_string_lossy(), &targets.to_string_lossy()),
+        );
         let process = Command::new(program)
             .arg(format!("--config.file={}", config.display()))
             .arg(format!(
@@ -69,6 +74,7 @@ impl Prometheus {
     }
 
     async fn get(&self, path: &str, arguments: &[&str]) -> Value {
+        self.find_targets().await;
         let url = format!("http://{ADDRESS}/api/v1/{path}");
         let output = Command::new("curl")
             .args(["--silent", "--get", &url])
@@ -78,6 +84,32 @@ impl Prometheus {
             .expect("curl is there");
         serde_json::from_slice(&output.stdout).unwrap_or_default()
     }
+}
+
+impl Prometheus {
+    /// Writes the pods as they are. Debian's Prometheus cannot ask the API server itself.
+    async fn find_targets(&self) {
+        let pods = kubectl_json(&["get", "pods", "--all-namespaces"]).await;
+        let pods = pods["items"].as_array().cloned().unwrap_or_default();
+        let targets: Vec<Value> = pods.iter().filter_map(target).collect();
+        let new = self.directory.join("new");
+        std::fs::write(&new, Value::from(targets).to_string())
+            .expect("temporary files can be written");
+        std::fs::rename(new, self.directory.join(TARGETS)).expect("temporary files can be written");
+    }
+}
+
+/// A pod with a port that the chart's ServiceMonitor or PodMonitor names, and the labels that they add.
+fn target(pod: &Value) -> Option<Value> {
+    let lists = ["containers", "initContainers"].map(|it| pod["spec"][it].as_array());
+    let containers = lists.into_iter().flatten().flatten();
+    let mut ports = containers.filter_map(|it| it["ports"].as_array()).flatten();
+    let port = ports.find(|it| it["name"] == "metrics" || it["name"] == "azwi-metrics")?;
+    let address = pod["status"]["podIP"].as_str()?;
+    Some(json!({
+        "targets": [format!("{address}:{}", port["containerPort"])],
+        "labels": { "namespace": pod["metadata"]["namespace"], "pod": pod["metadata"]["name"] },
+    }))
 }
 
 impl Drop for Prometheus {
@@ -99,30 +131,17 @@ fn in_seconds(mut groups: Value) -> Value {
     groups
 }
 
-/// Scrapes every port named as the chart's ServiceMonitor and PodMonitor name it, with the labels that they add.
-fn config(rules: &str) -> String {
-    let kubeconfig = std::env::var("KUBECONFIG").expect("the test runs on a test node");
-    let label = |source: &str, target: &str| {
-        json!({
-            "source_labels": [format!("__meta_kubernetes_{source}")],
-            "target_label": target,
-        })
-    };
-    let keep = json!({
-        "action": "keep",
-        "source_labels": ["__meta_kubernetes_pod_container_port_name"],
-        "regex": "metrics|azwi-metrics",
-    });
+fn config(rules: &str, targets: &str) -> String {
     let config = json!({
         "global": { "scrape_interval": "1s", "evaluation_interval": "1s" },
         "rule_files": [rules],
         "scrape_configs": [{
             "job_name": "pods",
-            "kubernetes_sd_configs": [{ "role": "pod", "kubeconfig_file": kubeconfig }],
-            "relabel_configs": [keep, label("namespace", "namespace"), label("pod_name", "pod")],
+            "file_sd_configs": [{ "files": [targets], "refresh_interval": "1s" }],
         }],
     });
     config.to_string()
 }
 
 const ADDRESS: &str = "127.0.0.1:9090";
+const TARGETS: &str = "targets.json";
