@@ -12,6 +12,7 @@ mod finding;
 mod fix;
 mod injection;
 mod installation;
+mod issuer;
 mod label;
 mod namespace;
 mod pods;
@@ -25,6 +26,7 @@ use std::collections::BTreeSet;
 
 use contract::token::DEFAULT_AUDIENCE;
 
+use crate::facts::issuer::Issuer;
 use crate::facts::object::Object;
 use crate::facts::template::Template;
 use crate::facts::token::Token;
@@ -91,10 +93,10 @@ pub fn of_template(facts: &Facts, object: &Object, template: &Template) -> Vec<F
     workload::check(&context, &subject)
 }
 
-/// What is wrong with every token of this issuer.
+/// What is wrong with an issuer and a token of it, errors first, in the order of the way that Entra takes.
 #[must_use]
-pub fn of_issuer(token: &Token) -> Option<Finding> {
-    token::broken(token)
+pub fn of_issuer(issuer: &Issuer, token: Option<&Token>) -> Vec<Finding> {
+    issuer::check(issuer, token)
 }
 
 /// What could not be compared, because Azure's documents lack it.

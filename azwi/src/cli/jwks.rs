@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::EXIT_FINDINGS;
-use crate::issuer::{KeySet, read_keys};
+use crate::facts::key_set::KeySet;
+use crate::issuer::read_keys;
 
 /// Write the JSON Web Key Set of public keys, as upstream's azwi jwks does
 #[derive(Debug, Args)]

@@ -4,6 +4,8 @@ pub mod account;
 pub mod dry_run;
 pub mod exchange;
 pub mod installation;
+pub mod issuer;
+pub mod key_set;
 pub mod object;
 pub mod read;
 pub mod selector;
@@ -18,6 +20,7 @@ use account::Account;
 use dry_run::DryRun;
 use exchange::Exchange;
 use installation::Installation;
+use issuer::Issuer;
 use object::Object;
 use token::Token;
 use workload::{Pod, Workload};
@@ -43,14 +46,12 @@ pub struct Facts {
     pub target: Option<Object>,
     /// A token for the service account of [`Facts::target`], without the token itself.
     pub token: Option<Token>,
-    /// Certificates that the proxies trust besides the public ones, PEM, when a server outside is asked.
-    pub proxy_ca: Option<String>,
     /// The exchange of that token, when it was wanted.
     pub exchange: Option<Exchange>,
     /// A labelled pod, created as a dry run.
     pub dry_run: Option<DryRun>,
     /// The issuer of the cluster's tokens. `None` when it was not needed, or could not be read.
-    pub issuer: Option<String>,
+    pub issuer: Option<Issuer>,
     /// The namespace that was read, `None` for all.
     pub scope: Option<String>,
     /// Service accounts that operators use for their own requests, with the operator's object.

@@ -1,12 +1,17 @@
 //! Public keys of service account tokens, from the files that kube-apiserver reads them from.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::digest::{SHA256, digest};
 use ring::signature::{KeyPair, RsaKeyPair};
+use serde_json::Map;
 use thiserror::Error;
 use x509_parser::pem::Pem;
 use x509_parser::prelude::FromDer;
 use x509_parser::public_key::{PublicKey as Parsed, RSAPublicKey};
 use x509_parser::x509::SubjectPublicKeyInfo;
+
+use crate::facts::key_set::Key;
 
 /// An RSA key that verifies tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,6 +127,21 @@ impl PublicKey {
         let key = [vec![0], element(SEQUENCE, &numbers)].concat();
         let parts = [element(SEQUENCE, RSA_ENCRYPTION), element(BIT_STRING, &key)];
         element(SEQUENCE, &parts.concat())
+    }
+}
+
+impl From<&PublicKey> for Key {
+    fn from(key: &PublicKey) -> Self {
+        let text = |bytes: &[u8]| Some(URL_SAFE_NO_PAD.encode(bytes));
+        Self {
+            usage: Some("sig".to_owned()),
+            kty: "RSA".to_owned(),
+            kid: text(&key.id()),
+            alg: Some("RS256".to_owned()),
+            n: text(&key.modulus),
+            e: text(&key.exponent),
+            other: Map::new(),
+        }
     }
 }
 

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::documents::{DISCOVERY_PATH, Discovery, KEYS_PATH};
-use super::key_set::{Key, KeySet};
+use crate::facts::issuer::{DISCOVERY_PATH, Discovery, KEYS_PATH};
+use crate::facts::key_set::{Key, KeySet};
 
 /// The documents cannot be written.
 #[derive(Debug, Error)]

@@ -8,26 +8,19 @@ use serde_json::{Value, json};
 
 use crate::api_server::Cluster;
 use crate::causes::facts;
-use crate::fixture::{CLIENT_ID, account, healthy, template, workload};
+use crate::fixture::{CLIENT_ID, ISSUER, account, healthy, resource_id, template, workload};
 
-const ISSUER: &str = "https://issuer.example.com/cluster/";
 const SEVERAL: &str = "22222222-2222-2222-2222-222222222222";
 
-fn resource(name: &str) -> String {
-    format!(
-        "/subscriptions/s/resourcegroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{name}"
-    )
-}
-
 fn identity(name: &str, client_id: &str) -> Value {
-    json!({ "clientId": client_id, "id": resource(name), "name": name, "principalId": format!("{}", PRINCIPAL) })
+    json!({ "clientId": client_id, "id": resource_id(name), "name": name, "principalId": format!("{}", PRINCIPAL) })
 }
 
 const PRINCIPAL: &str = "77777777-7777-7777-7777-777777777777";
 
 fn credential(owner: &str, name: &str, account: &str) -> Value {
     json!({
-        "id": format!("{}/federatedIdentityCredentials/{name}", resource(owner)),
+        "id": format!("{}/federatedIdentityCredentials/{name}", resource_id(owner)),
         "name": name,
         "issuer": ISSUER,
         "subject": format!("system:serviceaccount:{account}"),

@@ -11,10 +11,9 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use crate::api_server::Cluster;
-use crate::fixture::{CLIENT_ID, account, healthy};
+use crate::fixture::{CLIENT_ID, ISSUER, account, healthy};
 use crate::process::{kubeconfig, text};
 
-const ISSUER: &str = "https://issuer.example.com/cluster/";
 const ID: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/shop";
 
 /// A directory with the fake `az`, and what it was called with.

@@ -7,8 +7,17 @@ use serde_json::{Value, json};
 use crate::api_server::Cluster;
 
 pub(crate) const CLIENT_ID: &str = "1b4db7eb-4057-5ddf-91e0-36dec72071f5";
+/// The issuer of its tokens.
+pub(crate) const ISSUER: &str = "https://issuer.example.com/cluster/";
 pub(crate) const SYSTEM: &str = "azure-workload-identity-system";
 pub(crate) const CONFIGURATION: &str = "azure-wi-webhook-mutating-webhook-configuration";
+
+/// The resource id of an identity.
+pub(crate) fn resource_id(name: &str) -> String {
+    format!(
+        "/subscriptions/s/resourcegroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{name}"
+    )
+}
 
 /// A cluster in which nothing is wrong.
 pub(crate) fn healthy() -> Cluster {

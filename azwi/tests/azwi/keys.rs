@@ -2,9 +2,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
-use azwi::issuer::{KeyError, KeySet, read_keys};
+use azwi::facts::key_set::{Key, KeySet};
+use azwi::issuer::{KeyError, read_keys};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use ring::digest::{SHA256, digest};
@@ -13,7 +13,7 @@ use rsa::rand_core::OsRng;
 use serde_json::{Value, json};
 
 use crate::fixture::healthy;
-use crate::process;
+use crate::process::{self, azwi_alone as azwi};
 
 const GOLDEN: &str = include_str!("keys/golden.json");
 const FIRST: &str = "LiiLWgvOS_rkxdwUD3-5CX4mNIKM2CqN3RV21AlAvgo";
@@ -21,11 +21,6 @@ const SECOND: &str = "R8THaQpDO9F2ngsOo5urlsFtrGnNWkRDRwU7Z3oXGWg";
 
 fn file(name: &str) -> String {
     format!("{}/tests/azwi/keys/{name}", env!("CARGO_MANIFEST_DIR"))
-}
-
-fn azwi(args: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_azwi"));
-    command.args(args).output().unwrap()
 }
 
 /// A directory of its own, removed at the end.
@@ -230,6 +225,6 @@ fn the_golden_file_has_both_keys() {
     let set: KeySet = serde_json::from_str(GOLDEN).unwrap();
     let ids: Vec<&str> = set.keys.iter().map(|it| it.id()).collect();
     assert_eq!(ids, [FIRST, SECOND]);
-    assert!(set.keys.iter().all(azwi::issuer::Key::is_usable));
+    assert!(set.keys.iter().all(Key::is_usable));
     assert!(Path::new(&file("golden.json")).exists());
 }

@@ -20,6 +20,8 @@ mod fixture;
 #[cfg(test)]
 mod issuer;
 #[cfg(test)]
+mod issuer_server;
+#[cfg(test)]
 mod keys;
 #[cfg(test)]
 mod live;

@@ -9,7 +9,8 @@ use kube::{Client, Config};
 use serde_json::{Value, json};
 
 use crate::api_server::{Cluster, SIGNATURE};
-use crate::pod_identity::{client_id, cluster, identity, nmi, resource_id};
+use crate::fixture::resource_id;
+use crate::pod_identity::{client_id, cluster, identity, nmi};
 use crate::process::{azwi, text};
 
 async fn planned(cluster: Cluster, options: &Options) -> (Inventory, Plan) {

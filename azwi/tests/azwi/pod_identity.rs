@@ -3,19 +3,12 @@
 use serde_json::{Value, json};
 
 use crate::api_server::Cluster;
-use crate::fixture::{account, healthy, owned, unlabelled};
+use crate::fixture::{account, healthy, owned, resource_id, unlabelled};
 
 /// Client ids by the names of identities.
 pub(crate) fn client_id(name: &str) -> String {
     let number = NAMES.iter().position(|it| *it == name).unwrap();
     format!("00000000-0000-0000-0000-0000000000{number:02}")
-}
-
-/// The resource id of an identity.
-pub(crate) fn resource_id(name: &str) -> String {
-    format!(
-        "/subscriptions/s/resourcegroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{name}"
-    )
 }
 
 const NAMES: [&str; 14] = [

@@ -32,6 +32,12 @@ pub(crate) async fn azwi_at(address: SocketAddr, args: &[&str]) -> Output {
     output.unwrap().unwrap()
 }
 
+/// Runs the program without a cluster.
+pub(crate) fn azwi_alone(args: &[&str]) -> Output {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_azwi"));
+    command.args(args).output().unwrap()
+}
+
 pub(crate) fn kubeconfig(server: &str) -> PathBuf {
     let port = server.rsplit(':').next().unwrap();
     let file = std::env::temp_dir().join(format!("azwi-{}-{port}.json", std::process::id()));

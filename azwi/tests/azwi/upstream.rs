@@ -1,13 +1,6 @@
 //! Names of upstream's `azwi`: they work, or say what to use and fail.
 
-use std::process::{Command, Output};
-
-use crate::process::text;
-
-fn azwi(args: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_azwi"));
-    command.args(args).output().unwrap()
-}
+use crate::process::{azwi_alone as azwi, text};
 
 #[test]
 fn serviceaccount_prints_commands_and_fails() {

@@ -13,7 +13,10 @@ pub(super) fn check(facts: &Facts) -> Vec<Finding> {
     let (Some(azure), Some(issuer)) = (&facts.azure, &facts.issuer) else {
         return Vec::new();
     };
-    let of_cluster = azure.credentials.iter().filter(|it| it.issuer == *issuer);
+    let of_cluster = azure
+        .credentials
+        .iter()
+        .filter(|it| it.issuer == issuer.url);
     of_cluster
         .filter_map(|it| dangling(facts, azure, it))
         .collect()

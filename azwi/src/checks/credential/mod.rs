@@ -35,7 +35,7 @@ impl<'a> Wanted<'a> {
         let settings = installation.and_then(|it| it.settings.as_ref());
         let audience = settings.map_or(contract::token::DEFAULT_AUDIENCE, |it| &it.audience);
         Some(Self {
-            issuer: context.facts.issuer.as_deref()?,
+            issuer: &context.facts.issuer.as_ref()?.url,
             subject: format!(
                 "system:serviceaccount:{}:{}",
                 subject.object.namespace, subject.template.service_account

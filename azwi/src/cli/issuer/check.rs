@@ -6,12 +6,11 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 use webhook::inject::printable;
 
+use crate::checks;
 use crate::cli::connection::{Cluster, Connection};
 use crate::cli::{EXIT_FINDINGS, EXIT_NOT_CHECKED, is_colour_wanted, print};
-use crate::facts::Gap;
-use crate::issuer::check::{Observed, check};
-use crate::issuer::fetch::{FetchError, Published, published};
-use crate::issuer::read::{self, ReadError};
+use crate::facts::issuer::{Issuer, Published};
+use crate::facts::read::{self, Read};
 use crate::report::text::Style;
 use crate::report::{Report, json, text};
 
@@ -45,13 +44,18 @@ enum Output {
 /// Runs the check.
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
     match arguments.connection.run(|it| observe(arguments, it)) {
-        Ok((observed, gaps)) => {
+        Ok(Read {
+            issuer,
+            token,
+            gaps,
+        }) => {
+            let of_issuer = |it| checks::of_issuer(it, token.as_ref());
             let report = Report {
-                findings: check(&observed),
+                findings: issuer.as_ref().map(of_issuer).unwrap_or_default(),
                 gaps,
                 ..Report::default()
             };
-            write(arguments, &observed, &report)
+            write(arguments, &issuer.unwrap_or_default(), &report)
         }
         Err(error) => {
             eprintln!("azwi: {error}");
@@ -60,67 +64,14 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     }
 }
 
-async fn observe(arguments: &Arguments, cluster: Cluster) -> (Observed, Vec<Gap>) {
+async fn observe(arguments: &Arguments, cluster: Cluster) -> Read {
     let Cluster { client, namespace } = cluster;
     let namespace = arguments.namespace.as_ref().unwrap_or(&namespace);
-    let mut gaps = Vec::new();
-    let mut observed = Observed::default();
-    let account = &arguments.service_account;
-    match read::token(&client, namespace, account).await {
-        Ok(token) => observed.token = Some(token),
-        Err(error) => {
-            let resource = "serviceaccounts/token".to_owned();
-            gaps.push(gap("create", resource, Some(namespace), &error));
-        }
-    }
-    match read::discovery(&client).await {
-        Ok(discovery) => observed.discovery = Some(discovery),
-        Err(error) => {
-            let path = "/.well-known/openid-configuration".to_owned();
-            gaps.push(gap("get", path, None, &error));
-        }
-    }
-    match read::keys(&client).await {
-        Ok(keys) => observed.keys = Some(keys),
-        Err(error) => gaps.push(gap("get", "/openid/v1/jwks".to_owned(), None, &error)),
-    }
-    let of_token = observed.token.as_ref().map(|it| it.issuer.clone());
-    let of_document = observed.discovery.as_ref().map(|it| it.issuer.clone());
-    let issuer = arguments.issuer.clone().or(of_token).or(of_document);
-    let Some(issuer) = issuer else {
-        return (observed, gaps);
-    };
-    if issuer.starts_with("https://") {
-        match published(&issuer).await {
-            Ok(published) => observed.published = Some(published),
-            Err(error) => gaps.push(outside_gap(&issuer, &error)),
-        }
-    }
-    observed.issuer = issuer;
-    (observed, gaps)
+    let url = arguments.issuer.clone();
+    read::issuer(client, url, namespace, &arguments.service_account).await
 }
 
-fn gap(verb: &'static str, resource: String, namespace: Option<&str>, error: &ReadError) -> Gap {
-    Gap {
-        verb,
-        resource,
-        namespace: namespace.map(str::to_owned),
-        is_forbidden: error.is_forbidden(),
-        reason: error.to_string(),
-    }
-}
-
-fn outside_gap(issuer: &str, error: &FetchError) -> Gap {
-    Gap {
-        verb: "get",
-        resource: issuer.to_owned(),
-        namespace: None,
-        is_forbidden: false,
-        reason: error.to_string(),
-    }
-}
-
-fn write(arguments: &Arguments, observed: &Observed, report: &Report) -> ExitCode {
+fn write(arguments: &Arguments, issuer: &Issuer, report: &Report) -> ExitCode {
     let written = match arguments.output {
         Output::Json => json::write(report).ok().map(|it| it + "\n"),
         Output::Text => {
@@ -130,7 +81,7 @@ fn write(arguments: &Arguments, observed: &Observed, report: &Report) -> ExitCod
             };
             let mut out = String::new();
             let findings = text::write_findings(&mut out, report, style);
-            findings.ok().map(|()| out + &summary(observed))
+            findings.ok().map(|()| out + &summary(issuer))
         }
     };
     let Some(out) = written else {
@@ -146,16 +97,16 @@ fn write(arguments: &Arguments, observed: &Observed, report: &Report) -> ExitCod
     }
 }
 
-fn summary(observed: &Observed) -> String {
+fn summary(issuer: &Issuer) -> String {
     let count = |keys: usize| keys.to_string();
-    let published = match &observed.published {
+    let published = match &issuer.published {
         Some(Published::Documents { keys, .. }) => count(keys.keys.len()),
         _ => "no".to_owned(),
     };
-    let cluster = observed.keys.as_ref();
+    let cluster = issuer.keys.as_ref();
     let cluster = cluster.map_or_else(|| "unknown".to_owned(), |it| count(it.keys.len()));
     format!(
         "issuer {}: {published} keys published, {cluster} in the cluster\n",
-        printable(&observed.issuer)
+        printable(&issuer.url)
     )
 }

@@ -8,8 +8,10 @@ use webhook::inject::printable;
 
 use crate::cli::connection::Connection;
 use crate::cli::{EXIT_FINDINGS, EXIT_NOT_CHECKED, jwks, print};
+use crate::facts::issuer::{DISCOVERY_PATH, KEYS_PATH, is_public};
+use crate::facts::key_set::KeySet;
+use crate::facts::read::{self, ReadError};
 use crate::issuer::publish::{self, Documents};
-use crate::issuer::{DISCOVERY_PATH, KEYS_PATH, KeySet, is_public, read};
 
 /// Write the issuer's two documents into a directory, for any web server
 ///
@@ -67,13 +69,17 @@ fn sources(arguments: &Arguments) -> Result<(String, KeySet), (u8, String)> {
     let read = arguments.connection.run(async |cluster| {
         let issuer = match given.0 {
             Some(issuer) => issuer,
-            None => read::discovery(&cluster.client).await?.issuer,
+            None => {
+                read::discovery_document(cluster.client.clone())
+                    .await?
+                    .issuer
+            }
         };
         let keys = match given.1 {
             Some(keys) => keys,
-            None => read::keys(&cluster.client).await?,
+            None => read::key_set(cluster.client).await?,
         };
-        Ok::<_, read::ReadError>((issuer, keys))
+        Ok::<_, ReadError>((issuer, keys))
     });
     let (issuer, keys) = read
         .map_err(|it| (EXIT_NOT_CHECKED, it.to_string()))?

@@ -4,13 +4,16 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use contract::value::{Authority, Tenant, is_guid};
-use proxy::entra::{Assertion, Class, Client, Config, Context, Rejection, Settings, explain};
+use contract::value::{Authority, CaData, Tenant, is_guid};
+use proxy::entra::{
+    Assertion, Class, Client, Config, Context, Rejection, Roots, Settings, explain,
+};
 use proxy::token::Key;
 use serde::Deserialize;
 use tokio::time::sleep;
 
-use super::outside::{egress, roots};
+use super::installation;
+use super::outside::{self, OutsideError, egress};
 use super::reader::Reader;
 use crate::facts::Facts;
 use crate::facts::exchange::{Exchange, Granted, Rejected};
@@ -31,7 +34,8 @@ pub(super) async fn read(
     assertion: &Assertion,
     wanted: &Wanted,
 ) -> Option<Exchange> {
-    match exchange(facts, assertion, wanted).await {
+    let ca = proxy_ca(reader, facts).await;
+    match exchange(facts, ca.as_ref(), assertion, wanted).await {
         Ok(exchange) => Some(exchange),
         Err(reason) => {
             reader.miss_elsewhere("exchange", "the workload's token".to_owned(), reason);
@@ -42,6 +46,7 @@ pub(super) async fn read(
 
 async fn exchange(
     facts: &Facts,
+    ca: Option<&CaData>,
     assertion: &Assertion,
     wanted: &Wanted,
 ) -> Result<Exchange, String> {
@@ -53,7 +58,7 @@ async fn exchange(
     let config = Config {
         binding: None,
         egress: egress().map_err(|error| error.to_string())?,
-        roots: roots(facts).map_err(|error| error.to_string())?,
+        roots: roots(ca).map_err(|error| error.to_string())?,
         settings,
     };
     let client = Client::without_metrics(config).map_err(|error| error.to_string())?;
@@ -93,6 +98,23 @@ async fn exchange(
         }
     }
     Ok(exchange)
+}
+
+/// The certificates of the chart's `proxy.caBundle`.
+async fn proxy_ca(reader: &mut Reader, facts: &Facts) -> Option<CaData> {
+    let (object, key) = facts.installation.as_ref()?.proxy_ca.as_ref()?;
+    let text = installation::proxy_ca(reader, object, key).await?;
+    // The webhook refuses to start with others.
+    text.parse().ok()
+}
+
+/// The authorities that the proxies trust with Entra, behind an egress proxy that inspects TLS too.
+fn roots(ca: Option<&CaData>) -> Result<Roots, OutsideError> {
+    let mut roots = outside::roots()?;
+    if let Some(ca) = ca {
+        roots.add(ca);
+    }
+    Ok(roots)
 }
 
 /// The client id of the first container that names one, or that of the service account.
@@ -143,7 +165,7 @@ fn tenant(facts: &Facts) -> Result<Tenant, String> {
         ("", None) => return Err("the webhook's tenant is not known".to_owned()),
         (own, _) => own,
     };
-    if tenant == super::installation::UNKNOWN_TENANT {
+    if tenant == installation::UNKNOWN_TENANT {
         return Err(
             "the webhook's tenant is not known: its ConfigMap could not be read".to_owned(),
         );

@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 
 use kube::Client;
-use serde::Deserialize;
 
 use super::reader::Reader;
-use super::{accounts, installation};
+use super::{accounts, installation, issuer};
 use crate::facts::Gap;
 use crate::facts::account::Account;
 
@@ -32,7 +31,7 @@ pub async fn federation(client: Client, namespace: Option<&str>, needs_issuer: b
     reader.gaps.clear();
     let accounts = accounts::read(&mut reader, namespace).await;
     let issuer = if needs_issuer {
-        issuer(&mut reader).await
+        issuer::discovery(&mut reader).await.map(|it| it.issuer)
     } else {
         None
     };
@@ -43,21 +42,3 @@ pub async fn federation(client: Client, namespace: Option<&str>, needs_issuer: b
         gaps: reader.gaps,
     }
 }
-
-async fn issuer(reader: &mut Reader) -> Option<String> {
-    let text = reader.document(DISCOVERY).await?;
-    match serde_json::from_str::<Discovery>(&text) {
-        Ok(discovery) => Some(discovery.issuer),
-        Err(error) => {
-            reader.miss("get", DISCOVERY.to_owned(), None, &error.into());
-            None
-        }
-    }
-}
-
-#[derive(Deserialize)]
-struct Discovery {
-    issuer: String,
-}
-
-const DISCOVERY: &str = "/.well-known/openid-configuration";

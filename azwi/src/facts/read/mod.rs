@@ -5,6 +5,7 @@ mod dry_run;
 mod exchange;
 mod federation;
 pub(crate) mod installation;
+pub(crate) mod issuer;
 pub(crate) mod namespaces;
 mod operators;
 mod outside;
@@ -17,10 +18,13 @@ pub(crate) mod workloads;
 pub use federation::{Federation, federation};
 
 pub use exchange::Wanted;
+pub use issuer::{Read, discovery_document, issuer, key_set};
+pub use reader::ReadError;
 
 use kube::Client;
 
 use super::installation::Installation;
+use super::issuer::{Issuer, is_public};
 use super::object::Object;
 use super::{Facts, Gap};
 use reader::Reader;
@@ -68,12 +72,13 @@ pub async fn read(client: Client, scope: &Scope) -> Facts {
             }),
         }
     }
-    if scope.issuer {
-        let of_token = facts.token.as_ref().map(|it| it.issuer.clone());
-        facts.issuer = match of_token {
-            Some(issuer) => Some(issuer),
-            None => token::issuer(&mut reader).await,
-        };
+    if scope.issuer && facts.issuer.is_none() {
+        let discovery = issuer::discovery(&mut reader).await;
+        facts.issuer = discovery.map(|it| Issuer {
+            url: it.issuer.clone(),
+            discovery: Some(it),
+            ..Issuer::default()
+        });
     }
     if scope.dry_run {
         facts.dry_run = dry_run::read(&mut reader, &facts).await;
@@ -95,13 +100,8 @@ async fn read_token(reader: &mut Reader, facts: &mut Facts, scope: &Scope) {
     let Some((token, assertion)) = token::read(reader, facts).await else {
         return;
     };
-    let issuer = token.issuer.clone();
-    let is_private = token.has_private_issuer();
+    let mut issuer = issuer::of_token(reader, &token).await;
     facts.token = Some(token);
-    let installation = facts.installation.as_ref();
-    if let Some((object, key)) = installation.and_then(|it| it.proxy_ca.as_ref()) {
-        facts.proxy_ca = installation::proxy_ca(reader, object, key).await;
-    }
     if let Some(wanted) = &scope.exchange {
         facts.exchange = exchange::read(reader, facts, &assertion, wanted).await;
     }
@@ -109,13 +109,10 @@ async fn read_token(reader: &mut Reader, facts: &mut Facts, scope: &Scope) {
         .exchange
         .as_ref()
         .is_some_and(|it| it.granted().is_some());
-    if is_granted || is_private || !scope.published {
-        return;
+    if !is_granted && scope.published && is_public(&issuer.url) {
+        issuer.published = published::read(reader, &issuer.url).await;
     }
-    let published = published::read(reader, facts, &issuer).await;
-    if let Some(token) = &mut facts.token {
-        token.published = published;
-    }
+    facts.issuer = Some(issuer);
 }
 
 /// Keeps one workload and its pods.

@@ -1,99 +1,95 @@
-//! Reads the issuer's documents from the issuer itself, as Entra does.
+//! The issuer's documents as the internet has them. No redirect is followed: that Entra does is not documented. The
+//! authorities of the chart's `proxy.caBundle` are not trusted: Entra does not know them.
 
+use http::header::LOCATION;
 use proxy::entra::{body, chain, outside};
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use webhook::inject::printable;
 
 use super::outside::{egress, roots};
-use super::reader::Reader;
-use crate::facts::Facts;
-use crate::facts::token::{Key, Published};
+use super::reader::{Reader, TIMEOUT};
+use crate::facts::issuer::{DISCOVERY_PATH, Discovery, Published, is_public, url};
 
-/// The documents of this issuer. `None`, and a gap, when it cannot be reached from here.
-pub(super) async fn read(reader: &mut Reader, facts: &Facts, issuer: &str) -> Option<Published> {
-    let url = format!("{}{DISCOVERY}", issuer.trim_end_matches('/'));
-    match documents(facts, &url).await {
-        Ok(published) => Some(published),
+/// The documents of an issuer. `None` when its URL is not https; `None` and a gap when it cannot be reached from
+/// here: from elsewhere it may be.
+pub(super) async fn read(reader: &mut Reader, issuer: &str) -> Option<Published> {
+    if !issuer.starts_with("https://") {
+        return None;
+    }
+    let url = url(issuer, DISCOVERY_PATH);
+    let http = match client() {
+        Ok(http) => http,
         Err(reason) => {
+            reader.miss_elsewhere("get", url, reason);
+            return None;
+        }
+    };
+    match documents(&http, url).await {
+        Ok(published) => Some(published),
+        Err(Unreachable { url, reason }) => {
             reader.miss_elsewhere("get", url, reason);
             None
         }
     }
 }
 
-async fn documents(facts: &Facts, url: &str) -> Result<Published, String> {
+fn client() -> Result<reqwest::Client, String> {
     let egress = egress().map_err(|it| it.to_string())?;
-    let roots = roots(facts).map_err(|it| it.to_string())?;
-    let http = outside(egress.as_ref(), roots).map_err(|it| it.to_string())?;
-    let get = async |url: &str| {
-        let response = http
-            .get(url)
-            .timeout(super::reader::TIMEOUT)
-            .send()
-            .await
-            .map_err(|it| chain(&it.without_url()))?;
-        let status = response.status().as_u16();
-        let text = body(response)
-            .await
-            .map_err(|it| chain(&it.without_url()))?;
-        Ok::<_, String>((status, text))
+    let roots = roots().map_err(|it| it.to_string())?;
+    outside(egress.as_ref(), roots).map_err(|it| it.to_string())
+}
+
+async fn documents(http: &reqwest::Client, url: String) -> Result<Published, Unreachable> {
+    let discovery: Discovery = match document(http, url).await? {
+        Ok(discovery) => discovery,
+        Err(missing) => return Ok(missing),
     };
-    let missing = |url: &str, reason: String| Published::Missing {
-        url: url.to_owned(),
-        reason,
-    };
-    let (status, text) = get(url).await?;
-    if status != 200 {
-        return Ok(missing(url, format!("its status is {status}")));
+    if !is_public(&discovery.jwks_uri) {
+        let reason = "it is no public https URL, so Entra cannot read the keys".to_owned();
+        let url = printable(&discovery.jwks_uri);
+        return Ok(Published::Missing { url, reason });
     }
-    let Ok(Discovery { issuer, jwks_uri }) = serde_json::from_slice(&text) else {
-        let reason = "it is not JSON with issuer and jwks_uri";
-        return Ok(missing(url, reason.to_owned()));
-    };
-    let (status, text) = get(&jwks_uri).await?;
-    if status != 200 {
-        return Ok(missing(&jwks_uri, format!("its status is {status}")));
-    }
-    let Ok(KeySet { keys }) = serde_json::from_slice(&text) else {
-        return Ok(missing(&jwks_uri, "it is no JSON Web Key Set".to_owned()));
-    };
-    Ok(Published::Documents {
-        issuer,
-        keys_url: jwks_uri,
-        keys: keys.into_iter().map(Key::from).collect(),
+    Ok(match document(http, discovery.jwks_uri.clone()).await? {
+        Ok(keys) => Published::Documents { discovery, keys },
+        Err(missing) => missing,
     })
 }
 
-#[derive(Deserialize)]
-struct Discovery {
-    issuer: String,
-    jwks_uri: String,
-}
-
-#[derive(Deserialize)]
-struct KeySet {
-    keys: Vec<WireKey>,
-}
-
-#[derive(Deserialize)]
-struct WireKey {
-    #[serde(default)]
-    kid: String,
-    #[serde(default)]
-    kty: String,
-    alg: Option<String>,
-    #[serde(rename = "use")]
-    usage: Option<String>,
-}
-
-impl From<WireKey> for Key {
-    fn from(wire: WireKey) -> Self {
-        Self {
-            id: wire.kid,
-            kind: wire.kty,
-            algorithm: wire.alg,
-            usage: wire.usage,
-        }
+async fn document<T: DeserializeOwned>(
+    http: &reqwest::Client,
+    url: String,
+) -> Result<Result<T, Published>, Unreachable> {
+    let unreachable = |error: reqwest::Error| Unreachable {
+        url: url.clone(),
+        reason: chain(&error.without_url()),
+    };
+    let response = http.get(&url).timeout(TIMEOUT).send().await;
+    let response = response.map_err(unreachable)?;
+    let status = response.status();
+    let location = response.headers().get(LOCATION);
+    let location = location.map(|it| String::from_utf8_lossy(it.as_bytes()).into_owned());
+    let text = body(response).await.map_err(unreachable)?;
+    let missing = |reason: String| {
+        let url = url.clone();
+        Ok(Err(Published::Missing { url, reason }))
+    };
+    if let Some(location) = location.filter(|_| status.is_redirection()) {
+        return missing(format!(
+            "it redirects to {}; whether Entra follows that is not documented",
+            printable(&location)
+        ));
+    }
+    if status != http::StatusCode::OK {
+        return missing(format!("its status is {}", status.as_u16()));
+    }
+    match serde_json::from_slice(&text) {
+        Ok(document) => Ok(Ok(document)),
+        Err(error) => missing(format!("it is no such document: {error}")),
     }
 }
 
-const DISCOVERY: &str = "/.well-known/openid-configuration";
+/// There is no answer.
+struct Unreachable {
+    url: String,
+    reason: String,
+}

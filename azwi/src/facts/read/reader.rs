@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::Request;
 use kube::{Client, Error};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use tokio::time::timeout;
 
@@ -173,6 +174,22 @@ impl Reader {
         }
     }
 
+    /// The same, parsed.
+    pub(super) async fn json<T: DeserializeOwned>(&mut self, path: &str) -> Option<T> {
+        match self.parsed(path).await {
+            Ok(document) => Some(document),
+            Err(error) => {
+                self.miss("get", path.to_owned(), None, &error);
+                None
+            }
+        }
+    }
+
+    /// The same, or why it cannot be read.
+    pub(super) async fn parsed<T: DeserializeOwned>(&self, path: &str) -> Result<T, ReadError> {
+        Ok(serde_json::from_str(&self.text(path).await?)?)
+    }
+
     /// Posts to a path.
     pub(crate) async fn post(&self, path: &str, body: Vec<u8>) -> Result<String, ReadError> {
         let request = Request::post(path)
@@ -239,13 +256,17 @@ pub(crate) struct Unknown;
 
 /// Why something could not be read.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ReadError {
+pub enum ReadError {
+    /// The API server refuses, or the connection fails.
     #[error(transparent)]
     Answer(#[from] Error),
+    /// The answer is something else.
     #[error("the answer is not what the API server documents: {0}")]
     Json(#[from] serde_json::Error),
+    /// The token is something else.
     #[error("the API server's token is not a JSON Web Token")]
     NoToken,
+    /// There is no answer.
     #[error("no answer within {} s", TIMEOUT.as_secs())]
     Timeout,
 }

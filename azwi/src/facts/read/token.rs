@@ -28,41 +28,27 @@ pub(super) async fn read(reader: &mut Reader, facts: &Facts) -> Option<(Token, A
         .as_ref()
         .and_then(|it| it.settings.as_ref());
     let audience = settings.map_or(DEFAULT_AUDIENCE, |it| it.audience.as_str());
-    let (mut token, assertion) = match request(reader, namespace, name, audience).await {
-        Ok(answer) => answer,
+    claims(reader, namespace, name, audience).await
+}
+
+/// A token of one service account, and its claims. `None` and a gap when it is not given.
+pub(crate) async fn claims(
+    reader: &mut Reader,
+    namespace: &str,
+    name: &str,
+    audience: &str,
+) -> Option<(Token, Assertion)> {
+    match request(reader, namespace, name, audience).await {
+        Ok(answer) => Some(answer),
         Err(error) => {
-            reader.miss(
-                "create",
-                "serviceaccounts/token".to_owned(),
-                Some(namespace),
-                &error,
-            );
-            return None;
+            let resource = "serviceaccounts/token".to_owned();
+            reader.miss("create", resource, Some(namespace), &error);
+            None
         }
-    };
-    add_documents(reader, &mut token).await;
-    Some((token, assertion))
+    }
 }
 
-/// Adds what the API server's own discovery document and key set say.
-pub(crate) async fn add_documents(reader: &mut Reader, token: &mut Token) {
-    token.discovery_issuer = issuer(reader).await;
-    let keys = reader.document("/openid/v1/jwks").await;
-    token.key_ids = keys.and_then(|text| {
-        let Keys { keys } = serde_json::from_str(&text).ok()?;
-        Some(keys.into_iter().filter_map(|it| it.kid).collect())
-    });
-}
-
-/// The issuer of the API server's discovery document.
-pub(super) async fn issuer(reader: &mut Reader) -> Option<String> {
-    let text = reader.document("/.well-known/openid-configuration").await?;
-    let Discovery { issuer } = serde_json::from_str(&text).ok()?;
-    Some(issuer)
-}
-
-/// The claims of a token of one service account.
-pub(crate) async fn request(
+async fn request(
     reader: &Reader,
     namespace: &str,
     name: &str,
@@ -91,7 +77,6 @@ pub(crate) async fn request(
         issuer: claims.iss,
         subject: claims.sub,
         audiences: claims.aud,
-        ..Token::default()
     };
     Ok((token, assertion))
 }
@@ -114,21 +99,6 @@ struct Claims {
     iss: String,
     sub: String,
     aud: Vec<String>,
-}
-
-#[derive(Deserialize)]
-struct Discovery {
-    issuer: String,
-}
-
-#[derive(Deserialize)]
-struct Keys {
-    keys: Vec<Key>,
-}
-
-#[derive(Deserialize)]
-struct Key {
-    kid: Option<String>,
 }
 
 /// The shortest that the API server gives.

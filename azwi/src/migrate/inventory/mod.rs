@@ -9,7 +9,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::facts::Facts;
 use crate::facts::object::Object;
-use crate::facts::token::Token;
 use pod_identity::PodIdentity;
 use workload::{Pod, Workload};
 
@@ -29,8 +28,6 @@ pub struct Inventory {
     pub pods: Vec<Pod>,
     /// Service accounts of [`Inventory::workloads`], by namespace and name.
     pub accounts: BTreeMap<(String, String), AccountDetails>,
-    /// A token of one of these service accounts, without the token itself.
-    pub token: Option<Token>,
 }
 
 /// What a new service account needs of the one that it replaces.

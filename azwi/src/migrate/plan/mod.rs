@@ -180,16 +180,19 @@ impl Plan {
 #[must_use]
 pub fn plan(inventory: &mut Inventory, options: &Options) -> Plan {
     let issuer = options.issuer.clone();
-    let issuer = issuer.or_else(|| inventory.token.as_ref().map(|it| it.issuer.clone()));
+    let issuer = issuer.or_else(|| Some(inventory.facts.issuer.as_ref()?.url.clone()));
     let mut plan = Plan {
         findings: checks::of_installation(&inventory.facts),
         ..Plan::default()
     };
-    plan.findings
-        .retain(|it| it.code.severity() == Severity::Error);
-    let of_issuer = inventory.token.as_ref().and_then(checks::of_issuer);
-    plan.findings
-        .extend(of_issuer.filter(|_| options.issuer.is_none()));
+    let facts = &inventory.facts;
+    let is_error = |it: &Finding| it.code.severity() == Severity::Error;
+    plan.findings.retain(is_error);
+    if let Some(issuer) = facts.issuer.as_ref().filter(|_| options.issuer.is_none()) {
+        let of_issuer = checks::of_issuer(issuer, facts.token.as_ref());
+        // The others follow from the first.
+        plan.findings.extend(of_issuer.into_iter().find(is_error));
+    }
     for workload in &inventory.workloads {
         match identity::find(inventory, options.azure.as_ref(), workload) {
             identity::Found::Move(mut found) => {

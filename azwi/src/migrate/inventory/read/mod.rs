@@ -13,7 +13,7 @@ use kube::Client;
 use super::Inventory;
 use crate::facts::Facts;
 use crate::facts::read::reader::Reader;
-use crate::facts::read::{accounts as all_accounts, installation, namespaces, token};
+use crate::facts::read::{accounts as all_accounts, installation, issuer, namespaces, token};
 
 /// Reads what a migration needs, of one namespace or all. What cannot be read is in the gaps of
 /// [`Inventory::facts`].
@@ -55,14 +55,8 @@ async fn read_token(reader: &mut Reader, inventory: &mut Inventory) {
     let settings = facts.installation.as_ref();
     let settings = settings.and_then(|it| it.settings.as_ref());
     let audience = settings.map_or(DEFAULT_AUDIENCE, |it| it.audience.as_str());
-    match token::request(reader, namespace, name, audience).await {
-        Ok((mut token, _)) => {
-            token::add_documents(reader, &mut token).await;
-            inventory.token = Some(token);
-        }
-        Err(error) => {
-            let resource = "serviceaccounts/token".to_owned();
-            reader.miss("create", resource, Some(namespace), &error);
-        }
+    if let Some((token, _)) = token::claims(reader, namespace, name, audience).await {
+        inventory.facts.issuer = Some(issuer::of_token(reader, &token).await);
+        inventory.facts.token = Some(token);
     }
 }

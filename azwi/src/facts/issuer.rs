@@ -1,7 +1,41 @@
-//! The issuer's documents (OpenID Connect Discovery 1.0), and where they are.
+//! The issuer of tokens: its documents (OpenID Connect Discovery 1.0), and where they are.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+use super::key_set::KeySet;
+
+/// An issuer. `None` is what was not needed or could not be read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Issuer {
+    /// Its URL, as it is in tokens.
+    pub url: String,
+    /// The API server's discovery document.
+    pub discovery: Option<Discovery>,
+    /// The API server's key set.
+    pub keys: Option<KeySet>,
+    /// Its documents as the internet has them.
+    pub published: Option<Published>,
+}
+
+/// The documents that an issuer serves to the internet.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Published {
+    /// Both.
+    Documents {
+        /// The discovery document.
+        discovery: Discovery,
+        /// The key set.
+        keys: KeySet,
+    },
+    /// The issuer answers with something else.
+    Missing {
+        /// The URL of the document.
+        url: String,
+        /// What is wrong with the answer.
+        reason: String,
+    },
+}
 
 /// The discovery document.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]

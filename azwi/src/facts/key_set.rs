@@ -1,11 +1,7 @@
 //! JSON Web Key Sets (RFC 7517).
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-
-use super::key::PublicKey;
 
 /// A set of keys.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
@@ -43,9 +39,9 @@ pub struct Key {
 impl KeySet {
     /// The keys, each once.
     #[must_use]
-    pub fn of(keys: &[PublicKey]) -> Self {
+    pub fn of<K: Into<Key>>(keys: impl IntoIterator<Item = K>) -> Self {
         let mut set = Self::default();
-        for key in keys.iter().map(Key::from) {
+        for key in keys.into_iter().map(Into::into) {
             if !set.keys.contains(&key) {
                 set.keys.push(key);
             }
@@ -93,20 +89,5 @@ impl Key {
             && !self.id().is_empty()
             && self.n.is_some()
             && self.e.is_some()
-    }
-}
-
-impl From<&PublicKey> for Key {
-    fn from(key: &PublicKey) -> Self {
-        let text = |bytes: &[u8]| Some(URL_SAFE_NO_PAD.encode(bytes));
-        Self {
-            usage: Some("sig".to_owned()),
-            kty: "RSA".to_owned(),
-            kid: text(&key.id()),
-            alg: Some("RS256".to_owned()),
-            n: text(&key.modulus),
-            e: text(&key.exponent),
-            other: Map::new(),
-        }
     }
 }

@@ -1,36 +1,23 @@
-//! Compares the issuer's documents with the cluster's, and with a token.
+//! The issuer's documents, compared with the API server's and with a token. Rows 3, 4 and 14, as far as the cluster
+//! and the issuer show them.
 
-use super::documents::{Discovery, is_public};
-use super::fetch::Published;
-use super::key_set::{Key, KeySet};
-use crate::checks::{Code, Finding};
+use super::code::Code;
+use super::finding::Finding;
+use super::fix;
+use crate::facts::issuer::{Issuer, Published, is_public};
+use crate::facts::key_set::{Key, KeySet};
 use crate::facts::object::Object;
 use crate::facts::token::Token;
 
-/// What is compared. `None` is what could not be read.
-#[derive(Debug, Default)]
-pub struct Observed {
-    /// The issuer whose documents were read.
-    pub issuer: String,
-    /// The API server's discovery document.
-    pub discovery: Option<Discovery>,
-    /// The API server's key set.
-    pub keys: Option<KeySet>,
-    /// A token of the API server, without the token itself.
-    pub token: Option<Token>,
-    /// The issuer's documents as the internet has them.
-    pub published: Option<Published>,
-}
-
-/// What is wrong, in the order of the way that Entra takes.
-#[must_use]
-pub fn check(observed: &Observed) -> Vec<Finding> {
+/// What is wrong, errors first, in the order of the way that Entra takes.
+pub(super) fn check(issuer: &Issuer, token: Option<&Token>) -> Vec<Finding> {
     let checker = Checker {
-        issuer: Object::new("Issuer", "", &observed.issuer),
-        observed,
+        object: Object::new("Issuer", "", &issuer.url),
+        issuer,
+        token,
     };
     let mut findings = checker.of_cluster();
-    match &observed.published {
+    match &issuer.published {
         None => {}
         Some(Published::Missing { url, reason }) => {
             let cause = format!("Entra cannot read {url}: {reason}");
@@ -38,7 +25,7 @@ pub fn check(observed: &Observed) -> Vec<Finding> {
         }
         Some(Published::Documents { discovery, keys }) => {
             findings.extend(checker.other_issuer("the published document", &discovery.issuer));
-            findings.extend(checker.of_keys(keys));
+            findings.extend(checker.of_published(keys));
         }
     }
     findings.sort_by_key(|it| it.code.severity());
@@ -46,63 +33,54 @@ pub fn check(observed: &Observed) -> Vec<Finding> {
 }
 
 struct Checker<'a> {
-    issuer: Object,
-    observed: &'a Observed,
+    object: Object,
+    issuer: &'a Issuer,
+    token: Option<&'a Token>,
 }
 
 impl Checker<'_> {
     fn finding(&self, code: Code, cause: &str, fix: Option<&str>) -> Finding {
-        Finding::new(code, &self.issuer, cause, fix.map(str::to_owned))
+        Finding::new(code, &self.object, cause, fix.map(str::to_owned))
     }
 
     /// What the cluster alone shows.
     fn of_cluster(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
-        let Observed {
-            issuer,
-            discovery,
-            keys,
-            token,
-            ..
-        } = self.observed;
-        if !is_public(issuer) {
-            let cause = "the issuer is not public: Entra cannot read its documents";
-            findings.push(self.finding(Code::PrivateIssuer, cause, None));
+        let algorithm = self.token.map(|it| it.algorithm.as_str());
+        if let Some(algorithm) = algorithm.filter(|it| *it != "RS256") {
+            let cause =
+                format!("the API server signs tokens with {algorithm}: Entra accepts RS256 alone");
+            findings.push(self.finding(Code::Algorithm, &cause, Some(READ_DISCOVERY)));
         }
-        if let Some(discovery) = discovery {
+        if !is_public(&self.issuer.url) {
+            let cause = "the issuer is not public: Entra cannot read its documents";
+            findings.push(self.finding(Code::PrivateIssuer, cause, Some(ENABLE)));
+        }
+        if let Some(discovery) = &self.issuer.discovery {
             findings.extend(self.other_issuer("the API server's document", &discovery.issuer));
         }
-        let Some(token) = token else {
-            return findings;
-        };
-        if token.algorithm != "RS256" {
-            let cause = format!(
-                "the API server signs tokens with {}: Entra accepts RS256 alone",
-                token.algorithm
-            );
-            findings.push(self.finding(Code::Algorithm, &cause, None));
-        }
-        findings.extend(self.other_issuer("a new token", &token.issuer));
-        if keys
-            .as_ref()
-            .is_some_and(|it| it.key(&token.key_id).is_none())
-        {
-            let cause = format!(
-                "the key {} of a new token is not in the API server's key set",
-                token.key_id
-            );
-            findings.push(self.finding(
-                Code::UnknownKey,
-                &cause,
-                Some("kubectl get --raw /openid/v1/jwks"),
-            ));
+        if let Some(token) = self.token {
+            findings.extend(self.other_issuer("a new token", &token.issuer));
+            findings.extend(self.unknown_key(token));
         }
         findings
     }
 
+    fn unknown_key(&self, token: &Token) -> Option<Finding> {
+        let keys = self.issuer.keys.as_ref()?;
+        if keys.key(&token.key_id).is_some() {
+            return None;
+        }
+        let cause = format!(
+            "the key {} that signed the token is not in the API server's key set",
+            token.key_id
+        );
+        Some(self.finding(Code::UnknownKey, &cause, Some(fix::READ_KEYS)))
+    }
+
     /// An issuer that is another one than that whose documents were read.
     fn other_issuer(&self, of: &str, other: &str) -> Option<Finding> {
-        let issuer = &self.observed.issuer;
+        let issuer = &self.issuer.url;
         if other == issuer {
             return None;
         }
@@ -112,26 +90,21 @@ impl Checker<'_> {
             ""
         };
         let cause = format!("the issuer of {of} is {other}, not {issuer}{hint}");
-        Some(self.finding(Code::OtherIssuer, &cause, Some(DISCOVERY)))
+        Some(self.finding(Code::OtherIssuer, &cause, Some(READ_DISCOVERY)))
     }
 
     /// The published keys.
-    fn of_keys(&self, published: &KeySet) -> Vec<Finding> {
-        let none = KeySet::default();
-        let cluster = self.observed.keys.as_ref().unwrap_or(&none);
-        let token = self.observed.token.as_ref();
-        let signing = token.map(|it| it.key_id.as_str()).unwrap_or_default();
-        let mut findings = Vec::new();
-        for key in &published.keys {
-            findings.extend(self.of_key(key, cluster, signing));
-        }
-        if token.is_some() && published.key(signing).is_none() {
-            let cause = format!("the key {signing} of a new token is not published");
+    fn of_published(&self, published: &KeySet) -> Vec<Finding> {
+        let signing = self.token.map(|it| it.key_id.as_str());
+        let keys = published.keys.iter();
+        let mut findings: Vec<Finding> = keys.filter_map(|it| self.of_key(it, signing)).collect();
+        if let Some(signing) = signing.filter(|it| published.key(it).is_none()) {
+            let cause = format!("the key {signing} that signed the token is not published");
             findings.push(self.finding(Code::OldKeys, &cause, Some(PUBLISH)));
         }
-        for key in &cluster.keys {
+        for key in self.issuer.keys.iter().flat_map(|it| &it.keys) {
             let id = key.id();
-            if id != signing && published.key(id).is_none() {
+            if signing != Some(id) && published.key(id).is_none() {
                 let cause = format!(
                     "the API server accepts tokens of key {id}, which is not published: when it signs, Entra refuses them"
                 );
@@ -141,7 +114,8 @@ impl Checker<'_> {
         findings
     }
 
-    fn of_key(&self, key: &Key, cluster: &KeySet, signing: &str) -> Option<Finding> {
+    /// A published key. `signing` is the id of the key that signed the token.
+    fn of_key(&self, key: &Key, signing: Option<&str>) -> Option<Finding> {
         let id = key.id();
         if key.is_secret() {
             let cause = format!(
@@ -149,18 +123,23 @@ impl Checker<'_> {
             );
             return Some(self.finding(Code::SecretKey, &cause, None));
         }
-        let Some(known) = cluster.key(id) else {
-            let cause = format!(
-                "the published key {id} is none of this API server: an old one, or that of another cluster"
-            );
-            let is_read = self.observed.keys.is_some();
-            return is_read.then(|| self.finding(Code::FormerKey, &cause, None));
-        };
-        if (&known.n, &known.e) != (&key.n, &key.e) {
-            let cause = format!("the published key {id} is not the API server's key of this id");
-            return Some(self.finding(Code::OldKeys, &cause, Some(PUBLISH)));
+        if let Some(cluster) = &self.issuer.keys {
+            let Some(known) = cluster.key(id) else {
+                let cause = format!(
+                    "the published key {id} is none of this API server: an old one, or that of another cluster"
+                );
+                return Some(self.finding(Code::FormerKey, &cause, None));
+            };
+            if (&known.n, &known.e) != (&key.n, &key.e) {
+                let cause =
+                    format!("the published key {id} is not the API server's key of this id");
+                return Some(self.finding(Code::OldKeys, &cause, Some(PUBLISH)));
+            }
+        } else if signing.is_none() {
+            // It may be an old one.
+            return None;
         }
-        let is_needed = signing.is_empty() || id == signing;
+        let is_needed = signing.is_none_or(|it| it == id);
         (is_needed && !key.is_usable()).then(|| {
             let cause = format!(
                 "the published key {id} is not RSA with use sig and alg RS256: Entra does not take it"
@@ -170,12 +149,15 @@ impl Checker<'_> {
     }
 }
 
-const DISCOVERY: &str = "kubectl get --raw /.well-known/openid-configuration";
+const READ_DISCOVERY: &str = "kubectl get --raw /.well-known/openid-configuration";
 const PUBLISH: &str = "azwi issuer publish <directory>";
+/// For AKS; the documentation has the way of other clusters.
+const ENABLE: &str = "az aks update --resource-group <group> --name <cluster> --enable-oidc-issuer";
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::facts::issuer::Discovery;
 
     const ISSUER: &str = "https://issuer.example.com/cluster";
 
@@ -197,26 +179,33 @@ mod tests {
         }
     }
 
+    struct Observed {
+        issuer: Issuer,
+        token: Option<Token>,
+    }
+
     fn healthy() -> Observed {
         Observed {
-            issuer: ISSUER.to_owned(),
-            discovery: Some(Discovery::of(ISSUER)),
-            keys: Some(keys(&["one"])),
+            issuer: Issuer {
+                url: ISSUER.to_owned(),
+                discovery: Some(Discovery::of(ISSUER)),
+                keys: Some(keys(&["one"])),
+                published: Some(Published::Documents {
+                    discovery: Discovery::of(ISSUER),
+                    keys: keys(&["one"]),
+                }),
+            },
             token: Some(Token {
                 algorithm: "RS256".to_owned(),
                 key_id: "one".to_owned(),
                 issuer: ISSUER.to_owned(),
                 ..Token::default()
             }),
-            published: Some(Published::Documents {
-                discovery: Discovery::of(ISSUER),
-                keys: keys(&["one"]),
-            }),
         }
     }
 
     fn published(observed: &mut Observed) -> (&mut Discovery, &mut KeySet) {
-        match &mut observed.published {
+        match &mut observed.issuer.published {
             Some(Published::Documents { discovery, keys }) => (discovery, keys),
             other => panic!("{other:?}"),
         }
@@ -225,7 +214,12 @@ mod tests {
     fn codes(change: impl FnOnce(&mut Observed)) -> Vec<&'static str> {
         let mut observed = healthy();
         change(&mut observed);
-        check(&observed).iter().map(|it| it.code.as_str()).collect()
+        codes_of(&observed)
+    }
+
+    fn codes_of(observed: &Observed) -> Vec<&'static str> {
+        let found = check(&observed.issuer, observed.token.as_ref());
+        found.iter().map(|it| it.code.as_str()).collect()
     }
 
     #[test]
@@ -233,8 +227,17 @@ mod tests {
         assert_eq!(codes(|_| ()), [""; 0]);
         // What could not be read is no finding.
         assert_eq!(codes(|it| it.token = None), [""; 0]);
-        assert_eq!(codes(|it| it.keys = None), [""; 0]);
-        assert_eq!(codes(|it| it.published = None), [""; 0]);
+        assert_eq!(codes(|it| it.issuer.keys = None), [""; 0]);
+        assert_eq!(codes(|it| it.issuer.published = None), [""; 0]);
+    }
+
+    #[test]
+    fn an_unusable_key_is_found_without_the_clusters_key_set() {
+        let unusable_key = |it: &mut Observed| {
+            it.issuer.keys = None;
+            published(it).1.keys[0].usage = Some("enc".to_owned());
+        };
+        assert_eq!(codes(unusable_key), ["AZWI-T007"]);
     }
 
     #[test]
@@ -251,13 +254,13 @@ mod tests {
                 "AZWI-T003",
             ),
             (
-                |it| it.discovery.as_mut().unwrap().issuer.push('x'),
+                |it| it.issuer.discovery.as_mut().unwrap().issuer.push('x'),
                 "AZWI-T003",
             ),
-            (|it| it.keys = Some(keys(&[])), "AZWI-T004"),
+            (|it| it.issuer.keys = Some(keys(&[])), "AZWI-T004"),
             (
                 |it| {
-                    it.published = Some(Published::Missing {
+                    it.issuer.published = Some(Published::Missing {
                         url: "https://issuer.example.com/".to_owned(),
                         reason: "its status is 404".to_owned(),
                     });
@@ -274,7 +277,10 @@ mod tests {
                 |it| published(it).1.keys[0].usage = Some("enc".to_owned()),
                 "AZWI-T007",
             ),
-            (|it| it.keys = Some(keys(&["one", "two"])), "AZWI-T009"),
+            (
+                |it| it.issuer.keys = Some(keys(&["one", "two"])),
+                "AZWI-T009",
+            ),
             (|it| published(it).1.keys.push(key("old")), "AZWI-T010"),
             (
                 |it| {
@@ -287,7 +293,7 @@ mod tests {
             assert_eq!(codes(change)[..1], [expected]);
         }
         let private = "https://kubernetes.default.svc";
-        let found = codes(|it| it.issuer = private.to_owned());
+        let found = codes(|it| it.issuer.url = private.to_owned());
         assert!(found.contains(&"AZWI-T002"), "{found:?}");
     }
 
@@ -296,13 +302,10 @@ mod tests {
     fn a_rotation_is_right_at_each_step() {
         let step = |cluster: &[&str], signing: &str, published_ids: &[&str]| {
             let mut observed = healthy();
-            observed.keys = Some(keys(cluster));
+            observed.issuer.keys = Some(keys(cluster));
             observed.token.as_mut().unwrap().key_id = signing.to_owned();
             *published(&mut observed).1 = keys(published_ids);
-            check(&observed)
-                .iter()
-                .map(|it| it.code.as_str())
-                .collect::<Vec<_>>()
+            codes_of(&observed)
         };
         assert_eq!(step(&["one", "two"], "one", &["one"]), ["AZWI-T009"]);
         assert_eq!(step(&["one", "two"], "one", &["one", "two"]), [""; 0]);
