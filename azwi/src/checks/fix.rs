@@ -91,6 +91,11 @@ pub(super) fn edit(object: &Object) -> String {
     format!("kubectl edit {}", object.argument())
 }
 
+/// Opens a file at a line. `None` for standard input.
+pub(super) fn open(file: &str, line: usize) -> Option<String> {
+    (file != "-").then(|| format!("${{EDITOR:-vi}} +{line} {}", quoted(file)))
+}
+
 /// Merges JSON into the template of a workload, or opens an editor where its place is not known.
 fn patch_template(object: &Object, template: &str) -> String {
     match object.kind.as_str() {

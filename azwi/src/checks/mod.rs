@@ -13,6 +13,7 @@ mod fix;
 mod injection;
 mod installation;
 mod label;
+mod manifest;
 mod namespace;
 mod pods;
 mod token;
@@ -20,6 +21,7 @@ mod workload;
 
 pub use code::{Code, Severity};
 pub use finding::Finding;
+pub use manifest::of_manifests;
 
 use std::collections::BTreeSet;
 

@@ -4,6 +4,7 @@ pub mod account;
 pub mod dry_run;
 pub mod exchange;
 pub mod installation;
+pub mod manifest;
 pub mod object;
 pub mod read;
 pub mod selector;

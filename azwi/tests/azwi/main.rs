@@ -24,6 +24,8 @@ mod keys;
 #[cfg(test)]
 mod live;
 #[cfg(test)]
+mod manifests;
+#[cfg(test)]
 mod migration;
 #[cfg(test)]
 mod moving;

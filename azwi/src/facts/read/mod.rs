@@ -6,7 +6,7 @@ mod exchange;
 mod federation;
 pub(crate) mod installation;
 pub(crate) mod namespaces;
-mod operators;
+pub(crate) mod operators;
 mod outside;
 mod pods;
 mod published;
