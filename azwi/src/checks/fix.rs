@@ -149,6 +149,9 @@ pub(super) fn quoted(text: &str) -> String {
 
 /// Reads the keys that the issuer has to publish.
 pub(super) const READ_KEYS: &str = "kubectl get --raw /openid/v1/jwks";
+/// Gives a user the rights to install the chart. Another user has to run it.
+pub(super) const BIND_ADMIN: &str =
+    "kubectl create clusterrolebinding azwi-install --clusterrole cluster-admin --user <user>";
 /// Installs the chart, or restores what it made.
 pub(super) const INSTALL: &str = "helm upgrade --install azure-workload-identity deploy/chart --namespace \
                                   azure-workload-identity-system --create-namespace --reset-then-reuse-values --set \

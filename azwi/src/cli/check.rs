@@ -28,6 +28,10 @@ pub(super) struct Arguments {
     /// One workload, such as deployment/shop, with its token
     #[arg(value_name = "KIND/NAME")]
     target: Option<Target>,
+    /// Before the chart is installed: the API server's version, the rights to install, and whether the pods would be
+    /// admitted as the webhook changes them
+    #[arg(long, conflicts_with_all = ["target", "filename"])]
+    pre: bool,
     /// Manifests before they are applied: a file, a folder, - for standard input. No cluster is needed. Repeatable
     #[arg(
         short = 'f',
@@ -145,6 +149,7 @@ async fn check(arguments: &Arguments, azure: Option<Inventory>, cluster: Cluster
             resource: arguments.resource.clone(),
         }),
         published: true,
+        preparation: arguments.pre,
         issuer: azure.is_some(),
     };
     let mut facts = read::read(cluster.client, &scope).await;

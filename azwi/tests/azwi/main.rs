@@ -34,6 +34,8 @@ mod outputs;
 #[cfg(test)]
 mod pod_identity;
 #[cfg(test)]
+mod preparation;
+#[cfg(test)]
 mod process;
 #[cfg(test)]
 mod published;

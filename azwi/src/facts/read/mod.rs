@@ -9,6 +9,7 @@ pub(crate) mod namespaces;
 pub(crate) mod operators;
 mod outside;
 mod pods;
+mod preparation;
 mod published;
 pub(crate) mod reader;
 pub(crate) mod token;
@@ -38,6 +39,8 @@ pub struct Scope {
     pub exchange: Option<Wanted>,
     /// Whether the issuer's documents are read from the issuer itself, for the one workload.
     pub published: bool,
+    /// Whether what matters before an installation is read, instead of the installation's own dry run.
+    pub preparation: bool,
     /// Whether the issuer of the cluster's tokens is needed.
     pub issuer: bool,
 }
@@ -75,7 +78,12 @@ pub async fn read(client: Client, scope: &Scope) -> Facts {
             None => token::issuer(&mut reader).await,
         };
     }
-    if scope.dry_run {
+    if scope.preparation {
+        if let Some(installation) = &mut facts.installation {
+            installation.settings = installation::default_settings();
+        }
+        facts.preparation = Some(preparation::read(&mut reader, &facts, scope.dry_run).await);
+    } else if scope.dry_run {
         facts.dry_run = dry_run::read(&mut reader, &facts).await;
     }
     facts.operators = operators::read(&mut reader, namespace).await;
