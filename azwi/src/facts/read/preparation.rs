@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use webhook::inject::{self, Pod, Seed};
 
 use super::dry_run;
-use super::reader::{ReadError, Reader};
+use super::reader::Reader;
 use crate::facts::Facts;
 use crate::facts::dry_run::DryRun;
 use crate::facts::preparation::{Preparation, Version};
