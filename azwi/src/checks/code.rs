@@ -74,6 +74,12 @@ codes! {
     Version = "AZWI-I007", Information;
     /// The API server cannot call the webhook.
     NotCalled = "AZWI-I008", Error;
+    /// The API server is too old for the chart.
+    TooOld = "AZWI-I009", Error;
+    /// The API server lacks what the product can use.
+    OldApiServer = "AZWI-I010", Information;
+    /// The user lacks rights to install the chart.
+    NoRight = "AZWI-I011", Error;
     /// The pod template lacks the label.
     Label = "AZWI-W001", Error;
     /// The webhook refuses the pods.

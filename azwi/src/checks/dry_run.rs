@@ -61,16 +61,7 @@ pub(super) fn check(context: &Context<'_>, subject: &Subject<'_>) -> Option<Find
         }
         // A full quota is no fault of a workload that has its pods.
         Outcome::Refused(_) if context.facts.target.is_none() && !subject.pods.is_empty() => None,
-        Outcome::Refused(message) => {
-            let cause = format!("a new pod would be refused: {message}");
-            let fix = fix_of_refusal(subject, message);
-            Some(Finding::new(
-                Code::WouldBeRefused,
-                &subject.object,
-                &cause,
-                Some(fix),
-            ))
-        }
+        Outcome::Refused(message) => Some(would_be_refused(subject, message)),
         Outcome::Admitted(template) => {
             let mut audiences = context.audiences().into_iter();
             if audiences.any(|it| template.has_token_for(it)) {
@@ -96,6 +87,13 @@ pub(super) fn not_created(subject: &Subject<'_>, message: &str) -> Finding {
     let cause = format!("pods cannot be created: {message}");
     let fix = fix_of_refusal(subject, message);
     Finding::new(Code::NotCreated, &subject.object, &cause, Some(fix))
+}
+
+/// The finding about a pod that the API server would refuse with this message.
+pub(super) fn would_be_refused(subject: &Subject<'_>, message: &str) -> Finding {
+    let cause = format!("a new pod would be refused: {message}");
+    let fix = fix_of_refusal(subject, message);
+    Finding::new(Code::WouldBeRefused, &subject.object, &cause, Some(fix))
 }
 
 fn fix_of_refusal(subject: &Subject<'_>, message: &str) -> String {

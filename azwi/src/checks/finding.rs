@@ -3,6 +3,7 @@
 use webhook::inject::printable;
 
 use super::code::Code;
+use crate::facts::manifest::Place;
 use crate::facts::object::Object;
 
 /// A cause that was found, with the object to change and the command that mends it.
@@ -16,6 +17,8 @@ pub struct Finding {
     pub object: Object,
     /// The command that mends it, `None` where nothing needs to be done.
     pub fix: Option<String>,
+    /// Where the object stands in a file, for manifests.
+    pub place: Option<Place>,
 }
 
 impl Finding {
@@ -25,6 +28,7 @@ impl Finding {
             cause: printable(cause),
             object: object.clone(),
             fix: fix.map(|it| printable(&it)),
+            place: None,
         }
     }
 }

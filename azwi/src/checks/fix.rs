@@ -91,6 +91,11 @@ pub(super) fn edit(object: &Object) -> String {
     format!("kubectl edit {}", object.argument())
 }
 
+/// Opens a file at a line. `None` for standard input.
+pub(super) fn open(file: &str, line: usize) -> Option<String> {
+    (file != "-").then(|| format!("${{EDITOR:-vi}} +{line} {}", quoted(file)))
+}
+
 /// Merges JSON into the template of a workload, or opens an editor where its place is not known.
 fn patch_template(object: &Object, template: &str) -> String {
     match object.kind.as_str() {
@@ -149,6 +154,9 @@ pub(super) const RESTORE: &str = "helm get manifest azure-workload-identity --na
 
 /// Reads the keys that the issuer has to publish.
 pub(super) const READ_KEYS: &str = "kubectl get --raw /openid/v1/jwks";
+/// Gives a user the rights to install the chart. Another user has to run it.
+pub(super) const BIND_ADMIN: &str =
+    "kubectl create clusterrolebinding azwi-install --clusterrole cluster-admin --user <user>";
 /// Installs the chart, or restores what it made.
 pub(super) const INSTALL: &str = "helm upgrade --install azure-workload-identity deploy/chart --namespace \
                                   azure-workload-identity-system --create-namespace --reset-then-reuse-values --set \

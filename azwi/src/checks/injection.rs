@@ -1,7 +1,6 @@
 //! What the webhook would do with a workload's pods, by its own code. Rows 10 and 19, and what the annotations
 //! ask for.
 
-use contract::label;
 use webhook::inject::{self, Account, Pod, PodSecurity, Prepared, Seed};
 
 use super::Context;
@@ -27,7 +26,8 @@ pub(super) fn check(context: &Context<'_>, subject: &Subject<'_>) -> Vec<Finding
             Some(fix::edit(&subject.object)),
         )
     };
-    match decide(json, &account.view, settings, security(context, subject)) {
+    let security = context.facts.pod_security(&subject.object.namespace);
+    match decide(json, &account.view, settings, security) {
         Some(Err(denial)) => vec![finding(
             Code::Denied,
             &format!("the webhook refuses the pods: {denial}"),
@@ -37,16 +37,6 @@ pub(super) fn check(context: &Context<'_>, subject: &Subject<'_>) -> Vec<Finding
             .map(|it| finding(Code::Warned, it))
             .collect(),
         None => Vec::new(),
-    }
-}
-
-/// What the namespace's Pod Security level refuses: the webhook configuration has an entry for such namespaces.
-fn security(context: &Context<'_>, subject: &Subject<'_>) -> PodSecurity {
-    let namespace = context.facts.namespace(&subject.object.namespace);
-    let level = namespace.and_then(|it| it.labels.get(label::POD_SECURITY_ENFORCE));
-    match level.map(String::as_str) {
-        Some("baseline" | "restricted") => PodSecurity::RefusesNetAdmin,
-        _ => PodSecurity::Unknown,
     }
 }
 

@@ -146,6 +146,24 @@ fn second(installation: &Installation) -> Option<Finding> {
     ))
 }
 
+/// Another installation, which would stay beside this one.
+pub(super) fn second_to_be(installation: &Installation) -> Option<Finding> {
+    let mut configurations = installation.configurations.iter();
+    let other = configurations.find(|it| it.name != NAME)?;
+    let object = Object::new(KIND, "", &other.name);
+    let cause = format!(
+        "{} selects the label already: with a second installation pods are changed twice",
+        other.name
+    );
+    let fix = format!("kubectl delete mutatingwebhookconfiguration {}", other.name);
+    Some(Finding::new(
+        Code::SecondWebhook,
+        &object,
+        &cause,
+        Some(fix),
+    ))
+}
+
 fn policy(configuration: &Configuration) -> Option<Finding> {
     // One with Fail is called for every pod that another with Ignore is called for.
     if !configuration.webhooks.iter().all(|it| it.ignores_failures) {

@@ -13,6 +13,9 @@ use super::workload::Subject;
 pub(super) fn check(context: &Context<'_>, subject: &Subject<'_>) -> Option<Finding> {
     let account = subject.account(context.facts)?;
     let value = subject.template.use_label.as_deref();
+    if account.is_assumed {
+        return None;
+    }
     // "false" is a decision. A token of its own is the form without the webhook.
     if account.client_id().is_empty() || value == Some("false") || context.has_token(subject) {
         return None;

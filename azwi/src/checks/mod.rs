@@ -14,13 +14,16 @@ mod injection;
 mod installation;
 mod issuer;
 mod label;
+mod manifest;
 mod namespace;
 mod pods;
+mod preparation;
 mod token;
 mod workload;
 
 pub use code::{Code, Severity};
 pub use finding::Finding;
+pub use manifest::of_manifests;
 
 use std::collections::BTreeSet;
 
@@ -37,8 +40,15 @@ use workload::Subject;
 /// Every finding, those of the installation first, as the others may follow from them.
 #[must_use]
 pub fn all(facts: &Facts) -> Vec<Finding> {
-    let mut findings = installation::check(facts);
-    let is_working = !findings.iter().any(is_error);
+    let (mut findings, is_working) = match &facts.preparation {
+        // Pods are without token before the webhook is installed.
+        Some(preparation) => (preparation::check(facts, preparation), false),
+        None => {
+            let findings = installation::check(facts);
+            let is_working = !findings.iter().any(is_error);
+            (findings, is_working)
+        }
+    };
     let context = Context { facts, is_working };
     let is_granted = facts
         .exchange

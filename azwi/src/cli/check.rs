@@ -6,13 +6,16 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 use contract::EXIT_USAGE;
 use contract::value::Authority;
+use webhook::inject::printable;
 
 use super::connection::{Cluster, Connection};
 use super::credentials::{self, Source};
 use super::target::Target;
-use super::{EXIT_FINDINGS, EXIT_NOT_CHECKED, is_colour_wanted};
+use super::{EXIT_FINDINGS, EXIT_NOT_CHECKED, is_colour_wanted, manifests};
 use crate::azure::Inventory;
-use crate::checks;
+use crate::checks::{self, Finding};
+use crate::facts::Facts;
+use crate::facts::manifest::Manifests;
 use crate::facts::read::{self, Scope, Wanted};
 use crate::report::text::Style;
 use crate::report::{Checked, Report, json, text};
@@ -25,7 +28,19 @@ pub(super) struct Arguments {
     /// One workload, such as deployment/shop, with its token
     #[arg(value_name = "KIND/NAME")]
     target: Option<Target>,
-    /// One namespace [all, or that of the context for one workload]
+    /// Before the chart is installed: the API server's version, the rights to install, and whether the pods would be
+    /// admitted as the webhook changes them
+    #[arg(long, conflicts_with_all = ["target", "filename"])]
+    pre: bool,
+    /// Manifests before they are applied: a file, a folder, - for standard input. No cluster is needed. Repeatable
+    #[arg(
+        short = 'f',
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["target", "credentials", "exchange", "no_dry_run", "kubeconfig", "context"]
+    )]
+    filename: Vec<String>,
+    /// One namespace [all, or that of the context for one workload]. With -f, that of objects that name none [default]
     #[arg(short, long)]
     namespace: Option<String>,
     /// How to write the findings
@@ -97,6 +112,15 @@ impl Category {
 
 /// Runs the check.
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
+    if !arguments.filename.is_empty() {
+        return match check_manifests(arguments) {
+            Ok(report) => write(arguments, &report),
+            Err(error) => {
+                eprintln!("azwi: {}", printable(&error));
+                ExitCode::from(EXIT_USAGE)
+            }
+        };
+    }
     let azure = match credentials::read(&arguments.credentials) {
         Ok(azure) => azure,
         Err(error) => {
@@ -125,21 +149,36 @@ async fn check(arguments: &Arguments, azure: Option<Inventory>, cluster: Cluster
             resource: arguments.resource.clone(),
         }),
         published: true,
+        preparation: arguments.pre,
         issuer: azure.is_some(),
     };
     let mut facts = read::read(cluster.client, &scope).await;
     facts.azure = azure;
     let gaps = checks::gaps(&facts);
     facts.gaps.extend(gaps);
-    let mut findings = checks::all(&facts);
+    let findings = checks::all(&facts);
+    report(arguments, findings, facts)
+}
+
+/// Checks manifests. The error is a sentence.
+fn check_manifests(arguments: &Arguments) -> Result<Report, String> {
+    let files = manifests::read(&arguments.filename).map_err(|it| it.to_string())?;
+    let namespace = arguments.namespace.as_deref().unwrap_or("default");
+    let manifests = Manifests::read(&files, namespace).map_err(|it| it.to_string())?;
+    let findings = checks::of_manifests(&manifests);
+    Ok(report(arguments, findings, manifests.facts))
+}
+
+fn report(arguments: &Arguments, mut findings: Vec<Finding>, facts: Facts) -> Report {
     let letters: Vec<char> = arguments.category.iter().map(|it| it.letter()).collect();
     findings.retain(|it| letters.is_empty() || letters.contains(&it.code.category()));
+    let accounts = facts.accounts.iter().flatten();
     Report {
         findings,
         checked: Checked {
             workloads: facts.workloads.len(),
             pods: facts.pods.len(),
-            accounts: facts.accounts.map_or(0, |it| it.len()),
+            accounts: accounts.filter(|(_, it)| !it.is_assumed).count(),
         },
         gaps: facts.gaps,
     }

@@ -8,6 +8,7 @@ mod egress;
 mod federate;
 mod issuer;
 mod jwks;
+mod manifests;
 mod migrate;
 mod podidentity;
 mod serviceaccount;

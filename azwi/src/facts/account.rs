@@ -9,6 +9,8 @@ use webhook::inject;
 pub struct Account {
     /// The webhook's own view: the product's annotations.
     pub view: inject::Account,
+    /// Whether it was not read, but is taken to be in the cluster with a client id.
+    pub is_assumed: bool,
 }
 
 impl Account {
@@ -17,6 +19,7 @@ impl Account {
     pub fn read(annotations: &BTreeMap<String, String>, labels: &BTreeMap<String, String>) -> Self {
         Self {
             view: inject::Account::read(annotations, labels).unwrap_or_default(),
+            is_assumed: false,
         }
     }
 

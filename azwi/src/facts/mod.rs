@@ -6,7 +6,9 @@ pub mod exchange;
 pub mod installation;
 pub mod issuer;
 pub mod key_set;
+pub mod manifest;
 pub mod object;
+pub mod preparation;
 pub mod read;
 pub mod selector;
 pub mod template;
@@ -15,6 +17,9 @@ pub mod workload;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use contract::label;
+use webhook::inject::PodSecurity;
+
 use crate::azure::Inventory;
 use account::Account;
 use dry_run::DryRun;
@@ -22,6 +27,7 @@ use exchange::Exchange;
 use installation::Installation;
 use issuer::Issuer;
 use object::Object;
+use preparation::Preparation;
 use token::Token;
 use workload::{Pod, Workload};
 
@@ -50,6 +56,8 @@ pub struct Facts {
     pub exchange: Option<Exchange>,
     /// A labelled pod, created as a dry run.
     pub dry_run: Option<DryRun>,
+    /// What matters before the webhook is installed. `None` when that was not asked for.
+    pub preparation: Option<Preparation>,
     /// The issuer of the cluster's tokens. `None` when it was not needed, or could not be read.
     pub issuer: Option<Issuer>,
     /// The namespace that was read, `None` for all.
@@ -65,6 +73,17 @@ impl Facts {
     #[must_use]
     pub fn namespace(&self, name: &str) -> Option<&Namespace> {
         self.namespaces.as_ref()?.get(name)
+    }
+
+    /// What the namespace's Pod Security level refuses: the webhook configuration has an entry for such namespaces.
+    #[must_use]
+    pub fn pod_security(&self, namespace: &str) -> PodSecurity {
+        let namespace = self.namespace(namespace);
+        let level = namespace.and_then(|it| it.labels.get(label::POD_SECURITY_ENFORCE));
+        match level.map(String::as_str) {
+            Some("baseline" | "restricted") => PodSecurity::RefusesNetAdmin,
+            _ => PodSecurity::Unknown,
+        }
     }
 }
 

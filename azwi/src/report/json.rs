@@ -20,6 +20,8 @@ pub fn write(report: &Report) -> Result<String, serde_json::Error> {
         object: &it.object,
         fix: it.fix.as_deref(),
         page: it.code.page(),
+        file: it.place.as_ref().map(|it| it.file.as_str()),
+        line: it.place.as_ref().map(|it| it.line),
     });
     let not_checked = report.gaps.iter().map(|it| NotChecked {
         verb: it.verb,
@@ -56,6 +58,11 @@ struct Finding<'a> {
     object: &'a Object,
     fix: Option<&'a str>,
     page: String,
+    /// Of the object, for manifests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<usize>,
 }
 
 #[derive(Serialize)]

@@ -7,6 +7,7 @@ use webhook::inject::printable;
 use super::Report;
 use crate::checks::{Finding, Severity};
 use crate::facts::Gap;
+use crate::facts::manifest::Place;
 
 /// How to write.
 #[derive(Clone, Copy, Debug, Default)]
@@ -60,6 +61,7 @@ fn write_finding(out: &mut impl Write, finding: &Finding, style: Style) -> Resul
         cause,
         object,
         fix,
+        place,
     } = finding;
     let severity = code.severity();
     let colour = match severity {
@@ -68,6 +70,9 @@ fn write_finding(out: &mut impl Write, finding: &Finding, style: Style) -> Resul
         Severity::Information => PLAIN,
     };
     let word = painted(severity.as_str(), colour, style);
+    if let Some(Place { file, line }) = place {
+        write!(out, "{}:{line}: ", printable(file))?;
+    }
     writeln!(out, "{word}: {cause}: {object}")?;
     if let Some(fix) = fix {
         writeln!(out, "    {fix}")?;
@@ -154,6 +159,7 @@ mod tests {
             cause: "cause".to_owned(),
             object: Object::new("Deployment", "prod", name),
             fix: Some("kubectl fix".to_owned()),
+            place: None,
         };
         let report = Report {
             findings: vec![finding(Code::Label, "shop"), finding(Code::Unused, "idle")],

@@ -28,6 +28,10 @@ pub(crate) struct Cluster {
     /// Whether the second page of a list of pods has expired.
     pub(crate) expires: bool,
     pub(crate) dry_run: DryRun,
+    /// The pods that were created as a dry run.
+    pub(crate) created: Vec<Value>,
+    /// The minor version, `None` for that of the tests on a node.
+    pub(crate) minor: Option<u32>,
 }
 
 /// What comes of a pod that is created as a dry run.
@@ -114,6 +118,23 @@ pub(crate) async fn answer(
                 "issuer": cluster.issuer.documented,
                 "jwks_uri": "https://10.0.0.1:6443/openid/v1/jwks",
             }));
+        }
+        "version" => {
+            let minor = cluster.minor.unwrap_or(34);
+            return text(&json!({
+                "major": "1",
+                "minor": format!("{minor}+"),
+                "gitVersion": format!("v1.{minor}.1"),
+            }));
+        }
+        "apis/authorization.k8s.io/v1/selfsubjectaccessreviews" => {
+            let review: Value = serde_json::from_str(&body).unwrap();
+            let resource = review["spec"]["resourceAttributes"]["resource"]
+                .as_str()
+                .unwrap();
+            let right = format!("create {resource}");
+            let allowed = !cluster.forbidden.contains(right.as_str());
+            return text(&json!({ "status": { "allowed": allowed } }));
         }
         "openid/v1/jwks" => return text(&json!({ "keys": [key("key-1")] })),
         _ => {}
@@ -281,12 +302,13 @@ fn list(cluster: &Cluster, plural: &str, namespace: Option<&str>, uri: &Uri) -> 
 }
 
 /// Creates a pod, which has to be a dry run.
-fn create(cluster: &Cluster, query: Option<&str>, body: &str) -> Response {
+fn create(cluster: &mut Cluster, query: Option<&str>, body: &str) -> Response {
     assert_eq!(query, Some("dryRun=All"));
     if cluster.forbidden.contains("create pods") {
         return refusal("User \"u\" cannot create resource \"pods\" in API group \"\"");
     }
     let mut pod: Value = serde_json::from_str(body).unwrap();
+    cluster.created.push(pod.clone());
     match cluster.dry_run {
         DryRun::Injected => pod["spec"]["volumes"] = crate::fixture::token_volume(),
         DryRun::NotInjected => {}

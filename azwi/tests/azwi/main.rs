@@ -26,6 +26,8 @@ mod keys;
 #[cfg(test)]
 mod live;
 #[cfg(test)]
+mod manifests;
+#[cfg(test)]
 mod migration;
 #[cfg(test)]
 mod moving;
@@ -33,6 +35,8 @@ mod moving;
 mod outputs;
 #[cfg(test)]
 mod pod_identity;
+#[cfg(test)]
+mod preparation;
 #[cfg(test)]
 mod process;
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::reader::{Reader, Resource};
 use crate::facts::account::Account;
@@ -16,15 +17,21 @@ pub(crate) async fn read(
     let mut accounts = BTreeMap::new();
     let all_read = reader
         .list(ACCOUNTS, namespace, |object| {
-            let Wire { metadata } = serde_json::from_str(object.get())?;
-            let Entries(annotations) = metadata.annotations.unwrap_or_default();
-            let Entries(labels) = metadata.labels.unwrap_or_default();
-            let account = Account::read(&annotations, &labels);
-            accounts.insert((metadata.namespace, metadata.name), account);
+            let (key, account) = one(object)?;
+            accounts.insert(key, account);
             Ok(())
         })
         .await;
     all_read.then_some(accounts)
+}
+
+/// One service account by its JSON, with its namespace and name.
+pub(crate) fn one(raw: &RawValue) -> Result<((String, String), Account), serde_json::Error> {
+    let Wire { metadata } = serde_json::from_str(raw.get())?;
+    let Entries(annotations) = metadata.annotations.unwrap_or_default();
+    let Entries(labels) = metadata.labels.unwrap_or_default();
+    let account = Account::read(&annotations, &labels);
+    Ok(((metadata.namespace, metadata.name), account))
 }
 
 #[derive(Deserialize)]

@@ -17,15 +17,8 @@ pub(super) async fn read(reader: &mut Reader, facts: &Facts) -> Option<DryRun> {
     let workload = facts.workloads.iter().find(|it| is_usable(facts, it))?;
     let namespace = &workload.object.namespace;
     let pod = pod(workload)?;
-    let path = format!("/api/v1/namespaces/{namespace}/pods?dryRun=All");
-    let outcome = match reader.post(&path, pod.to_string().into_bytes()).await {
-        Ok(text) => {
-            let raw = serde_json::from_str(&text).ok()?;
-            Outcome::Admitted(Template::read(raw, false).ok()?)
-        }
-        Err(ReadError::Answer(Error::Api(status))) if is_answer(&status.message) => {
-            Outcome::Refused(status.message.clone())
-        }
+    let outcome = match create(reader, namespace, &pod).await {
+        Ok(outcome) => outcome,
         Err(error) => {
             reader.miss("create", "pods".to_owned(), Some(namespace), &error);
             return None;
@@ -37,8 +30,27 @@ pub(super) async fn read(reader: &mut Reader, facts: &Facts) -> Option<DryRun> {
     })
 }
 
+/// Creates a pod as a dry run.
+pub(super) async fn create(
+    reader: &Reader,
+    namespace: &str,
+    pod: &Value,
+) -> Result<Outcome, ReadError> {
+    let path = format!("/api/v1/namespaces/{namespace}/pods?dryRun=All");
+    match reader.post(&path, pod.to_string().into_bytes()).await {
+        Ok(text) => {
+            let raw = serde_json::from_str(&text)?;
+            Ok(Outcome::Admitted(Template::read(raw, false)?))
+        }
+        Err(ReadError::Answer(Error::Api(status))) if is_answer(&status.message) => {
+            Ok(Outcome::Refused(status.message.clone()))
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// Whether the webhook acts on pods of the workload, as far as can be said before the checks.
-fn is_usable(facts: &Facts, workload: &Workload) -> bool {
+pub(super) fn is_usable(facts: &Facts, workload: &Workload) -> bool {
     let template = &workload.template;
     let key = (
         workload.object.namespace.clone(),
@@ -56,7 +68,8 @@ fn is_answer(message: &str) -> bool {
     !message.contains("cannot create resource \"pods\"")
 }
 
-fn pod(workload: &Workload) -> Option<Value> {
+/// A pod with the template of a workload.
+pub(super) fn pod(workload: &Workload) -> Option<Value> {
     let mut template: Value = serde_json::from_str(workload.template.json.as_deref()?).ok()?;
     let metadata = template.get("metadata");
     let metadata = json!({

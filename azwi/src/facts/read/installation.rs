@@ -3,6 +3,7 @@
 mod bundle;
 mod deployment;
 
+pub(crate) use deployment::default_settings;
 pub(super) use deployment::{UNKNOWN_TENANT, proxy_ca};
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,20 +23,7 @@ pub(crate) async fn read(reader: &mut Reader) -> Option<Installation> {
     let mut configurations = Vec::new();
     let all_read = reader
         .list(CONFIGURATIONS, None, |raw| {
-            let wire: Wire = serde_json::from_str(raw.get())?;
-            let Metadata {
-                name,
-                managed_fields,
-            } = wire.metadata;
-            let webhooks = wire.webhooks.unwrap_or_default().into_iter();
-            let webhooks: Vec<_> = webhooks.filter(is_ours).map(Webhook::from).collect();
-            if !webhooks.is_empty() {
-                configurations.push(Configuration {
-                    name,
-                    webhooks,
-                    bundle_managers: bundle_managers(managed_fields.unwrap_or_default()),
-                });
-            }
+            configurations.extend(configuration(raw)?);
             Ok(())
         })
         .await;
@@ -48,6 +36,23 @@ pub(crate) async fn read(reader: &mut Reader) -> Option<Installation> {
     };
     follow(reader, &mut installation).await;
     Some(installation)
+}
+
+/// A MutatingWebhookConfiguration by its JSON, `None` when it does not select the label.
+pub(crate) fn configuration(raw: &RawValue) -> Result<Option<Configuration>, serde_json::Error> {
+    let wire: Wire = serde_json::from_str(raw.get())?;
+    let Metadata {
+        name,
+        managed_fields,
+    } = wire.metadata;
+    let webhooks = wire.webhooks.unwrap_or_default().into_iter();
+    let webhooks: Vec<_> = webhooks.filter(is_ours).map(Webhook::from).collect();
+    let is_selecting = !webhooks.is_empty();
+    Ok(is_selecting.then(|| Configuration {
+        name,
+        webhooks,
+        bundle_managers: bundle_managers(managed_fields.unwrap_or_default()),
+    }))
 }
 
 /// Reads the state of every Service that is called, and the Deployment behind the first.

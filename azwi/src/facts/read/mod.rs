@@ -7,9 +7,10 @@ mod federation;
 pub(crate) mod installation;
 pub(crate) mod issuer;
 pub(crate) mod namespaces;
-mod operators;
+pub(crate) mod operators;
 mod outside;
 mod pods;
+mod preparation;
 mod published;
 pub(crate) mod reader;
 pub(crate) mod token;
@@ -42,6 +43,8 @@ pub struct Scope {
     pub exchange: Option<Wanted>,
     /// Whether the issuer's documents are read from the issuer itself, for the one workload.
     pub published: bool,
+    /// Whether what matters before an installation is read, instead of the installation's own dry run.
+    pub preparation: bool,
     /// Whether the issuer of the cluster's tokens is needed.
     pub issuer: bool,
 }
@@ -80,7 +83,12 @@ pub async fn read(client: Client, scope: &Scope) -> Facts {
             ..Issuer::default()
         });
     }
-    if scope.dry_run {
+    if scope.preparation {
+        if let Some(installation) = &mut facts.installation {
+            installation.settings = installation::default_settings();
+        }
+        facts.preparation = Some(preparation::read(&mut reader, &facts, scope.dry_run).await);
+    } else if scope.dry_run {
         facts.dry_run = dry_run::read(&mut reader, &facts).await;
     }
     facts.operators = operators::read(&mut reader, namespace).await;

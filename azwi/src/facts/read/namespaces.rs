@@ -16,8 +16,8 @@ pub(crate) async fn read(
 ) -> Option<BTreeMap<String, Namespace>> {
     let mut namespaces = BTreeMap::new();
     let mut add = |text: &str| {
-        let wire: Wire = serde_json::from_str(text)?;
-        namespaces.insert(wire.metadata.name.clone(), wire.into());
+        let (name, namespace) = one(text)?;
+        namespaces.insert(name, namespace);
         Ok(())
     };
     let all_read = match namespace {
@@ -29,6 +29,12 @@ pub(crate) async fn read(
         },
     };
     all_read.then_some(namespaces)
+}
+
+/// One namespace by its JSON, with its name.
+pub(crate) fn one(text: &str) -> Result<(String, Namespace), serde_json::Error> {
+    let wire: Wire = serde_json::from_str(text)?;
+    Ok((wire.metadata.name.clone(), wire.into()))
 }
 
 impl From<Wire> for Namespace {

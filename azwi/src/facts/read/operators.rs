@@ -20,7 +20,7 @@ pub(super) async fn read(
         let scope = namespace.filter(|_| resource.kind == "SecretStore");
         reader
             .list_optional(resource, scope, |raw| {
-                if let Some((account, object)) = account(resource, raw)? {
+                if let Some((account, object)) = account(resource.kind, raw)? {
                     accounts.insert(account, object);
                 }
                 Ok(())
@@ -30,9 +30,10 @@ pub(super) async fn read(
     accounts
 }
 
-type Found = ((String, String), Object);
+pub(crate) type Found = ((String, String), Object);
 
-fn account(resource: Resource, raw: &RawValue) -> Result<Option<Found>, serde_json::Error> {
+/// The service account that a store names.
+pub(crate) fn account(kind: &str, raw: &RawValue) -> Result<Option<Found>, serde_json::Error> {
     let Wire { metadata, spec } = serde_json::from_str(raw.get())?;
     let vault = spec.provider.azurekv;
     let Some(reference) = vault.and_then(|it| it.service_account_ref) else {
@@ -42,7 +43,7 @@ fn account(resource: Resource, raw: &RawValue) -> Result<Option<Found>, serde_js
         return Ok(None);
     };
     let own = metadata.namespace.unwrap_or_default();
-    let object = Object::new(resource.kind, &own, &metadata.name);
+    let object = Object::new(kind, &own, &metadata.name);
     Ok(Some(((namespace, reference.name), object)))
 }
 

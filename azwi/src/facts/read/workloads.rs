@@ -13,7 +13,7 @@ use crate::facts::template::{Entries, Template};
 use crate::facts::workload::Workload;
 
 /// Who owns the ReplicaSets and Jobs that something else makes.
-pub(super) type Owners = BTreeMap<Object, Object>;
+pub(crate) type Owners = BTreeMap<Object, Object>;
 
 /// Reads the workloads into `facts`.
 pub(super) async fn read(
@@ -25,22 +25,23 @@ pub(super) async fn read(
     for resource in RESOURCES {
         reader
             .list(resource, namespace, |raw| {
-                add(resource, raw, &mut owners, facts)
+                add(resource.kind, raw, &mut owners, facts)
             })
             .await;
     }
     owners
 }
 
-fn add(
-    resource: Resource,
+/// Adds a workload by its JSON to `facts`, or its owner to `owners`.
+pub(crate) fn add(
+    kind: &str,
     raw: &RawValue,
     owners: &mut Owners,
     facts: &mut Facts,
 ) -> Result<(), serde_json::Error> {
     let wire: Wire<'_> = serde_json::from_str(raw.get())?;
     let metadata = wire.metadata;
-    let object = Object::new(resource.kind, &metadata.namespace, &metadata.name);
+    let object = Object::new(kind, &metadata.namespace, &metadata.name);
     if let Some(owner) = controller(metadata.owner_references) {
         owners.insert(
             object,
@@ -50,7 +51,7 @@ fn add(
     }
     let status = wire.status.unwrap_or_default();
     let has_ended = |it: &Condition| it.kind == "Complete" || it.kind == "Failed";
-    if resource.kind == "Job" && status.conditions().any(has_ended) {
+    if kind == "Job" && status.conditions().any(has_ended) {
         return Ok(());
     }
     let spec = wire.spec;

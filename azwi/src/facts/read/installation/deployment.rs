@@ -116,6 +116,12 @@ fn deployment(namespace: &str, wire: &Wire) -> Deployment {
     }
 }
 
+/// The settings of a webhook that the chart installs with its default values.
+pub(crate) fn default_settings() -> Option<Prepared> {
+    let settings = settings(Vec::new(), &BTreeMap::new())?;
+    Some(Prepared::from(settings.config))
+}
+
 /// The settings as the webhook itself reads them. Another webhook than this project's may have flags that it
 /// does not know: then there are none.
 fn settings(args: Vec<String>, variables: &BTreeMap<String, String>) -> Option<Settings> {
