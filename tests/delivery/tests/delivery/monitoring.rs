@@ -14,7 +14,7 @@ async fn a_real_prometheus_answers_the_dashboards_queries_and_its_alerts_fire_an
     kinds_of_others().await;
     install(
         "--set prometheusRule.enabled=true --set serviceMonitor.enabled=true --set dashboard.enabled=true \
-         --set proxy.metricsPort=9095 --wait --timeout 2m",
+         --set proxy.metricsPort=9095 --set-file proxy.caBundle=\"$AZURE_CA_FILE\" --wait --timeout 2m",
     )
     .await;
     let prometheus = Prometheus::start(&object("prometheusrule", "azure-wi-webhook").await["spec"]);
