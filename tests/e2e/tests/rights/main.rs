@@ -14,9 +14,17 @@ fn forbidden() -> Vec<Value> {
     let events = audited().into_iter();
     events
         .filter(|event| {
-            event["user"]["username"] == WEBHOOK_USER && event["responseStatus"]["code"] == 403
+            event["user"]["username"] == WEBHOOK_USER
+                && event["responseStatus"]["code"] == 403
+                && !is_starting(event)
         })
         .collect()
+}
+
+/// Whether the API server had just started and knew no role at all, not even those that every user has.
+fn is_starting(event: &Value) -> bool {
+    let reason = event["annotations"]["authorization.k8s.io/reason"].as_str();
+    reason.is_some_and(|it| it.contains(r#""system:discovery" not found"#))
 }
 
 /// Whether the audit log has such a call of the webhook's.
