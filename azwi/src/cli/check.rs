@@ -10,8 +10,9 @@ use webhook::inject::printable;
 
 use super::connection::{Cluster, Connection};
 use super::credentials::{self, Source};
+use super::output::{self, EXIT_NOT_CHECKED, Output};
 use super::target::Target;
-use super::{EXIT_FINDINGS, EXIT_NOT_CHECKED, is_colour_wanted, manifests};
+use super::{is_colour_wanted, manifests};
 use crate::azure::Inventory;
 use crate::checks::{self, Finding};
 use crate::facts::Facts;
@@ -70,12 +71,6 @@ pub(super) struct Arguments {
     information: bool,
     #[command(flatten)]
     connection: Connection,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Output {
-    Text,
-    Json,
 }
 
 /// The letters of codes.
@@ -196,15 +191,5 @@ fn write(arguments: &Arguments, report: &Report) -> ExitCode {
         }
         Output::Json => json::write(report).ok().map(|it| it + "\n"),
     };
-    let Some(out) = written else {
-        return ExitCode::from(EXIT_NOT_CHECKED);
-    };
-    super::print(out.as_bytes());
-    if report.has_findings() {
-        ExitCode::from(EXIT_FINDINGS)
-    } else if report.gaps.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(EXIT_NOT_CHECKED)
-    }
+    output::finish(written, report)
 }

@@ -10,7 +10,7 @@ use webhook::inject::printable;
 
 use super::connection::Connection;
 use super::credentials::{self, Source};
-use super::{EXIT_FINDINGS, EXIT_NOT_CHECKED};
+use super::output::{EXIT_FINDINGS, EXIT_NOT_CHECKED};
 use crate::azure::{Inventory, write as outputs};
 use crate::facts::read::{self, Federation};
 use crate::federate::{Input, Plan, apply, plan, write};

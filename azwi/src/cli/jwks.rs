@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::EXIT_FINDINGS;
+use super::output::EXIT_FINDINGS;
 use crate::facts::key_set::KeySet;
 use crate::issuer::read_keys;
 

@@ -11,9 +11,10 @@ use webhook::inject::printable;
 
 use super::connection::{Cluster, Connection, ConnectionError};
 use super::credentials::{self, CredentialsError, Source};
+use super::output::{EXIT_FINDINGS, EXIT_NOT_CHECKED, Output, exit_code};
+use super::print;
 use super::target::Target;
 use crate::azure;
-use crate::facts::Gap;
 use crate::facts::object::Object;
 use crate::migrate::apply::{self, Outcome};
 use crate::migrate::inventory::{Inventory, read};
@@ -44,8 +45,8 @@ struct PlanArguments {
     #[command(flatten)]
     common: Common,
     /// What to write
-    #[arg(short, long, value_enum, default_value_t = Output::Text)]
-    output: Output,
+    #[arg(short, long, value_enum, default_value_t = PlanOutput::Text)]
+    output: PlanOutput,
     /// Write everything into this directory, which has to be empty
     #[arg(long, value_name = "DIRECTORY")]
     write: Option<PathBuf>,
@@ -59,14 +60,8 @@ struct StatusArguments {
     #[command(flatten)]
     common: Common,
     /// How to write it
-    #[arg(short, long, value_enum, default_value_t = Form::Text)]
-    output: Form,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Form {
-    Text,
-    Json,
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    output: Output,
 }
 
 /// Change the cluster, one workload at a time. Without --apply only say what would be done
@@ -106,7 +101,7 @@ struct Common {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Output {
+enum PlanOutput {
     /// A table, for people
     Text,
     /// Everything, for programs
@@ -146,7 +141,7 @@ impl MigrateError {
     fn code(&self) -> u8 {
         match self {
             Self::Credentials(_) => EXIT_USAGE,
-            _ => EXIT_NOT_READ,
+            _ => EXIT_NOT_CHECKED,
         }
     }
 }
@@ -172,27 +167,27 @@ fn run_plan(arguments: &PlanArguments) -> Result<ExitCode, MigrateError> {
         files::write(directory, &plan, gaps)?;
     }
     let out = match arguments.output {
-        Output::Text => {
+        PlanOutput::Text => {
             let mut out = String::new();
             // Writing to a String cannot fail.
             let _ = text::write(&mut out, &plan, gaps);
             out
         }
-        Output::Json => json::write(&plan, gaps).map_err(files::FilesError::from)?,
-        Output::Kubectl => commands::forward(&plan),
-        Output::Back => commands::back(&plan),
-        Output::Patches => files::patches(&plan),
-        Output::Az => azure::write::az(&plan.wanted),
-        Output::Terraform => azure::write::terraform(&plan.wanted),
-        Output::Bicep => azure::write::bicep(&plan.wanted),
-        Output::Aso => azure::write::aso(&plan.wanted),
+        PlanOutput::Json => json::write(&plan, gaps).map_err(files::FilesError::from)?,
+        PlanOutput::Kubectl => commands::forward(&plan),
+        PlanOutput::Back => commands::back(&plan),
+        PlanOutput::Patches => files::patches(&plan),
+        PlanOutput::Az => azure::write::az(&plan.wanted),
+        PlanOutput::Terraform => azure::write::terraform(&plan.wanted),
+        PlanOutput::Bicep => azure::write::bicep(&plan.wanted),
+        PlanOutput::Aso => azure::write::aso(&plan.wanted),
     };
-    super::print(out.as_bytes());
+    print(out.as_bytes());
     let is_blocked = plan
         .moves
         .iter()
         .any(|it| !it.is_moved() && !it.blocks.is_empty());
-    Ok(exit(is_blocked || !plan.findings.is_empty(), gaps))
+    Ok(exit_code(is_blocked || !plan.findings.is_empty(), gaps))
 }
 
 fn run_status(arguments: &StatusArguments) -> Result<ExitCode, MigrateError> {
@@ -212,29 +207,29 @@ fn run_status(arguments: &StatusArguments) -> Result<ExitCode, MigrateError> {
     let is_whole = gaps.is_empty() && common.namespace.is_none() && common.target.is_none();
     let removals = is_whole.then(|| status::removals(&inventory, &plan, &progress));
     let out = match arguments.output {
-        Form::Text => {
+        Output::Text => {
             let mut out = String::new();
             // Writing to a String cannot fail.
             let _ = write::status::text(&mut out, &progress, removals.as_deref(), gaps);
             out
         }
-        Form::Json => write::status::json(&progress, removals.as_deref(), gaps)
+        Output::Json => write::status::json(&progress, removals.as_deref(), gaps)
             .map_err(files::FilesError::from)?,
     };
-    super::print(out.as_bytes());
+    print(out.as_bytes());
     let is_done = progress.iter().all(|it| it.state == State::Done);
-    Ok(exit(!is_done, gaps))
+    Ok(exit_code(!is_done, gaps))
 }
 
 fn run_move(arguments: &ChangeArguments) -> Result<ExitCode, MigrateError> {
     let common = &arguments.common;
     if !arguments.apply {
         let (inventory, plan) = common.plan()?;
-        super::print(commands::forward(&plan).as_bytes());
+        print(commands::forward(&plan).as_bytes());
         eprintln!(
             "azwi: nothing was changed. With --apply: one workload at a time, rolled back if it gets no token"
         );
-        return Ok(exit(!plan.findings.is_empty(), &inventory.facts.gaps));
+        return Ok(exit_code(!plan.findings.is_empty(), &inventory.facts.gaps));
     }
     let options = common.options()?;
     let timeout = Duration::from_secs(arguments.timeout);
@@ -244,11 +239,12 @@ fn run_move(arguments: &ChangeArguments) -> Result<ExitCode, MigrateError> {
         for finding in &plan.findings {
             eprintln!("azwi: {}", finding.cause);
         }
-        let mut is_well = plan.findings.is_empty();
+        // No workload would get a token.
+        if !plan.findings.is_empty() {
+            return Ok(ExitCode::from(EXIT_FINDINGS));
+        }
+        let mut is_well = true;
         for it in plan.moves.iter().filter(|it| !it.is_moved()) {
-            if !is_well && !plan.findings.is_empty() {
-                break;
-            }
             if let Some(block) = it.blocks.first() {
                 is_well &= report(
                     &it.workload.object,
@@ -262,11 +258,7 @@ fn run_move(arguments: &ChangeArguments) -> Result<ExitCode, MigrateError> {
                 break;
             }
         }
-        Ok(if is_well {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::from(EXIT_BLOCKED)
-        })
+        Ok(exit_code(!is_well, &[]))
     })?
 }
 
@@ -280,7 +272,7 @@ fn run_back(arguments: &ChangeArguments) -> Result<ExitCode, MigrateError> {
         let moved: Vec<_> = moved.filter(|it| it.before.is_some()).collect();
         if !arguments.apply {
             for workload in &moved {
-                println!("{}: goes back", workload.object);
+                print(format!("{}: goes back\n", workload.object).as_bytes());
             }
             eprintln!("azwi: nothing was changed. With --apply these workloads go back");
             return Ok(ExitCode::SUCCESS);
@@ -291,13 +283,9 @@ fn run_back(arguments: &ChangeArguments) -> Result<ExitCode, MigrateError> {
             is_well &= report(&workload.object, &outcome);
         }
         for account in apply::accounts_back(&client, &moved).await? {
-            println!("{account}: as before");
+            print(format!("{account}: as before\n").as_bytes());
         }
-        Ok(if is_well {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::from(EXIT_BLOCKED)
-        })
+        Ok(exit_code(!is_well, &[]))
     })?
 }
 
@@ -310,18 +298,8 @@ fn report(object: &Object, outcome: &Outcome) -> bool {
         Outcome::RolledBack(reason) => (format!("rolled back: {reason}"), false),
         Outcome::ByHand(reason) => (reason.clone(), false),
     };
-    println!("{object}: {}", printable(&line));
+    print(format!("{object}: {}\n", printable(&line)).as_bytes());
     is_well
-}
-
-fn exit(is_blocked: bool, gaps: &[Gap]) -> ExitCode {
-    if is_blocked {
-        ExitCode::from(EXIT_BLOCKED)
-    } else if gaps.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(EXIT_NOT_READ)
-    }
 }
 
 impl Common {
@@ -362,6 +340,3 @@ impl Common {
         Ok((inventory, plan))
     }
 }
-
-const EXIT_BLOCKED: u8 = 1;
-const EXIT_NOT_READ: u8 = 2;

@@ -10,6 +10,7 @@ mod issuer;
 mod jwks;
 mod manifests;
 mod migrate;
+mod output;
 mod podidentity;
 mod serviceaccount;
 mod target;
@@ -104,11 +105,6 @@ fn print(text: &[u8]) -> ExitCode {
 fn is_colour_wanted() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|it| it.is_empty())
 }
-
-/// Something is wrong, or is to do.
-const EXIT_FINDINGS: u8 = 1;
-/// Nothing is wrong as far as could be read, but not all could.
-const EXIT_NOT_CHECKED: u8 = 2;
 
 #[cfg(test)]
 mod tests {

@@ -2,8 +2,10 @@
 
 use std::process::ExitCode;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::json;
+
+use super::output::Output;
 
 /// Write the version
 #[derive(Debug, Args)]
@@ -11,12 +13,6 @@ pub(super) struct Arguments {
     /// How to write it
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Output {
-    Text,
-    Json,
 }
 
 /// Writes the version.

@@ -3,12 +3,13 @@
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use webhook::inject::printable;
 
 use crate::checks;
 use crate::cli::connection::{Cluster, Connection};
-use crate::cli::{EXIT_FINDINGS, EXIT_NOT_CHECKED, is_colour_wanted, print};
+use crate::cli::is_colour_wanted;
+use crate::cli::output::{self, EXIT_NOT_CHECKED, Output};
 use crate::facts::issuer::{Issuer, Published};
 use crate::facts::read::{self, Read};
 use crate::report::text::Style;
@@ -33,12 +34,6 @@ pub(in crate::cli) struct Arguments {
     output: Output,
     #[command(flatten)]
     connection: Connection,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Output {
-    Text,
-    Json,
 }
 
 /// Runs the check.
@@ -84,17 +79,7 @@ fn write(arguments: &Arguments, issuer: &Issuer, report: &Report) -> ExitCode {
             findings.ok().map(|()| out + &summary(issuer))
         }
     };
-    let Some(out) = written else {
-        return ExitCode::from(EXIT_NOT_CHECKED);
-    };
-    print(out.as_bytes());
-    if report.has_findings() {
-        ExitCode::from(EXIT_FINDINGS)
-    } else if report.gaps.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(EXIT_NOT_CHECKED)
-    }
+    output::finish(written, report)
 }
 
 fn summary(issuer: &Issuer) -> String {

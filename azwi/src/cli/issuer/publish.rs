@@ -7,7 +7,8 @@ use clap::Args;
 use webhook::inject::printable;
 
 use crate::cli::connection::Connection;
-use crate::cli::{EXIT_FINDINGS, EXIT_NOT_CHECKED, jwks, print};
+use crate::cli::output::{EXIT_FINDINGS, EXIT_NOT_CHECKED};
+use crate::cli::{jwks, print};
 use crate::facts::issuer::{DISCOVERY_PATH, KEYS_PATH, is_public};
 use crate::facts::key_set::KeySet;
 use crate::facts::read::{self, ReadError};
