@@ -131,37 +131,30 @@ fn second(installation: &Installation) -> Option<Finding> {
     let other = configurations.iter().find(|it| it.name != NAME);
     let other = other.filter(|_| configurations.len() > 1)?;
     let names: Vec<&str> = configurations.iter().map(|it| it.name.as_str()).collect();
-    let object = Object::new(KIND, "", &other.name);
     let cause = format!(
         "{} configurations select the label, so pods are changed twice: {}",
         names.len(),
         names.join(", ")
     );
-    let fix = format!("kubectl delete mutatingwebhookconfiguration {}", other.name);
-    Some(Finding::new(
-        Code::SecondWebhook,
-        &object,
-        &cause,
-        Some(fix),
-    ))
+    Some(remove(other, &cause))
 }
 
 /// Another installation, which would stay beside this one.
 pub(super) fn second_to_be(installation: &Installation) -> Option<Finding> {
     let mut configurations = installation.configurations.iter();
     let other = configurations.find(|it| it.name != NAME)?;
-    let object = Object::new(KIND, "", &other.name);
     let cause = format!(
         "{} selects the label already: with a second installation pods are changed twice",
         other.name
     );
+    Some(remove(other, &cause))
+}
+
+/// The finding that one of two installations has to go.
+fn remove(other: &Configuration, cause: &str) -> Finding {
+    let object = Object::new(KIND, "", &other.name);
     let fix = format!("kubectl delete mutatingwebhookconfiguration {}", other.name);
-    Some(Finding::new(
-        Code::SecondWebhook,
-        &object,
-        &cause,
-        Some(fix),
-    ))
+    Finding::new(Code::SecondWebhook, &object, cause, Some(fix))
 }
 
 fn policy(configuration: &Configuration) -> Option<Finding> {
