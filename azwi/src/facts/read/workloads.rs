@@ -50,12 +50,11 @@ pub(crate) fn add(
         return Ok(());
     }
     let status = wire.status.unwrap_or_default();
-    let has_ended = |it: &Condition| it.kind == "Complete" || it.kind == "Failed";
-    if kind == "Job" && status.conditions().any(has_ended) {
+    if kind == "Job" && status.has_ended() {
         return Ok(());
     }
     let spec = wire.spec;
-    let raw = spec.template.or_else(|| spec.job_template?.spec.template);
+    let raw = spec.template.or_else(|| spec.job_template?.template());
     let Some(raw) = raw else { return Ok(()) };
     let template = Template::read(raw, true)?;
     let account = (metadata.namespace, template.service_account.clone());
@@ -98,8 +97,10 @@ struct Metadata {
 }
 
 /// An entry of `ownerReferences`.
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct Owner {
+    pub(crate) api_version: Option<String>,
     pub(crate) kind: String,
     pub(crate) name: String,
     controller: Option<bool>,
@@ -114,10 +115,18 @@ struct Spec<'a> {
     job_template: Option<JobTemplate<'a>>,
 }
 
+/// `jobTemplate` of a CronJob.
 #[derive(Deserialize)]
-struct JobTemplate<'a> {
+pub(crate) struct JobTemplate<'a> {
     #[serde(borrow)]
     spec: JobSpec<'a>,
+}
+
+impl<'a> JobTemplate<'a> {
+    /// The template of the pods.
+    pub(crate) fn template(&self) -> Option<&'a RawValue> {
+        self.spec.template
+    }
 }
 
 #[derive(Deserialize)]
@@ -126,12 +135,19 @@ struct JobSpec<'a> {
     template: Option<&'a RawValue>,
 }
 
+/// `status` of a workload.
 #[derive(Default, Deserialize)]
-struct Status {
+pub(crate) struct Status {
     conditions: Option<Vec<Condition>>,
 }
 
 impl Status {
+    /// Whether a Job has ended.
+    pub(crate) fn has_ended(&self) -> bool {
+        let mut conditions = self.conditions();
+        conditions.any(|it| it.kind == "Complete" || it.kind == "Failed")
+    }
+
     fn conditions(&self) -> impl Iterator<Item = &Condition> {
         let conditions = self.conditions.iter().flatten();
         conditions.filter(|it| it.status == "True")

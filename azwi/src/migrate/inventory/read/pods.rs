@@ -17,7 +17,10 @@ pub(super) async fn read(reader: &mut Reader, namespace: Option<&str>, found: &m
 }
 
 fn add(raw: &RawValue, found: &mut Found) -> Result<(), serde_json::Error> {
-    let Wire { metadata, status } = serde_json::from_str(raw.get())?;
+    let Wire {
+        mut metadata,
+        status,
+    } = serde_json::from_str(raw.get())?;
     let status = status.unwrap_or_default();
     let phase = status.phase.as_deref().unwrap_or_default();
     let has_ended = ["Succeeded", "Failed"].contains(&phase);
@@ -25,7 +28,7 @@ fn add(raw: &RawValue, found: &mut Found) -> Result<(), serde_json::Error> {
         return Ok(());
     }
     let object = Object::new(PODS.kind, &metadata.namespace, &metadata.name);
-    match controller(&metadata) {
+    match controller(&mut metadata) {
         Some(owner) if owner.object.kind == "Node" => return Ok(()),
         Some(owner) => found.own(object.clone(), owner),
         None => {}

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::facts::object::Object;
 use crate::facts::read::reader::{Reader, Resource};
-use crate::facts::read::workloads::RESOURCES;
+use crate::facts::read::workloads::{self, JobTemplate, RESOURCES, Status};
 use crate::facts::template::Template;
 use crate::migrate::BEFORE;
 use crate::migrate::inventory::Inventory;
@@ -94,24 +94,26 @@ pub(super) async fn read(reader: &mut Reader, namespace: Option<&str>, found: &m
 }
 
 fn add(resource: Resource, raw: &RawValue, found: &mut Found) -> Result<(), serde_json::Error> {
-    let wire: Wire<'_> = serde_json::from_str(raw.get())?;
-    let metadata = &wire.metadata;
+    let Wire {
+        mut metadata,
+        spec,
+        status,
+    } = serde_json::from_str(raw.get())?;
     let object = Object::new(resource.kind, &metadata.namespace, &metadata.name);
-    if is_ended(&wire) {
+    if resource.kind == "Job" && status.unwrap_or_default().has_ended() {
         return Ok(());
     }
-    let spec = wire.spec;
     let form = match resource.kind {
         "CronJob" => Form::CronJob,
         "Job" => Form::Job,
         _ => Form::Template,
     };
-    let template = spec.template.or_else(|| spec.job_template?.spec.template);
+    let template = spec.template.or_else(|| spec.job_template?.template());
     let Some(template) = template else {
         return Ok(());
     };
     let is_concerned = concerns(template.get());
-    if let Some(owner) = controller(&wire.metadata) {
+    if let Some(owner) = controller(&mut metadata) {
         if is_concerned && !is_kubernetes(&owner) {
             let template = PodTemplate(serde_json::from_str(template.get())?);
             found
@@ -143,7 +145,7 @@ fn add(resource: Resource, raw: &RawValue, found: &mut Found) -> Result<(), serd
         replicas: spec.replicas,
         rolls: strategy.as_deref() != Some("OnDelete")
             && !["ReplicaSet", "ReplicationController"].contains(&resource.kind),
-        before: wire.metadata.annotations.before,
+        before: metadata.annotations.before,
     });
     Ok(())
 }
@@ -154,11 +156,10 @@ pub(super) fn concerns(json: &str) -> bool {
 }
 
 /// The owner that controls an object.
-pub(super) fn controller(metadata: &Metadata) -> Option<Owner> {
-    let mut owners = metadata.owner_references.iter().flatten();
-    let owner = owners.find(|it| it.controller == Some(true))?;
+pub(super) fn controller(metadata: &mut Metadata) -> Option<Owner> {
+    let owner = workloads::controller(metadata.owner_references.take())?;
     Some(Owner {
-        version: owner.api_version.clone().unwrap_or_default(),
+        version: owner.api_version.unwrap_or_default(),
         object: Object::new(&owner.kind, &metadata.namespace, &owner.name),
     })
 }
@@ -170,14 +171,6 @@ fn is_kubernetes(owner: &Owner) -> bool {
         || RESOURCES
             .iter()
             .any(|it| it.kind == kind && it.version == owner.version)
-}
-
-fn is_ended(wire: &Wire<'_>) -> bool {
-    let conditions = wire.status.as_ref().and_then(|it| it.conditions.as_ref());
-    let mut conditions = conditions.into_iter().flatten();
-    wire.spec.template.is_some()
-        && conditions
-            .any(|it| ["Complete", "Failed"].contains(&it.kind.as_str()) && it.status == "True")
 }
 
 #[derive(Deserialize)]
@@ -197,7 +190,7 @@ pub(super) struct Metadata {
     pub(super) deletion_timestamp: Option<String>,
     #[serde(default)]
     pub(super) annotations: Annotations,
-    owner_references: Option<Vec<OwnerReference>>,
+    owner_references: Option<Vec<workloads::Owner>>,
 }
 
 /// The annotation in which the way back is.
@@ -214,15 +207,6 @@ impl From<Option<BTreeMap<String, Value>>> for Annotations {
     }
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct OwnerReference {
-    api_version: Option<String>,
-    kind: String,
-    name: String,
-    controller: Option<bool>,
-}
-
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Spec<'a> {
@@ -235,33 +219,9 @@ struct Spec<'a> {
 }
 
 #[derive(Deserialize)]
-struct JobTemplate<'a> {
-    #[serde(borrow)]
-    spec: JobSpec<'a>,
-}
-
-#[derive(Deserialize)]
-struct JobSpec<'a> {
-    #[serde(borrow)]
-    template: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
 struct Strategy {
     #[serde(rename = "type")]
     kind: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Status {
-    conditions: Option<Vec<Condition>>,
-}
-
-#[derive(Deserialize)]
-struct Condition {
-    #[serde(rename = "type")]
-    kind: String,
-    status: String,
 }
 
 /// The node's metadata service, as programs write its address.
