@@ -41,6 +41,11 @@ impl Identity {
     ) -> Self {
         let credential =
             FederatedCredential::service_account(ISSUER, namespace.name(), service_account);
+        Self::register_with(client_id, credential).await
+    }
+
+    /// The same, with a credential of the caller's choice.
+    pub async fn register_with(client_id: &str, credential: FederatedCredential) -> Self {
         let identity = Self {
             client_id: client_id.to_owned(),
         };

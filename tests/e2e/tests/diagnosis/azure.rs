@@ -2,9 +2,10 @@
 //! and 16.
 
 use azure_emulator::{Application, FederatedCredential, Issuer, Kind, Rule, Service, Socket};
+use e2e::program::run;
 use e2e::{ISSUER, Identity, Namespace, TENANT, control};
 
-use crate::azwi::{Fault, check, explained, run};
+use crate::azwi::{Fault, check, explained, is_named_and_mended};
 use crate::workload::workload;
 use crate::{alone, beside_others};
 
@@ -17,16 +18,7 @@ async fn with_credential(test: &str, change: impl Fn(&mut FederatedCredential)) 
     let mut credential = FederatedCredential::service_account(ISSUER, namespace.name(), "app");
     credential.name = "kubernetes".to_owned();
     change(&mut credential);
-    let application = Application {
-        tenant: TENANT.into(),
-        client_id: identity.client_id.clone(),
-        federated_credentials: vec![credential],
-        ..Application::default()
-    };
-    control()
-        .add_application(&application)
-        .await
-        .expect("an identity");
+    let identity = Identity::register_with(&identity.client_id, credential).await;
     Trusted {
         namespace,
         identity,
@@ -78,13 +70,7 @@ async fn a_credential_with_a_slip_is_named() {
     ];
     for slip in slips {
         let trusted = with_credential("slip", slip).await;
-        let fault = Fault {
-            check: &trusted.piped(),
-            code: "AZWI-F004",
-            object: &trusted.account(),
-            placeholders: &[],
-        };
-        fault.is_named_and_mended().await;
+        is_named_and_mended(&trusted.piped(), "AZWI-F004", &trusted.account()).await;
         let checked = check(&trusted.exchange()).await;
         assert_eq!(checked.code, Some(0), "Entra agrees: {checked:?}");
     }
@@ -98,13 +84,7 @@ async fn a_missing_credential_is_named() {
         it.subject = "system:serviceaccount:kube-system:default".to_owned();
     })
     .await;
-    let fault = Fault {
-        check: &trusted.piped(),
-        code: "AZWI-F003",
-        object: &trusted.account(),
-        placeholders: &[],
-    };
-    fault.is_named_and_mended().await;
+    is_named_and_mended(&trusted.piped(), "AZWI-F003", &trusted.account()).await;
 }
 
 /// Row 3: an application, whose credentials do not name it.
@@ -152,13 +132,7 @@ async fn a_dangling_credential_is_named() {
         .add_credential(id, &gone)
         .await
         .expect("a credential");
-    let fault = Fault {
-        check: &trusted.piped(),
-        code: "AZWI-F005",
-        object: "FederatedCredential gone",
-        placeholders: &[],
-    };
-    fault.is_named_and_mended().await;
+    is_named_and_mended(&trusted.piped(), "AZWI-F005", "FederatedCredential gone").await;
 }
 
 /// Row 3, by a real exchange.
@@ -195,13 +169,7 @@ async fn a_credential_that_propagates_is_named() {
     };
     control().add_rule(&rule).await.expect("a rule");
     let object = format!("Deployment {}/shop", trusted.namespace.name());
-    let fault = Fault {
-        check: &trusted.exchange(),
-        code: "AZWI-F007",
-        object: &object,
-        placeholders: &[],
-    };
-    fault.is_named_and_mended().await;
+    is_named_and_mended(&trusted.exchange(), "AZWI-F007", &object).await;
 }
 
 /// Row 12: the principal id in place of the client id.
@@ -231,13 +199,7 @@ async fn a_principal_id_in_place_of_the_client_id_is_named() {
         placeholders: &[],
     };
     by_exchange.is_named().await;
-    let fault = Fault {
-        check: &trusted.piped(),
-        code: "AZWI-S007",
-        object: &trusted.account(),
-        placeholders: &[],
-    };
-    fault.is_named_and_mended().await;
+    is_named_and_mended(&trusted.piped(), "AZWI-S007", &trusted.account()).await;
     let checked = check(&trusted.exchange()).await;
     assert_eq!(checked.code, Some(0), "{checked:?}");
 }

@@ -1,5 +1,6 @@
 //! Causes in the installation. Rows 6, 7 and 8.
 
+use e2e::program::run;
 use e2e::{
     CONFIGURATION, DEPLOYMENT, Namespace, SYSTEM_NAMESPACE, TENANT, kubectl, kubectl_json,
     kubectl_with_input, system, until,
@@ -7,7 +8,7 @@ use e2e::{
 use serde_json::json;
 
 use crate::alone;
-use crate::azwi::{Fault, check, filled, run};
+use crate::azwi::{Fault, check, filled, is_named_and_mended};
 use crate::workload::workload;
 
 const TENANT_ID: (&str, &str) = ("<tenant id>", TENANT);
@@ -33,13 +34,12 @@ async fn pods_older_than_the_webhook_are_named() {
     };
     let fix = fault.is_named().await;
     run(&filled(&fix, &[TENANT_ID])).await;
-    let fault = Fault {
-        check: &args,
-        code: "AZWI-W005",
-        object: &format!("Deployment {}/shop", namespace.name()),
-        placeholders: &[],
-    };
-    fault.is_named_and_mended().await;
+    is_named_and_mended(
+        &args,
+        "AZWI-W005",
+        &format!("Deployment {}/shop", namespace.name()),
+    )
+    .await;
 }
 
 /// Row 7: no replica.
@@ -47,13 +47,12 @@ async fn pods_older_than_the_webhook_are_named() {
 async fn a_webhook_that_is_scaled_to_zero_is_named() {
     let _alone = alone().await;
     system(&["scale", DEPLOYMENT, "--replicas=0"]).await;
-    let fault = Fault {
-        check: "",
-        code: "AZWI-I003",
-        object: &format!("Service {SYSTEM_NAMESPACE}/azure-wi-webhook-webhook-service"),
-        placeholders: &[],
-    };
-    fault.is_named_and_mended().await;
+    is_named_and_mended(
+        "",
+        "AZWI-I003",
+        &format!("Service {SYSTEM_NAMESPACE}/azure-wi-webhook-webhook-service"),
+    )
+    .await;
     settled().await;
 }
 
@@ -87,13 +86,12 @@ async fn a_webhook_that_the_api_server_cannot_call_is_named() {
     system(&["rollout", "restart", DEPLOYMENT]).await;
     system(&["rollout", "status", DEPLOYMENT, "--timeout=180s"]).await;
     let args = format!("-n {}", namespace.name());
-    let fault = Fault {
-        check: &args,
-        code: "AZWI-I008",
-        object: &format!("MutatingWebhookConfiguration {CONFIGURATION}"),
-        placeholders: &[],
-    };
-    fault.is_named_and_mended().await;
+    is_named_and_mended(
+        &args,
+        "AZWI-I008",
+        &format!("MutatingWebhookConfiguration {CONFIGURATION}"),
+    )
+    .await;
     settled().await;
 }
 
@@ -104,13 +102,7 @@ async fn a_second_webhook_configuration_is_named() {
     let mut second = kubectl_json(&["get", "mutatingwebhookconfiguration", CONFIGURATION]).await;
     second["metadata"] = json!({ "name": "aks-managed" });
     kubectl_with_input(&["apply", "-f", "-"], &second.to_string()).await;
-    let fault = Fault {
-        check: "",
-        code: "AZWI-I005",
-        object: "MutatingWebhookConfiguration aks-managed",
-        placeholders: &[],
-    };
-    fault.is_named_and_mended().await;
+    is_named_and_mended("", "AZWI-I005", "MutatingWebhookConfiguration aks-managed").await;
 }
 
 /// Row 17: by the selector as it is stored.
@@ -130,13 +122,12 @@ async fn a_namespace_that_the_webhook_leaves_out_is_named() {
         .position(|it| it.starts_with("mutation."))
         .expect("an entry");
     select(entry, &json!({ "matchLabels": { "azwi-test": "on" } })).await;
-    let fault = Fault {
-        check: &format!("-n {}", namespace.name()),
-        code: "AZWI-W003",
-        object: &format!("Deployment {}/shop", namespace.name()),
-        placeholders: &[],
-    };
-    fault.is_named_and_mended().await;
+    is_named_and_mended(
+        &format!("-n {}", namespace.name()),
+        "AZWI-W003",
+        &format!("Deployment {}/shop", namespace.name()),
+    )
+    .await;
     select(entry, &json!({})).await;
 }
 

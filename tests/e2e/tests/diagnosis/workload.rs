@@ -1,10 +1,11 @@
 //! Causes in a workload, its service account and its namespace. Rows 1, 2, 6, 9, 10, 17, 18 and 19.
 
 use contract::{annotation, label};
+use e2e::program::run;
 use e2e::{Container, Identity, Namespace, kubectl};
 use serde_json::{Value, json};
 
-use crate::azwi::{Fault, check, explained, run};
+use crate::azwi::{Fault, check, explained, is_named_and_mended};
 use crate::beside_others;
 
 /// An object of this kind, whose labelled template has this service account.
@@ -91,13 +92,12 @@ async fn a_template_without_the_label_is_named() {
         // The label counts on the template alone.
         object["metadata"]["labels"] = json!({ label::USE: "true" });
         namespace.apply(&object).await;
-        let fault = Fault {
-            check: &format!("-n {}", namespace.name()),
-            code: "AZWI-W001",
-            object: &format!("{kind} {}/shop", namespace.name()),
-            placeholders: &[],
-        };
-        fault.is_named_and_mended().await;
+        is_named_and_mended(
+            &format!("-n {}", namespace.name()),
+            "AZWI-W001",
+            &format!("{kind} {}/shop", namespace.name()),
+        )
+        .await;
     }
 }
 
@@ -109,13 +109,12 @@ async fn a_pod_without_the_label_is_named() {
     let pod = e2e::Pod::new("shop").without_label();
     let pod = pod.container(Container::shell("app", "sleep 100000"));
     namespace.apply(&pod.manifest()).await;
-    let fault = Fault {
-        check: &format!("-n {}", namespace.name()),
-        code: "AZWI-W001",
-        object: &format!("Pod {}/shop", namespace.name()),
-        placeholders: &[],
-    };
-    fault.is_named_and_mended().await;
+    is_named_and_mended(
+        &format!("-n {}", namespace.name()),
+        "AZWI-W001",
+        &format!("Pod {}/shop", namespace.name()),
+    )
+    .await;
 }
 
 /// Row 2.
@@ -159,13 +158,12 @@ async fn a_client_id_on_the_wrong_object_is_named() {
             }
         }
         namespace.apply(&object).await;
-        let fault = Fault {
-            check: &format!("-n {}", namespace.name()),
-            code: "AZWI-S002",
-            object: &format!("ServiceAccount {}/app", namespace.name()),
-            placeholders: &[],
-        };
-        fault.is_named_and_mended().await;
+        is_named_and_mended(
+            &format!("-n {}", namespace.name()),
+            "AZWI-S002",
+            &format!("ServiceAccount {}/app", namespace.name()),
+        )
+        .await;
     }
 }
 
@@ -182,13 +180,12 @@ async fn pods_with_a_former_client_id_are_named() {
         .await;
     let identity = Identity::register(&namespace, "app").await;
     namespace.service_account("app", &identity.client_id).await;
-    let fault = Fault {
-        check: &format!("-n {}", namespace.name()),
-        code: "AZWI-W007",
-        object: &format!("Deployment {}/shop", namespace.name()),
-        placeholders: &[],
-    };
-    fault.is_named_and_mended().await;
+    is_named_and_mended(
+        &format!("-n {}", namespace.name()),
+        "AZWI-W007",
+        &format!("Deployment {}/shop", namespace.name()),
+    )
+    .await;
 }
 
 /// Row 10. The command opens an editor: this one removes the variable.
@@ -256,13 +253,12 @@ async fn the_default_service_account_in_place_of_another_is_named() {
     namespace
         .apply(&workload("Deployment", "shop", "", 1))
         .await;
-    let fault = Fault {
-        check: &format!("-n {}", namespace.name()),
-        code: "AZWI-S010",
-        object: &format!("Deployment {}/shop", namespace.name()),
-        placeholders: &[],
-    };
-    fault.is_named_and_mended().await;
+    is_named_and_mended(
+        &format!("-n {}", namespace.name()),
+        "AZWI-S010",
+        &format!("Deployment {}/shop", namespace.name()),
+    )
+    .await;
 }
 
 /// Row 19: the Pod Security Standard refuses the init container of mode redirect.
@@ -283,13 +279,12 @@ async fn a_redirect_that_pod_security_refuses_is_named() {
     template["spec"]["containers"] =
         json!([{ "name": "app", "image": "registry.example.com/cluster/pause:v1" }]);
     namespace.apply(&object).await;
-    let fault = Fault {
-        check: &format!("-n {}", namespace.name()),
-        code: "AZWI-W008",
-        object: &format!("Deployment {}/shop", namespace.name()),
-        placeholders: &[],
-    };
-    fault.is_named_and_mended().await;
+    is_named_and_mended(
+        &format!("-n {}", namespace.name()),
+        "AZWI-W008",
+        &format!("Deployment {}/shop", namespace.name()),
+    )
+    .await;
 }
 
 /// Row 19: a quota. Only its owner knows what to do.

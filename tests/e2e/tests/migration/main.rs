@@ -2,17 +2,15 @@
 //! every workload gets its own token, and everything goes back as it was.
 
 mod fixture;
-mod shell;
 
 use std::collections::BTreeMap;
 
+use e2e::program::{run, shell, text};
 use e2e::{claims, kubectl, kubectl_json, until};
 use serde_json::Value;
-
 use tokio::sync::Mutex;
 
 use fixture::Fixture;
-use shell::{run, shell, text};
 
 #[tokio::test]
 async fn a_cluster_moves_by_the_printed_outputs_and_goes_back() {

@@ -6,14 +6,20 @@ use std::process::Output;
 use tokio::process::Command;
 
 /// Runs a line of shell, which has to succeed, and returns what it wrote.
-pub(crate) async fn run(line: &str) -> String {
+///
+/// # Panics
+/// When it fails.
+pub async fn run(line: &str) -> String {
     let output = shell(line).await;
     assert!(output.status.success(), "{line}: {}", text(&output));
     text(&output)
 }
 
-/// Runs a line of shell. It must not write a token.
-pub(crate) async fn shell(line: &str) -> Output {
+/// Runs a line of shell.
+///
+/// # Panics
+/// When it writes a token.
+pub async fn shell(line: &str) -> Output {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let test = std::env::current_exe().expect("the test has a path");
     // Cargo puts tests into a folder beside the programs.
@@ -33,7 +39,9 @@ pub(crate) async fn shell(line: &str) -> Output {
     output
 }
 
-pub(crate) fn text(output: &Output) -> String {
+/// What a program wrote.
+#[must_use]
+pub fn text(output: &Output) -> String {
     format!(
         "{}{}",
         String::from_utf8_lossy(&output.stdout),
