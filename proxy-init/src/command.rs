@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn prints_version_and_help_in_both_spellings() {
-        for argument in ["--version", "-version"] {
+        for argument in ["--version", "-version", "--version=true"] {
             assert_eq!(parsed(&[argument]), Ok(Command::Print(version::json())));
         }
         for argument in ["--help", "-help", "-h"] {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::str::FromStr;
 
+use service_kit::flags::go_bool;
 use thiserror::Error;
 
 use crate::certificate::tls::MinVersion;
@@ -42,11 +43,8 @@ impl FromStr for GoBool {
     type Err = ValueError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(Self(true)),
-            "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(Self(false)),
-            _ => Err(ValueError("it must be true or false")),
-        }
+        let value = go_bool(text).ok_or(ValueError("it must be true or false"))?;
+        Ok(Self(value))
     }
 }
 

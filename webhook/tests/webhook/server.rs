@@ -53,7 +53,7 @@ pub(crate) fn labelled(annotations: Value) -> Value {
 /// The flags are upstream's, and so is the line, except for the compiler.
 #[tokio::test]
 async fn prints_its_version_as_json() {
-    for flag in ["--version", "-version"] {
+    for flag in ["--version", "-version", "--version=true"] {
         let mut program = Command::new(env!("CARGO_BIN_EXE_webhook"));
         let output = program.arg(flag).output().await.unwrap();
         assert!(output.status.success(), "{output:?}");
