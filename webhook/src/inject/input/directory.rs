@@ -7,24 +7,17 @@ pub(crate) struct Directory<'a>(Vec<&'a str>);
 impl<'a> Directory<'a> {
     /// `/var/run` counts as `/run`: most images link one to the other.
     pub(crate) fn new(path: &'a str) -> Self {
-        let mut directory = Self(Vec::with_capacity(USUAL_DEPTH)).join(path);
-        if directory.0.starts_with(&["var", "run"]) {
-            directory.0.remove(0);
+        let mut parts = Vec::with_capacity(USUAL_DEPTH);
+        enter(&mut parts, path);
+        if parts.starts_with(&["var", "run"]) {
+            parts.remove(0);
         }
-        directory
+        Self(parts)
     }
 
     pub(crate) fn join(&self, path: &'a str) -> Self {
         let mut parts = self.0.clone();
-        for part in path.split('/') {
-            match part {
-                "" | "." => {}
-                ".." => {
-                    parts.pop();
-                }
-                part => parts.push(part),
-            }
-        }
+        enter(&mut parts, path);
         Self(parts)
     }
 
@@ -34,6 +27,18 @@ impl<'a> Directory<'a> {
 
     pub(crate) fn is_below(&self, other: &Directory<'_>) -> bool {
         self != other && self.is_at_or_below(other)
+    }
+}
+
+fn enter<'a>(parts: &mut Vec<&'a str>, path: &'a str) {
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
     }
 }
 

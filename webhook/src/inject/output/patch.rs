@@ -1,10 +1,8 @@
 //! Writes a JSON Patch (RFC 6902) as text: the only place that knows how [`Additions`] become
 //! operations.
 
-use serde::Serialize;
-
 use super::additions::{Additions, ContainerAdditions, Move, NewContainer, NewContainers};
-use super::template::write_json;
+use super::json::{WriteJson, write_json, write_list, write_string};
 use crate::inject::feedback::denial::Denial;
 use crate::inject::input::pod::{List, Pod};
 
@@ -72,7 +70,7 @@ impl Patch {
             let index = replacement.index.to_string();
             let path = [&place, "/env/", &index, "/value"];
             self.operation("replace", &path, |text| {
-                write_json(text, &replacement.value);
+                write_string(text, replacement.value);
             });
         }
         let has_variables = existing.env.is_some();
@@ -81,29 +79,29 @@ impl Patch {
 
     /// As [`Self::append`], but before the items that are there: a variable's value may refer to those
     /// before it, `$(AZURE_CLIENT_ID)`, and the user's may refer to the injected ones.
-    fn prepend<T: Serialize>(&mut self, place: &str, list: &str, has_list: bool, items: &[T]) {
+    fn prepend<T: WriteJson>(&mut self, place: &str, list: &str, has_list: bool, items: &[T]) {
         if !has_list {
             return self.append(place, list, has_list, items);
         }
         // In reverse, each at the same index: the one before it pushes it back.
         for item in items.iter().rev() {
             let path = [place, list, "/0"];
-            self.operation("add", &path, |text| write_json(text, item));
+            self.operation("add", &path, |text| item.write(text));
         }
     }
 
     /// Appends to a list, or adds it where the pod lacks it or it is null.
-    fn append<T: Serialize>(&mut self, place: &str, list: &str, has_list: bool, items: &[T]) {
+    fn append<T: WriteJson>(&mut self, place: &str, list: &str, has_list: bool, items: &[T]) {
         if items.is_empty() {
             return;
         }
         if has_list {
             for item in items {
                 let path = [place, list, "/-"];
-                self.operation("add", &path, |text| write_json(text, item));
+                self.operation("add", &path, |text| item.write(text));
             }
         } else {
-            self.operation("add", &[place, list], |text| write_json(text, &items));
+            self.operation("add", &[place, list], |text| write_list(text, items));
         }
     }
 
@@ -192,11 +190,11 @@ fn write_container(text: &mut Vec<u8>, container: &NewContainer<'_>) {
     text.extend_from_slice(container.template.open_object());
     if !container.variables.is_empty() {
         text.extend_from_slice(b",\"env\":");
-        write_json(text, &container.variables);
+        write_list(text, &container.variables);
     }
     if !container.mounts.is_empty() {
         text.extend_from_slice(b",\"volumeMounts\":");
-        write_json(text, &container.mounts);
+        write_list(text, &container.mounts);
     }
     text.push(b'}');
 }

@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use serde::Serialize;
-
+use super::json::write_json;
 use super::manifest::ContainerFields;
 
 /// A container without the variables and mounts of one pod, as JSON without its last brace.
@@ -28,11 +27,4 @@ impl fmt::Debug for Template {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "Template({}…)", String::from_utf8_lossy(&self.0))
     }
-}
-
-/// Appends a value as JSON.
-pub(crate) fn write_json(text: &mut Vec<u8>, value: &impl Serialize) {
-    // It cannot fail: a Vec takes every byte, and every map key is a string.
-    let written = serde_json::to_writer(text, value);
-    debug_assert!(written.is_ok(), "{written:?}");
 }
