@@ -9,7 +9,7 @@ use super::Context;
 use super::code::Code;
 use super::finding::Finding;
 use super::fix;
-use super::workload::Subject;
+use super::subject::Subject;
 use crate::facts::Facts;
 use crate::facts::account::Account;
 use crate::facts::object::Object;

@@ -4,7 +4,7 @@ use super::Context;
 use super::code::Code;
 use super::finding::Finding;
 use super::fix;
-use super::workload::Subject;
+use super::subject::Subject;
 use crate::facts::Facts;
 use crate::facts::dry_run::{DryRun, Outcome};
 use crate::facts::installation::{Configuration, Installation};

@@ -7,7 +7,7 @@ use super::Context;
 use super::code::Code;
 use super::finding::Finding;
 use super::fix;
-use super::workload::Subject;
+use super::subject::Subject;
 
 /// The webhook's refusal, or its warnings.
 pub(super) fn check(context: &Context<'_>, subject: &Subject<'_>) -> Vec<Finding> {

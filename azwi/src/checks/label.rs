@@ -7,7 +7,7 @@ use super::Context;
 use super::code::Code;
 use super::finding::Finding;
 use super::fix;
-use super::workload::Subject;
+use super::subject::Subject;
 
 /// A workload whose service account has a client id, and whose template lacks the label.
 pub(super) fn check(context: &Context<'_>, subject: &Subject<'_>) -> Option<Finding> {

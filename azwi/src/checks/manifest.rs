@@ -2,7 +2,7 @@
 
 use super::code::Code;
 use super::finding::Finding;
-use super::{Context, fix, workload};
+use super::{Context, fix, subject, workload};
 use crate::facts::manifest::{Manifests, Unquoted};
 
 /// What would be wrong with the workloads once the manifests are applied. The installation and what else only a
@@ -15,7 +15,7 @@ pub fn of_manifests(manifests: &Manifests) -> Vec<Finding> {
         is_working: true,
     };
     let mut findings: Vec<_> = manifests.unquoted.iter().map(unquoted).collect();
-    for subject in workload::subjects(facts) {
+    for subject in subject::subjects(facts) {
         let mut found = workload::check(&context, &subject);
         // Several workloads may have one service account.
         found.retain(|it| !findings.contains(it));

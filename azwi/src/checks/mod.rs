@@ -18,6 +18,7 @@ mod manifest;
 mod namespace;
 mod pods;
 mod preparation;
+mod subject;
 mod token;
 mod workload;
 
@@ -35,7 +36,7 @@ use crate::facts::template::Template;
 use crate::facts::token::Token;
 use crate::facts::workload::Pod;
 use crate::facts::{Facts, Gap};
-use workload::Subject;
+use subject::Subject;
 
 /// Every finding, those of the installation first, as the others may follow from them.
 #[must_use]
@@ -55,7 +56,7 @@ pub fn all(facts: &Facts) -> Vec<Finding> {
         .as_ref()
         .is_some_and(|it| it.granted().is_some());
     let mut broken = BTreeSet::new();
-    for subject in workload::subjects(facts) {
+    for subject in subject::subjects(facts) {
         let mut found = workload::check(&context, &subject);
         if !is_granted && !found.iter().any(is_error) {
             found.extend(credential::check(&context, &subject));
@@ -116,7 +117,7 @@ pub fn gaps(facts: &Facts) -> Vec<Gap> {
         facts,
         is_working: true,
     };
-    credential::gaps(&context, &workload::subjects(facts))
+    credential::gaps(&context, &subject::subjects(facts))
 }
 
 fn is_error(finding: &Finding) -> bool {

@@ -6,7 +6,7 @@ use contract::label;
 use super::Context;
 use super::code::Code;
 use super::finding::Finding;
-use super::workload::Subject;
+use super::subject::Subject;
 use crate::facts::installation::{Configuration, Webhook};
 use crate::facts::selector::Requirement;
 

@@ -3,7 +3,7 @@
 use super::Context;
 use super::code::Code;
 use super::finding::Finding;
-use super::workload::Subject;
+use super::subject::Subject;
 use super::{dry_run, fix};
 use crate::facts::workload::Pod;
 

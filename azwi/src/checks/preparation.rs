@@ -3,7 +3,7 @@
 
 use super::code::Code;
 use super::finding::Finding;
-use super::{dry_run, fix, installation, workload};
+use super::{dry_run, fix, installation, subject};
 use crate::facts::Facts;
 use crate::facts::dry_run::Outcome;
 use crate::facts::object::Object;
@@ -16,7 +16,7 @@ pub(super) fn check(facts: &Facts, preparation: &Preparation) -> Vec<Finding> {
     findings.extend(rights(&preparation.missing));
     let known = facts.installation.as_ref();
     findings.extend(known.and_then(installation::second_to_be));
-    for subject in workload::subjects(facts) {
+    for subject in subject::subjects(facts) {
         let mut pods = preparation.pods.iter();
         let pod = pods.find(|it| it.object == subject.object);
         if let Some(Outcome::Refused(message)) = pod.map(|it| &it.outcome) {

@@ -7,6 +7,7 @@ mod answer;
 pub mod app_service;
 pub mod error;
 pub mod imds;
+mod metadata_header;
 mod metrics;
 mod queries;
 pub mod quit;

@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, Method};
 use tokio::sync::Notify;
 
 use super::app_service::Secret;
-use super::imds::has_metadata_header;
+use super::metadata_header::has_metadata_header;
 use super::refusal::Refusal;
 
 /// Whether a path is the route's, with or without a slash at the end.

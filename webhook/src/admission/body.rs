@@ -8,9 +8,9 @@ use axum::body::{Body, HttpBody};
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use service_kit::listener;
+use thiserror::Error;
 use tokio::time::timeout;
 
-use super::handler::Refusal;
 use crate::memory::{MadeWay, Memory, SMALL, Share};
 
 /// A body, and its share of the memory unless it is small.
@@ -20,13 +20,30 @@ pub(super) struct ReviewBody {
     pub(super) share: Option<Share>,
 }
 
-/// Reads a body to its end.
-pub(super) async fn read(body: Body, memory: &Arc<Memory>) -> Result<ReviewBody, Refusal> {
-    let reading = timeout(BODY_TIMEOUT, collect(body, memory)).await;
-    reading.unwrap_or(Err(Refusal::TooSlow))
+/// Why a body is not read to its end.
+#[derive(Debug, Error)]
+pub enum BodyError {
+    /// Other reviews need the memory.
+    #[error(transparent)]
+    MadeWay(#[from] MadeWay),
+    /// The body is larger than `MAX_BODY`.
+    #[error("the body is larger than {} MiB", MAX_BODY / MIB)]
+    TooLarge,
+    /// The body took longer than `BODY_TIMEOUT`, or was below the listener's minimum rate.
+    #[error("the body did not arrive within {} s", BODY_TIMEOUT.as_secs())]
+    TooSlow,
+    /// The client closed the connection, or sent malformed chunks.
+    #[error("the body could not be read")]
+    Unreadable,
 }
 
-async fn collect(mut body: Body, memory: &Arc<Memory>) -> Result<ReviewBody, Refusal> {
+/// Reads a body to its end.
+pub(super) async fn read(body: Body, memory: &Arc<Memory>) -> Result<ReviewBody, BodyError> {
+    let reading = timeout(BODY_TIMEOUT, collect(body, memory)).await;
+    reading.unwrap_or(Err(BodyError::TooSlow))
+}
+
+async fn collect(mut body: Body, memory: &Arc<Memory>) -> Result<ReviewBody, BodyError> {
     let most = length(&body);
     let first = next(&mut body).await?.unwrap_or_default();
     if body.is_end_stream() && first.len() <= SMALL {
@@ -43,14 +60,14 @@ async fn collect(mut body: Body, memory: &Arc<Memory>) -> Result<ReviewBody, Ref
         while let Some(data) = next(&mut body).await? {
             append(&mut whole, &data, most, share.as_ref())?;
         }
-        Ok::<_, Refusal>(())
+        Ok::<_, BodyError>(())
     };
     match &share {
         None => rest.await?,
         Some(share) => {
             tokio::select! {
                 biased;
-                () = share.made_way() => return Err(Refusal::MadeWay(MadeWay)),
+                () = share.made_way() => return Err(MadeWay.into()),
                 rest = rest => rest?,
             }
             // From here on it waits for this program alone.
@@ -64,7 +81,7 @@ async fn collect(mut body: Body, memory: &Arc<Memory>) -> Result<ReviewBody, Ref
 }
 
 /// The next bytes of a body, `None` at its end.
-async fn next(body: &mut Body) -> Result<Option<Bytes>, Refusal> {
+async fn next(body: &mut Body) -> Result<Option<Bytes>, BodyError> {
     loop {
         match body.frame().await {
             None => return Ok(None),
@@ -75,9 +92,9 @@ async fn next(body: &mut Body) -> Result<Option<Bytes>, Refusal> {
                 }
             }
             Some(Err(error)) if listener::is_slow(&error as &(dyn Error + 'static)) => {
-                return Err(Refusal::TooSlow);
+                return Err(BodyError::TooSlow);
             }
-            Some(Err(_)) => return Err(Refusal::Unreadable),
+            Some(Err(_)) => return Err(BodyError::Unreadable),
         }
     }
 }
@@ -88,10 +105,10 @@ fn append(
     data: &[u8],
     most: usize,
     share: Option<&Share>,
-) -> Result<(), Refusal> {
+) -> Result<(), BodyError> {
     let needed = whole.len() + data.len();
     if needed > MAX_BODY {
-        return Err(Refusal::TooLarge);
+        return Err(BodyError::TooLarge);
     }
     if needed > whole.capacity() {
         // Doubled, so that a body is not copied for each piece.

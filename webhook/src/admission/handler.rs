@@ -13,7 +13,7 @@ use thiserror::Error;
 use tracing::debug;
 
 use super::Admission;
-use super::body::{self, BODY_TIMEOUT, MAX_BODY, MIB, ReviewBody};
+use super::body::{self, BodyError, ReviewBody};
 use super::review::ReviewError;
 use crate::inject::PodSecurity;
 use crate::memory::{MadeWay, SMALL};
@@ -83,6 +83,9 @@ fn is_json(request: &Request<Body>) -> bool {
 /// Why a request gets an HTTP error instead of a review's answer.
 #[derive(Debug, Error)]
 pub enum Refusal {
+    /// The body was not read.
+    #[error(transparent)]
+    Body(#[from] BodyError),
     /// Other reviews need the memory.
     #[error(transparent)]
     MadeWay(#[from] MadeWay),
@@ -95,15 +98,6 @@ pub enum Refusal {
     /// The body is no review.
     #[error(transparent)]
     Review(#[from] ReviewError),
-    /// The body is larger than `MAX_BODY`.
-    #[error("the body is larger than {} MiB", MAX_BODY / MIB)]
-    TooLarge,
-    /// The body took longer than `BODY_TIMEOUT`, or was below the listener's minimum rate.
-    #[error("the body did not arrive within {} s", BODY_TIMEOUT.as_secs())]
-    TooSlow,
-    /// The client closed the connection, or sent malformed chunks.
-    #[error("the body could not be read")]
-    Unreadable,
     /// Never in practice: every answer can be written as JSON.
     #[error("the answer cannot be written: {0}")]
     Unwritable(#[from] serde_json::Error),
@@ -112,12 +106,12 @@ pub enum Refusal {
 impl Refusal {
     fn status(&self) -> StatusCode {
         match self {
-            Self::MadeWay(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Body(BodyError::MadeWay(_)) | Self::MadeWay(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Body(BodyError::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Body(BodyError::TooSlow) => StatusCode::REQUEST_TIMEOUT,
+            Self::Body(BodyError::Unreadable) | Self::Review(_) => StatusCode::BAD_REQUEST,
             Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::NoRandomness | Self::Unwritable(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Review(_) | Self::Unreadable => StatusCode::BAD_REQUEST,
-            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
         }
     }
 }

@@ -13,7 +13,7 @@ use contract::value::is_guid;
 use super::Context;
 use super::code::Code;
 use super::finding::Finding;
-use super::workload::Subject;
+use super::subject::Subject;
 use crate::azure::{FederatedCredential, Inventory};
 use crate::facts::object::Object;
 use crate::facts::{Facts, Gap};

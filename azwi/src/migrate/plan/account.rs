@@ -247,9 +247,9 @@ fn keepers(
     for it in moves.iter().filter(|it| !it.identities.is_empty()) {
         let account = current(it);
         let now = existing.get(&account).map_or("", |it| it.client_id());
-        let is_named = it.identity().is_some_and(|it| {
-            it.client_id.eq_ignore_ascii_case(now) || super::credential::is_spare(azure, it, now)
-        });
+        let is_named = it
+            .identity()
+            .is_some_and(|it| it.client_id.eq_ignore_ascii_case(now) || it.has_spare(azure, now));
         // One that stands for another identity already keeps it.
         if !now.is_empty() && !is_named {
             continue;

@@ -118,7 +118,7 @@ impl Slots<'_> {
         let mut spares = azure
             .identities
             .iter()
-            .filter(|it| is_spare(self.azure, of, &it.client_id));
+            .filter(|it| of.has_spare(self.azure, &it.client_id));
         let spare = spares.find(|it| {
             let planned = usage.get(&it.client_id.to_ascii_lowercase());
             let planned = planned.map_or(0, |it| it.needed);
@@ -138,7 +138,7 @@ impl Slots<'_> {
         };
         if let Some(spare) = azure
             .identity(&now)
-            .filter(|_| is_spare(Some(azure), first, &now))
+            .filter(|_| first.has_spare(Some(azure), &now))
         {
             let spare = as_identity(spare, first);
             self.use_spare(account, &spare, moves);
@@ -158,20 +158,6 @@ impl Slots<'_> {
         }
         account.set_identity(self.inventory, spare.clone());
     }
-}
-
-/// Whether a client id is that of an identity that is made to stand beside another: `shop-2` beside `shop`, in the
-/// same resource group.
-pub(super) fn is_spare(azure: Option<&azure::Inventory>, of: &Identity, client_id: &str) -> bool {
-    let spare = azure.and_then(|it| it.identity(client_id));
-    let ids = spare
-        .and_then(|it| it.resource_id.as_deref())
-        .zip(of.resource_id.as_deref());
-    ids.is_some_and(|(spare, own)| {
-        let (spare, own) = (spare.to_ascii_lowercase(), own.to_ascii_lowercase());
-        let number = spare.strip_prefix(&own).and_then(|it| it.strip_prefix('-'));
-        number.is_some_and(|it| it.parse::<u8>().is_ok_and(|it| it > 1))
-    })
 }
 
 fn as_identity(spare: &azure::Identity, of: &Identity) -> Identity {

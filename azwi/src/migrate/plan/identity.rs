@@ -29,6 +29,22 @@ pub struct Identity {
     pub source: Object,
 }
 
+impl Identity {
+    /// Whether a client id is that of an identity that is made to stand beside this one: `shop-2` beside `shop`, in
+    /// the same resource group.
+    pub(super) fn has_spare(&self, azure: Option<&azure::Inventory>, client_id: &str) -> bool {
+        let spare = azure.and_then(|it| it.identity(client_id));
+        let ids = spare
+            .and_then(|it| it.resource_id.as_deref())
+            .zip(self.resource_id.as_deref());
+        ids.is_some_and(|(spare, own)| {
+            let (spare, own) = (spare.to_ascii_lowercase(), own.to_ascii_lowercase());
+            let number = spare.strip_prefix(&own).and_then(|it| it.strip_prefix('-'));
+            number.is_some_and(|it| it.parse::<u8>().is_ok_and(|it| it > 1))
+        })
+    }
+}
+
 /// How sure the identity that answers requests that name none is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]

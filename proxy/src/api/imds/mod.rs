@@ -10,8 +10,9 @@ pub use body::{error, token};
 pub use path::{Place, canonical, place};
 pub use query::{TokenRequest, is_guid, is_parameter};
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, Method};
 
+use super::metadata_header::has_metadata_header;
 use super::refusal::Refusal;
 
 /// How to answer a request.
@@ -62,15 +63,6 @@ fn check_token_request(method: &Method, headers: &HeaderMap) -> Result<(), Refus
     Ok(())
 }
 
-/// Whether a request has `Metadata: true`, once.
-pub(super) fn has_metadata_header(headers: &HeaderMap) -> bool {
-    let mut metadata = headers.get_all(&METADATA).iter();
-    // Google's libraries and Snowflake's connectors send `True`.
-    let is_true = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"true");
-    metadata.next().is_some_and(is_true) && metadata.next().is_none()
-}
-
-static METADATA: HeaderName = HeaderName::from_static("metadata");
 static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 #[cfg(test)]
