@@ -32,7 +32,9 @@ pub use pod::{Container, Pod};
 pub use seccomp::seccomp_profile;
 pub use secret::{Writer, find_secret, shows_access_token};
 pub use sidecar::{in_plain_form, plain_proxy, redirect, redirect_rights};
-pub use testkit::kubectl::{kubectl, kubectl_error, kubectl_json, kubectl_with_input, try_kubectl};
+pub use testkit::kubectl::{
+    kubectl, kubectl_error, kubectl_json, kubectl_retrying, kubectl_with_input, try_kubectl,
+};
 pub use token::claims;
 
 /// The tenant of the installed chart.

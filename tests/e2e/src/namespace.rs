@@ -14,7 +14,8 @@ use tokio::time::timeout;
 
 use crate::installed::DEADLINE;
 use crate::{
-    Container, Identity, Pod, kubectl, kubectl_error, kubectl_with_input, task, try_kubectl,
+    Container, Identity, Pod, kubectl, kubectl_error, kubectl_retrying, kubectl_with_input, task,
+    try_kubectl,
 };
 
 /// A namespace that one test has to itself. Dropping it prints the duration of the test.
@@ -78,7 +79,7 @@ impl Namespace {
 
     /// Applies a manifest, and returns kubectl's output, warnings included.
     pub async fn apply(&self, manifest: &Value) -> String {
-        kubectl_with_input(
+        kubectl_retrying(
             &["apply", "-n", &self.name, "-f", "-"],
             &manifest.to_string(),
         )

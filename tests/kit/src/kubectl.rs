@@ -6,6 +6,8 @@ use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
+use crate::poll::until;
+
 /// Runs kubectl and returns its output.
 ///
 /// # Panics
@@ -31,10 +33,25 @@ pub async fn kubectl_json(args: &[&str]) -> Value {
 ///
 /// When kubectl fails: with its error.
 pub async fn kubectl_with_input(args: &[&str], input: &str) -> String {
-    let output = run(args, input).await;
-    let (out, err) = text(&output);
-    assert!(output.status.success(), "kubectl {args:?} failed: {err}");
-    out + &err
+    let printed = with_warnings(args, input).await;
+    printed.unwrap_or_else(|error| panic!("kubectl {args:?} failed: {error}"))
+}
+
+/// As [`kubectl_with_input`], but again while the webhook refuses with `Try again`, at most a minute. It does
+/// so when the API server has not answered a look-up in time, as on a busy machine; a Deployment's controller
+/// tries again, too.
+///
+/// # Panics
+///
+/// When kubectl fails otherwise, or for a minute: with its error.
+pub async fn kubectl_retrying(args: &[&str], input: &str) -> String {
+    let ask = async || with_warnings(args, input).await;
+    let is_final = |printed: &Result<String, String>| {
+        let error = printed.as_ref().err();
+        error.is_none_or(|it| !it.contains("(ServiceUnavailable)") || !it.contains("Try again"))
+    };
+    let printed = until("the webhook to admit the object", ask, is_final).await;
+    printed.unwrap_or_else(|error| panic!("kubectl {args:?} failed: {error}"))
 }
 
 /// Runs kubectl with `input`, which must fail, and returns its error.
@@ -62,6 +79,16 @@ pub async fn try_kubectl(args: &[&str], input: &str) -> Result<String, String> {
     let (out, err) = text(&output);
     if output.status.success() {
         Ok(out)
+    } else {
+        Err(err)
+    }
+}
+
+async fn with_warnings(args: &[&str], input: &str) -> Result<String, String> {
+    let output = run(args, input).await;
+    let (out, err) = text(&output);
+    if output.status.success() {
+        Ok(out + &err)
     } else {
         Err(err)
     }
