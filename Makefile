@@ -70,7 +70,7 @@ load: ## Measure the product under load on a real Kubernetes node
 soak: ## Run the product for half an hour with short-lived tokens, rotations and faults; ARGS="5" is five minutes
 	@tests/endurance/soak $(ARGS)
 
-bench: ## Compare the binaries with bare servers of the same answers; ARGS="proxy", "webhook" or "start"
+bench: ## Compare the binaries with bare servers of the same answers; ARGS="proxy", "webhook", "stages", "restart" or "start"
 	@tests/bench/run $(ARGS)
 
 cluster: ## Open a shell in a test cluster with the product installed

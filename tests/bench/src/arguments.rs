@@ -22,6 +22,8 @@ pub enum Task {
     Webhook(Webhook),
     /// Measure the restart of thousands of proxies at once
     Restart(Restart),
+    /// Measure each stage of a review alone
+    Stages,
 }
 
 /// The arguments of `bench proxy`.

@@ -13,6 +13,7 @@ pub mod process;
 pub mod proxy;
 pub mod restart;
 pub mod review;
+pub mod stages;
 pub mod table;
 pub mod turns;
 pub mod webhook;

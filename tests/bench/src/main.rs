@@ -5,13 +5,14 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use bench::arguments::{Arguments, Task};
-use bench::{proxy, restart, webhook};
+use bench::{proxy, restart, stages, webhook};
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
         Task::Proxy(arguments) => proxy::run(&arguments),
         Task::Webhook(arguments) => webhook::run(&arguments),
         Task::Restart(arguments) => restart::run(&arguments),
+        Task::Stages => stages::run(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -110,7 +110,8 @@ pub fn machine() -> String {
     format!("{date}, Linux {}, {model}, {cores} cores", kernel.trim())
 }
 
-fn aligned(lines: &[Vec<String>]) -> String {
+/// A Markdown table: the first line is its head, and all columns but the first are numbers.
+pub(crate) fn aligned(lines: &[Vec<String>]) -> String {
     let columns = lines.first().map_or(0, Vec::len);
     let widths: Vec<usize> = (0..columns)
         .map(|column| {
@@ -166,7 +167,7 @@ fn thousands(figure: f64) -> String {
     text
 }
 
-fn median(mut figures: Vec<f64>) -> Option<f64> {
+pub(crate) fn median(mut figures: Vec<f64>) -> Option<f64> {
     figures.sort_by(f64::total_cmp);
     let middle = figures.len() / 2;
     let upper = figures.get(middle)?;
