@@ -9,10 +9,24 @@ use percent_encoding::percent_decode;
 /// segment's end (which Windows drops).
 ///
 /// `None` for a path that servers read differently: one with escapes of characters other than
-/// printable ASCII, or with `..` beside a segment that ends the path of an identity.
+/// printable ASCII, with `..` beside a segment that ends the path of an identity, or with an encoded slash or
+/// a backslash in a parameter.
 #[must_use]
 pub fn canonical(path: &str) -> Option<String> {
-    let decoded = decoded(path)?;
+    let whole = plain(&decoded(path)?)?;
+    // A server may drop parameters before it decodes the path once more, and `\` may end none: it sees another
+    // path if a slash is in one.
+    let stages = stages(path).filter(|stage| stage.contains(&b';'));
+    let mut readings = stages.flat_map(|stage| {
+        [b"/\\".as_slice(), b"/"].map(|slashes| without_parameters(&stage, slashes))
+    });
+    let is_same =
+        |reading: Vec<u8>| decoded(reading).and_then(|it| plain(&it)).as_ref() == Some(&whole);
+    readings.all(is_same).then_some(whole)
+}
+
+/// The canonical spelling of a decoded path.
+fn plain(decoded: &str) -> Option<String> {
     if !decoded.starts_with(['/', '\\']) {
         return None;
     }
@@ -75,16 +89,20 @@ fn has_word(segment: &str, word: &str) -> bool {
     segment.split(|c| !is_part(c)).any(|part| part == word)
 }
 
+/// A path without the parameters of its segments, which end at one of `slashes`.
+fn without_parameters(path: &[u8], slashes: &[u8]) -> Vec<u8> {
+    let mut is_parameter = false;
+    let kept = path.iter().filter(|byte| {
+        is_parameter = **byte == b';' || (is_parameter && !slashes.contains(byte));
+        !is_parameter
+    });
+    kept.copied().collect()
+}
+
 /// `path` in lower case, decoded until it no longer changes; `None` unless it is printable ASCII
 /// without `%` then.
-fn decoded(path: &str) -> Option<String> {
-    let mut path = Cow::Borrowed(path.as_bytes());
-    for _ in 0..MAX_DECODINGS {
-        match Cow::from(percent_decode(&path)) {
-            Cow::Borrowed(_) => break,
-            Cow::Owned(shorter) => path = Cow::Owned(shorter),
-        }
-    }
+fn decoded(path: impl AsRef<[u8]>) -> Option<String> {
+    let path = stages(path.as_ref()).last()?;
     if path
         .iter()
         .any(|byte| *byte == b'%' || !matches!(byte, b' '..=b'~'))
@@ -92,6 +110,16 @@ fn decoded(path: &str) -> Option<String> {
         return None;
     }
     String::from_utf8(path.to_ascii_lowercase()).ok()
+}
+
+/// A path as it is, and after each decoding that changes it.
+fn stages(path: &(impl AsRef<[u8]> + ?Sized)) -> impl Iterator<Item = Cow<'_, [u8]>> {
+    let first = Cow::Borrowed(path.as_ref());
+    let stages = std::iter::successors(Some(first), |path| match Cow::from(percent_decode(path)) {
+        Cow::Borrowed(_) => None,
+        Cow::Owned(shorter) => Some(Cow::Owned(shorter)),
+    });
+    stages.take(MAX_DECODINGS + 1)
 }
 
 /// Clients encode a path once or twice. A path that needs more decoding than this is refused.
@@ -152,7 +180,7 @@ mod tests {
             "/instance_identity/v1/iam_token",
             "/identity/v1/iam_tokens",
             "//host/latest//meta-data/%69am/",
-            r"/\host\opc\v2;a\identity",
+            r"/\host\opc\v2\identity",
         ] {
             let canonical = canonical(path).unwrap();
             assert!(names_other_identity(&canonical), "{path}");
@@ -161,6 +189,7 @@ mod tests {
             "/latest/x/../meta-data/iam/",
             "/computeMetadata/v1/../v1/",
             "/opc/v2/instance/%2e%2e/identity/key.pem",
+            r"/\host\opc\v2;a\identity",
         ] {
             let canonical = canonical(path);
             assert!(
@@ -180,6 +209,22 @@ mod tests {
         ] {
             let canonical = canonical(path).unwrap();
             assert!(!names_other_identity(&canonical), "{path}");
+        }
+    }
+
+    #[test]
+    fn refuses_a_slash_in_a_parameter() {
+        for path in [
+            "/metadata/;p%2fx/identity/",
+            "/m%65tadata/;p%252fm%65tadata%252fx/%69dentity/",
+            "/metadata/;p%5cx/identity",
+            "/metadata/%3bp%252fx/identity",
+            r"/metadata/;p\x/identity",
+        ] {
+            assert_eq!(canonical(path), None, "{path}");
+        }
+        for path in ["/a;p=1/b", "/a;p=%20/b", "/a%3bp/b", "/a%2fb"] {
+            assert_eq!(canonical(path).as_deref(), Some("/a/b"), "{path}");
         }
     }
 
