@@ -198,7 +198,8 @@ fn mount(container: &mut Value, volume: &str, file: &str, fixed: &[String]) -> O
     let is_free = |place: &&str| {
         mounts.iter().all(|it| {
             let other = directory(it);
-            let is_fixed = it["readOnly"] == true || fixed.iter().any(|name| it["name"] == **name);
+            let is_fixed =
+                it["readOnly"] == true || fixed.iter().any(|name| text(&it["name"]) == name);
             other != *place && !below(&other, place) && !(below(place, &other) && is_fixed)
         })
     };
