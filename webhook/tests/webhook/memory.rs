@@ -25,6 +25,7 @@ const MOST_OF_ACCOUNTS: u64 = 24;
 /// Bodies of nearly 7 MiB, by what they attack.
 fn hostile_bodies() -> Vec<(&'static str, Vec<u8>)> {
     const SIZE: usize = 7_300_000;
+    const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
     // The escape at the end makes the parser copy the string, or quote it.
     let string =
         |part: &str, size: usize, end: &str| format!("\"{}{end}\"", part.repeat(size / part.len()));
@@ -125,6 +126,17 @@ fn hostile_bodies() -> Vec<(&'static str, Vec<u8>)> {
                 &format!("0.{}1", "0".repeat(SIZE - 1_000)),
             ),
         ),
+        (
+            "wide: strings of an affinity",
+            pod(
+                "/spec",
+                &format!(
+                    "{{\"affinity\":{{\"nodeAffinity\":{{\"{REQUIRED}\":{{\"nodeSelectorTerms\":\
+                    [{{\"matchExpressions\":[{{\"values\":{}}}]}}]}}}}}}}}",
+                    list("\"\"")
+                ),
+            ),
+        ),
         ("many keys", pod("/metadata/annotations", &keys)),
         (
             "many keys of the product",
@@ -150,7 +162,12 @@ async fn hostile_bodies_leave_a_replica_below_its_memory_limit() {
         .into_iter()
         .map(|(name, body)| (name, Arc::<[u8]>::from(body)))
         .collect();
-    let most: [&str; 3] = ["one string", "wide: ignored numbers", "wide: lists"];
+    let most: [&str; 4] = [
+        "one string",
+        "wide: ignored numbers",
+        "wide: lists",
+        "wide: strings of an affinity",
+    ];
     let of_one_kind = bodies.iter().map(|body| {
         let count = if most.contains(&body.0) { 32 } else { 1 };
         vec![body.clone(); count]

@@ -914,6 +914,21 @@ fn says_that_a_container_of_its_name_may_be_another_one() {
             json!({ "image": image, "restartPolicy": "Always" }),
             Some("it has restartPolicy: Always"),
         ),
+        (
+            json!({ "image": image, "volumeMounts": [{ "name": "v", "mountPath": "/proxy-init" }] }),
+            Some("it mounts a volume over its program"),
+        ),
+        (
+            json!({ "image": image, "volumeMounts": [{ "name": "v", "mountPath": "/x/.." }] }),
+            Some("it mounts a volume over its program"),
+        ),
+        // The API server's own.
+        (
+            json!({ "image": image, "volumeMounts": [{
+                "name": "kube-api-access", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount",
+            }] }),
+            None,
+        ),
     ] {
         let init = json!([named("azwi-proxy-init", fields)]);
         let spec = json!({ "initContainers": init, "containers": [{ "name": "app" }] });
@@ -938,6 +953,11 @@ fn says_that_a_proxy_of_its_name_may_be_another_one() {
             "it has another command or arguments",
         ),
         ("containers", json!({}), "its image is \"\", not"),
+        (
+            "containers",
+            json!({ "image": image, "volumeMounts": [{ "name": "v", "mountPath": "/proxy" }] }),
+            "it mounts a volume over its program",
+        ),
         (
             "initContainers",
             json!({ "image": image }),
@@ -1044,6 +1064,24 @@ fn refuses_the_proxys_user_to_a_container_that_may_be_another_one() {
 fn named(name: &str, mut fields: Value) -> Value {
     fields["name"] = name.into();
     fields
+}
+
+/// Each mount of the token's volume is hidden by the last mount.
+#[test]
+fn decides_about_thousands_of_mounts_in_time() {
+    let hidden = json!({ "name": "azure-identity-token", "mountPath": "/a" });
+    let mut mounts = vec![hidden; 49_000];
+    mounts.push(json!({ "name": "v", "mountPath": "/a/azure-identity-token" }));
+    let spec = json!({ "containers": [{ "name": "app", "volumeMounts": mounts }] });
+    let (sender, decided) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let result = mutated(&pod(Value::Null, spec), &config(true), &account());
+        let app = &result.pod["spec"]["containers"][0];
+        let file = variable(app, "AZURE_FEDERATED_TOKEN_FILE").map(str::to_owned);
+        sender.send(file).unwrap();
+    });
+    let file = decided.recv_timeout(testkit::poll::MINUTE).unwrap();
+    assert_eq!(file.as_deref(), Some(TOKEN_FILE));
 }
 
 #[test]

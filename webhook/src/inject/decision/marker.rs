@@ -2,6 +2,7 @@
 //! when another webhook changes that between two runs (azwi#1475).
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use contract::annotation;
 
@@ -13,12 +14,21 @@ use crate::inject::policy::config::Mode;
 
 /// The marker of an earlier run, if there was one.
 #[derive(Debug)]
-pub(crate) struct EarlierRun<'a>(Option<Marker<'a>>);
+pub(crate) struct EarlierRun<'a> {
+    marker: Option<Marker<'a>>,
+    /// Those of the marker, which each container is compared with.
+    kept: HashSet<String>,
+}
 
 impl<'a> EarlierRun<'a> {
     /// Reads the pod's annotation. A damaged one counts as none.
     pub(crate) fn read(pod: &'a Pod<'_>) -> Self {
-        Self(Marker::read(pod))
+        let marker = Marker::read(pod);
+        let kept = marker.iter().flat_map(|it| it.kept.iter().cloned());
+        Self {
+            kept: kept.collect(),
+            marker,
+        }
     }
 
     /// New values for variables that were injected for another service account.
@@ -28,7 +38,7 @@ impl<'a> EarlierRun<'a> {
         identity: &Identity<'r>,
     ) -> Vec<Replacement<'r>> {
         let mut outdated = Vec::new();
-        let Some(before) = &self.0 else {
+        let Some(before) = &self.marker else {
             return outdated;
         };
         let injected = [&before.client_id, &before.tenant_id];
@@ -38,7 +48,7 @@ impl<'a> EarlierRun<'a> {
             };
             let is_injected = !injected.is_empty()
                 && current == injected
-                && !before.kept.contains(&full_name(existing, variable));
+                && !self.kept.contains(&full_name(existing, variable));
             if is_injected && current != value {
                 outdated.push(Replacement {
                     variable,
@@ -61,13 +71,13 @@ impl<'a> EarlierRun<'a> {
         let marker = Marker {
             client_id: Cow::Borrowed(identity.client_id),
             tenant_id: Cow::Borrowed(identity.tenant_id),
-            kept: match &self.0 {
+            kept: match &self.marker {
                 Some(before) => Cow::Borrowed(&*before.kept),
                 None => Cow::Owned(same_values),
             },
             mode_of_namespace: mode_of_namespace.map(|mode| mode.to_string().into()),
         };
-        if self.0.as_ref() == Some(&marker) {
+        if self.marker.as_ref() == Some(&marker) {
             return None;
         }
         let text = serde_json::to_string(&marker).ok()?;

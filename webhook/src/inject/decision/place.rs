@@ -101,11 +101,16 @@ impl Provided<'_> {
 
     /// The directory of a mount that shows the file. The kubelet never refreshes a sub path.
     fn mounted_at<'v>(&self, container: &'v Container<'_>) -> Option<&'v str> {
-        let mut whole = container.mounts().iter().filter(|it| it.is_whole());
-        let mount = whole.find(|it| {
-            it.name.as_str() == self.volume && !self.is_hidden(container, it.directory())
-        })?;
-        Some(mount.directory())
+        let mounts = container.mounts().iter();
+        let of_volume = mounts.filter(|it| it.name.as_str() == self.volume && it.is_whole());
+        let directories = of_volume.map(Mount::directory);
+        // Each is compared with all mounts, of which a review may have thousands. Ours may be the last one.
+        let first = directories.clone().take(MAX_COMPARED);
+        let ours = directories
+            .skip(MAX_COMPARED)
+            .filter(|it| self.directories.contains(it));
+        let mut compared = first.chain(ours.take(MAX_COMPARED));
+        compared.find(|it| !self.is_hidden(container, it))
     }
 
     /// Whether another mount hides the file in the volume at this directory.
@@ -183,3 +188,6 @@ fn obstacle_at<'c, 'p>(
         other.is_at_or_below(&directory) || (directory.is_below(&other) && is_fixed())
     })
 }
+
+/// A container has a use for one mount of a volume, or a few.
+const MAX_COMPARED: usize = 8;

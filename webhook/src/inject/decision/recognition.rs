@@ -11,6 +11,7 @@ use contract::{container, metadata, variable};
 
 use crate::inject::feedback::denial::Shown;
 use crate::inject::feedback::warnings::Warnings;
+use crate::inject::input::directory::Directory;
 use crate::inject::input::pod::{Container, List, Place, Pod};
 use crate::inject::policy::config::{Mode, Sidecar};
 
@@ -38,6 +39,8 @@ pub(crate) enum Doubt<'a> {
     Image { image: &'a str, expected: &'a str },
     /// Another program, or arguments with which `proxy-init` does not redirect.
     CommandLine,
+    /// A volume in the place of the program.
+    Mount,
     /// Variables with which `proxy-init` redirects another address, or exempts another user.
     Variables,
     /// The kubelet would start the next container before `azwi-proxy-init` has ended.
@@ -144,6 +147,7 @@ impl fmt::Display for Doubt<'_> {
                 )
             }
             Self::CommandLine => formatter.write_str("it has another command or arguments"),
+            Self::Mount => formatter.write_str("it mounts a volume over its program"),
             Self::Variables => write!(
                 formatter,
                 "it sets {}, {}, {} or envFrom",
@@ -175,6 +179,8 @@ fn doubt_about_redirect<'a>(
         Some(Doubt::KeepsRunning)
     } else if !runs_proxy_init || !existing.has_no_arguments() {
         Some(Doubt::CommandLine)
+    } else if hides(existing, PROXY_INIT_PROGRAMS) {
+        Some(Doubt::Mount)
     } else if !has_usual_address(existing) {
         Some(Doubt::Variables)
     } else {
@@ -192,9 +198,20 @@ fn doubt_about_proxy<'a>(
         Some(Doubt::MustEnd)
     } else if !existing.has_no_command() && !existing.is_command("/proxy") {
         Some(Doubt::CommandLine)
+    } else if hides(existing, PROXY_PROGRAMS) {
+        Some(Doubt::Mount)
     } else {
         doubt_about_image(existing.image.as_str(), &[&sidecar.image], UPSTREAM_PROXY)
     }
+}
+
+/// Whether a mount hides one of these files of the image.
+fn hides(existing: &Container<'_>, programs: &[&str]) -> bool {
+    let mut programs = programs.iter().map(|path| Directory::new(path));
+    programs.any(|program| {
+        let mut mounts = existing.mounts().iter();
+        mounts.any(|mount| program.is_at_or_below(&Directory::new(mount.directory())))
+    })
 }
 
 /// Whether the image of the container with this name, `azwi-proxy-init` or `azwi-proxy`, is one of `ours`, in any version, or
@@ -269,6 +286,9 @@ fn folder_of(image: &str) -> &str {
     folder
 }
 
+/// The programs of our image and of azure-workload-identity's, which was a script once.
+const PROXY_INIT_PROGRAMS: &[&str] = &["/proxy-init", "/bin/init-iptables.sh"];
+const PROXY_PROGRAMS: &[&str] = &["/proxy"];
 /// Names of azure-workload-identity's images. This project's image of `proxy-init` has the same name.
 const UPSTREAM_REDIRECT: &str = "proxy-init";
 const UPSTREAM_PROXY: &str = "proxy";

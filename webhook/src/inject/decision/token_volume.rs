@@ -107,7 +107,9 @@ fn existing_token<'a>(pod: &'a Pod<'_>, audience: &str) -> Option<(&'a str, &'a 
         let tokens = volume.tokens();
         tokens.map(|token| (volume.name.as_str(), token))
     });
-    let usable = tokens.filter(|(_, token)| token.audience.as_str() == audience);
+    let usable = tokens.filter(|(_, token)| {
+        token.audience.as_str() == audience && token.path.as_str().len() <= MAX_PATH
+    });
     let mut usable = usable.map(|(name, token)| (name, token.path.as_str()));
     let first = usable.next()?;
     let mut both = std::iter::once(first).chain(usable);
@@ -161,6 +163,9 @@ fn source(ca: &CaSource) -> Source<'_> {
         },
     }
 }
+
+/// Bytes of a path in a volume. Linux opens no longer one.
+const MAX_PATH: usize = 4_096;
 
 const TOKEN_DIRECTORIES: &[&str] = {
     let [second, third] = token::OTHER_DIRECTORIES;

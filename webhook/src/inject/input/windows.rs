@@ -1,7 +1,9 @@
 //! Whether a pod runs on Windows, however it says so.
 
+use std::fmt;
+
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{Deserializer, Error, IgnoredAny, SeqAccess, Visitor};
 
 use super::entries::{AKS_SKU, BETA_OS, Entries, NODE_LABELS, OS, WINDOWS_BUILD};
 use super::text::Text;
@@ -117,14 +119,16 @@ struct Expression<'a> {
     #[serde(borrow)]
     operator: Text<'a>,
     #[serde(borrow)]
-    values: Option<Vec<Text<'a>>>,
+    values: Values<'a>,
 }
 
 impl Expression<'_> {
     fn os(&self) -> Option<Os> {
         let key = self.key.as_str();
-        let mut values = self.values.iter().flatten().map(Text::as_str);
+        let mut values = self.values.first.iter().map(Text::as_str);
         match self.operator.as_str() {
+            // Those that are not kept may be of any system.
+            "In" if self.values.has_more => None,
             "In" => {
                 let first = os_of_label(key, values.next()?)?;
                 let mut others = values.map(|value| os_of_label(key, value));
@@ -141,6 +145,51 @@ impl Expression<'_> {
         }
     }
 }
+
+/// The values of an expression. A list may be as long as the review, and a string that is kept takes more memory
+/// than its bytes.
+#[derive(Debug, Default)]
+struct Values<'a> {
+    first: Vec<Text<'a>>,
+    has_more: bool,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Values<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ValuesVisitor;
+
+        impl<'de> Visitor<'de> for ValuesVisitor {
+            type Value = Values<'de>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a list of strings")
+            }
+
+            fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+                Ok(Values::default())
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                let mut values = Values::default();
+                while values.first.len() < MAX_VALUES {
+                    let Some(value) = list.next_element()? else {
+                        return Ok(values);
+                    };
+                    values.first.push(value);
+                }
+                while list.next_element::<IgnoredAny>()?.is_some() {
+                    values.has_more = true;
+                }
+                Ok(values)
+            }
+        }
+
+        deserializer.deserialize_any(ValuesVisitor)
+    }
+}
+
+/// More than there are systems.
+const MAX_VALUES: usize = 8;
 
 /// `windowsOptions` of a pod or container. The kubelet on Linux ignores them, but they have no other use.
 #[derive(Debug, Default, Deserialize)]
@@ -233,6 +282,12 @@ mod tests {
             (vec![json!([os("In", &["windows"])]), json!([zone])], None),
             (vec![json!([os("In", &["windows", "linux"])])], None),
             (vec![json!([os("In", &[])])], None),
+            (vec![json!([os("In", &["windows"; 8])])], expected),
+            (vec![json!([os("In", &["windows"; 9])])], None),
+            (
+                vec![json!([{ "key": "kubernetes.io/os", "operator": "In", "values": null }])],
+                None,
+            ),
             (vec![json!([os("NotIn", &["windows"])])], None),
             (vec![json!([zone])], None),
             (vec![Value::Null], None),
