@@ -170,6 +170,15 @@ fn faulty() -> Vec<(Pod, &'static str)> {
                 .container(proxy()),
             "and no init container azwi-proxy-init",
         ),
+        (
+            pod("late-redirect")
+                .volume(token_volume())
+                .with_proxy()
+                .init_container(Container::shell("restored", "true"))
+                .init_container(Container::image("azwi-proxy-init", PROXY_IMAGE))
+                .container(proxy()),
+            "has init containers before azwi-proxy-init",
+        ),
     ]
 }
 
