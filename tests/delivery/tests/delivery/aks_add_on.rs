@@ -49,7 +49,9 @@ async fn replaces_the_aks_add_on_while_no_labelled_pod_is_created() {
         .run()
         .await;
     assert!(left.contains("azure-wi-webhook-manager-role"), "{left}");
-    let _ = documented(PAGE, "--ignore-not-found").run().await;
+    let _ = documented(PAGE, "clusterrole/azure-wi-webhook-manager-role")
+        .run()
+        .await;
 
     let install = documented(PAGE, "helm install azure-workload-identity");
     let _ = install
@@ -60,7 +62,7 @@ async fn replaces_the_aks_add_on_while_no_labelled_pod_is_created() {
     assert!(is_frozen(&probe(&namespace).await));
     let _ = documented(
         PAGE,
-        "kubectl delete validatingwebhookconfiguration workload-identity-freeze",
+        "validatingwebhookconfiguration workload-identity-freeze",
     )
     .run()
     .await;

@@ -63,8 +63,11 @@ async fn replaces_upstreams_manifest_and_applies_it_again() {
     let secret = secret().await;
     let (namespace, _) = Namespace::with_identity("plain").await;
 
-    let replace = documented(PAGE, "deploy/manifest.yaml | kubectl apply");
-    let _ = replace.with("<tenant id>", TENANT).run().await;
+    let _ = documented(PAGE, "deploy/manifest.yaml |")
+        .with("<tenant id>", TENANT)
+        .with("<your registry>", "registry.example.com")
+        .run()
+        .await;
     ready().await;
     assert!(is_ours().await);
     assert_admits(&namespace).await;
@@ -91,8 +94,11 @@ async fn turns_upstreams_manifest_into_a_release() {
     let _node = empty().await;
     let issued = upstream::install(Form::Manifest).await;
     let values = file("values.yaml", &format!("azureTenantID: {TENANT}\n"));
-    let install = documented(PAGE, "--take-ownership").with("<your values>", &values);
-    let _ = install.run().await;
+    let _ = documented(PAGE, "--take-ownership")
+        .with("<your values>", &values)
+        .with("<your registry>", "registry.example.com")
+        .run()
+        .await;
     ready().await;
     assert!(is_ours().await);
     let (namespace, _) = Namespace::with_identity("taken").await;
