@@ -4,6 +4,7 @@ mod aks_add_on;
 mod audit;
 mod certificates;
 mod chart;
+mod first_workload;
 mod gitops;
 mod guard;
 mod install;
