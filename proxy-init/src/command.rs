@@ -45,7 +45,7 @@ fn help() -> String {
            METADATA_IP     address of IMDS (169.254.169.254)\n  \
            METADATA_PORT   port of IMDS (80)\n  \
            PROXY_PORT      the proxy's port on 127.0.0.1 (8000)\n  \
-           PROXY_UID       the proxy's user id, which is not redirected (1501)\n  \
+           PROXY_UID       the proxy's user id (1501). Its connections are exempt without AZWI_RELAY_KEY; with it, only announced ones\n  \
            AZWI_RELAY      the proxy's relay policy; with deny, the proxy's user is redirected too\n  \
            AZWI_RELAY_KEY  the proxy's key: only connections that its user announces with it are exempt\n\
          \n\

@@ -137,10 +137,9 @@ pub enum Denial {
     )]
     ProxyMode(Shown),
 
-    /// The redirect exempts every process of the proxy's uid.
+    /// The uid is the proxy's: a redirect without a relay key exempts it.
     #[error(
-        "container {0} runs as user {uid}, which is reserved for {proxy}: its requests would reach \
-         the node's own identity. Set runAsUser to another number",
+        "container {0} runs as user {uid}, which is reserved for {proxy}. Set runAsUser to another number",
         uid = container::PROXY_UID,
         proxy = container::PROXY
     )]
@@ -149,8 +148,7 @@ pub enum Denial {
     /// A container has the proxy's name and user, but is another one.
     #[error(
         "container {container} runs as user {uid}, which is reserved for the webhook's {proxy}, and may \
-         be another one: {doubt}. Its requests would reach the node's own identity. Remove it, and the \
-         webhook adds its own",
+         be another one: {doubt}. Remove it, and the webhook adds its own",
         uid = container::PROXY_UID,
         proxy = container::PROXY
     )]
