@@ -28,7 +28,7 @@ manifest: ## Render the chart into deploy/manifest.yaml
 
 configuration: ## Update docs/chart.md and docs/flags-and-metrics.md from the chart and the programs
 	@UPDATE_DOCS=1 tests/configuration
-	@UPDATE_DOCS=1 cargo test --quiet --locked -p webhook -p proxy -p proxy-init -- are_those_of_ documents_the_
+	@UPDATE_DOCS=1 cargo test --quiet --locked -p webhook -p proxy -p proxy-init -p azwi -- are_those_of_ documents_the_
 
 sbom: ## Write a bill of materials of each binary to dist/
 	@deploy/build/sbom

@@ -77,7 +77,7 @@ fn sentence(it: &Judged) -> Option<String> {
             "unknown: Azure's output has no identity {client_id}: add that of az identity list or az ad app list"
         ),
         State::Full => format!(
-            "no room: identity {client_id} has as many federated credentials as it can: give the service account another identity"
+            "full: identity {client_id} has as many federated credentials as it can: give the service account another identity"
         ),
     })
 }
