@@ -6,7 +6,7 @@ use super::code::Code;
 use crate::facts::manifest::Place;
 use crate::facts::object::Object;
 
-/// A cause that was found, with the object to change and the command that mends it.
+/// A cause that was found, with the object to change and the command that fixes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// What is wrong.
@@ -15,7 +15,7 @@ pub struct Finding {
     pub cause: String,
     /// The object that has it.
     pub object: Object,
-    /// The command that mends it, `None` where nothing needs to be done.
+    /// The command that fixes it, `None` where nothing needs to be done.
     pub fix: Option<String>,
     /// Where the object stands in a file, for manifests.
     pub place: Option<Place>,

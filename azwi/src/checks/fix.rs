@@ -1,4 +1,4 @@
-//! Commands that mend a finding. They work when they are pasted: only `<placeholders>` are left to fill in.
+//! Commands that fix a finding. They work when they are pasted: only `<placeholders>` are left to fill in.
 
 use contract::value::is_guid;
 use contract::{annotation, label};

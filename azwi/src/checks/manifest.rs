@@ -23,7 +23,7 @@ pub fn of_manifests(manifests: &Manifests) -> Vec<Finding> {
     }
     for finding in &mut findings {
         finding.place = manifests.place(&finding.object, &finding.cause);
-        // The object is not in the cluster, so no command there mends it.
+        // The object is not in the cluster, so no command there fixes it.
         if let Some(place) = &finding.place {
             finding.fix = fix::open(&place.file, place.line);
         }

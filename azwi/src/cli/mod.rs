@@ -24,7 +24,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use contract::EXIT_USAGE;
 
-/// Says whether Azure workload identity works in a cluster, and what mends it.
+/// Says whether Azure workload identity works in a cluster, and what fixes it.
 ///
 /// Reads the cluster. Only `migrate move` and `migrate back` change it, and only with `--apply`. The audit
 /// writes Events, and with `--evict` evictions.

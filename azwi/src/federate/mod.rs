@@ -35,7 +35,7 @@ pub struct Input<'a> {
     pub audience: &'a str,
 }
 
-/// What is right, what is wrong, and what mends it.
+/// What is right, what is wrong, and what fixes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     /// Each service account with a client id, and each of its issuers.
@@ -49,7 +49,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Whether something is wrong that [`Plan::changes`] do not mend.
+    /// Whether something is wrong that [`Plan::changes`] do not fix.
     #[must_use]
     pub fn has_rest(&self) -> bool {
         let is_open = |it: &Judged| matches!(it.state, State::UnknownIdentity | State::Full);

@@ -6,7 +6,7 @@ use super::{Change, Difference, Input, Judged, Plan, Reason, Removal, State};
 use crate::azure::plan::{MAX_CREDENTIALS, Unwanted, Wanted, WantedIdentity, account_of};
 use crate::azure::{FederatedCredential, Identity, Owner};
 
-/// What is right, what is wrong, and what mends it.
+/// What is right, what is wrong, and what fixes it.
 #[must_use]
 pub fn plan(input: &Input<'_>) -> Plan {
     let mut planner = Planner {

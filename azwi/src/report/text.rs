@@ -1,4 +1,4 @@
-//! Text for people: one line a finding, then the command that mends it, then the code and its page.
+//! Text for people: one line a finding, then the command that fixes it, then the code and its page.
 
 use std::fmt::{Result, Write};
 

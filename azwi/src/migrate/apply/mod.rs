@@ -32,7 +32,7 @@ pub enum Outcome {
     RolledBack(String),
     /// It is as before the migration.
     Back,
-    /// Somebody has to do it by hand: why.
+    /// Has to be done by hand: why.
     ByHand(String),
 }
 

@@ -54,7 +54,7 @@ pub struct Plan {
     pub wanted: Vec<Wanted>,
     /// How many federated credentials each identity has and needs.
     pub usage: Vec<Usage>,
-    /// What is wrong with the webhook or the issuer: no workload can move before that is mended.
+    /// What is wrong with the webhook or the issuer: no workload can move before that is fixed.
     pub findings: Vec<Finding>,
 }
 
@@ -73,7 +73,7 @@ pub struct Move {
     pub account: (String, String),
     /// What its template lacks. Empty once it has moved, and where its identity is not known.
     pub change: Change,
-    /// What has to be mended first.
+    /// What has to be fixed first.
     pub blocks: Vec<Block>,
     /// What to look at.
     pub notes: Vec<String>,
@@ -93,7 +93,7 @@ pub struct Left {
 pub struct Block {
     /// What is wrong.
     pub reason: String,
-    /// The command that mends it, or what to do.
+    /// The command that fixes it, or what to do.
     pub fix: Option<String>,
 }
 

@@ -20,7 +20,7 @@ use logs::Log;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
-    /// Something has to be mended first.
+    /// Something has to be fixed first.
     #[default]
     Blocked,
     /// It can move.

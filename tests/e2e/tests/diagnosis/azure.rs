@@ -54,7 +54,7 @@ impl Trusted {
     }
 }
 
-/// Rows 3 and 4: slips in the credential, each mended as printed.
+/// Rows 3 and 4: slips in the credential, each fixed as printed.
 #[tokio::test]
 async fn a_credential_with_a_slip_is_named() {
     let _beside = beside_others().await;

@@ -1,5 +1,5 @@
 //! `azwi check` on a real API server: nothing is found where nothing is wrong, and each usual cause is named first,
-//! with the command that mends it.
+//! with the command that fixes it.
 
 mod azure;
 mod azwi;
