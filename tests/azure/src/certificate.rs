@@ -28,7 +28,7 @@ impl Certificates {
 }
 
 /// Names that the certificate always has.
-const NAMES: [&str; 19] = [
+const NAMES: [&str; 20] = [
     "login.microsoftonline.com",
     "login.windows.net",
     "login.microsoft.com",
@@ -46,6 +46,7 @@ const NAMES: [&str; 19] = [
     "*.vault.azure.net",
     "*.vault.usgovcloudapi.net",
     "*.vault.azure.cn",
+    "*.z1.web.core.windows.net",
     "localhost",
     "127.0.0.1",
 ];

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, RequestBuilder, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -13,6 +14,7 @@ use crate::model::{
     Vault,
 };
 use crate::rule::{Rule, RuleState};
+use crate::storage::SUFFIX;
 
 /// Why a control request failed.
 #[derive(Debug, Error)]
@@ -30,6 +32,12 @@ pub enum ControlError {
         /// The emulator's explanation.
         reason: String,
     },
+}
+
+/// The URL of a storage account's static website, without a slash at its end.
+#[must_use]
+pub fn website_url(account: &str) -> String {
+    format!("https://{account}{SUFFIX}")
 }
 
 /// A client of the control API.
@@ -133,6 +141,34 @@ impl Control {
         };
         self.done(self.request(Method::PUT, &path).json(&secret))
             .await
+    }
+
+    /// Turns the static website of a storage account on, at [`website_url`].
+    pub async fn enable_website(&self, account: &str) -> Result<()> {
+        let path = format!("/websites/{account}");
+        self.done(self.request(Method::PUT, &path)).await
+    }
+
+    /// Removes the static website of a storage account, with its files.
+    pub async fn remove_website(&self, account: &str) -> Result<()> {
+        let path = format!("/websites/{account}");
+        self.done(self.request(Method::DELETE, &path)).await
+    }
+
+    /// Writes a file of a static website.
+    pub async fn put_file(
+        &self,
+        account: &str,
+        path: &str,
+        content_type: &str,
+        bytes: impl Into<Vec<u8>>,
+    ) -> Result<()> {
+        let path = format!("/websites/{account}/{path}");
+        let request = self
+            .request(Method::PUT, &path)
+            .header(CONTENT_TYPE, content_type)
+            .body(bytes.into());
+        self.done(request).await
     }
 
     /// The requests so far, to one service or to all.

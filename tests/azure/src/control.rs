@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Bytes;
 use axum::extract::{Path, Query, State as Shared};
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post, put};
 use axum::{Json, Router};
@@ -18,6 +20,7 @@ use crate::model::{
 use crate::registry::{Registry, RegistryError};
 use crate::rule::{Rule, RuleState};
 use crate::state::State;
+use crate::storage::Websites;
 
 type Emulator = Shared<Arc<State>>;
 
@@ -47,6 +50,14 @@ pub(crate) fn router(state: Arc<State>) -> Router {
         .route("/resources", post(add_resource))
         .route("/vaults", post(add_vault))
         .route("/vaults/{vault}/secrets/{name}", put(set_secret))
+        .route(
+            "/websites/{account}",
+            put(enable_website).delete(remove_website),
+        )
+        .route(
+            "/websites/{account}/{*path}",
+            put(put_file).delete(remove_file),
+        )
         .route("/requests", get(requests).delete(forget_requests))
         .route("/counters", get(counters))
         .route("/rules", get(rules).post(add_rule).delete(clear_rules))
@@ -86,6 +97,7 @@ async fn registry(Shared(state): Emulator) -> Json<Registry> {
 
 async fn reset(Shared(state): Emulator) {
     *lock(&state.registry) = Registry::default();
+    *lock(&state.websites) = Websites::default();
     lock(&state.rules).clear();
     state.keys.clear();
     state.log.clear();
@@ -153,6 +165,45 @@ async fn set_secret(
     Json(secret): Json<Secret>,
 ) -> Result<(), Refused> {
     Ok(lock(&state.registry).set_secret(&vault, &name, secret.value)?)
+}
+
+async fn enable_website(Shared(state): Emulator, Path(account): Path<String>) {
+    lock(&state.websites).enable(&account);
+}
+
+async fn remove_website(
+    Shared(state): Emulator,
+    Path(account): Path<String>,
+) -> Result<(), Refused> {
+    found(lock(&state.websites).remove(&account, None), &account)
+}
+
+async fn put_file(
+    Shared(state): Emulator,
+    Path((account, path)): Path<(String, String)>,
+    headers: HeaderMap,
+    bytes: Bytes,
+) -> Result<(), Refused> {
+    let content_type = headers.get(CONTENT_TYPE).cloned();
+    let written = lock(&state.websites).put(&account, &path, content_type, bytes);
+    found(written, &account)
+}
+
+async fn remove_file(
+    Shared(state): Emulator,
+    Path((account, path)): Path<(String, String)>,
+) -> Result<(), Refused> {
+    let removed = lock(&state.websites).remove(&account, Some(&path));
+    found(removed, &format!("{account}/{path}"))
+}
+
+fn found(is_found: bool, what: &str) -> Result<(), Refused> {
+    is_found.then_some(()).ok_or_else(|| {
+        Refused(
+            StatusCode::NOT_FOUND,
+            format!("no static website {what}: turn it on with PUT /websites/ACCOUNT first"),
+        )
+    })
 }
 
 /// Selects requests, and says how many to wait for.

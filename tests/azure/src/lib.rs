@@ -1,6 +1,6 @@
 //! Emulators of the parts of Azure that the product uses: Entra's token endpoint, the IMDS of a node,
-//! Key Vault, and the token proxy of AKS identity bindings. They check what the originals check and fail
-//! as the originals fail, so that a client that works with them works with Azure.
+//! Key Vault, static websites of Azure Storage, and the token proxy of AKS identity bindings. They check what the
+//! originals check and fail as the originals fail, so that a client that works with them works with Azure.
 //!
 //! [`Azure::start`] starts them in the process of a test, [`Control`] steers them there or in the
 //! program `azure-emulator`.
@@ -23,10 +23,11 @@ mod serve;
 mod server;
 mod socket;
 mod state;
+mod storage;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-pub use client::{Control, ControlError};
+pub use client::{Control, ControlError, website_url};
 pub use entra::{AUDIENCE, BINDING_AUDIENCE, TOKEN_PROXY_BASE};
 pub use imds::{NODE_CLIENT_ID, NODE_NAME};
 pub use jwt::{Jwt, JwtError, KeySet, PublicKey, SigningKey};

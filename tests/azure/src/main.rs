@@ -1,4 +1,4 @@
-//! `azure-emulator`: Entra, the node's IMDS and Key Vault for tests and the demo.
+//! `azure-emulator`: Entra, the node's IMDS, Key Vault and static websites for tests and the demo.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -7,10 +7,10 @@ use anyhow::Context as _;
 use azure_emulator::{Azure, Options};
 use clap::Parser;
 
-/// Emulates Entra, the IMDS of a node, Key Vault and the token proxy of AKS identity bindings.
+/// Emulates Entra, the IMDS of a node, Key Vault, static websites and the token proxy of AKS identity bindings.
 #[derive(Parser)]
 struct Arguments {
-    /// Where Entra and Key Vault listen (HTTPS).
+    /// Where Entra, Key Vault and static websites listen (HTTPS).
     #[arg(long)]
     address: SocketAddr,
     /// Where the node's IMDS listens (HTTP).

@@ -156,6 +156,8 @@ pub enum Service {
     Imds,
     /// Key Vault, by the host of a vault.
     KeyVault,
+    /// The static websites of Azure Storage, by the host of a website.
+    Storage,
     /// The token proxy of AKS identity bindings.
     TokenProxy,
 }
@@ -164,7 +166,7 @@ pub enum Service {
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Socket {
-    /// HTTPS: Entra and Key Vault.
+    /// HTTPS: Entra, Key Vault and static websites.
     Azure,
     /// HTTP: the node's IMDS.
     Imds,

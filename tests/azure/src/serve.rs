@@ -17,7 +17,7 @@ use crate::model::{Record, Service, Socket};
 use crate::rule::{self, ConnectionFault, Respond, Subject};
 use crate::socket::{Abort, HalfBody};
 use crate::state::{State, signing_key};
-use crate::{clock, entra, imds, key_vault, lock};
+use crate::{clock, entra, imds, key_vault, lock, storage};
 
 /// The largest request body that is read.
 const MAX_BODY_BYTES: usize = 1 << 20;
@@ -47,6 +47,7 @@ pub(crate) async fn serve(
         Service::TokenProxy => entra::describe_proxied(&request),
         Service::Imds => imds::describe(&request),
         Service::KeyVault => key_vault::describe(&request),
+        Service::Storage => Details::default(),
     };
     let subject = Subject {
         service,
@@ -114,6 +115,7 @@ async fn dispatch(state: &State, service: Service, request: &Request, orders: Or
         Service::TokenProxy => entra::answer_proxied(state, request, orders).await,
         Service::Imds => imds::answer(state, request, orders).into(),
         Service::KeyVault => key_vault::answer(state, request, orders).into(),
+        Service::Storage => lock(&state.websites).answer(request).into(),
     }
 }
 
@@ -124,6 +126,7 @@ fn service(socket: Socket, host: &str) -> Service {
         Socket::Azure if VAULT_SUFFIXES.iter().any(|suffix| host.ends_with(suffix)) => {
             Service::KeyVault
         }
+        Socket::Azure if host.ends_with(storage::SUFFIX) => Service::Storage,
         Socket::Azure => Service::Entra,
     }
 }

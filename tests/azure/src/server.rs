@@ -22,7 +22,7 @@ use crate::state::{State, signing_key};
 /// Where the emulators listen. The default is free ports of 127.0.0.1.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// HTTPS: Entra and Key Vault, distinguished by the host.
+    /// HTTPS: Entra, Key Vault and static websites, distinguished by the host.
     pub address: SocketAddr,
     /// HTTP: the node's IMDS.
     pub imds_address: SocketAddr,
@@ -68,7 +68,7 @@ pub enum StartError {
 
 /// The running emulators. They end when this is dropped.
 pub struct Azure {
-    /// Where Entra and Key Vault listen.
+    /// Where Entra, Key Vault and static websites listen.
     pub address: SocketAddr,
     /// Where the node's IMDS listens.
     pub imds_address: SocketAddr,
@@ -109,7 +109,9 @@ impl Azure {
         let control = TcpListener::bind(address).await.map_err(failed)?;
         let control_address = control.local_addr().map_err(failed)?;
 
-        let state = Arc::new(State::new(certificates.ca_pem.clone(), switches));
+        let own = bound.get(&Socket::Azure).copied();
+        let own = own.unwrap_or(options.address);
+        let state = Arc::new(State::new(certificates.ca_pem.clone(), own, switches));
         let mut tasks = JoinSet::new();
         // Making the key takes some seconds. A token request before that waits for it.
         tasks.spawn(async { signing_key().await.map(drop).map_err(io::Error::other) });
@@ -119,7 +121,7 @@ impl Azure {
         tasks.spawn(async move { axum::serve(control, router(state)).await });
         let bound = |socket| bound.get(&socket).copied();
         Ok(Self {
-            address: bound(Socket::Azure).unwrap_or(options.address),
+            address: own,
             imds_address: bound(Socket::Imds).unwrap_or(options.imds_address),
             token_proxy_address: bound(Socket::TokenProxy),
             control_address,

@@ -51,9 +51,9 @@ pub(super) async fn answer(
     let jwt = Jwt::parse(wanted.assertion).map_err(|_| Refusal::Malformed)?;
     let presented = assertion::read(&jwt)?;
     assertion::match_credential(&presented, &application, route)?;
-    let issuer = lock(&state.registry).issuer(presented.issuer).cloned();
-    let issuer = issuer.ok_or(Refusal::IssuerUnreachable)?;
-    let key = state.keys.find(&issuer, presented.key_id).await;
+    let source = state.keys_of(presented.issuer);
+    let source = source.ok_or(Refusal::IssuerUnreachable)?;
+    let key = state.keys.find(&source, presented.key_id).await;
     let key = key.map_err(|error| match error {
         KeysError::Fetch { .. } => Refusal::IssuerUnreachable,
         KeysError::Parse { .. } => Refusal::IssuerKeys,

@@ -9,4 +9,6 @@ mod imds;
 #[cfg(test)]
 mod key_vault;
 #[cfg(test)]
+mod storage;
+#[cfg(test)]
 mod world;

@@ -214,6 +214,8 @@ pub(crate) fn client(azure: &Azure) -> Result<reqwest::Client> {
         "login.microsoftonline.us",
         "myvault.vault.azure.net",
         "nosuchvault.vault.azure.net",
+        "cluster.z1.web.core.windows.net",
+        "nosuchaccount.z1.web.core.windows.net",
     ] {
         builder = builder.resolve(name, address);
     }
