@@ -6,6 +6,7 @@ mod certificates;
 mod component;
 mod control_plane;
 mod filesystem;
+mod flags;
 mod images;
 mod kubeconfig;
 mod network;

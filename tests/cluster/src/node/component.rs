@@ -10,7 +10,7 @@ use std::thread;
 
 use anyhow::{Context, Result, anyhow, bail};
 
-use super::{End, FOLDER, filesystem, kubeconfig};
+use super::{End, FOLDER, filesystem, flags, kubeconfig};
 use crate::prepare::Tools;
 use testkit::process::end_of_log;
 
@@ -58,14 +58,14 @@ impl Components {
     }
 
     /// Starts a component in its own process group, so that it does not get the terminal's Ctrl-C. A
-    /// component that exits with 0, as after a SIGTERM by a test, is started again.
+    /// component that exits with 0, as after a SIGTERM by a test, is started again, with the flags that a test has set.
     pub(super) fn start(&self, name: &'static str, mut command: Command) -> Result<()> {
         let path = log(name);
         let file =
             File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
         command
             .stdout(file.try_clone()?)
-            .stderr(file)
+            .stderr(file.try_clone()?)
             .process_group(0);
         let mut child = spawn(name, &mut command)?;
         let ends = self.ends.clone();
@@ -78,7 +78,14 @@ impl Components {
                     }
                     Err(error) => break anyhow!("cannot wait for {name}: {error}"),
                 }
-                child = match spawn(name, &mut command) {
+                let again = flags::applied(name, &command).and_then(|changed| {
+                    let Some(mut changed) = changed else {
+                        return spawn(name, &mut command);
+                    };
+                    changed.stdout(file.try_clone()?).stderr(file.try_clone()?);
+                    spawn(name, &mut changed)
+                });
+                child = match again {
                     Ok(child) => child,
                     Err(error) => break error,
                 };

@@ -20,7 +20,7 @@ pub(super) const AZURE_CA: &str = "/run/cluster/azure-ca.pem";
 const AZURE_EMULATOR: &str = "azure-emulator";
 
 /// The names of Azure's clouds, each with all names below it.
-const AZURE_NAMES: [&str; 17] = [
+const AZURE_NAMES: [&str; 18] = [
     "login-us.microsoftonline.com",
     "login.chinacloudapi.cn",
     "login.microsoft.com",
@@ -38,6 +38,7 @@ const AZURE_NAMES: [&str; 17] = [
     "vault.azure.cn",
     "vault.azure.net",
     "vault.usgovcloudapi.net",
+    "web.core.windows.net",
 ];
 
 /// Starts the name server and the emulator of Azure.
