@@ -11,7 +11,8 @@ mod release;
 pub mod upstream;
 
 pub use certificate::Issued;
-pub use commands::{Commands, documented, file, path, shell, yaml};
+pub use commands::{file, path, shell};
+pub use e2e::page::{Commands, documented, yaml};
 pub use empty::{Node, empty};
 pub use prometheus::Prometheus;
 pub use release::{helm, install, kinds_of_others, ready, upgrade};

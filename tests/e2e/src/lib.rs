@@ -12,6 +12,7 @@ mod load;
 mod namespace;
 mod other_webhook;
 mod pod;
+pub mod page;
 pub mod program;
 mod seccomp;
 mod secret;

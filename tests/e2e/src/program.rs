@@ -1,7 +1,7 @@
 //! A shell in the checkout, which finds `azwi`, and the emulated Azure's `az`.
 
 use std::path::Path;
-use std::process::Output;
+use std::process::{Output, Stdio};
 
 use tokio::process::Command;
 
@@ -32,6 +32,7 @@ pub async fn shell(line: &str) -> Output {
     command
         .args(["-euo", "pipefail", "-c", line])
         .current_dir(root)
+        .stdin(Stdio::null())
         .env("PATH", path);
     let output = command.output().await.expect("bash is on the machine");
     // Every token of the cluster and of Entra begins so.
