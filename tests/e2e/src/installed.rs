@@ -110,12 +110,20 @@ pub async fn configuration_of_the_chart() -> String {
 /// # Panics
 /// When the script fails.
 pub async fn restart_api_server() {
-    let script = "before=$(pidof kube-apiserver)
+    restart("kube-apiserver").await;
+}
+
+/// Ends a component, and waits until it runs again and the API server is ready.
+///
+/// # Panics
+/// When the script fails.
+pub(crate) async fn restart(component: &str) {
+    let script = "before=$(pidof \"$0\")
         kill $before
         tail --pid $before --follow /dev/null
-        until kubectl get --raw /readyz >/dev/null 2>&1; do sleep 0.1; done";
+        until pidof \"$0\" && kubectl get --raw /readyz; do sleep 0.1; done >/dev/null 2>&1";
     let mut shell = Command::new("sh");
-    let status = shell.args(["-euc", script]).status().await;
+    let status = shell.args(["-euc", script, component]).status().await;
     assert!(status.expect("sh starts").success());
 }
 

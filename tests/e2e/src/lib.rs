@@ -6,13 +6,14 @@ pub mod authority;
 mod azure;
 pub mod client;
 mod debug;
+mod flags;
 pub mod hammer;
 mod installed;
 mod load;
 mod namespace;
 mod other_webhook;
-mod pod;
 pub mod page;
+mod pod;
 pub mod program;
 mod seccomp;
 mod secret;
@@ -23,6 +24,7 @@ mod token;
 pub use audit::{WEBHOOK_USER, audit_of, audited};
 pub use azure::{Identity, control};
 pub use installed::{
+pub use flags::{flags_of, restart_with};
     CONFIGURATION, DEPLOYMENT, SECRET, SYSTEM_NAMESPACE, configuration_of_the_chart, container_id,
     helm_upgrade, metrics, replicas, restart_api_server, system, system_json, until,
 };
