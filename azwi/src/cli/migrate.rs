@@ -319,7 +319,8 @@ impl Common {
     async fn read(&self, cluster: Cluster, options: &Options) -> (Inventory, Plan) {
         let of_context = self.target.as_ref().map(|_| cluster.namespace);
         let namespace = self.namespace.clone().or(of_context);
-        let mut inventory = read::read(cluster.client, namespace.as_deref()).await;
+        let needs_issuer = options.issuer.is_none();
+        let mut inventory = read::read(cluster.client, namespace.as_deref(), needs_issuer).await;
         let plan = plan::plan(&mut inventory, options);
         (inventory, plan)
     }

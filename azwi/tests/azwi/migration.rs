@@ -16,7 +16,7 @@ use crate::process::{azwi, text};
 async fn planned(cluster: Cluster, options: &Options) -> (Inventory, Plan) {
     let address = cluster.start().await;
     let config = Config::new(format!("http://{address}").parse().unwrap());
-    let mut inventory = read::read(Client::try_from(config).unwrap(), None).await;
+    let mut inventory = read::read(Client::try_from(config).unwrap(), None, true).await;
     assert_eq!(inventory.facts.gaps, []);
     let plan = plan(&mut inventory, options);
     (inventory, plan)

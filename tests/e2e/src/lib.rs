@@ -20,11 +20,12 @@ mod secret;
 pub mod sidecar;
 pub mod task;
 mod token;
+mod user;
 
 pub use audit::{WEBHOOK_USER, audit_of, audited};
 pub use azure::{Identity, control};
-pub use installed::{
 pub use flags::{flags_of, restart_with};
+pub use installed::{
     CONFIGURATION, DEPLOYMENT, SECRET, SYSTEM_NAMESPACE, configuration_of_the_chart, container_id,
     helm_upgrade, metrics, replicas, restart_api_server, system, system_json, until,
 };
@@ -39,6 +40,7 @@ pub use testkit::kubectl::{
     kubectl, kubectl_error, kubectl_json, kubectl_retrying, kubectl_with_input, try_kubectl,
 };
 pub use token::claims;
+pub use user::User;
 
 /// The tenant of the installed chart.
 pub const TENANT: &str = "11111111-2222-3333-4444-555555555555";

@@ -124,7 +124,7 @@ pub async fn accounts_back(
     let mut restored = Vec::new();
     for (namespace, name) in places {
         let path = account_path(&namespace, &name);
-        let inventory = read::read(client.clone(), Some(&namespace)).await;
+        let inventory = read::read(client.clone(), Some(&namespace), false).await;
         let key = (namespace.clone(), name.clone());
         let is_used = inventory
             .workloads
@@ -209,7 +209,9 @@ async fn watch(
     let deadline = Instant::now() + timeout;
     let mut done = None;
     loop {
-        let mut inventory = read::read(client.clone(), Some(&object.namespace)).await;
+        let needs_issuer = options.issuer.is_none();
+        let namespace = Some(object.namespace.as_str());
+        let mut inventory = read::read(client.clone(), namespace, needs_issuer).await;
         let mut plan = plan(&mut inventory, options);
         plan.keep(|it| it == object);
         let (logs, _) = logs::read(client.clone(), &plan).await;

@@ -6,7 +6,7 @@ mod fixture;
 use std::collections::BTreeMap;
 
 use e2e::program::{run, shell, text};
-use e2e::{claims, kubectl, kubectl_json, until};
+use e2e::{ISSUER, Namespace, User, claims, kubectl, kubectl_json, until};
 use serde_json::Value;
 use tokio::sync::Mutex;
 
@@ -113,11 +113,33 @@ async fn a_workload_moves_with_apply_or_is_rolled_back() {
     let fixture = Fixture::create("applied").await;
     let before = fixture.snapshot().await;
     let namespace = &fixture.prod;
+    let roles = Namespace::new("roles").await;
+    let reader = User::with_role(&roles, "azure-wi-azwi-migrate").await;
+    let writer = User::with_role(&roles, "azure-wi-azwi-migrate-apply").await;
+    for command in ["plan", "status"] {
+        let line = reader.azwi(&format!("migrate {command} --issuer {ISSUER}"));
+        let read = text(&shell(&line).await);
+        assert!(!read.contains("not checked"), "{read}");
+        assert!(read.contains(&format!("{namespace}/web")), "{read}");
+    }
+    let web = format!("deployment/web -n {namespace} --issuer {ISSUER}");
+    let moving = format!("migrate move {web} --apply");
+    let forbidden = shell(&reader.azwi(&moving)).await;
+    assert_eq!(forbidden.status.code(), Some(2), "{}", text(&forbidden));
+    assert!(
+        text(&forbidden).contains("cannot create"),
+        "{}",
+        text(&forbidden)
+    );
+    // The account of `default` has a role that a new one gets too.
+    let forbidden = shell(&writer.azwi(&moving)).await;
+    assert_eq!(forbidden.status.code(), Some(2), "{}", text(&forbidden));
+    let reason = "attempting to grant RBAC permissions not currently held";
+    assert!(text(&forbidden).contains(reason), "{}", text(&forbidden));
+    run("kubectl create clusterrole azwi-bind --verb bind --resource clusterroles.rbac.authorization.k8s.io --resource-name view").await;
+    writer.bind("azwi-bind").await;
     // Without a federated credential Entra refuses the token.
-    let refused = shell(&format!(
-        "azwi migrate move deployment/web -n {namespace} --apply --timeout 45"
-    ))
-    .await;
+    let refused = shell(&writer.azwi(&format!("{moving} --timeout 45"))).await;
     assert_eq!(refused.status.code(), Some(1), "{}", text(&refused));
     assert!(
         text(&refused).contains(&format!(
@@ -136,10 +158,7 @@ async fn a_workload_moves_with_apply_or_is_rolled_back() {
         "azwi migrate plan deployment/web -n {namespace} -o az | sh -eu"
     ))
     .await;
-    let moved = shell(&format!(
-        "azwi migrate move deployment/web -n {namespace} --apply"
-    ))
-    .await;
+    let moved = shell(&writer.azwi(&moving)).await;
     assert_eq!(moved.status.code(), Some(0), "{}", text(&moved));
     assert!(
         text(&moved).ends_with(&format!("Deployment {namespace}/web: moved\n")),
@@ -148,10 +167,7 @@ async fn a_workload_moves_with_apply_or_is_rolled_back() {
     );
     assert_eq!(appid(&fixture, 0, "web").await, fixture.client_id("shop"));
 
-    let back = run(&format!(
-        "azwi migrate back deployment/web -n {namespace} --apply"
-    ))
-    .await;
+    let back = run(&writer.azwi(&format!("migrate back {web} --apply"))).await;
     assert!(back.contains("as before"), "{back}");
     assert_eq!(fixture.snapshot().await, before);
     fixture.remove().await;

@@ -1,6 +1,8 @@
 //! The chart's roles are sufficient, and a missing right is reported. Test programs run in the order of
 //! their names, so this one reads the audit log of the tests before it.
 
+mod azwi;
+
 use e2e::authority::{bundle, near_its_end, set_bundle};
 use e2e::{
     Container, Namespace, Pod, WEBHOOK_USER, audited, kubectl, metrics, replicas, system, until,

@@ -15,9 +15,9 @@ use crate::facts::Facts;
 use crate::facts::read::reader::Reader;
 use crate::facts::read::{accounts as all_accounts, installation, issuer, namespaces, token};
 
-/// Reads what a migration needs, of one namespace or all. What cannot be read is in the gaps of
-/// [`Inventory::facts`].
-pub async fn read(client: Client, namespace: Option<&str>) -> Inventory {
+/// Reads what a migration needs, of one namespace or all. A token is requested where the issuer is not known. What cannot be
+/// read is in the gaps of [`Inventory::facts`].
+pub async fn read(client: Client, namespace: Option<&str>, needs_issuer: bool) -> Inventory {
     let mut reader = Reader::new(client);
     let mut inventory = Inventory {
         facts: Facts {
@@ -37,7 +37,9 @@ pub async fn read(client: Client, namespace: Option<&str>) -> Inventory {
     components::read(&mut reader, &mut inventory.pod_identity).await;
     found.into_inventory(&mut inventory);
     accounts::read(&mut reader, namespace, &mut inventory).await;
-    read_token(&mut reader, &mut inventory).await;
+    if needs_issuer {
+        read_token(&mut reader, &mut inventory).await;
+    }
     inventory.facts.gaps = reader.gaps;
     inventory
 }
