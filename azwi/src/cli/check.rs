@@ -33,6 +33,9 @@ pub(super) struct Arguments {
     /// admitted as the webhook changes them
     #[arg(long, conflicts_with_all = ["target", "filename"])]
     pre: bool,
+    /// The repository of the images to come, the chart's image.repository
+    #[arg(long, requires = "pre", default_value = read::REPOSITORY)]
+    repository: String,
     /// Manifests before they are applied: a file, a folder, - for standard input. No cluster is needed. Repeatable
     #[arg(
         short = 'f',
@@ -144,7 +147,7 @@ async fn check(arguments: &Arguments, azure: Option<Inventory>, cluster: Cluster
             resource: arguments.resource.clone(),
         }),
         published: true,
-        preparation: arguments.pre,
+        preparation: arguments.pre.then(|| arguments.repository.clone()),
         issuer: azure.is_some(),
     };
     let mut facts = read::read(cluster.client, &scope).await;

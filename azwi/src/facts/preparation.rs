@@ -1,5 +1,7 @@
 //! What matters before the webhook is installed.
 
+use k8s_openapi::apimachinery::pkg::version::Info;
+
 use super::dry_run::DryRun;
 
 /// What the cluster says of an installation to come.
@@ -20,4 +22,19 @@ pub struct Version {
     pub number: (u32, u32),
     /// The whole of it.
     pub text: String,
+}
+
+impl Version {
+    /// The version in this answer of an API server, `None` when its numbers cannot be read.
+    pub(crate) fn of(info: &Info) -> Option<Self> {
+        // Managed clusters write 34+.
+        let number = |text: &str| {
+            let digits = text.trim_end_matches(|it: char| !it.is_ascii_digit());
+            digits.parse().ok()
+        };
+        Some(Self {
+            number: (number(&info.major)?, number(&info.minor)?),
+            text: info.git_version.clone(),
+        })
+    }
 }

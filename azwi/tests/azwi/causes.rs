@@ -44,6 +44,27 @@ fn set(object: &mut Value, pointer: &str, value: Value) {
         .unwrap_or_else(|| panic!("{pointer}")) = value;
 }
 
+/// The webhook injects a native sidecar from 1.32 on, which `enforce` needs.
+#[tokio::test]
+async fn the_sidecars_form_is_that_of_the_api_servers_version() {
+    for (minor, codes) in [(34, vec![]), (31, vec![Code::Warned])] {
+        let mut cluster = healthy();
+        cluster.minor = Some(minor);
+        set(
+            cluster.get("Deployment", "shop"),
+            "/spec/template/metadata/annotations",
+            json!({
+                "azure.workload.identity/inject-proxy-sidecar": "true",
+                "azure.workload.identity/proxy-verify": "enforce",
+            }),
+        );
+        let pod = &mut cluster.get("Pod", "shop-1-a")["spec"];
+        pod["initContainers"] = json!([{ "name": "azwi-proxy", "image": "proxy" }]);
+        let found: Vec<Code> = findings(cluster).await.iter().map(|it| it.code).collect();
+        assert_eq!(found, codes, "{minor}");
+    }
+}
+
 #[tokio::test]
 async fn finds_nothing_in_a_healthy_cluster() {
     assert_eq!(findings(healthy()).await, []);

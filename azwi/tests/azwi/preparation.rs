@@ -1,7 +1,7 @@
 //! `azwi check --pre`: before the chart is installed.
 
 use azwi::checks::{self, Code, Severity};
-use azwi::facts::read::Scope;
+use azwi::facts::read::{REPOSITORY, Scope};
 use serde_json::{Value, json};
 
 use crate::api_server::{Cluster, DryRun};
@@ -20,7 +20,7 @@ fn bare() -> Cluster {
 
 async fn found(cluster: Cluster) -> Vec<(Code, String)> {
     let scope = Scope {
-        preparation: true,
+        preparation: Some(REPOSITORY.to_owned()),
         dry_run: true,
         ..Scope::default()
     };
@@ -76,8 +76,8 @@ async fn missing_rights_are_named() {
     assert!(text(&output).contains(cause), "{}", text(&output));
 }
 
-#[tokio::test]
-async fn the_pod_is_created_as_the_webhook_changes_it_and_its_refusal_is_named() {
+/// A cluster whose only workload asks for the proxy.
+fn with_proxy() -> Cluster {
     let mut cluster = bare();
     let shop = cluster.get("Deployment", "shop");
     shop["spec"]["template"]["metadata"]["annotations"] =
@@ -87,6 +87,58 @@ async fn the_pod_is_created_as_the_webhook_changes_it_and_its_refusal_is_named()
         |it: &Value| it["spec"]["template"].is_null() && it["spec"]["jobTemplate"].is_null();
     cluster.objects.retain(is_other);
     cluster.objects.push(shop);
+    cluster
+}
+
+/// The pod that the check creates as a dry run, with further arguments.
+async fn created(cluster: Cluster, args: &[&str]) -> Value {
+    let (address, shared) = cluster.start_shared().await;
+    azwi_at(address, &[&["check", "--pre"], args].concat()).await;
+    let created = shared.lock().unwrap().created.clone();
+    let [pod] = &created[..] else {
+        panic!("{created:?}")
+    };
+    pod.clone()
+}
+
+#[tokio::test]
+async fn the_pod_has_the_form_that_the_cluster_will_get() {
+    let image = format!("{REPOSITORY}/proxy:v{}", contract::VERSION);
+    let pod = created(with_proxy(), &[]).await;
+    let init = pod["spec"]["initContainers"].as_array().unwrap();
+    assert_eq!(init[1]["name"], "azwi-proxy", "{pod}");
+    assert_eq!(init[1]["restartPolicy"], "Always", "{pod}");
+    assert!(init.iter().all(|it| it["image"] == image), "{pod}");
+
+    let mut old = with_proxy();
+    old.minor = Some(31);
+    let pod = created(old, &["--repository", "mirror.example.com/a/"]).await;
+    let proxy = &pod["spec"]["containers"][0];
+    assert_eq!(proxy["name"], "azwi-proxy", "{pod}");
+    let image = format!("mirror.example.com/a/proxy:v{}", contract::VERSION);
+    assert_eq!(proxy["image"], image, "{pod}");
+    assert_eq!(pod["spec"]["initContainers"][0]["image"], image, "{pod}");
+
+    let mut strict = with_proxy();
+    let labels = &mut strict.get("Namespace", "prod")["metadata"]["labels"];
+    labels["pod-security.kubernetes.io/enforce"] = json!("baseline");
+    let pod = created(strict, &[]).await;
+    let init = pod["spec"]["initContainers"].as_array().unwrap();
+    assert_eq!(init.len(), 1, "mode environment has no redirect: {pod}");
+    assert_eq!(init[0]["name"], "azwi-proxy", "{pod}");
+}
+
+#[test]
+fn the_repository_is_the_charts() {
+    let values = include_str!("../../../deploy/chart/values.yaml");
+    assert!(values.contains(&format!("\n  repository: {REPOSITORY}\n")));
+    let chart = include_str!("../../../deploy/chart/Chart.yaml");
+    assert!(chart.contains(&format!("\nappVersion: v{}\n", contract::VERSION)));
+}
+
+#[tokio::test]
+async fn the_pod_is_created_as_the_webhook_changes_it_and_its_refusal_is_named() {
+    let mut cluster = with_proxy();
     cluster.dry_run = DryRun::Refused(
         "pods \"x\" is forbidden: violates PodSecurity \"baseline:latest\": NET_ADMIN",
     );

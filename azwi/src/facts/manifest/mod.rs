@@ -72,7 +72,7 @@ impl Manifests {
         manifests.facts.accounts = Some(BTreeMap::new());
         manifests.facts.namespaces = Some(BTreeMap::new());
         manifests.facts.installation = Some(Installation {
-            settings: installation::default_settings(),
+            settings: installation::default_settings(installation::REPOSITORY, None),
             ..Installation::default()
         });
         for file in files {

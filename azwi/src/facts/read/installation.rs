@@ -3,6 +3,7 @@
 mod bundle;
 mod deployment;
 
+pub use deployment::REPOSITORY;
 pub(crate) use deployment::default_settings;
 pub(super) use deployment::{UNKNOWN_TENANT, proxy_ca};
 

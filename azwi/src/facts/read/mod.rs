@@ -15,11 +15,13 @@ mod published;
 pub(crate) mod reader;
 pub(crate) mod token;
 pub(crate) mod workloads;
+mod version;
 
 pub use federation::{Federation, federation};
 
 pub use exchange::Wanted;
 pub use issuer::{Read, discovery_document, issuer, key_set};
+pub use installation::REPOSITORY;
 pub use reader::ReadError;
 
 use kube::Client;
@@ -43,8 +45,9 @@ pub struct Scope {
     pub exchange: Option<Wanted>,
     /// Whether the issuer's documents are read from the issuer itself, for the one workload.
     pub published: bool,
-    /// Whether what matters before an installation is read, instead of the installation's own dry run.
-    pub preparation: bool,
+    /// The repository of the images to come, to read what matters before an installation instead of the installation's
+    /// own dry run.
+    pub preparation: Option<String>,
     /// Whether the issuer of the cluster's tokens is needed.
     pub issuer: bool,
 }
@@ -83,11 +86,13 @@ pub async fn read(client: Client, scope: &Scope) -> Facts {
             ..Issuer::default()
         });
     }
-    if scope.preparation {
+    if let Some(repository) = &scope.preparation {
+        let version = version::read(&mut reader).await;
         if let Some(installation) = &mut facts.installation {
-            installation.settings = installation::default_settings();
+            installation.settings = installation::default_settings(repository, version.as_ref());
         }
-        facts.preparation = Some(preparation::read(&mut reader, &facts, scope.dry_run).await);
+        let read = preparation::read(&mut reader, &facts, version.as_ref(), scope.dry_run).await;
+        facts.preparation = Some(read);
     } else if scope.dry_run {
         facts.dry_run = dry_run::read(&mut reader, &facts).await;
     }

@@ -1,8 +1,9 @@
-//! Reads what matters before the webhook is installed: the API server's version, the user's rights, and what it
-//! says to pods as the webhook would change them.
+//! Reads what matters before the webhook is installed: the user's rights, and what the API server says to pods as the
+//! webhook would change them.
 
 use std::collections::BTreeSet;
 
+use k8s_openapi::apimachinery::pkg::version::Info;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use webhook::inject::{self, Pod, Seed};
@@ -14,10 +15,15 @@ use crate::facts::dry_run::DryRun;
 use crate::facts::preparation::{Preparation, Version};
 use crate::facts::workload::Workload;
 
-/// Reads it, after the workloads. Without `pods`, no pod is created as a dry run.
-pub(super) async fn read(reader: &mut Reader, facts: &Facts, pods: bool) -> Preparation {
+/// Reads it, after the workloads, for an API server of this version. Without `pods`, no pod is created as a dry run.
+pub(super) async fn read(
+    reader: &mut Reader,
+    facts: &Facts,
+    version: Option<&Info>,
+    pods: bool,
+) -> Preparation {
     Preparation {
-        version: version(reader).await,
+        version: version.and_then(Version::of),
         missing: missing(reader).await,
         pods: if pods {
             dry_runs(reader, facts).await
@@ -25,20 +31,6 @@ pub(super) async fn read(reader: &mut Reader, facts: &Facts, pods: bool) -> Prep
             Vec::new()
         },
     }
-}
-
-async fn version(reader: &mut Reader) -> Option<Version> {
-    let text = reader.document("/version").await?;
-    let wire: VersionWire = serde_json::from_str(&text).ok()?;
-    // Managed clusters write 34+.
-    let number = |text: &str| {
-        let digits = text.trim_end_matches(|it: char| !it.is_ascii_digit());
-        digits.parse().ok()
-    };
-    Some(Version {
-        number: (number(&wire.major)?, number(&wire.minor)?),
-        text: wire.git_version,
-    })
 }
 
 /// The rights that the chart's objects need and the user lacks.
@@ -116,14 +108,6 @@ fn injected(facts: &Facts, workload: &Workload) -> Option<Value> {
         json_patch::patch(&mut value, &patch).ok()?;
     }
     Some(value)
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct VersionWire {
-    major: String,
-    minor: String,
-    git_version: String,
 }
 
 #[derive(Deserialize)]

@@ -2,6 +2,7 @@
 
 mod aks_add_on;
 mod audit;
+mod before;
 mod certificates;
 mod chart;
 mod first_workload;

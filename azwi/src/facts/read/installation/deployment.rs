@@ -5,11 +5,13 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use contract::variable;
+use k8s_openapi::apimachinery::pkg::version::Info;
 use serde::Deserialize;
 use webhook::inject::Prepared;
 use webhook::settings::Settings;
 
 use super::super::reader::{Reader, Resource};
+use super::super::version;
 use crate::facts::installation::Deployment;
 use crate::facts::object::Object;
 
@@ -61,10 +63,17 @@ pub(super) async fn read(
     variables.extend(own.filter_map(|it| Some((it.name.clone(), it.value.clone()?))));
     let settings = settings(container.args.clone().unwrap_or_default(), &variables);
     let file = settings.as_ref().and_then(|it| it.proxy_ca_file.clone());
+    let settings = match settings {
+        Some(settings) => {
+            let version = version::read(reader).await;
+            Some(prepared(settings, version.as_ref()))
+        }
+        None => None,
+    };
     Read {
         deployment: Some(deployment(namespace, &wire)),
         proxy_ca: file.and_then(|it| config_map_of(&wire.spec.template.spec, &it, namespace)),
-        settings: settings.map(|it| Prepared::from(it.config)),
+        settings,
     }
 }
 
@@ -116,10 +125,22 @@ fn deployment(namespace: &str, wire: &Wire) -> Deployment {
     }
 }
 
-/// The settings of a webhook that the chart installs with its default values.
-pub(crate) fn default_settings() -> Option<Prepared> {
-    let settings = settings(Vec::new(), &BTreeMap::new())?;
-    Some(Prepared::from(settings.config))
+/// The settings of a webhook that the chart installs with its default values and images of this repository, on an API
+/// server of this version.
+pub(crate) fn default_settings(repository: &str, version: Option<&Info>) -> Option<Prepared> {
+    let repository = repository.trim_end_matches('/');
+    let image = format!("{repository}/proxy:v{}", contract::VERSION);
+    let images = [PROXY_IMAGE, PROXY_INIT_IMAGE].map(|it| (it.to_owned(), image.clone()));
+    let settings = settings(Vec::new(), &images.into())?;
+    Some(prepared(settings, version))
+}
+
+/// The settings with the form of the sidecar that an API server of this version gets.
+fn prepared(settings: Settings, version: Option<&Info>) -> Prepared {
+    let mut config = settings.config;
+    let native = version.and_then(|it| settings.native_sidecar.decide(it));
+    config.sidecar.native = native.unwrap_or(config.sidecar.native);
+    Prepared::from(config)
 }
 
 /// The settings as the webhook itself reads them. Another webhook than this project's may have flags that it
@@ -131,7 +152,7 @@ fn settings(args: Vec<String>, variables: &BTreeMap<String, String>) -> Option<S
         // Where they could not be read: no decision about a pod depends on them.
         let value = value.or(match name {
             variable::TENANT_ID => Some(UNKNOWN_TENANT),
-            "PROXY_IMAGE" => Some("unknown"),
+            PROXY_IMAGE => Some("unknown"),
             _ => None,
         });
         value.map(OsString::from)
@@ -218,6 +239,10 @@ struct ConfigMap {
     data: Option<BTreeMap<String, String>>,
 }
 
+const PROXY_IMAGE: &str = "PROXY_IMAGE";
+const PROXY_INIT_IMAGE: &str = "PROXY_INIT_IMAGE";
+/// The chart's `image.repository`.
+pub const REPOSITORY: &str = "registry.example.com/azure-workload-identity";
 /// In place of a tenant that could not be read.
 pub(in crate::facts::read) const UNKNOWN_TENANT: &str = "00000000-0000-0000-0000-000000000000";
 const DEPLOYMENTS: Resource = Resource::new("apps/v1", "deployments", "Deployment");
