@@ -110,6 +110,10 @@ codes! {
     OtherImage = "AZWI-W014", Warning;
     /// The API server would refuse a new pod.
     WouldBeRefused = "AZWI-W015", Warning;
+    /// NetworkPolicies leave the pods no way to Entra.
+    NoWayOut = "AZWI-W016", Warning;
+    /// A container mounts the token with `subPath`.
+    FixedToken = "AZWI-W017", Warning;
     /// The service account has no client id.
     NoClientId = "AZWI-S001", Error;
     /// The client id is on another object than the service account.

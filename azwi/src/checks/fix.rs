@@ -2,6 +2,7 @@
 
 use contract::value::is_guid;
 use contract::{annotation, label};
+use serde_json::json;
 
 use crate::facts::object::Object;
 
@@ -135,6 +136,24 @@ pub(super) fn failed_events(namespace: &str) -> String {
 pub(super) fn read_discovery(issuer: &str) -> String {
     let issuer = issuer.trim_end_matches('/');
     let url = format!("{issuer}/.well-known/openid-configuration");
+/// Lets labelled pods of a namespace connect to a port, and to name servers.
+pub(super) fn let_out(namespace: &str, port: u16) -> String {
+    let policy = json!({
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": { "name": "azure-workload-identity-egress" },
+        "spec": {
+            "podSelector": { "matchLabels": { label::USE: "true" } },
+            "policyTypes": ["Egress"],
+            "egress": [
+                { "ports": [{ "protocol": "TCP", "port": port }] },
+                { "ports": [{ "protocol": "UDP", "port": 53 }, { "protocol": "TCP", "port": 53 }] },
+            ],
+        },
+    });
+    format!("echo '{policy}' | kubectl -n {namespace} apply -f -")
+}
+
     format!("curl --fail --show-error {}", quoted(&url))
 }
 

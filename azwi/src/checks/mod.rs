@@ -16,10 +16,12 @@ mod issuer;
 mod label;
 mod manifest;
 mod namespace;
+mod network;
 mod pods;
 mod preparation;
 mod subject;
 mod token;
+mod token_mount;
 mod workload;
 
 pub use code::{Code, Severity};

@@ -3,7 +3,7 @@
 use super::code::Code;
 use super::finding::Finding;
 use super::subject::Subject;
-use super::{Context, account, injection, label, namespace, pods};
+use super::{Context, account, injection, label, namespace, network, pods, token_mount};
 
 /// The first broken link, or every warning where none is broken.
 pub(super) fn check(context: &Context<'_>, subject: &Subject<'_>) -> Vec<Finding> {
@@ -20,6 +20,8 @@ pub(super) fn check(context: &Context<'_>, subject: &Subject<'_>) -> Vec<Finding
         return findings;
     }
     findings.extend(pods::check(context, subject));
+    findings.extend(token_mount::check(subject));
+    findings.extend(network::check(context, subject));
     findings.extend(old_sdk(context, subject));
     findings
 }

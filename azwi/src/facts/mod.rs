@@ -7,6 +7,7 @@ pub mod installation;
 pub mod issuer;
 pub mod key_set;
 pub mod manifest;
+pub mod network;
 pub mod object;
 pub mod preparation;
 pub mod read;
@@ -27,6 +28,7 @@ use exchange::Exchange;
 use installation::Installation;
 use issuer::Issuer;
 use object::Object;
+use network::Policies;
 use preparation::Preparation;
 use token::Token;
 use workload::{Pod, Workload};
@@ -44,6 +46,8 @@ pub struct Facts {
     pub accounts: Option<BTreeMap<(String, String), Account>>,
     /// Everything with a pod template.
     pub workloads: Vec<Workload>,
+    /// Policies about pods' connections. `None` when they could not be read.
+    pub policies: Option<Policies>,
     /// Labelled pods, and pods without a workload of [`Facts::workloads`].
     pub pods: Vec<Pod>,
     /// Namespace and name of every service account that a template or a pod names.

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use contract::annotation::PREFIX;
+use contract::token::VOLUME as TOKEN_VOLUME;
 use contract::{annotation, container, label, variable};
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 /// A pod template, or a pod.
@@ -28,6 +30,14 @@ pub struct Template {
     pub audiences: Vec<String>,
     /// The values of `AZURE_CLIENT_ID` in the containers.
     pub client_ids: Vec<String>,
+    /// A container that mounts a token's volume with `subPath`: the kubelet never renews such a file.
+    pub fixed_token: Option<String>,
+    /// All labels of a labelled template.
+    pub labels: BTreeMap<String, String>,
+    /// Whether its pods use the node's network.
+    pub is_on_host_network: bool,
+    /// Whether a container's variables name an egress proxy, or are in an object that is not read.
+    pub may_have_egress_proxy: bool,
     /// The product's annotations.
     pub annotations: BTreeMap<String, String>,
     /// Whether a volume's CSI driver gets tokens for the pod's service account itself.
@@ -67,7 +77,11 @@ impl Template {
 impl From<Wire> for Template {
     fn from(Wire { metadata, spec }: Wire) -> Self {
         let Entries(annotations) = metadata.annotations.unwrap_or_default();
-        let Entries(labels) = metadata.labels.unwrap_or_default();
+        let Labels(mut labels) = metadata.labels.unwrap_or_default();
+        let use_label = labels.get(label::USE).cloned();
+        if use_label.as_deref() != Some("true") {
+            labels.clear();
+        }
         let spec = spec.unwrap_or_default();
         let asked = annotations.get(annotation::INJECT_PROXY_SIDECAR);
         let containers = spec.containers.unwrap_or_default();
@@ -79,6 +93,10 @@ impl From<Wire> for Template {
         client_ids.sort();
         client_ids.dedup();
         let volumes = spec.volumes.unwrap_or_default();
+        let tokens: Vec<&str> = volumes.iter().filter_map(Volume::of_token).collect();
+        let is_fixed = |it: &&Container| it.has_part_of(&tokens);
+        let fixed_token = containers.iter().find(is_fixed);
+        let fixed_token = fixed_token.map(|it| it.name.clone());
         let mut drivers = volumes.iter().filter_map(|it| it.csi.as_ref());
         let has_secrets_volume = drivers.any(|it| CSI_DRIVERS.contains(&it.driver.as_str()));
         let sources = volumes
@@ -91,7 +109,11 @@ impl From<Wire> for Template {
                 .flatten()
                 .find(|name| !name.is_empty())
                 .unwrap_or_else(|| "default".to_owned()),
-            use_label: labels.get(label::USE).cloned(),
+            use_label,
+            fixed_token,
+            labels,
+            is_on_host_network: spec.host_network.unwrap_or_default(),
+            may_have_egress_proxy: containers.iter().any(Container::may_have_egress_proxy),
             client_id: annotations.get(annotation::CLIENT_ID).cloned(),
             wants_proxy: asked.is_some_and(|it| it.trim().eq_ignore_ascii_case("true")),
             has_proxy: containers
@@ -122,12 +144,13 @@ struct Wire {
 #[serde(default)]
 struct Metadata {
     annotations: Option<Entries>,
-    labels: Option<Entries>,
+    labels: Option<Labels>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Spec {
+    host_network: Option<bool>,
     service_account_name: Option<String>,
     service_account: Option<String>,
     containers: Option<Vec<Container>>,
@@ -136,16 +159,47 @@ struct Spec {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 struct Container {
     name: String,
     env: Option<Vec<Variable>>,
+    env_from: Option<Vec<IgnoredAny>>,
+    volume_mounts: Option<Vec<Mount>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Mount {
+    name: String,
+    sub_path: Option<String>,
+    sub_path_expr: Option<String>,
+}
+
+impl Mount {
+    fn is_part(&self) -> bool {
+        let paths = [&self.sub_path, &self.sub_path_expr];
+        paths.into_iter().flatten().any(|it| !it.is_empty())
+    }
 }
 
 impl Container {
     fn client_id(&self) -> Option<&Variable> {
         let mut variables = self.env.iter().flatten();
         variables.find(|it| it.name == variable::CLIENT_ID)
+    }
+
+    /// Whether it mounts a part of one of these volumes, or of the one that the webhook adds.
+    fn has_part_of(&self, volumes: &[&str]) -> bool {
+        let mut mounts = self.volume_mounts.iter().flatten();
+        mounts.any(|it| {
+            it.is_part() && (it.name == TOKEN_VOLUME || volumes.contains(&it.name.as_str()))
+        })
+    }
+
+    fn may_have_egress_proxy(&self) -> bool {
+        let mut variables = self.env.iter().flatten();
+        let is_one = |name: &str| name.eq_ignore_ascii_case("HTTPS_PROXY");
+        variables.any(|it| is_one(&it.name)) || self.env_from.iter().any(|it| !it.is_empty())
     }
 }
 
@@ -158,8 +212,22 @@ struct Variable {
 
 #[derive(Deserialize)]
 struct Volume {
+    #[serde(default)]
+    name: String,
     projected: Option<Projected>,
     csi: Option<Csi>,
+}
+
+impl Volume {
+    /// Its name, when it has a service account token for another audience than the API server's.
+    fn of_token(&self) -> Option<&str> {
+        let sources = self.projected.as_ref()?.sources.as_ref()?;
+        let mut tokens = sources
+            .iter()
+            .filter_map(|it| it.service_account_token.as_ref());
+        let is_one = tokens.any(|it| it.audience.is_some());
+        is_one.then_some(self.name.as_str())
+    }
 }
 
 #[derive(Deserialize)]
@@ -196,28 +264,46 @@ pub(crate) struct Entries(pub(crate) BTreeMap<String, String>);
 
 impl<'de> Deserialize<'de> for Entries {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct EntriesVisitor;
+        let visitor = EntriesVisitor { keeps_all: false };
+        deserializer.deserialize_map(visitor).map(Self)
+    }
+}
 
-        impl<'de> Visitor<'de> for EntriesVisitor {
-            type Value = Entries;
+/// All labels. Of those that are not the product's, one without a text is skipped: manifests may have such.
+#[derive(Debug, Default)]
+struct Labels(BTreeMap<String, String>);
 
-            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                formatter.write_str("a map of strings")
-            }
+impl<'de> Deserialize<'de> for Labels {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let visitor = EntriesVisitor { keeps_all: true };
+        deserializer.deserialize_map(visitor).map(Self)
+    }
+}
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries, A::Error> {
-                let mut entries = BTreeMap::new();
-                while let Some(key) = map.next_key::<std::borrow::Cow<'de, str>>()? {
-                    if key.starts_with(PREFIX) {
-                        entries.insert(key.into_owned(), map.next_value()?);
-                    } else {
-                        map.next_value::<IgnoredAny>()?;
-                    }
+struct EntriesVisitor {
+    keeps_all: bool,
+}
+
+impl<'de> Visitor<'de> for EntriesVisitor {
+    type Value = BTreeMap<String, String>;
+
+    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("a map of strings")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut entries = BTreeMap::new();
+        while let Some(key) = map.next_key::<std::borrow::Cow<'de, str>>()? {
+            if key.starts_with(PREFIX) {
+                entries.insert(key.into_owned(), map.next_value()?);
+            } else if self.keeps_all {
+                if let Value::String(text) = map.next_value()? {
+                    entries.insert(key.into_owned(), text);
                 }
-                Ok(Entries(entries))
+            } else {
+                map.next_value::<IgnoredAny>()?;
             }
         }
-
-        deserializer.deserialize_map(EntriesVisitor)
+        Ok(entries)
     }
 }

@@ -145,6 +145,10 @@ pub(crate) async fn answer(
         ["apis", group, version] => return resources(cluster, &format!("{group}/{version}")),
         _ => {}
     }
+    let version = match parts.as_slice() {
+        ["apis", group, version, ..] => format!("{group}/{version}"),
+        _ => "v1".to_owned(),
+    };
     // Without the group and version: api/v1 or apis/GROUP/VERSION.
     let parts = match parts.first() {
         Some(&"api") => &parts[2..],
@@ -165,7 +169,7 @@ pub(crate) async fn answer(
         (Method::POST, ["serviceaccounts", name, "token"]) => {
             token(&cluster.issuer, namespace, name)
         }
-        (Method::GET, [plural]) => list(cluster, plural, namespace, &uri),
+        (Method::GET, [plural]) => list(cluster, &version, plural, namespace, &uri),
         (Method::GET, [plural, name]) => {
             let mut objects = objects(cluster, plural, namespace);
             match objects.find(|it| it["metadata"]["name"] == *name) {
@@ -270,7 +274,13 @@ fn change(
     text(object)
 }
 
-fn list(cluster: &Cluster, plural: &str, namespace: Option<&str>, uri: &Uri) -> Response {
+fn list(
+    cluster: &Cluster,
+    version: &str,
+    plural: &str,
+    namespace: Option<&str>,
+    uri: &Uri,
+) -> Response {
     let query = uri.query().unwrap_or_default().as_bytes();
     let parameter = |name: &str| {
         let mut pairs = form_urlencoded::parse(query);
@@ -288,7 +298,10 @@ fn list(cluster: &Cluster, plural: &str, namespace: Option<&str>, uri: &Uri) -> 
         .trim_start_matches(['+', 'n', 'e', 'w', '='])
         .parse()
         .unwrap_or(0);
-    let all: Vec<&Value> = objects(cluster, plural, namespace).collect();
+    // Two groups may have a kind of the same name.
+    let is_served = |it: &&Value| it["apiVersion"].is_null() || it["apiVersion"] == version;
+    let all = objects(cluster, plural, namespace).filter(is_served);
+    let all: Vec<&Value> = all.collect();
     let items = &all[start..all.len().min(start + limit)];
     let next = start + items.len();
     // A plus and an equals sign have to be escaped in a query.

@@ -193,6 +193,12 @@ const FAULTS: &[Fault] = &[
             { "type": "ReplicaFailure", "status": "True", "message": "pods is forbidden: violates PodSecurity" },
         ] });
     }),
+    (Code::FixedToken, "Deployment prod/shop", |it| {
+        let spec = &mut it.get("Deployment", "shop")["spec"]["template"]["spec"];
+        spec["containers"][0]["volumeMounts"] = json!([
+            { "name": "azure-identity-token", "mountPath": "/token", "subPath": "azure-identity-token" },
+        ]);
+    }),
     (Code::NoClientId, "ServiceAccount prod/plain", |it| {
         it.objects
             .push(workload("Deployment", "other", template("plain")));

@@ -32,6 +32,8 @@ mod migration;
 #[cfg(test)]
 mod moving;
 #[cfg(test)]
+mod network;
+#[cfg(test)]
 mod outputs;
 #[cfg(test)]
 mod pod_identity;

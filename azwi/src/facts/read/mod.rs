@@ -7,6 +7,7 @@ mod federation;
 pub(crate) mod installation;
 pub(crate) mod issuer;
 pub(crate) mod namespaces;
+mod network;
 pub(crate) mod operators;
 mod outside;
 mod pods;
@@ -65,6 +66,7 @@ pub async fn read(client: Client, scope: &Scope) -> Facts {
     let owners = workloads::read(&mut reader, namespace, &mut facts).await;
     pods::read(&mut reader, namespace, &owners, &mut facts).await;
     if let Some((kind, name)) = &scope.target {
+        policies: network::read(&mut reader, namespace).await,
         let wanted = |it: &Object| it.kind.eq_ignore_ascii_case(kind) && it.name == *name;
         focus(&mut facts, wanted);
         match facts.target.clone() {
