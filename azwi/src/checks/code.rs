@@ -176,6 +176,10 @@ codes! {
     FormerKey = "AZWI-T010", Information;
     /// The private part of a key is published.
     SecretKey = "AZWI-T011", Error;
+    /// The token file in a container is unusable.
+    TokenFile = "AZWI-T012", Error;
+    /// The token file in a container is renewed.
+    FreshFile = "AZWI-T013", Information;
 }
 
 impl Code {

@@ -55,6 +55,15 @@ pub(super) fn set_environment_mode(object: &Object) -> String {
     patch_template(object, &metadata)
 }
 
+/// Gives the pods of a workload the sidecar.
+pub(super) fn add_proxy(object: &Object) -> String {
+    let metadata = format!(
+        r#"{{"metadata":{{"annotations":{{"{}":"true"}}}}}}"#,
+        annotation::INJECT_PROXY_SIDECAR
+    );
+    patch_template(object, &metadata)
+}
+
 /// Makes new pods of a workload. `pods` are those to replace where nothing rolls them out.
 pub(super) fn restart<'a>(object: &Object, pods: impl IntoIterator<Item = &'a Object>) -> String {
     match object.kind.as_str() {
@@ -127,15 +136,6 @@ pub(super) fn set_tenant(account: &Object) -> String {
     )
 }
 
-/// Shows why pods of a namespace are not created.
-pub(super) fn failed_events(namespace: &str) -> String {
-    format!("kubectl -n {namespace} get events --field-selector reason=FailedCreate")
-}
-
-/// Reads an issuer's discovery document as the world sees it.
-pub(super) fn read_discovery(issuer: &str) -> String {
-    let issuer = issuer.trim_end_matches('/');
-    let url = format!("{issuer}/.well-known/openid-configuration");
 /// Lets labelled pods of a namespace connect to a port, and to name servers.
 pub(super) fn let_out(namespace: &str, port: u16) -> String {
     let policy = json!({
@@ -154,6 +154,15 @@ pub(super) fn let_out(namespace: &str, port: u16) -> String {
     format!("echo '{policy}' | kubectl -n {namespace} apply -f -")
 }
 
+/// Shows why pods of a namespace are not created.
+pub(super) fn failed_events(namespace: &str) -> String {
+    format!("kubectl -n {namespace} get events --field-selector reason=FailedCreate")
+}
+
+/// Reads an issuer's discovery document as the world sees it.
+pub(super) fn read_discovery(issuer: &str) -> String {
+    let issuer = issuer.trim_end_matches('/');
+    let url = format!("{issuer}/.well-known/openid-configuration");
     format!("curl --fail --show-error {}", quoted(&url))
 }
 

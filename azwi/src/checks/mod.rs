@@ -21,6 +21,7 @@ mod pods;
 mod preparation;
 mod subject;
 mod token;
+mod token_file;
 mod token_mount;
 mod workload;
 
@@ -71,7 +72,10 @@ pub fn all(facts: &Facts) -> Vec<Finding> {
         findings.extend(found);
     }
     match &facts.target {
-        Some(target) if !broken.contains(target) => findings.extend(token::check(facts)),
+        Some(target) if !broken.contains(target) => {
+            findings.extend(token::check(facts));
+            findings.extend(token_file::check(&context, target));
+        }
         Some(_) => {}
         None => {
             findings.extend(account::check_all(facts));

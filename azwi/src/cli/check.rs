@@ -41,7 +41,7 @@ pub(super) struct Arguments {
         short = 'f',
         long,
         value_name = "FILE",
-        conflicts_with_all = ["target", "credentials", "exchange", "no_dry_run", "kubeconfig", "context"]
+        conflicts_with_all = ["target", "credentials", "exchange", "exec", "no_dry_run", "kubeconfig", "context"]
     )]
     filename: Vec<String>,
     /// One namespace [all, or that of the context for one workload]. With -f, that of objects that name none [default]
@@ -60,6 +60,9 @@ pub(super) struct Arguments {
     /// Exchange the workload's token at Entra, once, or five times in 20 s when Entra misses the credential
     #[arg(long, requires = "target")]
     exchange: bool,
+    /// Read the token file in a running container of the workload, with kubectl exec and the container's own cat
+    #[arg(long, requires = "target")]
+    exec: bool,
     /// The authority of the exchange [the webhook's]
     #[arg(long, value_name = "URL", requires = "exchange")]
     authority: Option<Authority>,
@@ -146,6 +149,7 @@ async fn check(arguments: &Arguments, azure: Option<Inventory>, cluster: Cluster
             authority: arguments.authority.clone(),
             resource: arguments.resource.clone(),
         }),
+        exec: arguments.exec.then(|| arguments.connection.of_kubectl()),
         published: true,
         preparation: arguments.pre.then(|| arguments.repository.clone()),
         issuer: azure.is_some(),

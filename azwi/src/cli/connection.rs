@@ -1,5 +1,6 @@
 //! The connection to the cluster: the options that every subcommand with a cluster has.
 
+use std::ffi::OsString;
 use std::future::Future;
 use std::io;
 use std::path::PathBuf;
@@ -61,6 +62,15 @@ impl Connection {
             let client = Client::try_from(config)?;
             Ok(task(Cluster { client, namespace }).await)
         })
+    }
+
+    /// The same for kubectl, as its arguments.
+    pub(super) fn of_kubectl(&self) -> Vec<OsString> {
+        let file = self.kubeconfig.as_ref();
+        let file = file.map(|it| ["--kubeconfig".into(), it.into()]);
+        let context = self.context.as_ref();
+        let context = context.map(|it| ["--context".into(), it.into()]);
+        file.into_iter().chain(context).flatten().collect()
     }
 
     async fn config(&self) -> Result<Config, ConnectionError> {

@@ -14,6 +14,7 @@ pub mod read;
 pub mod selector;
 pub mod template;
 pub mod token;
+pub mod token_file;
 pub mod workload;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,10 +28,11 @@ use dry_run::DryRun;
 use exchange::Exchange;
 use installation::Installation;
 use issuer::Issuer;
-use object::Object;
 use network::Policies;
+use object::Object;
 use preparation::Preparation;
 use token::Token;
+use token_file::TokenFile;
 use workload::{Pod, Workload};
 
 /// What was read of the cluster.
@@ -44,10 +46,10 @@ pub struct Facts {
     pub namespaces: Option<BTreeMap<String, Namespace>>,
     /// Service accounts by namespace and name. `None` when they could not be read.
     pub accounts: Option<BTreeMap<(String, String), Account>>,
-    /// Everything with a pod template.
-    pub workloads: Vec<Workload>,
     /// Policies about pods' connections. `None` when they could not be read.
     pub policies: Option<Policies>,
+    /// Everything with a pod template.
+    pub workloads: Vec<Workload>,
     /// Labelled pods, and pods without a workload of [`Facts::workloads`].
     pub pods: Vec<Pod>,
     /// Namespace and name of every service account that a template or a pod names.
@@ -58,6 +60,8 @@ pub struct Facts {
     pub token: Option<Token>,
     /// The exchange of that token, when it was wanted.
     pub exchange: Option<Exchange>,
+    /// The token files in containers of [`Facts::target`], when they were wanted.
+    pub token_files: Vec<TokenFile>,
     /// A labelled pod, created as a dry run.
     pub dry_run: Option<DryRun>,
     /// What matters before the webhook is installed. `None` when that was not asked for.

@@ -15,15 +15,18 @@ mod preparation;
 mod published;
 pub(crate) mod reader;
 pub(crate) mod token;
-pub(crate) mod workloads;
+mod token_file;
 mod version;
+pub(crate) mod workloads;
 
 pub use federation::{Federation, federation};
 
 pub use exchange::Wanted;
-pub use issuer::{Read, discovery_document, issuer, key_set};
 pub use installation::REPOSITORY;
+pub use issuer::{Read, discovery_document, issuer, key_set};
 pub use reader::ReadError;
+
+use std::ffi::OsString;
 
 use kube::Client;
 
@@ -44,6 +47,8 @@ pub struct Scope {
     pub dry_run: bool,
     /// The exchange of the one workload's token, `None` for none.
     pub exchange: Option<Wanted>,
+    /// Whether the token files of the one workload's containers are read, with these arguments of kubectl for the cluster.
+    pub exec: Option<Vec<OsString>>,
     /// Whether the issuer's documents are read from the issuer itself, for the one workload.
     pub published: bool,
     /// The repository of the images to come, to read what matters before an installation instead of the installation's
@@ -61,16 +66,21 @@ pub async fn read(client: Client, scope: &Scope) -> Facts {
         installation: installation::read(&mut reader).await,
         namespaces: namespaces::read(&mut reader, namespace).await,
         accounts: accounts::read(&mut reader, namespace).await,
+        policies: network::read(&mut reader, namespace).await,
         ..Facts::default()
     };
     let owners = workloads::read(&mut reader, namespace, &mut facts).await;
     pods::read(&mut reader, namespace, &owners, &mut facts).await;
     if let Some((kind, name)) = &scope.target {
-        policies: network::read(&mut reader, namespace).await,
         let wanted = |it: &Object| it.kind.eq_ignore_ascii_case(kind) && it.name == *name;
         focus(&mut facts, wanted);
         match facts.target.clone() {
-            Some(_) => read_token(&mut reader, &mut facts, scope).await,
+            Some(_) => {
+                read_token(&mut reader, &mut facts, scope).await;
+                if let Some(connection) = &scope.exec {
+                    facts.token_files = token_file::read(&mut reader, &facts, connection).await;
+                }
+            }
             None => reader.gaps.push(Gap {
                 verb: "get",
                 resource: format!("{kind}/{name}"),

@@ -64,13 +64,7 @@ async fn request(
     let answer: Answer = serde_json::from_str(&text)?;
     let token = &answer.status.token;
     let assertion = Assertion::parse(token).ok_or(ReadError::NoToken)?;
-    let mut parts = token.split('.').map(|part| {
-        // The sentence of a decoder could quote the token.
-        let decoded = URL_SAFE_NO_PAD.decode(part).ok()?;
-        serde_json::from_slice::<Claims>(&decoded).ok()
-    });
-    let header = parts.next().flatten().unwrap_or_default();
-    let claims = parts.next().flatten().unwrap_or_default();
+    let (header, claims) = claims_of(token).unwrap_or_default();
     let token = Token {
         algorithm: header.alg,
         key_id: header.kid,
@@ -79,6 +73,16 @@ async fn request(
         audiences: claims.aud,
     };
     Ok((token, assertion))
+}
+
+/// Header and claims of a token. `None` when it is none.
+pub(super) fn claims_of(token: &str) -> Option<(Claims, Claims)> {
+    let mut parts = token.split('.').map(|part| {
+        // The sentence of a decoder could quote the token.
+        let decoded = URL_SAFE_NO_PAD.decode(part).ok()?;
+        serde_json::from_slice::<Claims>(&decoded).ok()
+    });
+    Some((parts.next()??, parts.next()??))
 }
 
 #[derive(Deserialize)]
@@ -93,12 +97,14 @@ struct AnswerStatus {
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Claims {
+pub(super) struct Claims {
     alg: String,
     kid: String,
     iss: String,
     sub: String,
-    aud: Vec<String>,
+    pub(super) aud: Vec<String>,
+    /// When it expires, in seconds since 1970.
+    pub(super) exp: i64,
 }
 
 /// The shortest that the API server gives.

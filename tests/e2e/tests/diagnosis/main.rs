@@ -4,6 +4,7 @@
 mod azure;
 mod azwi;
 mod healthy;
+mod inside;
 mod installation;
 mod workload;
 
