@@ -111,7 +111,8 @@ impl Reader {
             match read {
                 Ok(Some(token)) if !token.is_empty() => next = token,
                 Ok(_) => return true,
-                Err(ReadError::Answer(Error::Api(status))) if status.is_not_found() => return true,
+                // For a group that it does not serve, the API server answers with a page instead of a status with a reason.
+                Err(ReadError::Answer(Error::Api(status))) if status.code == 404 => return true,
                 // The list has expired meanwhile: the answer has a token for the rest of a newer one.
                 Err(ReadError::Answer(Error::Api(status))) if status.code == 410 => {
                     let token = status.metadata.as_ref().and_then(|it| it.continue_.clone());

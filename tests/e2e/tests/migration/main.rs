@@ -119,7 +119,7 @@ async fn a_workload_moves_with_apply_or_is_rolled_back() {
     for command in ["plan", "status"] {
         let line = reader.azwi(&format!("migrate {command} --issuer {ISSUER}"));
         let read = text(&shell(&line).await);
-        assert!(!read.contains("not checked"), "{read}");
+        assert!(!read.contains("not read"), "{read}");
         assert!(read.contains(&format!("{namespace}/web")), "{read}");
     }
     let web = format!("deployment/web -n {namespace} --issuer {ISSUER}");
