@@ -51,7 +51,9 @@ release: {{ .Release.Name | quote }}
 {{- $repository = printf "%s/%s" (trimSuffix "/" .) $repository }}
 {{- end }}
 {{- if .image.digest }}
-{{- printf "%s/%s@%s" $repository .name .image.digest }}
+{{- /* A release beside the digest only tells people, azwi and the audit which version it is. */}}
+{{- $tag := .image.release | default "" | printf ":%s" | trimSuffix ":" }}
+{{- printf "%s/%s%s@%s" $repository .name $tag .image.digest }}
 {{- else }}
 {{- printf "%s/%s:%s" $repository .name (.image.release | default .chart.AppVersion) }}
 {{- end }}
