@@ -1,6 +1,6 @@
 # Each target installs the tools that are missing. `make` alone lists the targets.
 
-.PHONY: help check test verify build images manifest configuration sbom supply-chain reproducible vendor notices demo e2e delivery chart lint fuzz adversary load soak bench cluster clean
+.PHONY: help check test verify build images manifest configuration sbom supply-chain reproducible vendor notices release demo e2e delivery chart lint fuzz adversary load soak bench cluster clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -14,7 +14,7 @@ check: ## Before a commit, some 3 minutes: format, lints, documents, dependencie
 test: ## Before a merge, some 15 minutes: check, and the product on a real Kubernetes node
 	@tests/test
 
-verify: ## Before a release, two hours: all SDKs and faults, arm64, reproducible builds, fuzzing, adversary, soak
+verify: ## Before a release, two hours: all SDKs and faults, arm64, reproducible builds, a release, fuzzing, adversary, soak
 	@tests/verify
 
 build: ## Build static binaries in dist/
@@ -45,6 +45,9 @@ vendor: ## Copy the sources of all crates to vendor/, to build without network
 
 notices: ## Write the licences of all compiled-in crates to dist/
 	@deploy/build/notices
+
+release: ## Push signed images and chart: VERSION=0.1.0 REGISTRY=host/path COSIGN_KEY=cosign.key
+	@deploy/release/run
 
 lint: ## Check format, lints and the API documentation
 	@tests/lint

@@ -29,3 +29,21 @@ test_programs() {
 test_program() {
     tests/lib/run-tests --list "$1" | grep "/$2-[0-9a-f]*$"
 }
+
+# unpacked PACKAGE: prints the folder of a Debian package, which is unpacked and not installed, because installing it
+# would start a server.
+unpacked() {
+    local folder=$cache/$1 part
+    if [[ ! -d $folder ]]; then
+        note "fetching $1" >&2
+        part=$(mktemp -d)
+        (
+            cd "$part"
+            { apt-get download "$1" || { apt-get update && apt-get download "$1"; }; } >/dev/null 2>&1
+            dpkg-deb --extract "$1"_*.deb unpacked
+        ) || { echo "$1 is missing: unpack Debian's package into $folder" >&2; return 1; }
+        mv "$part/unpacked" "$folder"
+        rm -rf "$part"
+    fi
+    echo "$folder"
+}

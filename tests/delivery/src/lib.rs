@@ -7,6 +7,7 @@ mod certificate;
 mod commands;
 mod empty;
 mod prometheus;
+mod registry;
 mod release;
 pub mod upstream;
 
@@ -15,4 +16,5 @@ pub use commands::{file, path, shell};
 pub use e2e::page::{Commands, documented, yaml};
 pub use empty::{Node, empty};
 pub use prometheus::Prometheus;
+pub use registry::Registry;
 pub use release::{helm, install, kinds_of_others, ready, upgrade};

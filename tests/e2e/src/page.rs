@@ -40,6 +40,12 @@ fn blocks(document: &str, language: &str, text: &str) -> Vec<String> {
     blocks.map(str::to_owned).collect()
 }
 
+impl From<&str> for Commands {
+    fn from(lines: &str) -> Self {
+        Self(lines.to_owned())
+    }
+}
+
 impl Commands {
     /// The commands in the comment at the head of a file, from the line that contains `begin`.
     ///
@@ -79,6 +85,12 @@ impl Commands {
     #[must_use]
     pub fn before(self, lines: &str) -> Self {
         Self(format!("{}\n{lines}", self.0.trim_end()))
+    }
+
+    /// Adds commands of the same shell, which know the variables of these.
+    #[must_use]
+    pub fn then(self, next: &Self) -> Self {
+        Self(format!("{}\n{}", self.0, next.0))
     }
 
     /// Adds an argument to the last command.
