@@ -56,7 +56,7 @@ async fn a_release_into_an_empty_registry_gives_a_pod_its_token() {
         .then(&documented(QUICK_START, "--container azwi-proxy"))
         .run()
         .await;
-    assert!(printed.contains(r#"{"value":"hello""#), "{printed}");
+    assert!(printed.contains(r#""value":"hello""#), "{printed}");
     assert!(printed.contains("successfully acquired token"), "{printed}");
     let pod = kubectl_json(&["get", "pod", "quick-start"]).await;
     assert_pulled(&pod, "initContainerStatuses", "proxy");
