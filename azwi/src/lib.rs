@@ -15,6 +15,8 @@
 //! | [`checks`] | facts in, findings out; pure, each finding with a stable [code](checks::Code) |
 //! | [`facts`] | what was read of the cluster and of the issuer, as plain values; [`facts::read`] reads it |
 //! | [`azure`] | identities and federated credentials, as `az` writes them |
+//! | [`command`] | commands that are printed: whatever a name has, a shell reads it as one argument |
+//! | [`document`] | foreign text in JSON and YAML, without characters that control a terminal |
 //!
 //! [`audit`], [`migrate`], [`federate`], [`issuer`] and [`report`] do not know each other.
 //!
@@ -27,6 +29,8 @@ pub mod audit;
 pub mod azure;
 pub mod checks;
 pub mod cli;
+pub mod command;
+pub mod document;
 pub mod facts;
 pub mod federate;
 pub mod issuer;

@@ -10,6 +10,7 @@ use super::code::Code;
 use super::finding::Finding;
 use super::fix;
 use super::subject::Subject;
+use crate::command::Command;
 use crate::facts::Facts;
 use crate::facts::account::Account;
 use crate::facts::object::Object;
@@ -24,11 +25,14 @@ pub(super) fn check(context: &Context<'_>, subject: &Subject<'_>) -> Option<Find
             "the service account of {} does not exist: its pods are not created",
             subject.object
         );
-        let create = format!("kubectl -n {namespace} create serviceaccount {name}");
+        let create = Command::new("kubectl -n")
+            .arg(namespace)
+            .text("create serviceaccount")
+            .operand(name);
         let fix = if subject.template.names_identities {
             create
         } else {
-            format!("{create} && {}", fix::annotate(&object, None))
+            create.and(&fix::annotate(&object, None))
         };
         return Some(Finding::new(Code::NoAccount, &object, &cause, Some(fix)));
     };
@@ -67,7 +71,7 @@ fn misplaced(context: &Context<'_>, subject: &Subject<'_>, object: &Object) -> O
     let fix = if subject.client_id.is_none() && subject.template.client_id.is_some() {
         // The webhook warns of it there. Its removal makes new pods.
         let annotate = fix::annotate(object, Some(value));
-        format!("{annotate} && {}", fix::remove_client_id(&subject.object))
+        annotate.and(&fix::remove_client_id(&subject.object))
     } else {
         annotate(subject, object, Some(value))
     };
@@ -113,13 +117,13 @@ fn no_client_id(subject: &Subject<'_>, object: &Object) -> Finding {
 }
 
 /// Gives the account a client id, and makes new pods of the workload where it has some.
-fn annotate(subject: &Subject<'_>, object: &Object, value: Option<&str>) -> String {
+fn annotate(subject: &Subject<'_>, object: &Object, value: Option<&str>) -> Command {
     let annotate = fix::annotate(object, value);
     if subject.pods.is_empty() {
         return annotate;
     }
     let pods = subject.pods.iter().map(|it| &it.object);
-    format!("{annotate} && {}", fix::restart(&subject.object, pods))
+    annotate.and(&fix::restart(&subject.object, pods))
 }
 
 fn malformed(account: &Account, object: &Object) -> Option<Finding> {
@@ -144,10 +148,7 @@ fn malformed(account: &Account, object: &Object) -> Option<Finding> {
         "<tenant id>"
     };
     let cause = format!("annotation {key} is {value:?}: it has to be {wanted}");
-    let fix = format!(
-        "kubectl annotate --overwrite {} {key}={placeholder}",
-        object.argument()
-    );
+    let fix = fix::annotate_with(object, key, placeholder);
     Some(Finding::new(Code::Malformed, object, &cause, Some(fix)))
 }
 

@@ -5,6 +5,7 @@ use super::code::Code;
 use super::finding::Finding;
 use super::fix;
 use super::subject::Subject;
+use crate::command::Command;
 use crate::facts::Facts;
 use crate::facts::dry_run::{DryRun, Outcome};
 use crate::facts::installation::{Configuration, Installation};
@@ -48,7 +49,7 @@ pub(super) fn check_installation(facts: &Facts) -> Option<Finding> {
         Code::NotCalled,
         &object,
         &cause,
-        Some(fix::RESTORE.to_owned()),
+        Some(Command::new(fix::RESTORE)),
     ))
 }
 
@@ -71,7 +72,9 @@ pub(super) fn check(context: &Context<'_>, subject: &Subject<'_>) -> Option<Find
             let name = &configurations.first()?.name;
             let cause = "the API server admits a new pod without its token: the webhook is not called, or does not answer \
                          under failurePolicy Ignore";
-            let fix = format!("kubectl get mutatingwebhookconfiguration {name} -o yaml");
+            let fix = Command::new("kubectl get mutatingwebhookconfiguration")
+                .operand(name)
+                .text("-o yaml");
             Some(Finding::new(
                 Code::NotInjected,
                 &subject.object,
@@ -96,7 +99,7 @@ pub(super) fn would_be_refused(subject: &Subject<'_>, message: &str) -> Finding 
     Finding::new(Code::WouldBeRefused, &subject.object, &cause, Some(fix))
 }
 
-fn fix_of_refusal(subject: &Subject<'_>, message: &str) -> String {
+fn fix_of_refusal(subject: &Subject<'_>, message: &str) -> Command {
     let is_about_redirect =
         message.contains("violates PodSecurity") && message.contains("NET_ADMIN");
     if is_about_redirect && subject.template.wants_proxy {

@@ -1,11 +1,13 @@
 //! The exchange of one workload's token. Rows 3, 4, 5, 12, 13, 14 and 15, as Entra itself answers.
 
+use contract::value::is_guid;
 use proxy::entra::Class;
 
 use super::code::Code;
 use super::credential::{self, Wanted};
 use super::finding::Finding;
 use super::fix;
+use crate::command::Command;
 use crate::facts::Facts;
 use crate::facts::exchange::{Exchange, Granted, Rejected};
 use crate::facts::object::Object;
@@ -34,7 +36,8 @@ fn propagating(exchange: &Exchange, rejected: &Rejected, target: &Object) -> Fin
         exchange.attempts.len(),
         rejected.code.unwrap_or_default()
     );
-    let fix = format!("azwi check {} --exchange", target.argument());
+    let check = target.named_in(Command::new("azwi check"));
+    let fix = check.text("--exchange");
     Finding::new(Code::Propagating, target, &cause, Some(fix))
 }
 
@@ -56,8 +59,13 @@ fn success(granted: &Granted, target: &Object) -> Finding {
          still answers 403, the identity lacks a role assignment; if the application gets no token, its SDK asks another way \
          (docs/which-apps.md)"
     );
-    let fix = format!("az role assignment list --all --assignee {object_id} --output table");
-    Finding::new(Code::Exchanged, target, &cause, Some(fix))
+    let list = || {
+        Command::new("az role assignment list --all --assignee")
+            .arg(object_id)
+            .text("--output table")
+    };
+    let fix = is_guid(object_id).then(list);
+    Finding::new(Code::Exchanged, target, &cause, fix)
 }
 
 fn failure(
@@ -109,7 +117,7 @@ fn failure(
                 Code::OldKeys,
                 &issuer,
                 &cause,
-                Some(fix::READ_KEYS.to_owned()),
+                Some(Command::new(fix::READ_KEYS)),
             )
         }
         Some(7_002_138) => not_accepted(facts, exchange, token, &account, rejected),
@@ -123,7 +131,8 @@ fn failure(
                 rejected.description
             );
             let url = format!("{authority}{tenant}/v2.0/.well-known/openid-configuration");
-            let fix = format!("curl --verbose --max-time 10 --output /dev/null '{url}'");
+            let fix = Command::new("curl --verbose --max-time 10 --output /dev/null")
+                .in_single_quotes(&url);
             Finding::new(Code::NoEntra, &object, &cause, Some(fix))
         }
         _ => {

@@ -3,6 +3,7 @@
 use webhook::inject::printable;
 
 use super::code::Code;
+use crate::command::Command;
 use crate::facts::manifest::Place;
 use crate::facts::object::Object;
 
@@ -16,18 +17,18 @@ pub struct Finding {
     /// The object that has it.
     pub object: Object,
     /// The command that fixes it, `None` where nothing needs to be done.
-    pub fix: Option<String>,
+    pub fix: Option<Command>,
     /// Where the object stands in a file, for manifests.
     pub place: Option<Place>,
 }
 
 impl Finding {
-    pub(crate) fn new(code: Code, object: &Object, cause: &str, fix: Option<String>) -> Self {
+    pub(crate) fn new(code: Code, object: &Object, cause: &str, fix: Option<Command>) -> Self {
         Self {
             code,
             cause: printable(cause),
             object: object.clone(),
-            fix: fix.map(|it| printable(&it)),
+            fix,
             place: None,
         }
     }

@@ -2,142 +2,162 @@
 
 use contract::value::is_guid;
 use contract::{annotation, label};
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::command::Command;
 use crate::facts::object::Object;
 
 /// Gives the template of a workload the label.
-pub(super) fn add_label(object: &Object) -> String {
-    let labels = format!(r#"{{"metadata":{{"labels":{{"{}":"true"}}}}}}"#, label::USE);
+pub(super) fn add_label(object: &Object) -> Command {
     match object.kind.as_str() {
-        "Pod" => format!(
-            "kubectl -n {ns} get pod/{name} -o json | kubectl label --local --overwrite -f - {label}=true -o json | \
-             kubectl replace --force -f -",
-            ns = object.namespace,
-            name = object.name,
-            label = label::USE
-        ),
+        "Pod" => {
+            let label = Command::new("kubectl label --local --overwrite -f -")
+                .arg(&format!("{}=true", label::USE))
+                .text("-o json");
+            get_json(object).pipe(&label).pipe(&replace())
+        }
         // A Job's template cannot change. The labels and the selector of the old Job belong to it alone.
-        "Job" => format!(
-            "kubectl -n {ns} get job/{name} -o json | kubectl patch --local -f - --type merge -o json \
-             --patch '{{\"spec\":{{\"selector\":null,\"template\":{{\"metadata\":{{\"labels\":{{\
-             \"controller-uid\":null,\"batch.kubernetes.io/controller-uid\":null,\"{label}\":\"true\"}}}}}}}}}}' | \
-             kubectl replace --force -f -",
-            ns = object.namespace,
-            name = object.name,
-            label = label::USE
+        "Job" => {
+            let change = format!(
+                "{{\"spec\":{{\"selector\":null,\"template\":{{\"metadata\":{{\"labels\":{{\
+                 \"controller-uid\":null,\"batch.kubernetes.io/controller-uid\":null,\"{}\":\"true\"}}}}}}}}}}",
+                label::USE
+            );
+            let patch = Command::new("kubectl patch --local -f - --type merge -o json --patch");
+            get_json(object).pipe(&patch.arg(&change)).pipe(&replace())
+        }
+        _ => patch_template(
+            object,
+            &json!({ "metadata": { "labels": { label::USE: "true" } } }),
         ),
-        _ => patch_template(object, &labels),
     }
 }
 
 /// Gives the template of a workload another service account.
-pub(super) fn set_account(object: &Object, account: &str) -> String {
-    let spec = format!(r#"{{"spec":{{"serviceAccountName":"{account}"}}}}"#);
-    patch_template(object, &spec)
+pub(super) fn set_account(object: &Object, account: &str) -> Command {
+    patch_template(
+        object,
+        &json!({ "spec": { "serviceAccountName": account } }),
+    )
 }
 
 /// Takes the client id off the template of a workload.
-pub(super) fn remove_client_id(object: &Object) -> String {
-    let metadata = format!(
-        r#"{{"metadata":{{"annotations":{{"{}":null}}}}}}"#,
-        annotation::CLIENT_ID
-    );
-    patch_template(object, &metadata)
+pub(super) fn remove_client_id(object: &Object) -> Command {
+    let annotations = json!({ annotation::CLIENT_ID: null });
+    patch_template(
+        object,
+        &json!({ "metadata": { "annotations": annotations } }),
+    )
 }
 
 /// Gives the pods of a workload mode `environment`, which needs no NET_ADMIN.
-pub(super) fn set_environment_mode(object: &Object) -> String {
-    let metadata = format!(
-        r#"{{"metadata":{{"annotations":{{"{}":"environment"}}}}}}"#,
-        annotation::PROXY_MODE
-    );
-    patch_template(object, &metadata)
+pub(super) fn set_environment_mode(object: &Object) -> Command {
+    let annotations = json!({ annotation::PROXY_MODE: "environment" });
+    patch_template(
+        object,
+        &json!({ "metadata": { "annotations": annotations } }),
+    )
 }
 
 /// Gives the pods of a workload the sidecar.
-pub(super) fn add_proxy(object: &Object) -> String {
-    let metadata = format!(
-        r#"{{"metadata":{{"annotations":{{"{}":"true"}}}}}}"#,
-        annotation::INJECT_PROXY_SIDECAR
-    );
-    patch_template(object, &metadata)
+pub(super) fn add_proxy(object: &Object) -> Command {
+    let annotations = json!({ annotation::INJECT_PROXY_SIDECAR: "true" });
+    patch_template(
+        object,
+        &json!({ "metadata": { "annotations": annotations } }),
+    )
 }
 
 /// Makes new pods of a workload. `pods` are those to replace where nothing rolls them out.
-pub(super) fn restart<'a>(object: &Object, pods: impl IntoIterator<Item = &'a Object>) -> String {
+pub(super) fn restart<'a>(object: &Object, pods: impl IntoIterator<Item = &'a Object>) -> Command {
     match object.kind.as_str() {
         "Deployment" | "StatefulSet" | "DaemonSet" => {
-            format!("kubectl rollout restart {}", object.argument())
+            object.named_in(Command::new("kubectl rollout restart"))
         }
-        "Pod" => format!(
-            "kubectl get {} -o json | kubectl replace --force -f -",
-            object.argument()
-        ),
+        "Pod" => {
+            let get = object.named_in(Command::new("kubectl get"));
+            get.text("-o json").pipe(&replace())
+        }
         _ => {
-            let names: Vec<&str> = pods.into_iter().map(|it| it.name.as_str()).collect();
-            format!(
-                "kubectl -n {} delete pod {}",
-                object.namespace,
-                names.join(" ")
-            )
+            let delete = Command::new("kubectl -n").arg(&object.namespace);
+            let pods = pods.into_iter();
+            pods.fold(delete.text("delete pod"), |it, pod| it.operand(&pod.name))
         }
     }
 }
 
 /// Gives a service account a client id. The value of another object is used if it can be one.
-pub(super) fn annotate(account: &Object, client_id: Option<&str>) -> String {
+pub(super) fn annotate(account: &Object, client_id: Option<&str>) -> Command {
     let value = client_id.map(str::trim).filter(|it| is_guid(it));
-    format!(
-        "kubectl annotate --overwrite {} {}={}",
-        account.argument(),
-        annotation::CLIENT_ID,
-        value.unwrap_or("<client id>")
-    )
+    let annotate = account.named_in(Command::new("kubectl annotate --overwrite"));
+    match value {
+        Some(value) => annotate.arg(&format!("{}={value}", annotation::CLIENT_ID)),
+        None => to_fill_in(annotate, annotation::CLIENT_ID, "<client id>"),
+    }
+}
+
+/// Gives a service account an annotation whose value is to fill in.
+pub(super) fn annotate_with(account: &Object, key: &str, placeholder: &'static str) -> Command {
+    let annotate = account.named_in(Command::new("kubectl annotate --overwrite"));
+    to_fill_in(annotate, key, placeholder)
+}
+
+/// Gives a service account a tenant.
+pub(super) fn set_tenant(account: &Object) -> Command {
+    annotate_with(account, annotation::TENANT_ID, "<tenant id>")
+}
+
+fn to_fill_in(command: Command, key: &str, placeholder: &'static str) -> Command {
+    command.arg(&format!("{key}=")).joined(placeholder)
 }
 
 /// Opens an object in an editor, where no command can know the right value.
-pub(super) fn edit(object: &Object) -> String {
-    format!("kubectl edit {}", object.argument())
+pub(super) fn edit(object: &Object) -> Command {
+    object.named_in(Command::new("kubectl edit"))
 }
 
 /// Opens a file at a line. `None` for standard input.
-pub(super) fn open(file: &str, line: usize) -> Option<String> {
-    (file != "-").then(|| format!("${{EDITOR:-vi}} +{line} {}", quoted(file)))
+pub(super) fn open(file: &str, line: usize) -> Option<Command> {
+    let line = format!("+{line}");
+    (file != "-").then(|| Command::new("${EDITOR:-vi}").arg(&line).arg(file))
 }
 
 /// Merges JSON into the template of a workload, or opens an editor where its place is not known.
-fn patch_template(object: &Object, template: &str) -> String {
+fn patch_template(object: &Object, template: &Value) -> Command {
     match object.kind.as_str() {
         "CronJob" => patch(
             object,
-            &format!(r#"{{"spec":{{"jobTemplate":{{"spec":{{"template":{template}}}}}}}}}"#),
+            &json!({ "spec": { "jobTemplate": { "spec": { "template": template } } } }),
         ),
         kind if has_usual_template(kind) => {
-            patch(object, &format!(r#"{{"spec":{{"template":{template}}}}}"#))
+            patch(object, &json!({ "spec": { "template": template } }))
         }
         _ => edit(object),
     }
 }
 
-fn patch(object: &Object, patch: &str) -> String {
-    format!(
-        "kubectl patch {} --type merge --patch '{patch}'",
-        object.argument()
-    )
+fn patch(object: &Object, patch: &Value) -> Command {
+    let command = object.named_in(Command::new("kubectl patch"));
+    command.text("--type merge --patch").json(patch)
 }
 
-/// Gives a service account a tenant.
-pub(super) fn set_tenant(account: &Object) -> String {
-    format!(
-        "kubectl annotate --overwrite {} {}=<tenant id>",
-        account.argument(),
-        annotation::TENANT_ID
-    )
+fn get_json(object: &Object) -> Command {
+    let Object {
+        kind,
+        namespace,
+        name,
+    } = object;
+    let get = Command::new("kubectl -n").arg(namespace).text("get");
+    let name = format!("{}/{name}", kind.to_ascii_lowercase());
+    get.operand(&name).text("-o json")
+}
+
+fn replace() -> Command {
+    Command::new("kubectl replace --force -f -")
 }
 
 /// Lets labelled pods of a namespace connect to a port, and to name servers.
-pub(super) fn let_out(namespace: &str, port: u16) -> String {
+pub(super) fn let_out(namespace: &str, port: u16) -> Command {
     let policy = json!({
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
@@ -151,28 +171,21 @@ pub(super) fn let_out(namespace: &str, port: u16) -> String {
             ],
         },
     });
-    format!("echo '{policy}' | kubectl -n {namespace} apply -f -")
+    let apply = Command::new("kubectl -n").arg(namespace).text("apply -f -");
+    Command::new("echo").json(&policy).pipe(&apply)
 }
 
 /// Shows why pods of a namespace are not created.
-pub(super) fn failed_events(namespace: &str) -> String {
-    format!("kubectl -n {namespace} get events --field-selector reason=FailedCreate")
+pub(super) fn failed_events(namespace: &str) -> Command {
+    let command = Command::new("kubectl -n").arg(namespace);
+    command.text("get events --field-selector reason=FailedCreate")
 }
 
 /// Reads an issuer's discovery document as the world sees it.
-pub(super) fn read_discovery(issuer: &str) -> String {
+pub(super) fn read_discovery(issuer: &str) -> Command {
     let issuer = issuer.trim_end_matches('/');
     let url = format!("{issuer}/.well-known/openid-configuration");
-    format!("curl --fail --show-error {}", quoted(&url))
-}
-
-/// A word of a shell's command.
-pub(super) fn quoted(text: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@=,+".contains(c);
-    if !text.is_empty() && text.chars().all(is_plain) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', r"'\''"))
+    Command::new("curl --fail --show-error").operand(&url)
 }
 
 /// Writes the chart's objects as the release has them. `helm upgrade` ends in a conflict where another field manager
@@ -199,20 +212,4 @@ fn has_usual_template(kind: &str) -> bool {
         "ReplicationController",
     ];
     kinds.contains(&kind)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn quotes_what_a_shell_would_read_otherwise() {
-        assert_eq!(
-            quoted("https://issuer.example/id/"),
-            "https://issuer.example/id/"
-        );
-        assert_eq!(quoted("a b"), "'a b'");
-        assert_eq!(quoted("it's $HOME"), r"'it'\''s $HOME'");
-        assert_eq!(quoted(""), "''");
-    }
 }

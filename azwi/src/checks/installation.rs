@@ -3,6 +3,7 @@
 use super::code::Code;
 use super::finding::Finding;
 use super::{dry_run, fix};
+use crate::command::Command;
 use crate::facts::Facts;
 use crate::facts::installation::{
     Bundle, Configuration, Deployment, Endpoints, Installation, Webhook,
@@ -22,7 +23,7 @@ pub(super) fn check(facts: &Facts) -> Vec<Finding> {
             Code::NoWebhook,
             &object,
             cause,
-            Some(fix::INSTALL.to_owned()),
+            Some(Command::new(fix::INSTALL)),
         )];
     };
     let mut findings: Vec<Finding> = installation
@@ -74,7 +75,7 @@ fn no_service(webhook: &Webhook) -> Option<Finding> {
         Code::NoService,
         &service.object,
         cause,
-        Some(fix::INSTALL.to_owned()),
+        Some(Command::new(fix::INSTALL)),
     ))
 }
 
@@ -91,15 +92,19 @@ fn no_endpoint(webhook: &Webhook, deployment: Option<&Deployment>) -> Option<Fin
     let (cause, fix) = match deployment {
         Some(it) if it.replicas == 0 => (
             format!("the webhook is scaled to zero: {effect}"),
-            format!("kubectl scale {} --replicas 2", it.object.argument()),
+            it.object
+                .named_in(Command::new("kubectl scale"))
+                .text("--replicas 2"),
         ),
         Some(it) => (
             format!("no replica of the webhook is ready: {effect}"),
-            format!("kubectl -n {} describe pods", it.object.namespace),
+            Command::new("kubectl -n")
+                .arg(&it.object.namespace)
+                .text("describe pods"),
         ),
         None => (
             format!("the webhook's Service selects no pod: {effect}"),
-            fix::INSTALL.to_owned(),
+            Command::new(fix::INSTALL),
         ),
     };
     Some(Finding::new(
@@ -153,7 +158,7 @@ pub(super) fn second_to_be(installation: &Installation) -> Option<Finding> {
 /// The finding that one of two installations has to go.
 fn remove(other: &Configuration, cause: &str) -> Finding {
     let object = Object::new(KIND, "", &other.name);
-    let fix = format!("kubectl delete mutatingwebhookconfiguration {}", other.name);
+    let fix = Command::new("kubectl delete mutatingwebhookconfiguration").operand(&other.name);
     Finding::new(Code::SecondWebhook, &object, cause, Some(fix))
 }
 

@@ -4,6 +4,7 @@
 use super::code::Code;
 use super::finding::Finding;
 use super::fix;
+use crate::command::Command;
 use crate::facts::issuer::{Issuer, Published, is_public};
 use crate::facts::key_set::{Key, KeySet};
 use crate::facts::object::Object;
@@ -39,8 +40,8 @@ struct Checker<'a> {
 }
 
 impl Checker<'_> {
-    fn finding(&self, code: Code, cause: &str, fix: Option<&str>) -> Finding {
-        Finding::new(code, &self.object, cause, fix.map(str::to_owned))
+    fn finding(&self, code: Code, cause: &str, fix: Option<&'static str>) -> Finding {
+        Finding::new(code, &self.object, cause, fix.map(Command::new))
     }
 
     /// What the cluster alone shows.

@@ -7,6 +7,7 @@ use super::Context;
 use super::code::Code;
 use super::finding::Finding;
 use super::subject::Subject;
+use crate::command::Command;
 use crate::facts::installation::{Configuration, Webhook};
 use crate::facts::selector::Requirement;
 
@@ -62,27 +63,28 @@ fn sentence(requirement: &Requirement) -> String {
     }
 }
 
-fn fix(configuration: &Configuration, requirement: &Requirement, namespace: &str) -> String {
+fn fix(configuration: &Configuration, requirement: &Requirement, namespace: &str) -> Command {
     let Requirement {
         key,
         operator,
         values,
     } = requirement;
     let value = values.first();
+    let label = Command::new("kubectl label namespace").operand(namespace);
     match (operator.as_str(), value) {
-        _ if key == "control-plane" || key.starts_with("kubernetes.azure.com/") => format!(
-            "kubectl annotate mutatingwebhookconfiguration {} admissions.enforcer/disabled=true",
-            configuration.name
-        ),
-        _ if is_fixed(key) => format!(
-            "kubectl edit mutatingwebhookconfiguration {}",
-            configuration.name
-        ),
-        ("In", Some(value)) => {
-            format!("kubectl label --overwrite namespace {namespace} {key}={value}")
+        _ if key == "control-plane" || key.starts_with("kubernetes.azure.com/") => {
+            Command::new("kubectl annotate mutatingwebhookconfiguration")
+                .operand(&configuration.name)
+                .text("admissions.enforcer/disabled=true")
         }
-        ("Exists", _) => format!("kubectl label namespace {namespace} {key}=true"),
-        _ => format!("kubectl label namespace {namespace} {key}-"),
+        _ if is_fixed(key) => {
+            Command::new("kubectl edit mutatingwebhookconfiguration").operand(&configuration.name)
+        }
+        ("In", Some(value)) => Command::new("kubectl label --overwrite namespace")
+            .operand(namespace)
+            .operand(&format!("{key}={value}")),
+        ("Exists", _) => label.operand(&format!("{key}=true")),
+        _ => label.operand(&format!("{key}-")),
     }
 }
 

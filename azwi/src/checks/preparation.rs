@@ -4,6 +4,7 @@
 use super::code::Code;
 use super::finding::Finding;
 use super::{dry_run, fix, installation, subject};
+use crate::command::Command;
 use crate::facts::Facts;
 use crate::facts::dry_run::Outcome;
 use crate::facts::object::Object;
@@ -65,7 +66,7 @@ fn rights(missing: &[String]) -> Option<Finding> {
         "you may not install the chart: the right to {} is missing",
         missing.join(", to ")
     );
-    let fix = fix::BIND_ADMIN.to_owned();
+    let fix = Command::new(fix::BIND_ADMIN);
     Some(Finding::new(Code::NoRight, &object, &cause, Some(fix)))
 }
 

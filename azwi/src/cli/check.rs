@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 use contract::EXIT_USAGE;
 use contract::value::Authority;
-use webhook::inject::printable;
 
 use super::connection::{Cluster, Connection};
 use super::credentials::{self, Source};
@@ -117,7 +116,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         return match check_manifests(arguments) {
             Ok(report) => write(arguments, &report),
             Err(error) => {
-                eprintln!("azwi: {}", printable(&error));
+                super::complain(&error);
                 ExitCode::from(EXIT_USAGE)
             }
         };
@@ -125,14 +124,14 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let azure = match credentials::read(&arguments.credentials) {
         Ok(azure) => azure,
         Err(error) => {
-            eprintln!("azwi: {error}");
+            super::complain(&error);
             return ExitCode::from(EXIT_USAGE);
         }
     };
     match arguments.connection.run(|it| check(arguments, azure, it)) {
         Ok(report) => write(arguments, &report),
         Err(error) => {
-            eprintln!("azwi: {error}");
+            super::complain(&error);
             ExitCode::from(EXIT_NOT_CHECKED)
         }
     }

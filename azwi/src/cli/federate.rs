@@ -67,7 +67,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let inventory = match inventory(arguments) {
         Ok(inventory) => inventory,
         Err(sentence) => {
-            eprintln!("azwi: {sentence}");
+            super::complain(&sentence);
             return ExitCode::from(EXIT_USAGE);
         }
     };
@@ -79,7 +79,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let federation = match read {
         Ok(federation) => federation,
         Err(error) => {
-            eprintln!("azwi: {error}");
+            super::complain(&error);
             return ExitCode::from(EXIT_NOT_CHECKED);
         }
     };
@@ -119,7 +119,7 @@ fn write_plan(arguments: &Arguments, plan: &Plan) -> ExitCode {
             write::text(&mut out, plan).ok().map(|()| out)
         }
         Output::Json => write::json(plan).ok().map(|it| it + "\n"),
-        Output::Az => Some(write::az(plan)),
+        Output::Az => Some(write::az(plan).to_string()),
         Output::Terraform => Some(outputs::terraform(&plan.wanted())),
         Output::Bicep => Some(outputs::bicep(&plan.wanted())),
         Output::Aso => Some(outputs::aso(&plan.wanted())),
@@ -155,10 +155,10 @@ fn apply_all(plan: &Plan) -> bool {
                     .as_bytes(),
             ),
             Err(error) => {
-                eprintln!(
-                    "azwi: federated credential {name} of {identity}: {error}\nazwi: {nth} of {all} are written. Run this again: what \
+                super::complain(&format!(
+                    "federated credential {name} of {identity}: {error}\n{nth} of {all} are written. Run this again: what \
                      exists is left as it is"
-                );
+                ));
                 return false;
             }
         };

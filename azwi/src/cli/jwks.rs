@@ -33,7 +33,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         }
     });
     written.unwrap_or_else(|sentence| {
-        eprintln!("azwi: {sentence}");
+        super::complain(&sentence);
         ExitCode::from(EXIT_FINDINGS)
     })
 }

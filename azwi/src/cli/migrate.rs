@@ -155,7 +155,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         Command::Back(arguments) => run_back(arguments),
     };
     result.unwrap_or_else(|error| {
-        eprintln!("azwi: {error}");
+        super::complain(&error);
         ExitCode::from(error.code())
     })
 }
@@ -174,10 +174,10 @@ fn run_plan(arguments: &PlanArguments) -> Result<ExitCode, MigrateError> {
             out
         }
         PlanOutput::Json => json::write(&plan, gaps).map_err(files::FilesError::from)?,
-        PlanOutput::Kubectl => commands::forward(&plan),
-        PlanOutput::Back => commands::back(&plan),
+        PlanOutput::Kubectl => commands::forward(&plan).to_string(),
+        PlanOutput::Back => commands::back(&plan).to_string(),
         PlanOutput::Patches => files::patches(&plan),
-        PlanOutput::Az => azure::write::az(&plan.wanted),
+        PlanOutput::Az => azure::write::az(&plan.wanted).to_string(),
         PlanOutput::Terraform => azure::write::terraform(&plan.wanted),
         PlanOutput::Bicep => azure::write::bicep(&plan.wanted),
         PlanOutput::Aso => azure::write::aso(&plan.wanted),
@@ -225,7 +225,7 @@ fn run_move(arguments: &ChangeArguments) -> Result<ExitCode, MigrateError> {
     let common = &arguments.common;
     if !arguments.apply {
         let (inventory, plan) = common.plan()?;
-        print(commands::forward(&plan).as_bytes());
+        print(commands::forward(&plan).to_string().as_bytes());
         eprintln!(
             "azwi: nothing was changed. With --apply: one workload at a time, rolled back if it gets no token"
         );
@@ -237,7 +237,7 @@ fn run_move(arguments: &ChangeArguments) -> Result<ExitCode, MigrateError> {
         let client = cluster.client.clone();
         let (_, plan) = common.only(common.read(cluster, &options).await)?;
         for finding in &plan.findings {
-            eprintln!("azwi: {}", finding.cause);
+            super::complain(&finding.cause);
         }
         // No workload would get a token.
         if !plan.findings.is_empty() {

@@ -17,12 +17,14 @@ mod target;
 mod version;
 
 use std::ffi::OsString;
+use std::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use contract::EXIT_USAGE;
+use webhook::inject::printable;
 
 /// Says whether Azure workload identity works in a cluster, and what fixes it.
 ///
@@ -98,6 +100,13 @@ fn print(text: &[u8]) -> ExitCode {
     match io::stdout().lock().write_all(text) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
         _ => ExitCode::SUCCESS,
+    }
+}
+
+/// Writes a mistake to standard error. What it names may be foreign.
+fn complain(mistake: &impl fmt::Display) {
+    for line in mistake.to_string().lines() {
+        eprintln!("azwi: {}", printable(line));
     }
 }
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use contract::{EXIT_USAGE, annotation};
 
-use crate::azure::write::quoted;
+use crate::command::Command as Printed;
 
 /// Upstream's name for azwi migrate
 #[derive(Debug, Args)]
@@ -42,14 +42,12 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
 }
 
 fn sentences(detect: &Detect) -> String {
-    let mut text = format!(
-        "azwi: podidentity detect is part of migrate: azwi migrate plan --namespace={}",
-        quoted(&detect.namespace)
-    );
+    let mut plan =
+        Printed::new("azwi migrate plan").arg(&format!("--namespace={}", detect.namespace));
     if let Some(directory) = &detect.output_dir {
-        text.push_str(&format!(" --write={}", quoted(directory)));
+        plan = plan.arg(&format!("--write={directory}"));
     }
-    text.push('\n');
+    let mut text = format!("azwi: podidentity detect is part of migrate: {plan}\n");
     for (flag, is_given, annotation) in [
         (
             "--proxy-port",

@@ -10,7 +10,8 @@ use contract::token::DEFAULT_AUDIENCE;
 use contract::{EXIT_USAGE, annotation};
 
 use crate::azure::plan::{Wanted, WantedIdentity, subject};
-use crate::azure::write::{creation, quoted};
+use crate::azure::write::creation;
+use crate::command::{Command as Printed, Script};
 
 /// Upstream's commands for one service account: the commands of az and kubectl to use instead
 #[derive(Debug, Args)]
@@ -113,7 +114,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     };
     match lines {
         Ok(lines) => {
-            super::print(lines.concat().as_bytes());
+            super::print(lines.to_string().as_bytes());
             eprintln!(
                 "azwi: serviceaccount {verb} does not write to Azure here. The commands above do the same, after az login; azwi federate \
                  does it for all service accounts"
@@ -158,127 +159,147 @@ impl Flags {
     }
 
     /// A line that sets the variable `client_id`.
-    fn client_id(&self) -> Result<String, &'static str> {
+    fn client_id(&self) -> Result<Printed, &'static str> {
         let id = self.aad_application_client_id.as_ref();
         if let Some(id) = id.or(self.aad_application_object_id.as_ref()) {
-            return Ok(format!(
-                "client_id=$(az ad app show --id={} --query=appId --output=tsv)\n",
-                quoted(id)
-            ));
+            return Ok(Printed::new("client_id=$(az ad app show")
+                .arg(&format!("--id={id}"))
+                .text("--query=appId --output=tsv)"));
         }
-        Ok(format!(
-            "client_id=$(az ad app list --filter={} --query='[0].appId' --output=tsv)\n",
-            quoted(&named(&self.application_name()?))
-        ))
+        Ok(Printed::new("client_id=$(az ad app list")
+            .arg(&format!("--filter={}", named(&self.application_name()?)))
+            .text("--query='[0].appId' --output=tsv)"))
     }
 }
 
-fn creations(flags: &Flags) -> Result<Vec<String>, &'static str> {
-    let mut lines = vec![if flags.has(Phase::AadApplication) {
-        format!(
-            "client_id=$(az ad app create --display-name={} --query=appId --output=tsv)\n\
-             az ad sp create --id=\"$client_id\" --output=none\n",
-            quoted(&flags.application_name()?)
-        )
-    } else {
-        flags.client_id()?
-    }];
-    if flags.has(Phase::ServiceAccount) {
-        let (namespace, name) = flags.account()?;
-        let (namespace, name) = (quoted(namespace), quoted(name));
-        lines.push(format!(
-            "kubectl create serviceaccount {name} --namespace={namespace}\n\
-             kubectl annotate serviceaccount {name} --namespace={namespace} {}=\"$client_id\"\n",
-            annotation::CLIENT_ID
+fn creations(flags: &Flags) -> Result<Script, &'static str> {
+    let mut script = Script::default();
+    if flags.has(Phase::AadApplication) {
+        let create = Printed::new("client_id=$(az ad app create")
+            .arg(&format!("--display-name={}", flags.application_name()?))
+            .text("--query=appId --output=tsv)");
+        script.push(&create);
+        script.push(&Printed::new(
+            "az ad sp create --id=\"$client_id\" --output=none",
         ));
-        if let Some(duration) = &flags.service_account_token_expiration {
-            let seconds =
-                seconds(duration).ok_or("--service-account-token-expiration such as 1h")?;
-            lines.push(format!(
-                "kubectl annotate serviceaccount {name} --namespace={namespace} {}={seconds}\n",
-                annotation::SERVICE_ACCOUNT_TOKEN_EXPIRATION
-            ));
-        }
+    } else {
+        script.push(&flags.client_id()?);
+    }
+    if flags.has(Phase::ServiceAccount) {
+        create_account(&mut script, flags)?;
     }
     if flags.has(Phase::FederatedIdentity) {
-        let identity = WantedIdentity {
-            client_id: CLIENT_ID.to_owned(),
-            ..WantedIdentity::default()
-        };
-        let wanted = Wanted::new(
-            identity,
-            flags.issuer()?,
-            flags.account()?,
-            DEFAULT_AUDIENCE,
-        );
-        let line = creation(&wanted).to_string();
-        lines.push(line.replace(&format!("--id={CLIENT_ID}"), "--id=\"$client_id\"") + "\n");
+        script.push(&create_credential(flags)?);
     }
     if flags.has(Phase::RoleAssignment) {
-        let scope = flags.azure_scope.as_deref().ok_or("--azure-scope")?;
-        let role = flags.azure_role.as_deref().ok_or("--azure-role")?;
-        let principal = match (
-            &flags.service_principal_object_id,
-            &flags.service_principal_name,
-        ) {
-            (Some(id), _) => quoted(id),
-            (None, Some(name)) => format!(
-                "\"$(az ad sp list --filter={} --query='[0].id' --output=tsv)\"",
-                quoted(&named(name))
-            ),
-            (None, None) => {
-                "\"$(az ad sp show --id=\"$client_id\" --query=id --output=tsv)\"".to_owned()
-            }
-        };
-        lines.push(format!(
-            "az role assignment create --assignee-object-id={principal} --assignee-principal-type=ServicePrincipal \
-             --role={} --scope={}\n",
-            quoted(role),
-            quoted(scope)
-        ));
+        script.push(&assign_role(flags)?);
     }
-    Ok(lines)
+    Ok(script)
 }
 
-fn deletions(flags: &Flags) -> Result<Vec<String>, &'static str> {
-    let mut lines = Vec::new();
+fn create_account(script: &mut Script, flags: &Flags) -> Result<(), &'static str> {
+    let (namespace, name) = flags.account()?;
+    let of_account = |text| {
+        let command = Printed::new(text).operand(name);
+        command.arg(&format!("--namespace={namespace}"))
+    };
+    script.push(&of_account("kubectl create serviceaccount"));
+    let annotate = of_account("kubectl annotate serviceaccount");
+    let key = format!("{}=", annotation::CLIENT_ID);
+    script.push(&annotate.clone().arg(&key).joined("\"$client_id\""));
+    if let Some(duration) = &flags.service_account_token_expiration {
+        let seconds = seconds(duration).ok_or("--service-account-token-expiration such as 1h")?;
+        let key = annotation::SERVICE_ACCOUNT_TOKEN_EXPIRATION;
+        script.push(&annotate.arg(&format!("{key}={seconds}")));
+    }
+    Ok(())
+}
+
+fn create_credential(flags: &Flags) -> Result<Printed, &'static str> {
+    let identity = WantedIdentity {
+        client_id: CLIENT_ID.to_owned(),
+        ..WantedIdentity::default()
+    };
+    let wanted = Wanted::new(
+        identity,
+        flags.issuer()?,
+        flags.account()?,
+        DEFAULT_AUDIENCE,
+    );
+    let of_variable = format!("--id={CLIENT_ID}");
+    let add = |command: Printed, argument: String| {
+        if argument == of_variable {
+            command.text("--id=\"$client_id\"")
+        } else {
+            command.arg(&argument)
+        }
+    };
+    let arguments = creation(&wanted).arguments.into_iter();
+    Ok(arguments.fold(Printed::new("az"), add))
+}
+
+fn assign_role(flags: &Flags) -> Result<Printed, &'static str> {
+    let scope = flags.azure_scope.as_deref().ok_or("--azure-scope")?;
+    let role = flags.azure_role.as_deref().ok_or("--azure-role")?;
+    let assign = Printed::new("az role assignment create");
+    let assign = match (
+        &flags.service_principal_object_id,
+        &flags.service_principal_name,
+    ) {
+        (Some(id), _) => assign.arg(&format!("--assignee-object-id={id}")),
+        (None, Some(name)) => assign
+            .text("--assignee-object-id=\"$(az ad sp list")
+            .arg(&format!("--filter={}", named(name)))
+            .text("--query='[0].id' --output=tsv)\""),
+        (None, None) => assign.text(
+            "--assignee-object-id=\"$(az ad sp show --id=\"$client_id\" --query=id --output=tsv)\"",
+        ),
+    };
+    Ok(assign
+        .text("--assignee-principal-type=ServicePrincipal")
+        .arg(&format!("--role={role}"))
+        .arg(&format!("--scope={scope}")))
+}
+
+fn deletions(flags: &Flags) -> Result<Script, &'static str> {
+    let mut script = Script::default();
     if flags.has(Phase::RoleAssignment) {
-        let id = flags
-            .role_assignment_id
-            .as_deref()
-            .ok_or("--role-assignment-id")?;
-        lines.push(format!("az role assignment delete --ids={}\n", quoted(id)));
+        let id = flags.role_assignment_id.as_deref();
+        let id = id.ok_or("--role-assignment-id")?;
+        let delete = Printed::new("az role assignment delete");
+        script.push(&delete.arg(&format!("--ids={id}")));
     }
     let needs_application = flags.has(Phase::FederatedIdentity) || flags.has(Phase::AadApplication);
     if needs_application {
-        lines.push(flags.client_id()?);
+        script.push(&flags.client_id()?);
     }
     if flags.has(Phase::FederatedIdentity) {
-        let (namespace, name) = flags.account()?;
-        // In JMESPath, a backslash and a quote escape nothing that these can have.
-        let query = format!(
-            "[?issuer=='{}' && subject=='{}'].name | [0]",
-            flags.issuer()?.replace(['\'', '\\'], ""),
-            subject(namespace, name).replace(['\'', '\\'], "")
-        );
-        lines.push(format!(
-            "az ad app federated-credential delete --id=\"$client_id\" --federated-credential-id=\"$(az ad app federated-credential \
-             list --id=\"$client_id\" --query={} --output=tsv)\"\n",
-            quoted(&query)
-        ));
+        script.push(&delete_credential(flags)?);
     }
     if flags.has(Phase::ServiceAccount) {
         let (namespace, name) = flags.account()?;
-        lines.push(format!(
-            "kubectl delete serviceaccount {} --namespace={}\n",
-            quoted(name),
-            quoted(namespace)
-        ));
+        let delete = Printed::new("kubectl delete serviceaccount").operand(name);
+        script.push(&delete.arg(&format!("--namespace={namespace}")));
     }
     if flags.has(Phase::AadApplication) {
-        lines.push("az ad app delete --id=\"$client_id\"\n".to_owned());
+        script.push(&Printed::new("az ad app delete --id=\"$client_id\""));
     }
-    Ok(lines)
+    Ok(script)
+}
+
+fn delete_credential(flags: &Flags) -> Result<Printed, &'static str> {
+    let (namespace, name) = flags.account()?;
+    // In JMESPath, a backslash and a quote escape nothing that these can have.
+    let query = format!(
+        "--query=[?issuer=='{}' && subject=='{}'].name | [0]",
+        flags.issuer()?.replace(['\'', '\\'], ""),
+        subject(namespace, name).replace(['\'', '\\'], "")
+    );
+    let delete = Printed::new(
+        "az ad app federated-credential delete --id=\"$client_id\" --federated-credential-id=\"$(az ad app \
+         federated-credential list --id=\"$client_id\"",
+    );
+    Ok(delete.arg(&query).text("--output=tsv)\""))
 }
 
 /// The OData filter for a name. `--display-name` finds every name that begins so.
@@ -328,7 +349,7 @@ mod tests {
 
     #[test]
     fn creation_has_every_phase_in_order() {
-        let text = creations(&flags()).unwrap().concat();
+        let text = creations(&flags()).unwrap().to_string();
         let starts: Vec<&str> = text
             .lines()
             .map(|it| it.split(" --").next().unwrap())
@@ -362,15 +383,15 @@ mod tests {
         let phase = Phase::FederatedIdentity;
         let mut one = flags();
         one.phase = Some(PhaseCommand::Phase { phase });
-        let text = creations(&one).unwrap().concat();
+        let text = creations(&one).unwrap().to_string();
         assert_eq!(text.lines().count(), 2, "{text}");
         let mut skipped = flags();
         skipped.aad_application_name = Some("Joe's app".to_owned());
         skipped.skip_phases = vec![Phase::RoleAssignment, Phase::AadApplication];
-        let text = deletions(&skipped).unwrap().concat();
+        let text = deletions(&skipped).unwrap().to_string();
         assert_eq!(text.lines().count(), 3, "{text}");
-        let filter = quoted("displayName eq 'Joe''s app'");
-        assert!(text.contains(&format!("--filter={filter}")), "{text}");
+        let filter = r"--filter='displayName eq '\''Joe'\'''\''s app'\''' ";
+        assert!(text.contains(filter), "{text}");
         assert!(
             !text.contains("az role") && !text.contains("az ad app delete"),
             "{text}"

@@ -3,6 +3,9 @@
 use std::fmt;
 
 use serde::Serialize;
+use webhook::inject::printable;
+
+use crate::command::Command;
 
 /// An object of the cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -26,26 +29,32 @@ impl Object {
         }
     }
 
-    /// The object as an argument of kubectl: `-n prod deployment/shop`.
+    /// Adds the object to a command of kubectl: `-n prod deployment/shop`.
     #[must_use]
-    pub fn argument(&self) -> String {
-        let kind = self.kind.to_ascii_lowercase();
-        if self.namespace.is_empty() {
-            format!("{kind}/{}", self.name)
+    pub fn named_in(&self, command: Command) -> Command {
+        self.named_as(&self.kind.to_ascii_lowercase(), command)
+    }
+
+    /// The same with another word for its kind.
+    #[must_use]
+    pub fn named_as(&self, kind: &str, command: Command) -> Command {
+        let command = if self.namespace.is_empty() {
+            command
         } else {
-            format!("-n {} {kind}/{}", self.namespace, self.name)
-        }
+            command.text("-n").arg(&self.namespace)
+        };
+        command.operand(&format!("{kind}/{}", self.name))
     }
 }
 
-/// `Deployment prod/shop`.
+/// `Deployment prod/shop`, without control characters: the API server does not check the kind and the name of an owner.
 impl fmt::Display for Object {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.kind)?;
+        formatter.write_str(&printable(&self.kind))?;
         formatter.write_str(" ")?;
         if !self.namespace.is_empty() {
-            write!(formatter, "{}/", self.namespace)?;
+            write!(formatter, "{}/", printable(&self.namespace))?;
         }
-        formatter.write_str(&self.name)
+        formatter.write_str(&printable(&self.name))
     }
 }

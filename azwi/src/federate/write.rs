@@ -7,7 +7,9 @@ use webhook::inject::printable;
 
 use super::{Change, Judged, Plan, Reason, Removal, State};
 use crate::azure::plan::WantedIdentity;
-use crate::azure::write::Call;
+use crate::command::{Command, Script};
+use crate::document;
+use crate::facts::object::Object;
 
 /// The plan for people: what is wrong, then how much.
 ///
@@ -22,7 +24,8 @@ pub fn text(out: &mut impl Write, plan: &Plan) -> Result {
         let Judged {
             namespace, name, ..
         } = it;
-        writeln!(out, "{sentence}: ServiceAccount {namespace}/{name}")?;
+        let account = Object::new("ServiceAccount", namespace, name);
+        writeln!(out, "{sentence}: {account}")?;
         writeln!(out, "    issuer {}", printable(&it.issuer))?;
     }
     for it in &plan.removals {
@@ -91,33 +94,33 @@ fn shown(identity: &WantedIdentity) -> String {
 
 /// The commands: what to write, then what to remove as comments.
 #[must_use]
-pub fn az(plan: &Plan) -> String {
-    let changes = plan
-        .changes
-        .iter()
-        .map(|it| super::apply::change(it).to_string());
-    let mut lines: Vec<String> = changes.collect();
+pub fn az(plan: &Plan) -> Script {
+    let mut script = Script::default();
+    for it in &plan.changes {
+        script.push(&Command::from(&super::apply::change(it)));
+    }
     let removals = |is_later: bool| {
         let removals = plan.removals.iter();
-        let removals = removals.filter(move |it| (it.reason == Reason::FormerIssuer) == is_later);
-        removals.map(|it| format!("# {}", super::apply::removal(it)))
+        removals.filter(move |it| (it.reason == Reason::FormerIssuer) == is_later)
     };
     for (heading, is_later) in [
         (
-            "# No service account uses these. Read each line before you run it.",
+            "No service account uses these. Read each line before you run it.",
             false,
         ),
         (
-            "# Later, when no token of the former issuer is left, a day after the API server has the new one:",
+            "Later, when no token of the former issuer is left, a day after the API server has the new one:",
             true,
         ),
     ] {
         if removals(is_later).next().is_some() {
-            lines.push(heading.to_owned());
-            lines.extend(removals(is_later));
+            script.comment(heading);
+        }
+        for it in removals(is_later) {
+            script.comment(&super::apply::removal(it).to_string());
         }
     }
-    lines.into_iter().map(|it| it + "\n").collect()
+    script
 }
 
 /// The plan for programs. Fields are added, never renamed or removed.
@@ -126,12 +129,13 @@ pub fn az(plan: &Plan) -> String {
 ///
 /// Never in practice: every map key is a string.
 pub fn json(plan: &Plan) -> serde_json::Result<String> {
-    serde_json::to_string_pretty(&Document {
+    let text = serde_json::to_string_pretty(&Document {
         accounts: plan.accounts.iter().map(Account::from).collect(),
         write: plan.changes.iter().map(Written::from).collect(),
         remove: plan.removals.iter().map(Removed::from).collect(),
         not_compared: plan.ownerless,
-    })
+    })?;
+    Ok(document::escaped(&text))
 }
 
 #[derive(Serialize)]
@@ -226,19 +230,19 @@ struct Removed<'a> {
     issuer: &'a str,
     subject: &'a str,
     reason: &'static str,
-    command: String,
+    command: Command,
 }
 
 impl<'a> From<&'a Removal> for Removed<'a> {
     fn from(it: &'a Removal) -> Self {
-        let command: Call = super::apply::removal(it);
+        let call = super::apply::removal(it);
         Self {
             identity: (&it.unwanted.identity).into(),
             name: &it.unwanted.name,
             issuer: &it.issuer,
             subject: &it.subject,
             reason: it.reason.as_str(),
-            command: command.to_string(),
+            command: Command::from(&call),
         }
     }
 }

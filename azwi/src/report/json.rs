@@ -4,6 +4,7 @@ use serde::Serialize;
 use webhook::inject::printable;
 
 use super::Report;
+use crate::document;
 use crate::facts::object::Object;
 
 /// The report as JSON.
@@ -30,7 +31,7 @@ pub fn write(report: &Report) -> Result<String, serde_json::Error> {
         is_forbidden: it.is_forbidden,
         reason: printable(&it.reason),
     });
-    serde_json::to_string_pretty(&Document {
+    let text = serde_json::to_string_pretty(&Document {
         findings: findings.collect(),
         not_checked: not_checked.collect(),
         checked: Checked {
@@ -38,7 +39,8 @@ pub fn write(report: &Report) -> Result<String, serde_json::Error> {
             pods: report.checked.pods,
             service_accounts: report.checked.accounts,
         },
-    })
+    })?;
+    Ok(document::escaped(&text))
 }
 
 #[derive(Serialize)]

@@ -88,7 +88,9 @@ fn write_gap(out: &mut impl Write, gap: &Gap, style: Style) -> Result {
         namespace,
         ..
     } = gap;
-    let place = namespace.as_ref().map(|it| format!(" in namespace {it}"));
+    let resource = printable(resource);
+    let place = namespace.as_ref();
+    let place = place.map(|it| format!(" in namespace {}", printable(it)));
     if gap.is_forbidden {
         let place = place.unwrap_or_else(|| " in the cluster".to_owned());
         let is_dry_run = *verb == "create" && resource == "pods";
@@ -151,6 +153,7 @@ const MAX_REASON: usize = 300;
 mod tests {
     use super::*;
     use crate::checks::Code;
+    use crate::command::Command;
     use crate::facts::object::Object;
 
     fn text(style: Style) -> String {
@@ -158,7 +161,7 @@ mod tests {
             code,
             cause: "cause".to_owned(),
             object: Object::new("Deployment", "prod", name),
-            fix: Some("kubectl fix".to_owned()),
+            fix: Some(Command::new("kubectl fix")),
             place: None,
         };
         let report = Report {

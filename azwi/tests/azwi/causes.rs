@@ -19,7 +19,7 @@ pub(crate) async fn facts(cluster: Cluster, scope: &Scope) -> Facts {
 }
 
 /// What is found in the whole cluster, information left out.
-async fn findings(cluster: Cluster) -> Vec<Finding> {
+pub(crate) async fn findings(cluster: Cluster) -> Vec<Finding> {
     let facts = facts(cluster, &Scope::default()).await;
     assert_eq!(facts.gaps, []);
     let mut findings = checks::all(&facts);
@@ -70,10 +70,10 @@ async fn finds_nothing_in_a_healthy_cluster() {
     assert_eq!(findings(healthy()).await, []);
 }
 
-type Fault = (Code, &'static str, fn(&mut Cluster));
+pub(crate) type Fault = (Code, &'static str, fn(&mut Cluster));
 
 /// The code, the object that is named, and the fault.
-const FAULTS: &[Fault] = &[
+pub(crate) const FAULTS: &[Fault] = &[
     (
         Code::NoWebhook,
         "MutatingWebhookConfiguration azure-wi-webhook-mutating-webhook-configuration",
@@ -251,7 +251,7 @@ async fn names_the_cause_alone_and_its_object() {
 }
 
 /// What the API server does with a new pod. Its message, the code and the object.
-const DRY_RUNS: &[(DryRun, Code, &str)] = &[
+pub(crate) const DRY_RUNS: &[(DryRun, Code, &str)] = &[
     (
         DryRun::Refused(
             "Internal error occurred: failed calling webhook \"mutation.azure-workload-identity.io\": failed to call \

@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::causes::facts;
 use crate::fixture::{CLIENT_ID, healthy};
 
+const OBJECT_ID: &str = "66666666-6666-4666-8666-666666666666";
 const TENANT: &str = "11111111-2222-3333-4444-555555555555";
 
 /// Entra's refusal with this code, as the proxy reads it.
@@ -43,7 +44,7 @@ fn unreachable() -> Result<Granted, Rejected> {
 
 fn granted() -> Result<Granted, Rejected> {
     Ok(Granted {
-        object_id: "oid-1".to_owned(),
+        object_id: OBJECT_ID.to_owned(),
         client_id: CLIENT_ID.to_owned(),
         tenant: TENANT.to_owned(),
         audience: "https://management.azure.com".to_owned(),
@@ -119,15 +120,23 @@ async fn some_successes_among_five_mean_that_a_credential_propagates() {
 async fn a_success_names_whose_role_assignments_to_look_at() {
     let found = findings(vec![granted()], None).await;
     assert_eq!(found[0].code, Code::Exchanged);
+    let oid = format!("oid {OBJECT_ID}");
     for part in [
-        "oid oid-1",
+        oid.as_str(),
         "aud https://management.azure.com",
         "roles Reader.All",
     ] {
         assert!(found[0].cause.contains(part), "{found:?}");
     }
-    let fix = "az role assignment list --all --assignee oid-1 --output table";
-    assert_eq!(found[0].fix.as_deref(), Some(fix));
+    let fix = format!("az role assignment list --all --assignee {OBJECT_ID} --output table");
+    assert_eq!(found[0].fix.as_deref(), Some(fix.as_str()));
+    // No object id, though Entra's answer says so.
+    let other = granted().map(|it| Granted {
+        object_id: "$(touch x)".to_owned(),
+        ..it
+    });
+    let found = findings(vec![other], None).await;
+    assert_eq!(found[0].fix.as_deref(), None);
     // Entra's answer is later than any list.
     let found = findings(vec![granted()], Some(r#"[{"clientId":"CLIENT","id":"x"}]"#)).await;
     assert_eq!(found.len(), 1, "{found:?}");

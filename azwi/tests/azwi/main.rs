@@ -10,6 +10,8 @@ mod azure;
 #[cfg(test)]
 mod causes;
 #[cfg(test)]
+mod commands;
+#[cfg(test)]
 mod document;
 #[cfg(test)]
 mod exchange;
@@ -17,6 +19,8 @@ mod exchange;
 mod federate;
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod hostile;
 #[cfg(test)]
 mod issuer;
 #[cfg(test)]
@@ -43,5 +47,7 @@ mod preparation;
 mod process;
 #[cfg(test)]
 mod published;
+#[cfg(test)]
+mod shell;
 #[cfg(test)]
 mod upstream;

@@ -13,7 +13,7 @@ use crate::fixture::resource_id;
 use crate::pod_identity::{client_id, cluster, identity, nmi};
 use crate::process::{azwi, text};
 
-async fn planned(cluster: Cluster, options: &Options) -> (Inventory, Plan) {
+pub(crate) async fn planned(cluster: Cluster, options: &Options) -> (Inventory, Plan) {
     let address = cluster.start().await;
     let config = Config::new(format!("http://{address}").parse().unwrap());
     let mut inventory = read::read(Client::try_from(config).unwrap(), None, true).await;

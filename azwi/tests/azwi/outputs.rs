@@ -45,7 +45,7 @@ fn wanted() -> Vec<Wanted> {
 fn are_those_of_the_golden_files() {
     let wanted = wanted();
     for (name, text) in [
-        ("credentials.sh", az(&wanted)),
+        ("credentials.sh", az(&wanted).to_string()),
         ("credentials.tf", terraform(&wanted)),
         ("credentials.bicep", bicep(&wanted)),
         ("credentials.yaml", aso(&wanted)),

@@ -1,9 +1,8 @@
 //! Objects of Azure Service Operator, which repeats a write that Azure refuses.
 
-use serde_json::json;
-
 use super::{az, comment, labels};
 use crate::azure::plan::Wanted;
+use crate::document;
 
 /// Objects for a namespace of your choice. The operator knows no applications: theirs are commands of `az` in
 /// comments.
@@ -23,26 +22,17 @@ pub fn aso(wanted: &[Wanted]) -> String {
         out.push_str("---\napiVersion: managedidentity.azure.com/v1api20230131\n");
         out.push_str("kind: FederatedIdentityCredential\nmetadata:\n");
         out.push_str(&format!("  name: {name}\nspec:\n"));
-        out.push_str(&format!("  azureName: {}\n", quoted(&it.name)));
-        out.push_str(&format!("  owner:\n    armId: {}\n", quoted(resource_id)));
-        out.push_str(&format!("  issuer: {}\n", quoted(&it.issuer)));
-        out.push_str(&format!("  subject: {}\n", quoted(&it.subject)));
-        out.push_str(&format!("  audiences:\n    - {}\n", quoted(&it.audience)));
-    }
-    out
-}
-
-/// A string of YAML: one of JSON, with every character escaped that YAML does not allow in it.
-fn quoted(text: &str) -> String {
-    let json = json!(text).to_string();
-    let mut out = String::new();
-    for character in json.chars() {
-        match character {
-            it if contract::terminal::is_control(it) || it == '\u{feff}' => {
-                out.push_str(&format!("\\u{:04x}", u32::from(it)));
-            }
-            it => out.push(it),
-        }
+        out.push_str(&format!("  azureName: {}\n", document::string(&it.name)));
+        out.push_str(&format!(
+            "  owner:\n    armId: {}\n",
+            document::string(resource_id)
+        ));
+        out.push_str(&format!("  issuer: {}\n", document::string(&it.issuer)));
+        out.push_str(&format!("  subject: {}\n", document::string(&it.subject)));
+        out.push_str(&format!(
+            "  audiences:\n    - {}\n",
+            document::string(&it.audience)
+        ));
     }
     out
 }

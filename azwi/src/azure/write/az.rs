@@ -3,18 +3,19 @@
 use std::fmt;
 
 use serde_json::json;
-use webhook::inject::printable;
 
 use crate::azure::ResourceId;
 use crate::azure::plan::{Unwanted, Wanted};
+use crate::command::{Command, Script};
 
 /// Commands that create federated credentials, a line each.
 #[must_use]
-pub fn az(wanted: &[Wanted]) -> String {
-    wanted
-        .iter()
-        .map(|it| format!("{}\n", creation(it)))
-        .collect()
+pub fn az(wanted: &[Wanted]) -> Script {
+    let mut script = Script::default();
+    for it in wanted {
+        script.push(&Command::from(&creation(it)));
+    }
+    script
 }
 
 /// A call of `az`. Its [`Display`](fmt::Display) is a line for a POSIX shell.
@@ -111,29 +112,14 @@ impl Call {
     }
 }
 
-impl fmt::Display for Call {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("az")?;
-        for argument in &self.arguments {
-            write!(formatter, " {}", quoted(argument))?;
-        }
-        Ok(())
+impl From<&Call> for Command {
+    fn from(call: &Call) -> Self {
+        Self::new("az").args(&call.arguments)
     }
 }
 
-/// An argument as a POSIX shell reads it. Control characters are replaced: they move a terminal's cursor.
-#[must_use]
-pub fn quoted(argument: &str) -> String {
-    let argument = printable(argument);
-    let is_plain = |it: char| it.is_ascii_alphanumeric() || "-_./:=,+%".contains(it);
-    if !argument.is_empty() && argument.chars().all(is_plain) {
-        return argument;
-    }
-    match argument.split_once('=') {
-        // Easier to read than quotes around both.
-        Some((option, value)) if option.chars().all(is_plain) => {
-            format!("{option}='{}'", value.replace('\'', r"'\''"))
-        }
-        _ => format!("'{}'", argument.replace('\'', r"'\''")),
+impl fmt::Display for Call {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Command::from(self).fmt(formatter)
     }
 }

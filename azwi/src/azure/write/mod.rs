@@ -7,7 +7,7 @@ mod bicep;
 mod terraform;
 
 pub use aso::aso;
-pub use az::{Call, az, creation, quoted, removal, update};
+pub use az::{Call, az, creation, removal, update};
 pub use bicep::bicep;
 pub use terraform::terraform;
 

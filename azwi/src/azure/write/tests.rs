@@ -47,7 +47,7 @@ fn both() -> [Wanted; 3] {
 fn writes_commands() {
     let [managed, _, of_application] = both();
     assert_eq!(
-        az(&[managed.clone(), of_application]),
+        az(&[managed.clone(), of_application]).to_string(),
         format!(
             "az identity federated-credential create --subscription=4a --resource-group='shop (eu)' --identity-name=shop \
              --name={name} --issuer=https://issuer.example.com/ --subject=system:serviceaccount:prod:shop \

@@ -1,30 +1,27 @@
 //! Commands of the Azure CLI. They work when they are pasted: only `<placeholders>` are left to fill in.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::super::fix::quoted;
 use super::Wanted;
 use crate::azure::{FederatedCredential, Identity, Inventory, Owner, ResourceId};
+use crate::command::Command;
 
 /// Creates the federated credential that is needed.
 pub(in crate::checks) fn create(
     identity: Option<&Identity>,
     client_id: &str,
     wanted: &Wanted<'_>,
-) -> String {
+) -> Command {
     let name = name(&wanted.subject);
-    match place(identity.and_then(|it| it.resource_id.as_deref()), identity) {
-        Place::Application => {
-            let parameters = parameters(Some(&name), wanted);
-            format!(
-                "az ad app federated-credential create --id {client_id} --parameters {parameters}"
-            )
-        }
-        Place::Identity(place) => format!(
-            "az identity federated-credential create {place} --name {name} {}",
-            values(wanted)
-        ),
+    let place = place(identity.and_then(|it| it.resource_id.as_deref()), identity);
+    if let Place::Application = place {
+        return Command::new("az ad app federated-credential create --id")
+            .arg(client_id)
+            .text("--parameters")
+            .json(&parameters(Some(&name), wanted));
     }
+    let command = place.named_in(Command::new("az identity federated-credential create"));
+    values(command.text("--name").arg(&name), wanted)
 }
 
 /// Gives a federated credential the values that are needed.
@@ -33,49 +30,65 @@ pub(super) fn update(
     identity: Option<&Identity>,
     client_id: &str,
     wanted: &Wanted<'_>,
-) -> String {
-    let name = quoted(&credential.name);
-    match place(resource_of(credential), identity) {
-        Place::Application => format!(
-            "az ad app federated-credential update --id {client_id} --federated-credential-id {name} --parameters {}",
-            parameters(None, wanted)
-        ),
-        Place::Identity(place) => format!(
-            "az identity federated-credential update {place} --name {name} {}",
-            values(wanted)
-        ),
+) -> Command {
+    let place = place(resource_of(credential), identity);
+    if let Place::Application = place {
+        return Command::new("az ad app federated-credential update --id")
+            .arg(client_id)
+            .text("--federated-credential-id")
+            .arg(&credential.name)
+            .text("--parameters")
+            .json(&parameters(None, wanted));
     }
+    let command = place.named_in(Command::new("az identity federated-credential update"));
+    values(command.text("--name").arg(&credential.name), wanted)
 }
 
 /// Deletes a federated credential.
-pub(super) fn delete(credential: &FederatedCredential, azure: &Inventory) -> String {
-    let name = quoted(&credential.name);
+pub(super) fn delete(credential: &FederatedCredential, azure: &Inventory) -> Command {
     let application = match &credential.owner {
         Owner::Client(id) => azure.identity(id).filter(|it| it.resource_id.is_none()),
         _ => None,
     };
-    match (
-        place(resource_of(credential), application),
-        &credential.owner,
-    ) {
-        (Place::Application, Owner::Client(id)) => {
-            format!(
-                "az ad app federated-credential delete --id {id} --federated-credential-id {name}"
-            )
-        }
-        (Place::Application, _) => format!(
-            "az ad app federated-credential delete --id <client id> --federated-credential-id {name}"
-        ),
-        (Place::Identity(place), _) => {
-            format!("az identity federated-credential delete --yes {place} --name {name}")
-        }
+    let place = place(resource_of(credential), application);
+    if let Place::Application = place {
+        let delete = Command::new("az ad app federated-credential delete --id");
+        let delete = match &credential.owner {
+            Owner::Client(id) => delete.arg(id),
+            _ => delete.text("<client id>"),
+        };
+        return delete
+            .text("--federated-credential-id")
+            .arg(&credential.name);
     }
+    let command = Command::new("az identity federated-credential delete --yes");
+    place.named_in(command).text("--name").arg(&credential.name)
 }
 
 /// Where a federated credential is.
-enum Place {
+enum Place<'a> {
     Application,
-    Identity(String),
+    Identity(ResourceId<'a>),
+    /// An identity whose resource id is not known.
+    Unknown,
+}
+
+impl Place<'_> {
+    /// Adds the options that name a managed identity.
+    fn named_in(&self, command: Command) -> Command {
+        match self {
+            Self::Identity(it) => command
+                .text("--subscription")
+                .arg(it.subscription)
+                .text("--resource-group")
+                .arg(it.group)
+                .text("--identity-name")
+                .arg(it.name),
+            Self::Application | Self::Unknown => {
+                command.text("--resource-group <group> --identity-name <identity>")
+            }
+        }
+    }
 }
 
 fn resource_of(credential: &FederatedCredential) -> Option<&str> {
@@ -85,42 +98,35 @@ fn resource_of(credential: &FederatedCredential) -> Option<&str> {
     }
 }
 
-fn place(resource_id: Option<&str>, identity: Option<&Identity>) -> Place {
+fn place<'a>(resource_id: Option<&'a str>, identity: Option<&'a Identity>) -> Place<'a> {
     let resource_id = resource_id.or_else(|| identity?.resource_id.as_deref());
     let parsed = resource_id.and_then(ResourceId::parse);
     match (parsed, identity) {
-        (Some(it), _) => Place::Identity(format!(
-            "--subscription {} --resource-group {} --identity-name {}",
-            quoted(it.subscription),
-            quoted(it.group),
-            quoted(it.name)
-        )),
+        (Some(it), _) => Place::Identity(it),
         // az writes no resource id for an application.
         (None, Some(_)) => Place::Application,
-        (None, None) => {
-            Place::Identity("--resource-group <group> --identity-name <identity>".to_owned())
-        }
+        (None, None) => Place::Unknown,
     }
 }
 
-fn values(wanted: &Wanted<'_>) -> String {
-    format!(
-        "--issuer {} --subject {} --audiences {}",
-        quoted(wanted.issuer),
-        quoted(&wanted.subject),
-        quoted(wanted.audience)
-    )
+fn values(command: Command, wanted: &Wanted<'_>) -> Command {
+    command
+        .text("--issuer")
+        .arg(wanted.issuer)
+        .text("--subject")
+        .arg(&wanted.subject)
+        .text("--audiences")
+        .arg(wanted.audience)
 }
 
-fn parameters(name: Option<&str>, wanted: &Wanted<'_>) -> String {
+fn parameters(name: Option<&str>, wanted: &Wanted<'_>) -> Value {
     let (issuer, subject, audiences) = (wanted.issuer, &wanted.subject, [wanted.audience]);
-    let parameters = match name {
+    match name {
         Some(name) => {
             json!({ "name": name, "issuer": issuer, "subject": subject, "audiences": audiences })
         }
         None => json!({ "issuer": issuer, "subject": subject, "audiences": audiences }),
-    };
-    quoted(&parameters.to_string())
+    }
 }
 
 /// A name that Azure accepts: letters, digits, hyphens and underscores.

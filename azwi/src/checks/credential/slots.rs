@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use contract::value::is_guid;
+
 use crate::checks::code::Code;
 use crate::checks::finding::Finding;
+use crate::command::Command;
 use crate::facts::Facts;
 use crate::facts::object::Object;
 
@@ -17,11 +20,12 @@ pub(super) fn check(facts: &Facts) -> Vec<Finding> {
 fn too_many(facts: &Facts) -> Vec<Finding> {
     let mut accounts = BTreeMap::<&str, usize>::new();
     for account in facts.accounts.iter().flat_map(BTreeMap::values) {
-        *accounts.entry(account.client_id()).or_default() += 1;
+        // The value of an annotation may be anything.
+        if is_guid(account.client_id()) {
+            *accounts.entry(account.client_id()).or_default() += 1;
+        }
     }
-    let too_many = accounts
-        .into_iter()
-        .filter(|(id, count)| !id.is_empty() && *count > MAX);
+    let too_many = accounts.into_iter().filter(|(_, count)| *count > MAX);
     too_many
         .map(|(client_id, count)| {
             let object = Object::new(KIND, "", client_id);
@@ -29,7 +33,9 @@ fn too_many(facts: &Facts) -> Vec<Finding> {
                 "{count} service accounts name one identity, which can have {MAX} federated credentials: give some of \
                  them another identity"
             );
-            let fix = format!("az identity list --query \"[?clientId=='{client_id}']\" --output table");
+            let fix = Command::new("az identity list --query")
+                .in_double_quotes(&format!("[?clientId=='{client_id}']"))
+                .text("--output table");
             Finding::new(Code::Slots, &object, &cause, Some(fix))
         })
         .collect()

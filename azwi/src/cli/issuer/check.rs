@@ -53,7 +53,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
             write(arguments, &issuer.unwrap_or_default(), &report)
         }
         Err(error) => {
-            eprintln!("azwi: {error}");
+            crate::cli::complain(&error);
             ExitCode::from(EXIT_NOT_CHECKED)
         }
     }

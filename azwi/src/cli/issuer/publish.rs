@@ -9,6 +9,7 @@ use webhook::inject::printable;
 use crate::cli::connection::Connection;
 use crate::cli::output::{EXIT_FINDINGS, EXIT_NOT_CHECKED};
 use crate::cli::{jwks, print};
+use crate::command::Command;
 use crate::facts::issuer::{DISCOVERY_PATH, KEYS_PATH, is_public};
 use crate::facts::key_set::KeySet;
 use crate::facts::read::{self, ReadError};
@@ -39,7 +40,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let (issuer, keys) = match sources(arguments) {
         Ok(sources) => sources,
         Err((code, sentence)) => {
-            eprintln!("azwi: {sentence}");
+            crate::cli::complain(&sentence);
             return ExitCode::from(code);
         }
     };
@@ -51,7 +52,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     match written {
         Ok(documents) => print(said(arguments, &documents).as_bytes()),
         Err(error) => {
-            eprintln!("azwi: {}", printable(&error.to_string()));
+            crate::cli::complain(&error);
             ExitCode::from(EXIT_FINDINGS)
         }
     }
@@ -109,9 +110,10 @@ fn said(arguments: &Arguments, documents: &Documents) -> String {
         keys.keys.len(),
     );
     for id in kept {
+        let option = Command::new("--drop-key").arg(id);
         let id = printable(id);
         text.push_str(&format!(
-            "kept: key {id}, which the cluster does not use. A day after the rotation: --drop-key {id}\n"
+            "kept: key {id}, which the cluster does not use. A day after the rotation: {option}\n"
         ));
     }
     text

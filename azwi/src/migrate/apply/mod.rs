@@ -18,7 +18,7 @@ use super::inventory::workload::{Form, Workload};
 use super::patch::with_nulls;
 use super::plan::{Account, Move, Options, Plan, plan};
 use super::status::logs::{self, Log};
-use super::status::{State, status};
+use super::status::{State, plan_again, status};
 use super::write::manifest;
 use crate::facts::object::Object;
 use write::Writer;
@@ -51,10 +51,8 @@ pub async fn forward(
     let object = &it.workload.object;
     if it.workload.manifest.is_some() {
         return Ok(Outcome::ByHand(format!(
-            "it has to be made again, which ends it: azwi migrate plan {}/{} -n {} -o kubectl",
-            object.kind.to_ascii_lowercase(),
-            object.name,
-            object.namespace
+            "it has to be made again, which ends it: {}",
+            plan_again(object, "-o kubectl")
         )));
     }
     let writer = Writer::new(client.clone());

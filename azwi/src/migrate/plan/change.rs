@@ -160,7 +160,7 @@ fn check(inventory: &Inventory, it: &mut Move, change: &Change) {
         match finding.code.severity() {
             Severity::Error => it.blocks.push(Block {
                 reason: cause,
-                fix: finding.fix,
+                fix: finding.fix.map(|it| it.to_string()),
             }),
             Severity::Warning => it.notes.push(cause),
             Severity::Information => {}

@@ -7,6 +7,7 @@ use super::identity::Identity;
 use super::{Block, Move};
 use crate::azure::plan::{MAX_CREDENTIALS, Wanted, WantedIdentity};
 use crate::azure::{self, FederatedCredential};
+use crate::command::Command;
 use crate::migrate::inventory::Inventory;
 
 /// How many federated credentials an identity has and needs.
@@ -170,13 +171,15 @@ fn as_identity(spare: &azure::Identity, of: &Identity) -> Identity {
 }
 
 fn block(account: &Account, identity: &Identity, moves: &mut [Move]) {
+    let create = Command::new("az identity create --name")
+        .operand(&format!("{}-2", identity.name))
+        .text("--resource-group <group>");
     for it in of(account, moves) {
         it.blocks.push(Block::new(
             format!("{} has no capacity: it can have {MAX_CREDENTIALS} federated credentials", identity.name),
             format!(
-                "make a second identity (az identity create --name {}-2 --resource-group <group>), give it the same role \
-                 assignments, and give the plan --credentials with it. Or use identity bindings: docs/identity-bindings.md",
-                identity.name
+                "make a second identity ({create}), give it the same role assignments, and give the plan --credentials with \
+                 it. Or use identity bindings: docs/identity-bindings.md"
             ),
         ));
     }

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::{Block, Left, Move};
 use crate::azure;
+use crate::command::Command;
 use crate::facts::object::Object;
 use crate::migrate::inventory::Inventory;
 use crate::migrate::inventory::pod_identity::{
@@ -145,7 +146,10 @@ fn collect(found: &mut Move, selected: &[Selected<'_>], azure: Option<&azure::In
             );
             found.blocks.push(Block::new(
                 reason,
-                format!("kubectl delete {}", it.binding.object.argument()),
+                it.binding
+                    .object
+                    .named_in(Command::new("kubectl delete"))
+                    .to_string(),
             ));
             continue;
         };
@@ -188,12 +192,15 @@ fn read(identity: &AzureIdentity, azure: Option<&azure::Inventory>) -> Result<Id
     let by_id = azure.and_then(|it| it.identity(&identity.client_id));
     let client_id = in_azure.map_or(identity.client_id.as_str(), |it| it.client_id.as_str());
     if !is_guid(client_id) {
-        let name = resource_id.unwrap_or("<resource id>");
+        let show = Command::new("az identity show --ids");
+        let show = match resource_id {
+            Some(id) => show.operand(id),
+            None => show.text("<resource id>"),
+        };
+        let show = show.text("--query clientId");
         return Err(Block::new(
             format!("{} has no client id", identity.object),
-            format!(
-                "az identity show --ids {name} --query clientId, or give the plan --credentials"
-            ),
+            format!("{show}, or give the plan --credentials"),
         ));
     }
     let of_resource = resource_id.and_then(|it| it.rsplit('/').next());

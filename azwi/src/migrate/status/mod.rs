@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::inventory::workload::{Form, Pod};
 use super::plan::{Move, Plan};
 use crate::azure::plan::subject;
+use crate::command::Command;
 use crate::facts::object::Object;
 use logs::Log;
 
@@ -75,7 +76,7 @@ fn progress(plan: &Plan, it: &Move, logs: &BTreeMap<Object, Log>) -> Progress {
         let of_plan = plan
             .findings
             .first()
-            .map(|it| (it.cause.clone(), it.fix.clone()));
+            .map(|it| (it.cause.clone(), it.fix.as_ref().map(Command::to_string)));
         let block = it
             .blocks
             .first()
@@ -105,7 +106,10 @@ fn waiting(
             "service account {name} lacks annotation {}",
             annotation::CLIENT_ID
         );
-        return Some((reason, Some(again(it, "kubectl"))));
+        return Some((
+            reason,
+            Some(plan_again(&it.workload.object, "-o kubectl").to_string()),
+        ));
     }
     let is_known = plan.usage.iter().any(|it| it.present.is_some());
     let subject = subject(namespace, name);
@@ -115,7 +119,10 @@ fn waiting(
             "{} has no federated credential for {subject}",
             lacking.identity.name
         );
-        return Some((reason, Some(again(it, "az"))));
+        return Some((
+            reason,
+            Some(plan_again(&it.workload.object, "-o az").to_string()),
+        ));
     }
     pods(it).or_else(|| {
         let mut logs = it.pods.iter().filter_map(|it| logs.get(&it.object));
@@ -124,7 +131,7 @@ fn waiting(
                 format!(
                     "Entra refuses a token: {why}. A federated credential takes some minutes to work everywhere"
                 ),
-                Some(again(it, "az")),
+                Some(plan_again(&it.workload.object, "-o az").to_string()),
             )),
             Log::Token | Log::Silent => None,
         })
@@ -148,11 +155,12 @@ fn pods(it: &Move) -> Option<(String, Option<String>)> {
         let fix = match it.workload.form {
             // A Job's pods end by themselves.
             Form::CronJob => None,
-            _ => Some(format!(
-                "kubectl -n {} delete pod {}",
-                it.workload.object.namespace,
-                names.join(" ")
-            )),
+            _ => {
+                let delete = Command::new("kubectl -n").arg(&it.workload.object.namespace);
+                let names = names.into_iter();
+                let delete = names.fold(delete.text("delete pod"), Command::operand);
+                Some(delete.to_string())
+            }
         };
         return Some((reason, fix));
     }
@@ -165,11 +173,8 @@ fn pods(it: &Move) -> Option<(String, Option<String>)> {
     });
     (ready < expected).then(|| {
         let reason = format!("{ready} of {expected} pods are ready");
-        let fix = format!(
-            "kubectl -n {} get pods,events",
-            it.workload.object.namespace
-        );
-        (reason, Some(fix))
+        let get = Command::new("kubectl -n").arg(&it.workload.object.namespace);
+        (reason, Some(get.text("get pods,events").to_string()))
     })
 }
 
@@ -185,14 +190,15 @@ fn silent(it: &Move, logs: &BTreeMap<Object, Log>) -> Option<String> {
     }
 }
 
-fn again(it: &Move, output: &str) -> String {
-    let object = &it.workload.object;
-    format!(
-        "azwi migrate plan {}/{} -n {} -o {output}",
-        object.kind.to_ascii_lowercase(),
-        object.name,
-        object.namespace
-    )
+/// The plan of one workload, in another output.
+#[must_use]
+pub fn plan_again(object: &Object, output: &'static str) -> Command {
+    let name = format!("{}/{}", object.kind.to_ascii_lowercase(), object.name);
+    Command::new("azwi migrate plan")
+        .operand(&name)
+        .text("-n")
+        .arg(&object.namespace)
+        .text(output)
 }
 
 /// Pods that a command names.

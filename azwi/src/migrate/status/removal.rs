@@ -5,20 +5,21 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::{Progress, State};
+use crate::command::Command;
 use crate::facts::object::Object;
 use crate::migrate::inventory::Inventory;
 use crate::migrate::inventory::pod_identity::Binding;
 use crate::migrate::plan::Plan;
 
 /// An object of pod-managed identity.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Removal {
     /// Its name.
     pub object: Object,
     /// Who needs it still. Empty when it can be removed.
     pub users: Vec<String>,
     /// The command that removes it.
-    pub command: String,
+    pub command: Command,
 }
 
 /// Bindings, then identities, then exceptions, then NMI and MIC: in the order in which they can go.
@@ -108,6 +109,6 @@ fn removal(object: &Object, users: Vec<String>) -> Removal {
     Removal {
         object: object.clone(),
         users,
-        command: format!("kubectl delete {}", object.argument()),
+        command: object.named_in(Command::new("kubectl delete")),
     }
 }

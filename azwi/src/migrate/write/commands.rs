@@ -1,24 +1,22 @@
 //! Commands of kubectl, which work when they are pasted, and the way back.
 
-use std::fmt::Write;
-
 use serde_json::{Value, json};
-use webhook::inject::printable;
 
 use super::super::BEFORE;
 use super::super::inventory::workload::{Form, Workload};
 use super::super::patch::with_nulls;
 use super::super::plan::{Account, Move, Plan};
 use super::manifest;
-use crate::azure::write::quoted;
+use crate::command::{Command, Script};
+use crate::facts::object::Object;
 
 /// Service accounts first, then a line for each workload.
 #[must_use]
-pub fn forward(plan: &Plan) -> String {
-    let mut out = String::from(SHELL);
+pub fn forward(plan: &Plan) -> Script {
+    let mut out = Script::strict();
     for account in used(plan) {
-        for line in account_forward(account) {
-            push(&mut out, &line);
+        for command in account_forward(account) {
+            out.push(&command);
         }
     }
     for it in &plan.moves {
@@ -33,22 +31,22 @@ pub fn forward(plan: &Plan) -> String {
 
 /// The workloads as they were, then the service accounts.
 #[must_use]
-pub fn back(plan: &Plan) -> String {
-    let mut out = String::from(SHELL);
+pub fn back(plan: &Plan) -> Script {
+    let mut out = Script::strict();
     for it in plan.moves.iter().filter(|it| it.can_move()) {
         match manifest::original(it) {
-            Some(object) => push(&mut out, &replace(&object)),
+            Some(object) => out.push(&replace(&object)),
             None => {
                 let back = it.change.back(it.workload.form, &it.workload.template);
                 let forget = json!({ "metadata": { "annotations": { BEFORE: null } } });
-                push(&mut out, &patch(&it.workload, &with_nulls(&forget, &back)));
+                out.push(&patch(&it.workload, &with_nulls(&forget, &back)));
                 push_restart(&mut out, it);
             }
         }
     }
     for account in used(plan).filter(|it| is_free(plan, it)) {
-        for line in account_back(account) {
-            push(&mut out, &line);
+        for command in account_back(account) {
+            out.push(&command);
         }
     }
     out
@@ -70,57 +68,46 @@ fn is_free(plan: &Plan, account: &Account) -> bool {
     })
 }
 
-fn forward_one(out: &mut String, it: &Move) {
+fn forward_one(out: &mut Script, it: &Move) {
     if let Some(object) = manifest::remade(it) {
-        push(out, &replace(&object));
+        out.push(&replace(&object));
         return;
     }
     let change = manifest::remembered(it);
-    push(out, &patch(&it.workload, &change));
+    out.push(&patch(&it.workload, &change));
     push_restart(out, it);
 }
 
 /// Replaces the pods of a workload that does not do that itself.
-fn push_restart(out: &mut String, it: &Move) {
-    let pods: Vec<&str> = it.pods.iter().map(|it| it.object.name.as_str()).collect();
-    if it.workload.form != Form::CronJob && !it.workload.rolls && !pods.is_empty() {
-        let namespace = &it.workload.object.namespace;
+fn push_restart(out: &mut Script, it: &Move) {
+    if it.workload.form != Form::CronJob && !it.workload.rolls && !it.pods.is_empty() {
+        let command = Command::new("kubectl -n").arg(&it.workload.object.namespace);
         // By the time of the way back they have other names.
-        push(
-            out,
-            &format!(
-                "kubectl -n {namespace} delete pod --ignore-not-found {}",
-                pods.join(" ")
-            ),
-        );
+        let command = command.text("delete pod --ignore-not-found");
+        let pods = it.pods.iter().map(|it| &it.object.name);
+        out.push(&pods.fold(command, |command, it| command.operand(it)));
     }
 }
 
-fn patch(workload: &Workload, patch: &Value) -> String {
-    format!(
-        "kubectl patch {} --type merge --patch {}",
-        argument(workload),
-        quoted(&patch.to_string())
-    )
+fn patch(workload: &Workload, patch: &Value) -> Command {
+    let command = named(workload, Command::new("kubectl patch"));
+    command.text("--type merge --patch").json(patch)
 }
 
-/// A workload as an argument of kubectl. A custom kind is named with its group.
-fn argument(workload: &Workload) -> String {
+/// Adds a workload to a command of kubectl. A custom kind is named with its group.
+fn named(workload: &Workload, command: Command) -> Command {
     let object = &workload.object;
     match workload.form {
         Form::Custom => {
             let group = workload.place.version.split('/').next().unwrap_or_default();
-            format!(
-                "-n {} {}.{group}/{}",
-                object.namespace, workload.place.plural, object.name
-            )
+            object.named_as(&format!("{}.{group}", workload.place.plural), command)
         }
-        _ => object.argument(),
+        _ => object.named_in(command),
     }
 }
 
 /// An account that is there is annotated, not applied: that would change what `kubectl apply` remembers of it.
-fn account_forward(account: &Account) -> Vec<String> {
+fn account_forward(account: &Account) -> Vec<Command> {
     let objects = manifest::account(account);
     if account.is_new {
         return objects.iter().map(apply).collect();
@@ -128,76 +115,62 @@ fn account_forward(account: &Account) -> Vec<String> {
     let values = objects
         .iter()
         .filter_map(|it| it.pointer("/metadata/annotations")?.as_object());
-    let pair = |(key, value): (&String, &Value)| {
-        quoted(&format!("{key}={}", value.as_str().unwrap_or_default()))
-    };
     let lines = values.map(|it| {
-        let pairs: Vec<String> = it.iter().map(pair).collect();
-        format!(
-            "kubectl annotate --overwrite {} {}",
-            account.object().argument(),
-            pairs.join(" ")
-        )
+        let pairs = it.iter();
+        let pairs =
+            pairs.map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()));
+        annotate(account, pairs)
     });
     lines.collect()
 }
 
-fn account_back(account: &Account) -> Vec<String> {
+fn account_back(account: &Account) -> Vec<Command> {
     if account.is_done() {
         return Vec::new();
     }
     if account.is_new {
-        let objects = manifest::account(account);
-        let delete = |object: &Value| {
-            let text = |path| object.pointer(path).and_then(Value::as_str);
-            let place = text("/metadata/namespace").map(|it| format!("-n {it} "));
-            format!(
-                "kubectl delete --ignore-not-found {}{}/{}",
-                place.unwrap_or_default(),
-                text("/kind").unwrap_or_default().to_ascii_lowercase(),
-                text("/metadata/name").unwrap_or_default()
-            )
-        };
-        return objects.iter().map(delete).collect();
+        return manifest::account(account).iter().map(delete).collect();
     }
     let values = account.before.iter().map(|(key, value)| match value {
-        Some(value) => quoted(&format!("{key}={value}")),
+        Some(value) => format!("{key}={value}"),
         None => format!("{key}-"),
     });
     let forget = format!("{BEFORE}-");
-    let values: Vec<String> = values.chain([forget]).collect();
-    vec![format!(
-        "kubectl annotate --overwrite {} {}",
-        account.object().argument(),
-        values.join(" ")
-    )]
+    vec![annotate(account, values.chain([forget]))]
 }
 
-fn apply(object: &Value) -> String {
-    format!(
-        "printf %s {} | kubectl apply -f -",
-        quoted(&object.to_string())
-    )
+fn annotate(account: &Account, values: impl Iterator<Item = String>) -> Command {
+    let command = Command::new("kubectl annotate --overwrite");
+    account.object().named_in(command).args(values)
 }
 
-fn replace(object: &Value) -> String {
-    format!(
-        "printf %s {} | kubectl replace --force -f -",
-        quoted(&object.to_string())
-    )
+fn delete(object: &Value) -> Command {
+    let text = |path| object.pointer(path).and_then(Value::as_str);
+    let object = Object::new(
+        text("/kind").unwrap_or_default(),
+        text("/metadata/namespace").unwrap_or_default(),
+        text("/metadata/name").unwrap_or_default(),
+    );
+    object.named_in(Command::new("kubectl delete --ignore-not-found"))
 }
 
-fn comment(out: &mut String, it: &Move) {
+fn apply(object: &Value) -> Command {
+    print(object).pipe(&Command::new("kubectl apply -f -"))
+}
+
+fn replace(object: &Value) -> Command {
+    print(object).pipe(&Command::new("kubectl replace --force -f -"))
+}
+
+fn print(object: &Value) -> Command {
+    Command::new("printf %s").json(object)
+}
+
+fn comment(out: &mut Script, it: &Move) {
     for block in &it.blocks {
-        let line = printable(&format!("{}: {}", it.workload.object, block.reason));
-        // Writing to a String cannot fail.
-        let _ = writeln!(out, "# blocked: {line}");
+        out.comment(&format!(
+            "blocked: {}: {}",
+            it.workload.object, block.reason
+        ));
     }
 }
-
-fn push(out: &mut String, line: &str) {
-    out.push_str(line);
-    out.push('\n');
-}
-
-const SHELL: &str = "#!/bin/sh\nset -eu\n";

@@ -10,6 +10,7 @@ use super::super::inventory::workload::Form;
 use super::super::plan::{Move, Plan};
 use super::{commands, json, manifest, yaml};
 use crate::azure::write;
+use crate::command::{Command, Script};
 use crate::facts::Gap;
 
 /// The files cannot be written.
@@ -65,13 +66,17 @@ fn all(plan: &Plan, gaps: &[Gap]) -> Result<Vec<(String, String)>, FilesError> {
     let accounts = plan.accounts.iter().flat_map(manifest::account);
     let accounts = accounts.map(|it| format!("---\n{}", yaml(&it))).collect();
     let wanted = &plan.wanted;
-    let credentials = format!("#!/bin/sh\nset -eu\n{}", write::az(wanted));
+    let mut credentials = Script::strict();
+    credentials.append(&write::az(wanted));
     let mut files = vec![
         ("plan.json".to_owned(), json::write(plan, gaps)?),
-        ("move.sh".to_owned(), commands::forward(plan)),
-        ("back.sh".to_owned(), commands::back(plan)),
+        ("move.sh".to_owned(), commands::forward(plan).to_string()),
+        ("back.sh".to_owned(), commands::back(plan).to_string()),
         ("service-accounts.yaml".to_owned(), accounts),
-        ("federated-credentials.sh".to_owned(), credentials),
+        (
+            "federated-credentials.sh".to_owned(),
+            credentials.to_string(),
+        ),
         (
             "federated-credentials.tf".to_owned(),
             write::terraform(wanted),
@@ -103,12 +108,9 @@ fn all(plan: &Plan, gaps: &[Gap]) -> Result<Vec<(String, String)>, FilesError> {
 }
 
 fn with_note(it: &Move, object: &Value) -> String {
-    let object_name = &it.workload.object;
-    format!(
-        "# A strategic merge patch: kubectl patch {} --patch-file FILE\n{}",
-        object_name.argument(),
-        yaml(object)
-    )
+    let patch = Command::new("kubectl patch");
+    let patch = it.workload.object.named_in(patch).text("--patch-file FILE");
+    format!("# A strategic merge patch: {patch}\n{}", yaml(object))
 }
 
 /// Workloads that a patch can change.

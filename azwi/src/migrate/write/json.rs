@@ -6,6 +6,7 @@ use webhook::inject::printable;
 
 use super::super::plan::{Block, Identity, Move, Plan, Sureness};
 use super::manifest;
+use crate::document;
 use crate::facts::Gap;
 use crate::facts::object::Object;
 
@@ -15,11 +16,11 @@ use crate::facts::object::Object;
 ///
 /// Never in practice: every map key is a string.
 pub fn write(plan: &Plan, gaps: &[Gap]) -> Result<String, serde_json::Error> {
-    let text = serde_json::to_string_pretty(&document(plan, gaps))?;
-    Ok(text + "\n")
+    let text = serde_json::to_string_pretty(&contents(plan, gaps))?;
+    Ok(document::escaped(&text) + "\n")
 }
 
-fn document<'a>(plan: &'a Plan, gaps: &'a [Gap]) -> Document<'a> {
+fn contents<'a>(plan: &'a Plan, gaps: &'a [Gap]) -> Document<'a> {
     Document {
         issuer: plan.issuer.as_deref(),
         workloads: plan.moves.iter().map(Workload::from).collect(),

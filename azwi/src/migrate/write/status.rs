@@ -7,6 +7,7 @@ use webhook::inject::printable;
 
 use super::super::status::{Progress, Removal, State};
 use super::text::{table, write_gaps};
+use crate::document;
 use crate::facts::Gap;
 
 /// Writes a table of the workloads, what they wait for, and what can be removed. `removals` are `None` where not the
@@ -69,7 +70,7 @@ fn write_removals(out: &mut impl Write, removals: &[Removal]) -> Result {
         writeln!(out, "\nCan be removed now:")?;
     }
     for it in now {
-        writeln!(out, "    {}", printable(&it.command))?;
+        writeln!(out, "    {}", it.command)?;
     }
     if !later.is_empty() {
         writeln!(out, "\nIs needed still:")?;
@@ -101,12 +102,12 @@ pub fn json(
     removals: Option<&[Removal]>,
     gaps: &[Gap],
 ) -> std::result::Result<String, serde_json::Error> {
-    let document = Document {
+    let contents = Document {
         workloads: progress,
         removals,
         not_read: gaps.iter().map(|it| it.resource.as_str()).collect(),
     };
-    Ok(serde_json::to_string_pretty(&document)? + "\n")
+    Ok(document::escaped(&serde_json::to_string_pretty(&contents)?) + "\n")
 }
 
 #[derive(Serialize)]

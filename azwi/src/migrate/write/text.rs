@@ -21,7 +21,8 @@ pub fn write(out: &mut impl Write, plan: &Plan, gaps: &[Gap]) -> Result {
         table(out, &HEADER.map(str::to_owned), &rows)?;
     }
     for finding in &plan.findings {
-        writeln!(out, "\nblocked: everything: {}", finding.cause)?;
+        let cause = printable(&finding.cause);
+        writeln!(out, "\nblocked: everything: {cause}")?;
         write_fix(out, finding.fix.as_deref())?;
     }
     for it in plan.moves.iter().filter(|it| !it.is_moved()) {
@@ -71,6 +72,7 @@ pub fn write_gaps(out: &mut impl Write, gaps: &[Gap]) -> Result {
         let Gap { verb, resource, .. } = gap;
         let place = gap.namespace.as_deref();
         let place = place.map_or_else(|| "the cluster".to_owned(), |it| format!("namespace {it}"));
+        let (resource, place) = (printable(resource), printable(&place));
         if gap.is_forbidden {
             writeln!(
                 out,
@@ -109,9 +111,9 @@ fn row(plan: &Plan, it: &Move) -> [String; COLUMNS] {
         printable(&identities),
         it.sureness.as_str().to_owned(),
         if is_new {
-            format!("{name} (new)")
+            format!("{} (new)", printable(name))
         } else {
-            name.clone()
+            printable(name)
         },
         state.to_owned(),
     ]

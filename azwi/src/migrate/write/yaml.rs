@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::document;
+
 /// A value as a YAML document.
 #[must_use]
 pub fn yaml(value: &Value) -> String {
@@ -69,7 +71,7 @@ fn text(text: &str) -> String {
     if is_plain && !words.contains(&text.to_ascii_lowercase().as_str()) {
         return text.to_owned();
     }
-    Value::from(text).to_string().replace('\u{7f}', "\\u007f")
+    document::string(text)
 }
 
 fn indent(out: &mut String, depth: usize) {
