@@ -10,6 +10,7 @@ pub mod container;
 pub mod label;
 pub mod log;
 pub mod metadata;
+pub mod name;
 pub mod path;
 pub mod sdk;
 pub mod service_link;

@@ -21,6 +21,7 @@ use super::owners::Owners;
 use super::policy::Policy;
 use super::round::Rounds;
 use super::store::Pods;
+use super::turns::Turns;
 use super::watch;
 
 /// The audit's settings.
@@ -92,6 +93,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         owners: Owners::new(client.clone()),
         pods: Arc::clone(&pods),
         reported: BTreeMap::new(),
+        turns: Turns::default(),
     };
     let mut background = JoinSet::new();
     background.spawn(async move {

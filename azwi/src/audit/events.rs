@@ -14,7 +14,7 @@ use kube::{Api, Client, Error};
 use serde_json::json;
 
 use super::findings::Finding;
-use super::pod::Owner;
+use super::owner::Owner;
 
 /// Writes Events.
 pub(super) struct Events {
@@ -97,12 +97,18 @@ fn event(finding: &Finding, owner: Option<&Owner>, instance: &str, now: Timestam
 
 /// The name of the Event about this finding. The object's name comes first, as in other Events.
 fn name(finding: &Finding, owner: Option<&Owner>) -> String {
-    let (object, uid) = match owner {
-        Some(owner) => (&owner.name, &owner.uid),
-        None => (&finding.pod, &finding.pod_uid),
-    };
     let mut hasher = DefaultHasher::new();
-    (&**uid, finding.code.as_str()).hash(&mut hasher);
+    let object = match owner {
+        Some(owner) => {
+            (&owner.api_version, &owner.kind, &owner.name, &owner.uid).hash(&mut hasher);
+            &*owner.name
+        }
+        None => {
+            (&finding.pod, &finding.pod_uid).hash(&mut hasher);
+            &*finding.pod
+        }
+    };
+    finding.code.as_str().hash(&mut hasher);
     let object: String = object.chars().take(MAX_OBJECT).collect();
     let object = object.trim_end_matches(['.', '-']);
     format!("{object}.{:016x}", hasher.finish())
@@ -130,14 +136,14 @@ const MAX_OBJECT: usize = 200;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audit::findings::Subject;
     use crate::checks::Code;
 
     fn finding(code: Code) -> Finding {
         Finding {
             code,
             namespace: "prod".into(),
-            owner: None,
-            uid: "u1".into(),
+            subject: Subject::Pod("shop-1".into(), "u1".into()),
             pod: "shop-1".into(),
             pod_uid: "u1".into(),
             pods: 1,
@@ -157,6 +163,11 @@ mod tests {
         assert_eq!(first, of(Code::NoToken, owner("shop", "d1")));
         assert_ne!(first, of(Code::NoProxy, owner("shop", "d1")));
         assert_ne!(first, of(Code::NoToken, owner("shop", "d2")));
+        let other_kind = Owner {
+            kind: "Other".into(),
+            ..owner("shop", "d1")
+        };
+        assert_ne!(first, of(Code::NoToken, other_kind));
         assert!(first.starts_with("shop."), "{first}");
         let long = of(Code::NoToken, owner(&"a.".repeat(126), "d1"));
         assert!(long.len() <= 253 && !long.contains(".."), "{long}");

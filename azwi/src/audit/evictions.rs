@@ -4,33 +4,38 @@
 //! and only through the eviction API, which keeps disruption budgets.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use contract::value::is_guid;
+use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::core::v1;
 use k8s_openapi::api::policy::v1::Eviction;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{DeleteOptions, ObjectMeta, Preconditions};
 use kube::api::PostParams;
-use kube::{Api, Client, Error};
+use kube::{Api, Client, Error, Resource};
 use serde::de::IgnoredAny;
 use tracing::{debug, info, warn};
 use webhook::reason::reason;
 
 use super::findings::stale;
 use super::metrics::Metrics;
+use super::object::{Object, Progress};
+use super::owner::Owner;
 use super::owners::Owners;
 use super::plan::{Member, Pending, Step, step};
-use super::pod::{Owner, Pod};
+use super::pod::Pod;
 use super::policy::Policy;
 use super::store::{Key, Pods};
+use super::unread::Unread;
 use crate::checks::{self, Code, Severity};
 use crate::facts::installation::Installation;
 use crate::facts::{Facts, read};
 
 /// A workload: its namespace and the object above its pods.
-type Workload = (Box<str>, Owner);
+type Workload = (Arc<str>, Arc<Owner>);
 
 /// The evictions of a cluster.
 pub(super) struct Evictions {
@@ -42,6 +47,7 @@ pub(super) struct Evictions {
     hopeless: BTreeSet<Workload>,
     /// Workloads whose last eviction was refused, and when.
     refused: BTreeMap<Workload, Instant>,
+    unread: Unread,
 }
 
 impl Evictions {
@@ -53,10 +59,11 @@ impl Evictions {
             pending: BTreeMap::new(),
             hopeless: BTreeSet::new(),
             refused: BTreeMap::new(),
+            unread: Unread::default(),
         }
     }
 
-    /// Takes the next step of every workload.
+    /// Takes the next step of every workload. One that cannot be read is left alone until the next round.
     ///
     /// # Errors
     ///
@@ -67,6 +74,7 @@ impl Evictions {
         client_id: impl Fn(&str, &str) -> Option<Box<str>>,
         owners: &mut Owners,
     ) -> Result<(), Error> {
+        self.unread.begin();
         let workloads = self.workloads(pods, client_id, owners).await?;
         self.forget_others(&workloads);
         let mut webhook = None;
@@ -74,29 +82,44 @@ impl Evictions {
             if self.hopeless.contains(&workload) || self.is_refused(&workload) {
                 continue;
             }
-            let Some(wanted) = self.wanted(&workload).await? else {
-                continue;
-            };
-            match step(&members, wanted, self.pending.get(&workload)) {
-                Step::Nothing | Step::Wait => {}
-                Step::Replaced => {
-                    self.pending.remove(&workload);
+            let (namespace, owner) = (workload.0.clone(), Arc::clone(&workload.1));
+            if let Err(error) = self.next_step(workload, &members, &mut webhook).await {
+                self.unread.add(&namespace, &owner, error)?;
+            }
+        }
+        self.unread.log();
+        Ok(())
+    }
+
+    /// Takes the next step of a workload. `webhook` is the installation, once it has been read.
+    async fn next_step(
+        &mut self,
+        workload: Workload,
+        members: &[Member],
+        webhook: &mut Option<Option<Installation>>,
+    ) -> Result<(), Error> {
+        let Some(wanted) = self.wanted(&workload).await? else {
+            return Ok(());
+        };
+        match step(members, wanted, self.pending.get(&workload)) {
+            Step::Nothing | Step::Wait => {}
+            Step::Replaced => {
+                self.pending.remove(&workload);
+            }
+            Step::Hopeless => {
+                let (namespace, owner) = &workload;
+                warn!(%namespace, kind = %owner.kind, name = %owner.name,
+                    "the new pod has the same fault: no other pod of the workload is evicted");
+                self.pending.remove(&workload);
+                self.hopeless.insert(workload);
+            }
+            Step::Evict(name, uid) => {
+                if webhook.is_none() {
+                    *webhook = Some(self.webhook().await);
                 }
-                Step::Hopeless => {
-                    let (namespace, owner) = &workload;
-                    warn!(%namespace, kind = %owner.kind, name = %owner.name,
-                        "the new pod has the same fault: no other pod of the workload is evicted");
-                    self.pending.remove(&workload);
-                    self.hopeless.insert(workload);
-                }
-                Step::Evict(name, uid) => {
-                    if webhook.is_none() {
-                        webhook = Some(self.webhook().await);
-                    }
-                    let installation = webhook.as_ref().and_then(Option::as_ref);
-                    if self.acts_in(installation, &workload.0).await? {
-                        self.evict(workload, &members, (name, uid)).await;
-                    }
+                let installation = webhook.as_ref().and_then(Option::as_ref);
+                if self.acts_in(installation, &workload.0).await? {
+                    self.evict(workload, members, (name, uid)).await;
                 }
             }
         }
@@ -105,13 +128,13 @@ impl Evictions {
 
     /// Workloads with a pod to make again, or with one that is being replaced.
     async fn workloads(
-        &self,
+        &mut self,
         pods: &Pods,
         client_id: impl Fn(&str, &str) -> Option<Box<str>>,
         owners: &mut Owners,
     ) -> Result<BTreeMap<Workload, Vec<Member>>, Error> {
-        let mut all = Vec::<(Box<str>, Owner, Member)>::new();
-        let mut namespaces: BTreeSet<Box<str>> =
+        let mut all = Vec::<(Arc<str>, Arc<Owner>, Member)>::new();
+        let mut namespaces: BTreeSet<Arc<str>> =
             self.pending.keys().map(|(it, _)| it.clone()).collect();
         pods.each(|key, pod| {
             if self.fault(key, pod, &client_id).is_some() {
@@ -133,8 +156,10 @@ impl Evictions {
         });
         let mut workloads = BTreeMap::<Workload, Vec<Member>>::new();
         for (namespace, owner, member) in all {
-            let top = owners.top(&namespace, &owner).await?;
-            workloads.entry((namespace, top)).or_default().push(member);
+            match owners.top(&namespace, &owner).await {
+                Ok(top) => workloads.entry((namespace, top)).or_default().push(member),
+                Err(error) => self.unread.add(&namespace, &owner, error)?,
+            }
         }
         workloads.retain(|workload, members| {
             members.iter().any(|it| it.fault.is_some()) || self.pending.contains_key(workload)
@@ -162,10 +187,13 @@ impl Evictions {
         found.or_else(|| stale(key, pod, client_id).map(|_| Code::Stale))
     }
 
+    /// Forgets workloads without a pod to make again. One whose pods' owner could not be read may still have one.
     fn forget_others(&mut self, workloads: &BTreeMap<Workload, Vec<Member>>) {
-        self.pending.retain(|it, _| workloads.contains_key(it));
-        self.hopeless.retain(|it| workloads.contains_key(it));
-        self.refused.retain(|it, _| workloads.contains_key(it));
+        let unread = &self.unread;
+        let is_kept = |it: &Workload| workloads.contains_key(it) || unread.has_namespace(&it.0);
+        self.pending.retain(|it, _| is_kept(it));
+        self.hopeless.retain(&is_kept);
+        self.refused.retain(|it, _| is_kept(it));
     }
 
     fn is_refused(&self, workload: &Workload) -> bool {
@@ -175,29 +203,38 @@ impl Evictions {
 
     /// How many pods the workload is to have. `None` while it is being rolled out or scaled, when it is gone, and
     /// for kinds that make no new pod for an evicted one.
-    async fn wanted(&self, (namespace, owner): &Workload) -> Result<Option<usize>, Error> {
-        let client = || self.client.clone();
-        let name = &owner.name;
-        let wanted = match (&*owner.api_version, &*owner.kind) {
+    async fn wanted(&self, workload: &Workload) -> Result<Option<usize>, Error> {
+        let wanted = match (&*workload.1.api_version, &*workload.1.kind) {
             ("apps/v1", "Deployment") => {
-                let api: Api<Deployment> = Api::namespaced(client(), namespace);
-                api.get_opt(name).await?.as_ref().and_then(of_deployment)
+                let it = self.progress::<Deployment>(workload).await?;
+                it.as_ref().and_then(of_deployment)
             }
             ("apps/v1", "StatefulSet") => {
-                let api: Api<StatefulSet> = Api::namespaced(client(), namespace);
-                api.get_opt(name).await?.as_ref().and_then(of_stateful_set)
+                let it = self.progress::<StatefulSet>(workload).await?;
+                it.as_ref().and_then(of_stateful_set)
             }
             ("apps/v1", "DaemonSet") => {
-                let api: Api<DaemonSet> = Api::namespaced(client(), namespace);
-                api.get_opt(name).await?.as_ref().and_then(of_daemon_set)
+                let it = self.progress::<DaemonSet>(workload).await?;
+                it.as_ref().and_then(of_daemon_set)
             }
             ("apps/v1", "ReplicaSet") => {
-                let api: Api<ReplicaSet> = Api::namespaced(client(), namespace);
-                api.get_opt(name).await?.as_ref().and_then(of_replica_set)
+                let it = self.progress::<ReplicaSet>(workload).await?;
+                it.as_ref().and_then(of_replica_set)
             }
             _ => None,
         };
         Ok(wanted.and_then(|it| usize::try_from(it).ok()))
+    }
+
+    /// `None` when the workload is gone. One of the same name with another uid is another one.
+    async fn progress<K>(&self, (namespace, owner): &Workload) -> Result<Option<Progress>, Error>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug,
+    {
+        let api: Api<Object<K>> = Api::namespaced(self.client.clone(), namespace);
+        let object = api.get_opt(&owner.name).await?;
+        let object = object.filter(|it| it.is(&owner.uid));
+        Ok(object.map(|it| it.progress))
     }
 
     /// The installation, if nothing is wrong with it.
@@ -243,7 +280,7 @@ impl Evictions {
         &mut self,
         workload: Workload,
         members: &[Member],
-        (name, uid): (Box<str>, Box<str>),
+        (name, uid): (Arc<str>, Arc<str>),
     ) {
         let (namespace, owner) = &workload;
         let api: Api<v1::Pod> = Api::namespaced(self.client.clone(), namespace);
@@ -297,35 +334,31 @@ async fn request(api: &Api<v1::Pod>, name: &str, uid: &str) -> Result<(), Error>
     Ok(())
 }
 
-fn of_deployment(it: &Deployment) -> Option<i32> {
-    let (spec, status) = (it.spec.as_ref()?, it.status.as_ref()?);
-    let wanted = spec.replicas.unwrap_or(1);
-    let is_current = status.observed_generation == it.metadata.generation;
+fn of_deployment(it: &Progress) -> Option<i32> {
+    let (wanted, status) = (it.replicas.unwrap_or(1), &it.status);
     let is_rolled_out = status.replicas == Some(wanted) && status.updated_replicas == Some(wanted);
-    (is_current && is_rolled_out).then_some(wanted)
+    (it.is_observed() && is_rolled_out).then_some(wanted)
 }
 
-fn of_stateful_set(it: &StatefulSet) -> Option<i32> {
-    let (spec, status) = (it.spec.as_ref()?, it.status.as_ref()?);
-    let wanted = spec.replicas.unwrap_or(1);
-    let is_current = status.observed_generation == it.metadata.generation;
+fn of_stateful_set(it: &Progress) -> Option<i32> {
+    let (wanted, status) = (it.replicas.unwrap_or(1), &it.status);
     let is_rolled_out = status.current_revision == status.update_revision;
-    (is_current && is_rolled_out && status.replicas == wanted).then_some(wanted)
+    let has_all = status.replicas.unwrap_or(0) == wanted;
+    (it.is_observed() && is_rolled_out && has_all).then_some(wanted)
 }
 
-fn of_daemon_set(it: &DaemonSet) -> Option<i32> {
-    let status = it.status.as_ref()?;
-    let wanted = status.desired_number_scheduled;
-    let is_current = status.observed_generation == it.metadata.generation;
+fn of_daemon_set(it: &Progress) -> Option<i32> {
+    let status = &it.status;
+    let wanted = status.desired_number_scheduled?;
     let is_rolled_out = status.updated_number_scheduled == Some(wanted);
-    (is_current && is_rolled_out && status.number_misscheduled == 0).then_some(wanted)
+    let is_scheduled = status.number_misscheduled.unwrap_or(0) == 0;
+    (it.is_observed() && is_rolled_out && is_scheduled).then_some(wanted)
 }
 
-fn of_replica_set(it: &ReplicaSet) -> Option<i32> {
-    let (spec, status) = (it.spec.as_ref()?, it.status.as_ref()?);
-    let wanted = spec.replicas.unwrap_or(1);
-    let is_current = status.observed_generation == it.metadata.generation;
-    (is_current && status.replicas == wanted).then_some(wanted)
+fn of_replica_set(it: &Progress) -> Option<i32> {
+    let wanted = it.replicas.unwrap_or(1);
+    let has_all = it.status.replicas.unwrap_or(0) == wanted;
+    (it.is_observed() && has_all).then_some(wanted)
 }
 
 /// After a refused eviction.
@@ -345,7 +378,8 @@ mod tests {
                 "spec": { "replicas": 3, "selector": {}, "template": {} },
                 "status": { "observedGeneration": generation, "replicas": replicas, "updatedReplicas": updated },
             });
-            of_deployment(&serde_json::from_value(deployment).unwrap())
+            let deployment: Object<Deployment> = serde_json::from_value(deployment).unwrap();
+            of_deployment(&deployment.progress)
         };
         assert_eq!(wanted(2, 3, 3), Some(3));
         assert_eq!(wanted(1, 3, 3), None, "not observed");

@@ -19,13 +19,13 @@ use crate::checks::Code;
 /// Values that a scrape reads.
 #[derive(Debug, Default)]
 pub(super) struct Metrics {
-    findings: Mutex<BTreeMap<(Code, Box<str>), usize>>,
+    findings: Mutex<BTreeMap<(Code, Arc<str>), usize>>,
     evictions: AtomicU64,
 }
 
 impl Metrics {
     /// Replaces the numbers of findings.
-    pub(super) fn set_findings(&self, findings: BTreeMap<(Code, Box<str>), usize>) {
+    pub(super) fn set_findings(&self, findings: BTreeMap<(Code, Arc<str>), usize>) {
         *self.findings.lock().unwrap_or_else(PoisonError::into_inner) = findings;
     }
 

@@ -10,10 +10,12 @@
 //! | [`app`] | opens the ports, puts the parts together and runs them |
 //! | `round` | what happens every few seconds: findings, metrics, events, evictions |
 //! | `evictions`, `events`, `owners` | calls of the API server |
-//! | `plan` | which pod may be evicted next; pure |
+//! | `unread` | workloads that an eviction skips, because they cannot be read |
+//! | `plan`, `turns` | which pod may be evicted next, which findings get an Event; pure |
 //! | `findings` | faults of pods and their accounts, by workload; pure |
 //! | `watch`, `store` | the pods in memory, from a watch |
 //! | `pod` | one pod: its faults, and the little that is kept of it; pure |
+//! | `watched`, `object`, `owner`, `fold` | what is read of pods, workloads and their owners |
 //! | [`policy`], [`version`] | the operator's settings |
 //!
 //! Service accounts come from [`webhook::accounts`], which bounds their memory.
@@ -25,10 +27,16 @@ pub mod version;
 mod events;
 mod evictions;
 mod findings;
+mod fold;
 mod metrics;
+mod object;
+mod owner;
 mod owners;
 mod plan;
 mod pod;
 mod round;
 mod store;
+mod turns;
+mod unread;
 mod watch;
+mod watched;

@@ -1,28 +1,29 @@
 //! What stands above the ReplicaSet or Job of a pod.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::batch::v1::Job;
 use kube::{Api, Client, Error, Resource};
-use serde::de::DeserializeOwned;
 
-use super::pod::Owner;
+use super::object::Object;
+use super::owner::Owner;
 
 /// Owners of owners, in memory once they have been looked up.
 pub(super) struct Owners {
     client: Client,
-    /// By the uid of the lower one. It does not change.
-    known: HashMap<Box<str>, Owner>,
+    /// By the namespace and the lower one. It does not change.
+    known: BTreeMap<(Arc<str>, Arc<Owner>), Arc<Owner>>,
 }
 
 impl Owners {
     pub(super) fn new(client: Client) -> Self {
         Self {
             client,
-            known: HashMap::new(),
+            known: BTreeMap::new(),
         }
     }
 
@@ -31,41 +32,39 @@ impl Owners {
     /// # Errors
     ///
     /// When the API server does not answer.
-    pub(super) async fn top(&mut self, namespace: &str, owner: &Owner) -> Result<Owner, Error> {
-        if let Some(known) = self.known.get(&owner.uid) {
-            return Ok(known.clone());
+    pub(super) async fn top(
+        &mut self,
+        namespace: &Arc<str>,
+        owner: &Arc<Owner>,
+    ) -> Result<Arc<Owner>, Error> {
+        let key = (Arc::clone(namespace), Arc::clone(owner));
+        if let Some(known) = self.known.get(&key) {
+            return Ok(Arc::clone(known));
         }
         let above = match (&*owner.api_version, &*owner.kind) {
             ("apps/v1", "ReplicaSet") => self.above::<ReplicaSet>(namespace, owner).await?,
             ("batch/v1", "Job") => self.above::<Job>(namespace, owner).await?,
-            _ => None,
+            _ => return Ok(Arc::clone(owner)),
         };
-        let top = above.unwrap_or_else(|| owner.clone());
+        let top = above.map_or_else(|| Arc::clone(owner), Arc::new);
         if self.known.len() >= MAX_KNOWN {
             self.known.clear();
         }
-        self.known.insert(owner.uid.clone(), top.clone());
+        self.known.insert(key, Arc::clone(&top));
         Ok(top)
     }
 
     async fn above<K>(&self, namespace: &str, owner: &Owner) -> Result<Option<Owner>, Error>
     where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + DeserializeOwned
-            + Debug,
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug,
     {
-        let api: Api<K> = Api::namespaced(self.client.clone(), namespace);
-        let object = match api.get_metadata(&owner.name).await {
-            Ok(object) => object,
-            Err(Error::Api(status)) if status.is_not_found() => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let owners = object.metadata.owner_references.unwrap_or_default();
-        let controller = owners.iter().find(|it| it.controller == Some(true));
-        Ok(controller.and_then(Owner::read))
+        let api: Api<Object<K>> = Api::namespaced(self.client.clone(), namespace);
+        let object = api.get_opt(&owner.name).await?;
+        let object = object.filter(|it| it.is(&owner.uid));
+        let controller = object.and_then(|it| it.controller);
+        Ok(controller.as_ref().and_then(Owner::read))
     }
 }
 
-/// Each takes some 300 bytes.
-const MAX_KNOWN: usize = 10_000;
+/// Each takes some 300 bytes, and 1,300 at most.
+const MAX_KNOWN: usize = 5_000;

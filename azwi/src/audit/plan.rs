@@ -1,14 +1,15 @@
 //! Which pod of a workload may be evicted next.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::checks::Code;
 
 /// A pod of a workload.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Member {
-    pub(super) name: Box<str>,
-    pub(super) uid: Box<str>,
+    pub(super) name: Arc<str>,
+    pub(super) uid: Arc<str>,
     pub(super) is_ready: bool,
     pub(super) is_ending: bool,
     /// The fault for which it is to be made again.
@@ -19,8 +20,8 @@ pub(super) struct Member {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pending {
     /// The uids of all pods of before, the evicted one's among them.
-    pub(super) before: BTreeSet<Box<str>>,
-    pub(super) evicted: Box<str>,
+    pub(super) before: BTreeSet<Arc<str>>,
+    pub(super) evicted: Arc<str>,
     pub(super) fault: Code,
 }
 
@@ -32,7 +33,7 @@ pub(super) enum Step {
     /// The workload is not whole: it changes, or a pod of it is not ready.
     Wait,
     /// The pod of this name, with this uid, may be evicted.
-    Evict(Box<str>, Box<str>),
+    Evict(Arc<str>, Arc<str>),
     /// The evicted pod is replaced by a ready one.
     Replaced,
     /// The new pod has the same fault: to make others again would not help.

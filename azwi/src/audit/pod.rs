@@ -3,21 +3,23 @@
 //! A user who may create pods can make each of them more than a MiB large. Only names of limited length stay in
 //! memory, and sentences about faults.
 
-use contract::{annotation, container, variable};
-use k8s_openapi::api::core::v1;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use std::sync::Arc;
+
+use contract::{annotation, container};
 use webhook::inject::{injected_client_id, is_known_image, printable};
 
+use super::owner::{MAX_NAME, MAX_UID, Owner};
 use super::policy::Policy;
 use super::version::Version;
+use super::watched::{Injected, Spec, Watched};
 use crate::checks::Code;
 
 /// What is kept of a pod.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Pod {
-    pub(super) uid: Box<str>,
+    pub(super) uid: Arc<str>,
     /// What controls it, `None` for a bare pod.
-    pub(super) owner: Option<Owner>,
+    pub(super) owner: Option<Arc<Owner>>,
     /// Its service account.
     pub(super) account: Box<str>,
     /// What it lacks, whatever its service account says.
@@ -31,50 +33,20 @@ pub(super) struct Pod {
     pub(super) is_ending: bool,
 }
 
-/// The object that controls a pod.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Owner {
-    pub(super) api_version: Box<str>,
-    pub(super) kind: Box<str>,
-    pub(super) name: Box<str>,
-    pub(super) uid: Box<str>,
-}
-
 /// Something that a pod lacks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fault {
     pub(super) code: Code,
     /// The cause, without control characters.
-    pub(super) cause: Box<str>,
-}
-
-impl Owner {
-    /// `None` if it has a name that no object can have.
-    pub(super) fn read(reference: &OwnerReference) -> Option<Self> {
-        let texts = [
-            &reference.api_version,
-            &reference.kind,
-            &reference.name,
-            &reference.uid,
-        ];
-        let are_names = texts.iter().all(|it| it.len() <= MAX_NAME);
-        are_names.then(|| Self {
-            api_version: reference.api_version.as_str().into(),
-            kind: reference.kind.as_str().into(),
-            name: reference.name.as_str().into(),
-            uid: reference.uid.as_str().into(),
-        })
-    }
+    pub(super) cause: Arc<str>,
 }
 
 impl Pod {
     /// Cuts a pod down. `None` for one that has ended, and for a static one, which never gets a token.
-    pub(super) fn read(pod: &v1::Pod, policy: &Policy) -> Option<Self> {
+    pub(super) fn read(pod: &Watched, policy: &Policy) -> Option<Self> {
         let view = View::new(pod)?;
-        let owners = pod.metadata.owner_references.iter().flatten();
-        let controller = owners.clone().find(|it| it.controller == Some(true));
-        let phase = pod.status.as_ref().and_then(|it| it.phase.as_deref());
-        let has_ended = matches!(phase, Some("Succeeded" | "Failed"));
+        let controller = pod.controller.as_ref();
+        let has_ended = matches!(pod.status.phase.as_deref(), Some("Succeeded" | "Failed"));
         if has_ended || controller.is_some_and(|it| it.kind == "Node") {
             return None;
         }
@@ -83,14 +55,14 @@ impl Pod {
             || (injected.is_none() && view.client_ids().next().is_some());
         let account = view.spec.service_account_name.as_deref();
         Some(Self {
-            uid: short(pod.metadata.uid.as_deref()),
-            owner: controller.and_then(Owner::read),
-            account: short(account),
+            uid: short(pod.metadata.uid.as_deref(), MAX_UID).into(),
+            owner: controller.and_then(Owner::read).map(Arc::new),
+            account: short(account, MAX_NAME).into(),
             faults: view.faults(policy).into(),
             injected: injected.map(Into::into),
             names_identities,
-            is_ready: is_ready(pod),
-            is_ending: pod.metadata.deletion_timestamp.is_some(),
+            is_ready: pod.status.is_ready,
+            is_ending: pod.is_ending,
         })
     }
 
@@ -102,42 +74,32 @@ impl Pod {
 
 /// A pod while it is cut down.
 struct View<'a> {
-    pod: &'a v1::Pod,
-    spec: &'a v1::PodSpec,
+    pod: &'a Watched,
+    spec: &'a Spec,
 }
 
 impl<'a> View<'a> {
-    fn new(pod: &'a v1::Pod) -> Option<Self> {
+    fn new(pod: &'a Watched) -> Option<Self> {
         let spec = pod.spec.as_ref()?;
         Some(Self { pod, spec })
     }
 
     fn annotation(&self, key: &str) -> Option<&'a str> {
-        let value = self.pod.metadata.annotations.as_ref()?.get(key)?;
+        let value = self.pod.annotations.get(key)?;
         Some(value.as_str()).filter(|it| !it.trim().is_empty())
     }
 
-    fn init(&self) -> &'a [v1::Container] {
-        self.spec.init_containers.as_deref().unwrap_or_default()
-    }
-
-    fn all(&self) -> impl Iterator<Item = &'a v1::Container> {
-        self.init().iter().chain(&self.spec.containers)
-    }
-
     /// The injected containers, by their names.
-    fn injected_containers(&self) -> impl Iterator<Item = &'a v1::Container> {
-        let names = [container::PROXY_INIT, container::PROXY];
-        self.all()
-            .filter(move |it| names.contains(&it.name.as_str()))
+    fn injected_containers(&self) -> impl Iterator<Item = &'a Injected> {
+        let init = &self.spec.init_containers.injected;
+        init.iter().chain(&self.spec.containers.injected)
     }
 
     /// The values of `AZURE_CLIENT_ID`.
     fn client_ids(&self) -> impl Iterator<Item = &'a str> {
-        let own = self.all().filter(|it| it.name != container::PROXY);
-        let variables = own.flat_map(|it| it.env.iter().flatten());
-        let named = variables.filter(|it| it.name == variable::CLIENT_ID);
-        named.filter_map(|it| it.value.as_deref())
+        let init = &self.spec.init_containers.client_ids;
+        let all = init.iter().chain(&self.spec.containers.client_ids);
+        all.map(String::as_str)
     }
 
     /// The client id of the webhook's annotation, if a container uses it.
@@ -153,13 +115,13 @@ impl<'a> View<'a> {
     }
 
     fn has_token(&self, audiences: &[String]) -> bool {
-        let volumes = self.spec.volumes.iter().flatten();
-        let sources = volumes.filter_map(|it| it.projected.as_ref()?.sources.as_ref());
-        let tokens = sources
-            .flatten()
-            .filter_map(|it| it.service_account_token.as_ref());
-        let mut found = tokens.filter_map(|it| it.audience.as_ref());
+        let mut found = self.spec.audiences.iter();
         found.any(|it| audiences.contains(it))
+    }
+
+    fn has_redirect(&self) -> bool {
+        let mut init = self.spec.init_containers.injected.iter();
+        init.any(|it| it.name == container::PROXY_INIT)
     }
 
     fn faults(&self, policy: &Policy) -> Vec<Fault> {
@@ -168,21 +130,19 @@ impl<'a> View<'a> {
             return vec![Fault::new(Code::NoToken, NO_TOKEN)];
         }
         let ours: Vec<&str> = policy.images.iter().map(String::as_str).collect();
-        let image = |it: &v1::Container| it.image.clone().unwrap_or_default();
-        let is_known = |it: &v1::Container| is_known_image(&it.name, &image(it), &ours);
+        let is_known = |it: &Injected| is_known_image(&it.name, &it.image, &ours);
         let other = self.injected_containers().find(|it| !is_known(it));
         let other = other.map(|it| {
-            let cause = format!("the image of container {} is {}", it.name, image(it));
+            let cause = format!("the image of container {} is {}", it.name, it.image);
             Fault::new(Code::OtherImage, &cause)
         });
         let outdated = policy.min_version.and_then(|min| {
-            let is_old =
-                |it: &&v1::Container| Version::of_image(&image(it)).is_some_and(|it| it < min);
+            let is_old = |it: &&Injected| Version::of_image(&it.image).is_some_and(|it| it < min);
             let old = self
                 .injected_containers()
                 .filter(|it| is_known(it))
                 .find(is_old)?;
-            let cause = format!("container {} is older than {min}: {}", old.name, image(old));
+            let cause = format!("container {} is older than {min}: {}", old.name, old.image);
             Some(Fault::new(Code::Outdated, &cause))
         });
         [self.no_proxy(), self.before_redirect(), other, outdated]
@@ -196,56 +156,41 @@ impl<'a> View<'a> {
         if !wanted.trim().eq_ignore_ascii_case("true") {
             return None;
         }
-        let Some(proxy) = self.all().find(|it| it.name == container::PROXY) else {
+        let mut injected = self.injected_containers();
+        let Some(proxy) = injected.find(|it| it.name == container::PROXY) else {
             return Some(Fault::new(Code::NoProxy, NO_PROXY));
         };
         // Applications find a proxy of mode environment by variables, with a secret that it has too.
-        let mut variables = proxy.env.iter().flatten();
-        let needs_redirect = !variables.any(|it| it.name == variable::IDENTITY_HEADER);
-        let has_redirect = self
-            .init()
-            .iter()
-            .any(|it| it.name == container::PROXY_INIT);
-        (needs_redirect && !has_redirect).then(|| Fault::new(Code::NoProxy, NO_REDIRECT))
+        let needs_redirect = !proxy.has_identity_header;
+        (needs_redirect && !self.has_redirect()).then(|| Fault::new(Code::NoProxy, NO_REDIRECT))
     }
 
     /// Init containers that run before the redirect.
     fn before_redirect(&self) -> Option<Fault> {
-        let redirect = self
-            .init()
-            .iter()
-            .position(|it| it.name == container::PROXY_INIT)?;
-        let before = self.init().iter().take(redirect).take(MAX_NAMES);
-        let names: Vec<&str> = before.map(|it| it.name.as_str()).collect();
+        let before = &self.spec.init_containers.first;
         let cause = format!(
             "init containers run before azwi-proxy-init: {}",
-            names.join(", ")
+            before.join(", ")
         );
-        (!names.is_empty()).then(|| Fault::new(Code::BeforeRedirect, &cause))
+        (self.has_redirect() && !before.is_empty())
+            .then(|| Fault::new(Code::BeforeRedirect, &cause))
     }
 }
 
 impl Fault {
     fn new(code: Code, cause: &str) -> Self {
-        let cause: String = printable(cause).chars().take(MAX_CAUSE).collect();
+        let cause = printable(cause);
+        let end = cause.floor_char_boundary(MAX_CAUSE);
         Self {
             code,
-            cause: cause.into(),
+            cause: cause.get(..end).unwrap_or_default().into(),
         }
     }
 }
 
-fn is_ready(pod: &v1::Pod) -> bool {
-    let conditions = pod.status.as_ref().and_then(|it| it.conditions.as_ref());
-    let mut conditions = conditions.into_iter().flatten();
-    conditions.any(|it| it.type_ == "Ready" && it.status == "True")
-}
-
 /// A name, empty if it is longer than any.
-fn short(name: Option<&str>) -> Box<str> {
-    name.filter(|it| it.len() <= MAX_NAME)
-        .unwrap_or_default()
-        .into()
+fn short(name: Option<&str>, longest: usize) -> &str {
+    name.filter(|it| it.len() <= longest).unwrap_or_default()
 }
 
 const NO_TOKEN: &str =
@@ -253,12 +198,8 @@ const NO_TOKEN: &str =
 const NO_PROXY: &str = "the proxy is missing, though annotation inject-proxy-sidecar asks for it";
 const NO_REDIRECT: &str = "the proxy has no redirect: init container azwi-proxy-init is missing";
 
-/// Characters of the longest name of an object.
-const MAX_NAME: usize = 253;
-/// Characters of a cause. An event has room for 1,024.
+/// Bytes of a cause. An event has room for 1,024.
 const MAX_CAUSE: usize = 300;
-/// Init containers that a cause names.
-const MAX_NAMES: usize = 3;
 
 #[cfg(test)]
 mod tests {

@@ -11,11 +11,11 @@ use webhook::reason::reason;
 
 use super::events::Events;
 use super::evictions::Evictions;
-use super::findings::{self, Finding};
+use super::findings::{self, Finding, FindingKey, Subject};
 use super::metrics::Metrics;
 use super::owners::Owners;
 use super::store::Pods;
-use crate::checks::Code;
+use super::turns::Turns;
 
 /// The parts of the audit.
 pub(super) struct Rounds {
@@ -26,8 +26,9 @@ pub(super) struct Rounds {
     pub(super) metrics: Arc<Metrics>,
     pub(super) owners: Owners,
     pub(super) pods: Arc<Pods>,
-    /// When an Event about a finding was written last, by the owner's uid.
-    pub(super) reported: BTreeMap<(Box<str>, Code), Instant>,
+    /// When an Event about a finding was written last.
+    pub(super) reported: BTreeMap<FindingKey, Instant>,
+    pub(super) turns: Turns,
 }
 
 impl Rounds {
@@ -51,8 +52,8 @@ impl Rounds {
             account.map(|it| it.client_id)
         };
         let findings = findings::find(&self.pods, client_id);
-        self.metrics.set_findings(findings::count(&findings));
-        self.report(&findings).await;
+        self.metrics.set_findings(findings.counts);
+        self.report(&findings.list).await;
         if let Some(evictions) = &mut self.evictions
             && let Err(error) = evictions
                 .round(&self.pods, client_id, &mut self.owners)
@@ -65,25 +66,28 @@ impl Rounds {
 
     /// Writes an Event about each finding that is new, or an hour old.
     async fn report(&mut self, findings: &[Finding]) {
-        let key = |it: &Finding| (it.uid.clone(), it.code);
-        let current: BTreeSet<_> = findings.iter().map(key).collect();
+        let current: BTreeSet<_> = findings.iter().map(Finding::key).collect();
         self.reported.retain(|it, _| current.contains(it));
+        drop(current);
         let is_due = |it: &&Finding| {
-            let last = self.reported.get(&key(it));
+            let last = self.reported.get(&it.key());
             last.is_none_or(|it| it.elapsed() >= HOUR)
         };
-        let due: Vec<&Finding> = findings.iter().filter(is_due).take(MAX_EVENTS).collect();
+        let due = self.turns.next(findings.iter().filter(is_due));
         for finding in due {
-            if !self.reported.contains_key(&key(finding)) {
+            if !self.reported.contains_key(&finding.key()) {
                 info!(code = %finding.code, namespace = %finding.namespace, pod = %finding.pod, pods = finding.pods,
                     cause = %finding.cause, "finding");
             }
-            let owner = match &finding.owner {
-                Some(owner) => self.owners.top(&finding.namespace, owner).await.map(Some),
-                None => Ok(None),
+            let owner = match &finding.subject {
+                Subject::Owner(owner) => {
+                    let top = self.owners.top(&finding.namespace, owner).await;
+                    top.map(Some)
+                }
+                Subject::Pod(..) => Ok(None),
             };
             let written = match owner {
-                Ok(owner) => self.events.write(finding, owner.as_ref()).await,
+                Ok(owner) => self.events.write(finding, owner.as_deref()).await,
                 Err(error) => Err(error),
             };
             if let Err(error) = written {
@@ -91,12 +95,10 @@ impl Rounds {
                 debug!(error, "cannot write an event");
             }
             // A refused Event, for example in a namespace that ends, is not tried again at once.
-            self.reported.insert(key(finding), Instant::now());
+            self.reported.insert(finding.key(), Instant::now());
         }
     }
 }
 
 const INTERVAL: Duration = Duration::from_secs(5);
 const HOUR: Duration = Duration::from_secs(3600);
-/// Events in one round: a cluster without the webhook may have thousands of findings.
-const MAX_EVENTS: usize = 50;

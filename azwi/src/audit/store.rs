@@ -1,12 +1,12 @@
 //! The labelled pods in memory.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::pod::Pod;
 
 /// Namespace and name of a pod.
-pub(super) type Key = (Box<str>, Box<str>);
+pub(super) type Key = (Arc<str>, Arc<str>);
 
 /// The labelled pods of the cluster.
 #[derive(Debug, Default)]
@@ -15,6 +15,8 @@ pub(super) struct Pods(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     pods: BTreeMap<Key, Entry>,
+    /// Bytes of all pods, as [`size`] counts them.
+    size: usize,
     /// The list that is arriving, or the last one.
     list: u32,
     is_listed: bool,
@@ -40,14 +42,16 @@ impl Pods {
     /// Puts a pod in, or takes it out.
     pub(super) fn put(&self, key: Key, pod: Option<Pod>) {
         let mut state = self.lock();
-        let Some(pod) = pod else {
-            state.pods.remove(&key);
-            return;
-        };
-        if state.pods.len() >= MAX_PODS && !state.pods.contains_key(&key) {
+        if let Some(before) = state.pods.remove(&key) {
+            state.size -= size(&key, &before.pod);
+        }
+        let Some(pod) = pod else { return };
+        let size = state.size + size(&key, &pod);
+        if size > MAX_SIZE {
             state.left_out += 1;
             return;
         }
+        state.size = size;
         let list = state.list;
         state.pods.insert(key, Entry { pod, list });
     }
@@ -56,7 +60,13 @@ impl Pods {
     pub(super) fn complete(&self) -> usize {
         let mut state = self.lock();
         let list = state.list;
-        state.pods.retain(|_, it| it.list == list);
+        let mut left = 0;
+        state.pods.retain(|key, it| {
+            let is_listed = it.list == list;
+            left += if is_listed { size(key, &it.pod) } else { 0 };
+            is_listed
+        });
+        state.size = left;
         state.is_listed = true;
         state.left_out
     }
@@ -94,12 +104,37 @@ impl Pods {
     }
 }
 
-/// A pod takes some 500 bytes, and one with a fault some 1,000.
-const MAX_PODS: usize = 50_000;
+/// Bytes that a pod takes, with its place in the map, what the allocator adds, and what evictions make of it.
+fn size((namespace, name): &Key, pod: &Pod) -> usize {
+    const OVERHEAD: usize = size_of::<(Key, Entry)>() + 450;
+    const OF_ALLOCATION: usize = 32;
+    let of_owner = pod.owner.as_ref().map_or(0, |it| {
+        let texts = [&it.api_version, &it.kind, &it.name, &it.uid];
+        let length: usize = texts.iter().map(|it| it.len()).sum();
+        length + size_of_val(&**it) + OF_ALLOCATION * 3
+    });
+    let of_faults = pod.faults.iter();
+    let of_faults = of_faults.map(|it| it.cause.len() + size_of_val(it) + OF_ALLOCATION);
+    OVERHEAD
+        + namespace.len()
+        + name.len()
+        + pod.uid.len()
+        + pod.account.len()
+        + pod.injected.as_ref().map_or(0, |it| it.len())
+        + of_owner
+        + of_faults.sum::<usize>()
+}
+
+/// Bytes of all pods: some 40,000 ordinary ones. A third of the memory limit of the chart. The rest is for the text of
+/// pods that arrive, for service accounts and for findings.
+const MAX_SIZE: usize = 40 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audit::owner::Owner;
+    use crate::audit::pod::Fault;
+    use crate::checks::Code;
 
     fn key(name: &str) -> Key {
         ("ns".into(), name.into())
@@ -123,15 +158,63 @@ mod tests {
         assert_eq!(pods.count(), 0);
     }
 
+    fn total(pods: &Pods) -> usize {
+        let mut total = 0;
+        pods.each(|key, pod| total += size(key, pod));
+        total
+    }
+
     #[test]
-    fn memory_is_bounded() {
-        let pods = Pods::default();
+    fn pods_share_a_bound_on_memory() {
+        let fault = Fault {
+            code: Code::OtherImage,
+            cause: "x".repeat(100_000).into(),
+        };
+        let hostile = Pod {
+            faults: [fault].into(),
+            ..Pod::default()
+        };
+        let (pods, most) = (Pods::default(), MAX_SIZE / 90_000);
         pods.begin();
-        for nth in 0..MAX_PODS + 2 {
-            pods.put(key(&nth.to_string()), Some(Pod::default()));
+        for nth in 0..most {
+            pods.put(key(&nth.to_string()), Some(hostile.clone()));
         }
-        pods.put(key("0"), Some(Pod::default()));
-        assert_eq!(pods.complete(), 2);
-        assert_eq!(pods.count(), MAX_PODS);
+        assert!(pods.count() < most);
+        assert!(total(&pods) <= MAX_SIZE);
+        pods.put(key("0"), Some(hostile.clone()));
+        assert_eq!(pods.complete(), most - pods.count(), "a pod counts once");
+        pods.begin();
+        pods.put(key("0"), Some(hostile));
+        pods.complete();
+        let counted = pods.lock().size;
+        assert_eq!(counted, total(&pods));
+        pods.put(key("0"), None);
+        assert_eq!(pods.lock().size, 0);
+    }
+
+    #[test]
+    fn forty_thousand_ordinary_pods_fit() {
+        let owner = Owner {
+            api_version: "apps/v1".into(),
+            kind: "ReplicaSet".into(),
+            name: "checkout-frontend-5d4f8c7b9d".into(),
+            uid: "a8d0c9e2-6a5e-4a0f-9d3c-0f8f2a1b7c11".into(),
+        };
+        let pod = Pod {
+            uid: "a8d0c9e2-6a5e-4a0f-9d3c-0f8f2a1b7c11".into(),
+            owner: Some(Arc::new(owner)),
+            account: "checkout-frontend".into(),
+            injected: Some("a8d0c9e2-6a5e-4a0f-9d3c-0f8f2a1b7c11".into()),
+            ..Pod::default()
+        };
+        let key = (
+            "checkout-production".into(),
+            "checkout-frontend-5d4f8c7b9d-x2x4z".into(),
+        );
+        assert!(
+            size(&key, &pod) <= MAX_SIZE / 40_000,
+            "{}",
+            size(&key, &pod)
+        );
     }
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use contract::label;
 use futures_util::StreamExt;
-use k8s_openapi::api::core::v1;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, InitialListStrategy, watcher};
 use kube::{Api, Client};
@@ -16,11 +15,12 @@ use webhook::reason::watch_reason;
 use super::pod::Pod;
 use super::policy::Policy;
 use super::store::{Key, Pods};
+use super::watched::Watched;
 
 /// Watches for ever. After an error or a gap it lists again, and serves the old pods meanwhile.
 ///
 /// With `lists_as_streams` it requests the list as a stream of events, so that one pod at a time is in memory.
-/// Otherwise, and when the API server refuses, the list comes in small pages.
+/// Otherwise, and when the API server refuses, the list comes in pages of one.
 pub(super) async fn run(client: Client, pods: Arc<Pods>, policy: Arc<Policy>, streams: bool) {
     let labelled = format!("{}=true", label::USE);
     let pages = watcher::Config::default().labels(&labelled).page_size(PAGE);
@@ -34,7 +34,7 @@ pub(super) async fn run(client: Client, pods: Arc<Pods>, policy: Arc<Policy>, st
 /// Returns only when the API server refuses to list as a stream.
 async fn follow(client: &Client, pods: &Pods, policy: &Policy, config: watcher::Config) {
     let is_stream = config.initial_list_strategy == InitialListStrategy::StreamingList;
-    let api: Api<v1::Pod> = Api::all(client.clone());
+    let api: Api<Watched> = Api::all(client.clone());
     let mut events = pin!(watcher(api, config).default_backoff());
     // An error is logged once, not at every attempt.
     let mut is_logged = false;
@@ -62,7 +62,7 @@ async fn follow(client: &Client, pods: &Pods, policy: &Policy, config: watcher::
     }
 }
 
-fn apply(event: Event<v1::Pod>, pods: &Pods, policy: &Policy) {
+fn apply(event: Event<Watched>, pods: &Pods, policy: &Policy) {
     match event {
         Event::Init => pods.begin(),
         Event::InitApply(pod) | Event::Apply(pod) => pods.put(key(&pod), Pod::read(&pod, policy)),
@@ -80,11 +80,12 @@ fn apply(event: Event<v1::Pod>, pods: &Pods, policy: &Policy) {
     }
 }
 
-fn key(pod: &v1::Pod) -> Key {
+fn key(pod: &Watched) -> Key {
     let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
     let name = pod.metadata.name.as_deref().unwrap_or_default();
     (namespace.into(), name.into())
 }
 
-/// Pods in a page. A user can make a pod more than a MiB large, and a page is in memory whole.
-const PAGE: u32 = 10;
+/// Pods in a page, whose text is in memory three times. That of a pod can have 9 MiB: JSON needs six bytes for a control
+/// character.
+const PAGE: u32 = 1;

@@ -17,14 +17,14 @@ use crate::process::kubeconfig;
 const IMAGE: &str = "--image=registry.example.com/proxy:v0.1.0";
 
 /// The program, ended with the test.
-struct Audit {
-    _child: Child,
+pub(crate) struct Audit {
+    child: Child,
     health: String,
     metrics: String,
 }
 
 impl Audit {
-    async fn start(server: std::net::SocketAddr, args: &[&str]) -> Self {
+    pub(crate) async fn start(server: std::net::SocketAddr, args: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_azwi"))
             .args([
                 "audit",
@@ -53,13 +53,17 @@ impl Audit {
         let metrics = addresses.pop().unwrap();
         let health = addresses.pop().unwrap();
         Self {
-            _child: child,
+            child,
             health,
             metrics,
         }
     }
 
-    async fn metrics(&self) -> String {
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+
+    pub(crate) async fn metrics(&self) -> String {
         get(&self.metrics, "/metrics").await
     }
 
@@ -104,6 +108,7 @@ fn uninjected(pods: usize) -> Cluster {
         "shop",
     );
     reference(&mut set, "apps/v1", "d1");
+    set["metadata"]["uid"] = json!("r1");
     cluster.objects.push(set);
     for nth in 0..pods {
         let mut pod = ready(&format!("shop-1-{nth}"));
@@ -217,7 +222,7 @@ async fn a_budget_delays_an_eviction_and_nothing_else() {
 #[tokio::test]
 async fn evicts_nothing_that_a_new_pod_would_not_mend() {
     type Change = fn(&mut Cluster);
-    let cases: [(&str, Change); 5] = [
+    let cases: [(&str, Change); 6] = [
         ("no client id", |it| {
             it.get("ServiceAccount", "shop")["metadata"]["annotations"] = json!({})
         }),
@@ -236,13 +241,74 @@ async fn evicts_nothing_that_a_new_pod_would_not_mend() {
         ("a rollout", |it| {
             it.get("Deployment", "shop")["metadata"]["generation"] = json!(2)
         }),
+        ("the uid of another owner", |it| {
+            reference(it.get("Pod", "shop-1-0"), "apps/v1", "other")
+        }),
     ];
-    let [a, b, c, d, e] = cases.map(|(what, change)| {
+    let [a, b, c, d, e, f] = cases.map(|(what, change)| {
         let mut cluster = uninjected(1);
         change(&mut cluster);
         evicts_nothing(what, cluster)
     });
-    tokio::join!(a, b, c, d, e);
+    tokio::join!(a, b, c, d, e, f);
+}
+
+/// A pod without a token that names its identities itself, with a made-up owner.
+fn hostile(namespace: &str, kind: &str, name: &str, uid: &str) -> Value {
+    let mut pod = owned(pod("evil", CLIENT_ID), kind, name);
+    let version = if kind == "Job" { "batch/v1" } else { "apps/v1" };
+    reference(&mut pod, version, uid);
+    pod["metadata"]["namespace"] = json!(namespace);
+    pod["metadata"]["uid"] = json!(format!("evil in {namespace}"));
+    pod["metadata"]["annotations"]["azure.workload.identity/identity-map"] = json!("a=b");
+    pod["spec"]["volumes"] = json!([]);
+    pod
+}
+
+#[tokio::test]
+async fn a_pod_with_an_owner_that_cannot_be_read_stops_no_other_eviction() {
+    let owners = [
+        ("ReplicaSet", "a%"),
+        ("ReplicaSet", "a b"),
+        ("ReplicaSet", "x/y"),
+        ("Deployment", "a%"),
+        ("Job", "forbidden"),
+    ];
+    let mut cluster = uninjected(1);
+    cluster.forbidden.insert("jobs");
+    for namespace in ["aaa", "prod"] {
+        for (nth, (kind, name)) in owners.into_iter().enumerate() {
+            let mut pod = hostile(namespace, kind, name, &format!("e{nth}"));
+            pod["metadata"]["name"] = json!(format!("evil-{nth}"));
+            cluster.objects.push(pod);
+        }
+    }
+    let (live, server) = Live::start(cluster).await;
+    let _audit = Audit::start(server, &["--evict"]).await;
+    live.written("the eviction", |_, path| {
+        path.ends_with("shop-1-0/eviction")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_pod_with_the_uid_of_anothers_owner_takes_over_neither_its_finding_nor_its_eviction() {
+    let mut cluster = uninjected(1);
+    let pod = hostile("aaa", "ReplicaSet", "evil", "r1");
+    cluster.objects.push(pod);
+    let (live, server) = Live::start(cluster).await;
+    let audit = Audit::start(server, &["--evict"]).await;
+    for namespace in ["aaa", "prod"] {
+        audit
+            .sample(&format!(
+                "azwi_audit_findings{{code=\"AZWI-W005\",namespace=\"{namespace}\"}} 1"
+            ))
+            .await;
+    }
+    live.written("the eviction", |_, path| {
+        path.ends_with("shop-1-0/eviction")
+    })
+    .await;
 }
 
 async fn evicts_nothing(what: &str, cluster: Cluster) {

@@ -6,6 +6,8 @@ mod api_server;
 #[cfg(test)]
 mod audit;
 #[cfg(test)]
+mod audit_memory;
+#[cfg(test)]
 mod azure;
 #[cfg(test)]
 mod causes;

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
+use contract::name::{is_label, is_name};
 use kube::Client;
 use prometheus_client::registry::Registry;
 use service_kit::metrics::{register_counter, register_gauge};
@@ -176,48 +177,5 @@ impl fmt::Debug for Accounts {
     }
 }
 
-/// Whether an object may have the name (RFC 1123 subdomain).
-fn is_name(text: &str) -> bool {
-    text.len() <= 253 && text.split('.').all(is_label)
-}
-
-/// Whether a namespace may have the name (RFC 1123 label).
-fn is_label(text: &str) -> bool {
-    let is_inner = |it: u8| it.is_ascii_lowercase() || it.is_ascii_digit() || it == b'-';
-    text.len() <= 253
-        && !text.is_empty()
-        && !text.starts_with('-')
-        && !text.ends_with('-')
-        && text.bytes().all(is_inner)
-}
-
 /// How long the first list may take before reviews are answered without the rest of it.
 const LIST_TIMEOUT: Duration = Duration::from_secs(3);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn accepts_only_names_of_kubernetes_objects() {
-        for name in ["default", "a", "my-app.v1", "0", &"a".repeat(253)] {
-            assert!(is_name(name), "{name}");
-        }
-        for name in [
-            "",
-            ".",
-            "a.",
-            "-a",
-            "a-",
-            "A",
-            "a/b",
-            "a?b",
-            "a%2fb",
-            "..",
-            "a b",
-            &"a".repeat(254),
-        ] {
-            assert!(!is_name(name), "{name}");
-        }
-    }
-}

@@ -1,0 +1,294 @@
+//! The memory of the audit while users make pods to fill it. The chart limits it to 128 MiB, of which an idle one takes
+//! some 12.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use futures_util::{StreamExt, stream};
+use serde_json::{Value, json};
+use testkit::poll::{changed, until};
+use testkit::process::peak_resident_kib;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::audit::Audit;
+
+/// MiB that the audit may take besides those of an idle one.
+const MOST: u64 = 112;
+
+/// Bytes of a large pod as the API server stores it: etcd accepts 1.5 MiB of it in protobuf, in which the names of
+/// fields take a byte each.
+const STORED: usize = 1_500_000;
+
+/// A server with pods that are made while they are sent.
+#[derive(Clone, Debug)]
+struct Server {
+    /// The minor version: from 32 on, pods come as a stream of events.
+    minor: u32,
+    /// The JSON of large pods.
+    large: Arc<Vec<String>>,
+    /// How many small pods there are.
+    small: usize,
+    /// The JSON of a Deployment.
+    workload: Arc<str>,
+    /// Whether a StatefulSet was read, which comes after the Deployment.
+    is_read: watch::Sender<bool>,
+}
+
+impl Server {
+    async fn start(self) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new().fallback(answer).with_state(Arc::new(self));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        address
+    }
+
+    fn count(&self) -> usize {
+        self.large.len() + self.small
+    }
+
+    fn pod(&self, nth: usize) -> String {
+        match self.large.get(nth) {
+            Some(pod) => pod.clone(),
+            None => small(nth).to_string(),
+        }
+    }
+}
+
+async fn answer(State(server): State<Arc<Server>>, uri: Uri) -> Response {
+    let query = uri.query().unwrap_or_default();
+    let parameter = |name: &str| {
+        let mut pairs = form_urlencoded::parse(query.as_bytes());
+        let found = pairs.find(|(key, _)| key == name);
+        found.and_then(|(_, it)| it.parse::<usize>().ok())
+    };
+    let is_watch = query.contains("watch=true");
+    let is_initial = query.contains("sendInitialEvents=true");
+    match uri.path() {
+        "/version" => text(json!({
+            "major": "1", "minor": server.minor.to_string(), "gitVersion": format!("v1.{}.0", server.minor),
+            "gitCommit": "", "gitTreeState": "", "buildDate": "", "goVersion": "", "compiler": "", "platform": "",
+        })),
+        "/api/v1/pods" if is_watch => {
+            let count = if is_initial { server.count() } else { 0 };
+            let pods = stream::iter(0..count).map(move |nth| {
+                let pod = server.pod(nth);
+                format!("{{\"type\":\"ADDED\",\"object\":{pod}}}\n")
+            });
+            events("Pod", is_initial, pods)
+        }
+        "/api/v1/pods" => {
+            let from = parameter("continue").unwrap_or(0);
+            let to = server.count().min(from + parameter("limit").unwrap());
+            let pods: Vec<String> = (from..to).map(|nth| server.pod(nth)).collect();
+            let next = if to < server.count() {
+                to.to_string()
+            } else {
+                String::new()
+            };
+            let metadata = json!({ "resourceVersion": "1", "continue": next });
+            let list = format!(
+                "{{\"kind\":\"PodList\",\"apiVersion\":\"v1\",\"metadata\":{metadata},\"items\":[{}]}}",
+                pods.join(",")
+            );
+            json_text(list)
+        }
+        "/api/v1/serviceaccounts" if is_watch => {
+            events("ServiceAccount", is_initial, stream::empty())
+        }
+        "/api/v1/serviceaccounts" => text(json!({
+            "kind": "ServiceAccountList", "apiVersion": "v1", "metadata": { "resourceVersion": "1" }, "items": [],
+        })),
+        "/apis/apps/v1/namespaces/prod/deployments/big" => json_text(server.workload.to_string()),
+        path => {
+            if path.contains("/statefulsets/") {
+                server.is_read.send_replace(true);
+            }
+            (StatusCode::NOT_FOUND, "").into_response()
+        }
+    }
+}
+
+/// A watch that sends these events, and then none.
+fn events(
+    kind: &str,
+    is_initial: bool,
+    lines: impl stream::Stream<Item = String> + Send + 'static,
+) -> Response {
+    let end = json!({ "type": "BOOKMARK", "object": { "kind": kind, "apiVersion": "v1", "metadata": {
+        "resourceVersion": "1", "annotations": { "k8s.io/initial-events-end": "true" },
+    } } });
+    let end = is_initial.then(|| format!("{end}\n"));
+    let lines = lines.chain(stream::iter(end)).chain(stream::pending());
+    Body::from_stream(lines.map(Ok::<_, Infallible>)).into_response()
+}
+
+fn text(body: Value) -> Response {
+    json_text(body.to_string())
+}
+
+fn json_text(body: String) -> Response {
+    ([("content-type", "application/json")], body).into_response()
+}
+
+/// A pod with names as long as they may be, and faults with causes as long as they may be.
+fn small(nth: usize) -> Value {
+    let long = |length: usize| "x".repeat(length);
+    let mut pod = pod(&format!("{nth}-{}", long(200)));
+    pod["metadata"]["ownerReferences"][0] = json!({
+        "apiVersion": "apps/v1", "kind": "StatefulSet", "name": format!("{nth}{}", long(240)), "uid": long(63),
+        "controller": true,
+    });
+    pod["metadata"]["annotations"] = json!({
+        "azure.workload.identity/inject-proxy-sidecar": "true",
+        "azure.workload.identity/identity-map": "a=b",
+    });
+    pod["spec"]["serviceAccountName"] = json!(long(253));
+    pod["spec"]["initContainers"] = json!([
+        { "name": long(63) }, { "name": long(63) }, { "name": long(63) },
+        { "name": "azwi-proxy-init", "image": "\u{1f600}".repeat(400) },
+    ]);
+    pod["spec"]["volumes"] = token();
+    pod
+}
+
+fn token() -> Value {
+    json!([{ "name": "t", "projected": { "sources": [
+        { "serviceAccountToken": { "audience": "api://AzureADTokenExchange", "path": "token" } },
+    ] } }])
+}
+
+fn pod(name: &str) -> Value {
+    json!({
+        "kind": "Pod",
+        "apiVersion": "v1",
+        "metadata": {
+            "name": name,
+            "namespace": "prod",
+            "uid": name,
+            "resourceVersion": "1",
+            "labels": { "azure.workload.identity/use": "true" },
+            "annotations": { "azure.workload.identity/identity-map": "a=b" },
+            "ownerReferences": [
+                { "apiVersion": "apps/v1", "kind": "Deployment", "name": "big", "uid": "big", "controller": true },
+            ],
+        },
+        "spec": { "serviceAccountName": "shop", "containers": [{ "name": "app" }] },
+        "status": { "phase": "Running", "conditions": [{ "type": "Ready", "status": "True" }] },
+    })
+}
+
+/// A list with as many items as etcd accepts, if it stores each in so many bytes.
+fn list(item: &str, stored: usize) -> String {
+    let rest = format!(",{item}").repeat(STORED / stored - 1);
+    format!("[{item}{rest}]")
+}
+
+/// Large pods, by the field that is large.
+fn large_pods() -> Vec<String> {
+    let control = format!("\"{}\"", "\\u0001".repeat(STORED));
+    let token = r#"{"serviceAccountToken":{"audience":"a","path":"p"}}"#;
+    let owner = r#"{"apiVersion":"v1","kind":"A","name":"a","uid":"u"}"#;
+    let fields = [
+        ("/spec/containers/0/env", list(r#"{"name":"a"}"#, 5)),
+        (
+            "/spec/containers/0/env",
+            list(r#"{"name":"AZURE_CLIENT_ID","value":"a"}"#, 22),
+        ),
+        (
+            "/spec/containers/0/env",
+            format!("[{{\"name\":\"A\",\"value\":{control}}}]"),
+        ),
+        ("/spec/containers/0/image", control),
+        ("/spec/containers", list(r#"{"name":"a"}"#, 50)),
+        ("/spec/initContainers", list(r#"{"name":"a"}"#, 50)),
+        ("/spec/volumes", list(r#"{"name":"a","emptyDir":{}}"#, 9)),
+        (
+            "/spec/volumes",
+            format!(
+                "[{{\"name\":\"a\",\"projected\":{{\"sources\":{}}}}}]",
+                list(token, 12)
+            ),
+        ),
+        ("/metadata/ownerReferences", list(owner, 17)),
+        (
+            "/status/conditions",
+            list(r#"{"type":"a","status":"True"}"#, 11),
+        ),
+        (
+            "/metadata/managedFields",
+            format!(
+                "[{{\"manager\":\"a\",\"fieldsV1\":{{{}\"f:a\":{{}}}}}}]",
+                (0..STORED / 15)
+                    .map(|nth| format!("\"f:{nth:06}\":{{}},"))
+                    .collect::<String>()
+            ),
+        ),
+    ];
+    let each = fields.iter().enumerate().map(|(nth, (place, value))| {
+        let mut pod = pod(&format!("large-{nth}"));
+        pod["spec"]["initContainers"] = json!([]);
+        let (above, field) = place.rsplit_once('/').unwrap();
+        pod.pointer_mut(above).unwrap()[field] = json!("here");
+        pod.to_string().replace("\"here\"", value)
+    });
+    each.collect()
+}
+
+/// A Deployment with a template that is as large as it may be.
+fn large_workload() -> String {
+    json!({
+        "kind": "Deployment",
+        "apiVersion": "apps/v1",
+        "metadata": { "name": "big", "namespace": "prod", "uid": "big", "generation": 1, "resourceVersion": "1" },
+        "spec": {
+            "replicas": 1,
+            "selector": {},
+            "template": { "spec": { "containers": [{ "name": "app", "env": "here" }] } },
+        },
+        "status": { "observedGeneration": 1, "replicas": 0 },
+    })
+    .to_string()
+    .replace("\"here\"", &list(r#"{"name":"a"}"#, 5))
+}
+
+/// MiB that an audit takes at most, with its first round.
+async fn peak(server: Server) -> u64 {
+    let is_read = server.is_read.subscribe();
+    let is_empty = server.count() == 0;
+    let address = server.start().await;
+    let audit = Audit::start(address, &["--evict"]).await;
+    let is_listed = |it: &String| it.contains("\nazwi_audit_watch_failing 0\n");
+    let _ = until("the list", async || audit.metrics().await, is_listed).await;
+    if !is_empty {
+        changed("the first round", is_read, |it| *it).await;
+    }
+    peak_resident_kib(audit.id()).unwrap() / 1024
+}
+
+/// Large pods and a large workload; besides, with a stream, more small ones than fit into memory.
+#[tokio::test]
+async fn hostile_pods_leave_the_audit_below_its_memory_limit() {
+    let large = Arc::new(large_pods());
+    let workload: Arc<str> = large_workload().into();
+    let server = |minor, large: &Arc<Vec<String>>, small| Server {
+        minor,
+        large: Arc::clone(large),
+        small,
+        workload: Arc::clone(&workload),
+        is_read: watch::Sender::new(false),
+    };
+    let idle = peak(server(34, &Arc::default(), 0)).await;
+    for (minor, small) in [(30, 10), (34, 20_000)] {
+        let grown = peak(server(minor, &large, small)).await - idle;
+        println!("{grown} MiB more than {idle} with API server 1.{minor}");
+        assert!(grown < MOST, "{grown} MiB more with API server 1.{minor}");
+    }
+}
