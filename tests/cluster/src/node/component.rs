@@ -2,9 +2,9 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::Sender;
 use std::thread;
 
@@ -58,7 +58,8 @@ impl Components {
     }
 
     /// Starts a component in its own process group, so that it does not get the terminal's Ctrl-C. A
-    /// component that exits with 0, as after a SIGTERM by a test, is started again, with the flags that a test has set.
+    /// component that exits with 0 or ends by the SIGTERM of a test is started again, with the flags that the test
+    /// has set.
     pub(super) fn start(&self, name: &'static str, mut command: Command) -> Result<()> {
         let path = log(name);
         let file =
@@ -72,7 +73,7 @@ impl Components {
         thread::spawn(move || {
             let ended = loop {
                 match child.wait() {
-                    Ok(status) if status.success() => {}
+                    Ok(status) if is_restart(status) => {}
                     Ok(status) => {
                         break anyhow!("{name} ended with {status}; {}", end_of_log(&log(name)));
                     }
@@ -111,6 +112,12 @@ impl Components {
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
+}
+
+/// A component that has just begun has no handler yet, and a SIGTERM ends it.
+fn is_restart(status: ExitStatus) -> bool {
+    const SIGTERM: i32 = 15;
+    status.success() || status.signal() == Some(SIGTERM)
 }
 
 fn spawn(name: &str, command: &mut Command) -> Result<Child> {
