@@ -3,22 +3,19 @@
 use serde::Serialize;
 
 /// A value that is appended as JSON.
-pub(crate) trait WriteJson: Serialize {
-    /// Appends what serde_json would.
-    fn write(&self, text: &mut Vec<u8>) {
-        write_json(text, self);
-    }
+pub(crate) trait WriteJson {
+    /// Appends the value.
+    fn write(&self, text: &mut Vec<u8>);
 }
 
 /// Appends a list as JSON.
 pub(crate) fn write_list(text: &mut Vec<u8>, items: &[impl WriteJson]) {
-    let mut before = b'[';
-    for item in items {
-        text.push(std::mem::replace(&mut before, b','));
+    text.push(b'[');
+    for (index, item) in items.iter().enumerate() {
+        if index > 0 {
+            text.push(b',');
+        }
         item.write(text);
-    }
-    if items.is_empty() {
-        text.push(before);
     }
     text.push(b']');
 }

@@ -92,7 +92,11 @@ pub(crate) struct VolumeMount<'a> {
     pub(crate) read_only: bool,
 }
 
-impl WriteJson for VolumeMount<'_> {}
+impl WriteJson for VolumeMount<'_> {
+    fn write(&self, text: &mut Vec<u8>) {
+        write_json(text, self);
+    }
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Volume<'a> {
@@ -100,7 +104,11 @@ pub(crate) struct Volume<'a> {
     pub(crate) projected: Projected<'a>,
 }
 
-impl WriteJson for Volume<'_> {}
+impl WriteJson for Volume<'_> {
+    fn write(&self, text: &mut Vec<u8>) {
+        write_json(text, self);
+    }
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Projected<'a> {

@@ -121,16 +121,11 @@ impl Patch {
             // In reverse, each at the same index: the one before it pushes it back.
             for container in new.containers.iter().rev() {
                 let path = ["/spec/", list, "/", &index];
-                self.operation("add", &path, |text| write_container(text, container));
+                self.operation("add", &path, |text| container.write(text));
             }
         } else if !new.containers.is_empty() {
             self.operation("add", &["/spec/", list], |text| {
-                let mut before = b'[';
-                for container in &new.containers {
-                    text.push(std::mem::replace(&mut before, b','));
-                    write_container(text, container);
-                }
-                text.push(b']');
+                write_list(text, &new.containers);
             });
         }
     }
@@ -186,17 +181,19 @@ impl Patch {
     }
 }
 
-fn write_container(text: &mut Vec<u8>, container: &NewContainer<'_>) {
-    text.extend_from_slice(container.template.open_object());
-    if !container.variables.is_empty() {
-        text.extend_from_slice(b",\"env\":");
-        write_list(text, &container.variables);
+impl WriteJson for NewContainer<'_> {
+    fn write(&self, text: &mut Vec<u8>) {
+        text.extend_from_slice(self.template.open_object());
+        if !self.variables.is_empty() {
+            text.extend_from_slice(b",\"env\":");
+            write_list(text, &self.variables);
+        }
+        if !self.mounts.is_empty() {
+            text.extend_from_slice(b",\"volumeMounts\":");
+            write_list(text, &self.mounts);
+        }
+        text.push(b'}');
     }
-    if !container.mounts.is_empty() {
-        text.extend_from_slice(b",\"volumeMounts\":");
-        write_list(text, &container.mounts);
-    }
-    text.push(b'}');
 }
 
 /// A key as a segment of a JSON Pointer (RFC 6901).
