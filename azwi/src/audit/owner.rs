@@ -16,8 +16,8 @@ pub(super) struct Owner {
 }
 
 impl Owner {
-    /// `None` if no object can have this kind, name or uid. The API server checks hardly any of them, and the name
-    /// becomes the path of a request.
+    /// `None` for a kind, name or uid that no object has. The author of the pod chooses them, the API server checks few
+    /// of them, and the name becomes a part of a request's path.
     pub(super) fn read(reference: &OwnerReference) -> Option<Self> {
         let OwnerReference {
             api_version,
