@@ -5,12 +5,13 @@
 //! they do not retry a review (kubernetes#127335).
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use kube::Client;
+use kube::config::{KubeConfigOptions, Kubeconfig};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use rustls::ServerConfig;
@@ -107,6 +108,7 @@ pub async fn bind(settings: Settings) -> anyhow::Result<Bound> {
         certificates,
         mut config,
         health_addr,
+        kubeconfig,
         log_format: _,
         log_level: _,
         max_connections,
@@ -126,9 +128,7 @@ pub async fn bind(settings: Settings) -> anyhow::Result<Bound> {
         Some(address) => Some(listen("metrics", address).await?).unzip(),
         None => (None, None),
     };
-    let client_config = kube::Config::infer()
-        .await
-        .context("no API server is configured: run in a cluster, or set KUBECONFIG")?;
+    let client_config = client_config(kubeconfig.as_deref()).await?;
     let client = api_server::client(client_config, api_server::USER_AGENT)
         .context("cannot use the API server's settings")?;
     let proxy_ca = match proxy_ca_file {
@@ -161,6 +161,19 @@ pub async fn bind(settings: Settings) -> anyhow::Result<Bound> {
             metrics: metrics_socket,
         },
     })
+}
+
+/// The API server's address and credentials: the flag's, else those of the environment.
+async fn client_config(kubeconfig: Option<&Path>) -> anyhow::Result<kube::Config> {
+    let Some(file) = kubeconfig else {
+        let found = kube::Config::infer().await;
+        return found.context("no API server is configured: run in a cluster, or set KUBECONFIG");
+    };
+    let failed = || format!("cannot use --kubeconfig={}", file.display());
+    let kubeconfig = Kubeconfig::read_from(file).with_context(failed)?;
+    let options = KubeConfigOptions::default();
+    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await;
+    config.with_context(failed)
 }
 
 async fn listen(purpose: &str, address: &str) -> anyhow::Result<(TcpListener, SocketAddr)> {

@@ -4,8 +4,12 @@ templates would end in a nil pointer.
 */}}
 {{- define "workload-identity.check" -}}
 {{- $missing := list }}
-{{- range list "autoscaling" "certificates" "customTokenEndpoint" "image" "networkPolicy" "prometheusRule" "proxy" "proxyInit" "service" "serviceAccount" "serviceMonitor" "azwi" "guard" "audit" }}
+{{- range list "autoscaling" "certificates" "customTokenEndpoint" "image" "networkPolicy" "prometheusRule" "proxy" "proxyInit" "service" "serviceAccount" "serviceMonitor" "dashboard" "azwi" "guard" "audit" }}
 {{- if not (kindIs "map" (get $.Values .)) }}{{ $missing = append $missing . }}{{ end }}
+{{- end }}
+{{- range list "audit" "proxy" }}
+{{- $values := get $.Values . }}
+{{- if and $values (not (kindIs "map" (get $values "image"))) }}{{ $missing = append $missing (printf "%s.image" .) }}{{ end }}
 {{- end }}
 {{- with $missing }}
 {{- fail (printf "the values lack %s: helm upgrade --reuse-values keeps the former chart's values alone. Use --reset-then-reuse-values (helm 3.14 or newer), or --values with your own values" (join ", " .)) }}
@@ -152,26 +156,26 @@ release: {{ .Release.Name | quote }}
 {{- end }}
 
 {{- /*
-The budget's own field. A minAvailable that leaves no replica to evict would block the drain of a node for ever, as with
-one replica: then one may be evicted.
+The budget's own field. One that leaves no replica to evict would block the drain of a node for ever, as minAvailable 1
+with one replica, or maxUnavailable 0: then one may be evicted. A minAvailable of nothing counts as absent, as in
+upstream's chart.
 */}}
 {{- define "workload-identity.disruption" -}}
 {{- $budget := .Values.podDisruptionBudget }}
-{{- if kindIs "invalid" $budget.minAvailable }}
-{{- if not (kindIs "invalid" $budget.maxUnavailable) }}
-maxUnavailable: {{ $budget.maxUnavailable }}
-{{- end }}
-{{- else }}
 {{- $replicas := ternary .Values.autoscaling.minReplicas .Values.replicaCount .Values.autoscaling.enabled | int }}
-{{- $wanted := $budget.minAvailable | toString }}
+{{- $wanted := $budget.minAvailable | default "" | toString }}
 {{- $needed := atoi (trimSuffix "%" $wanted) }}
 {{- if hasSuffix "%" $wanted }}
 {{- $needed = ceil (divf (mul $replicas $needed) 100) | int }}
 {{- end }}
-{{- if ge $needed $replicas }}
+{{- $none := list "" "0" "0%" }}
+{{- if has $wanted $none }}
+{{- if not (kindIs "invalid" $budget.maxUnavailable) }}
+maxUnavailable: {{ ternary 1 $budget.maxUnavailable (has (toString $budget.maxUnavailable) $none) }}
+{{- end }}
+{{- else if ge $needed $replicas }}
 maxUnavailable: 1
 {{- else }}
 minAvailable: {{ $budget.minAvailable }}
-{{- end }}
 {{- end }}
 {{- end }}

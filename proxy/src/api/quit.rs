@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, Method};
 use tokio::sync::Notify;
 
 use super::app_service::Secret;
-use super::metadata_header::has_metadata_header;
+use super::metadata_header;
 use super::refusal::Refusal;
 
 /// Whether a path is the route's, with or without a slash at the end.
@@ -55,9 +55,7 @@ pub fn check(
     if method != Method::POST {
         return Err(Refusal::QuitMethod);
     }
-    if !has_metadata_header(headers) {
-        return Err(Refusal::NoMetadataHeader);
-    }
+    metadata_header::check(headers)?;
     if FROM_ELSEWHERE.iter().any(|name| headers.contains_key(name)) {
         return Err(Refusal::QuitFromElsewhere);
     }
@@ -100,13 +98,16 @@ mod tests {
                 assert_eq!(refused, Err(Refusal::QuitMethod), "{method}");
             }
         }
-        for lines in [
-            &[][..],
-            &[("metadata", "false")],
-            &[("metadata", "true"), ("metadata", "true")],
+        for (lines, refusal) in [
+            (&[][..], Refusal::NoMetadataHeader),
+            (&[("metadata", "false")], Refusal::OtherMetadataHeader),
+            (
+                &[("metadata", "true"), ("metadata", "true")],
+                Refusal::OtherMetadataHeader,
+            ),
         ] {
             let refused = check(&Method::POST, &headers(lines), None, false);
-            assert_eq!(refused, Err(Refusal::NoMetadataHeader), "{lines:?}");
+            assert_eq!(refused, Err(refusal), "{lines:?}");
         }
     }
 

@@ -47,6 +47,9 @@ pub enum Refusal {
     /// The header `Metadata: true` is missing (IMDS R2): the answer that availability probes expect.
     #[error("Required metadata header not specified")]
     NoMetadataHeader,
+    /// The header `Metadata` has another value than `true`, or is there twice. No probe sends that.
+    #[error("Required metadata header not specified")]
+    OtherMetadataHeader,
     /// A path of the node's identity (IMDS R14, D9).
     #[error("this path concerns the node's identity, which pods do not get")]
     NodeIdentity,
@@ -89,8 +92,8 @@ pub enum Refusal {
     /// More than one of the parameters that select an identity.
     #[error("only one of client_id, object_id, msi_res_id and mi_res_id may be given")]
     SeveralSelectors,
-    /// The head of the request is larger than a connection's buffer.
-    #[error("Invalid request: its head is larger than 16 KiB")]
+    /// The head of the request is larger than a connection's buffer, or has more headers than hyper reads.
+    #[error("Invalid request: its head is larger than 16 KiB, or has more than 100 headers")]
     TooLarge,
 }
 
@@ -116,6 +119,7 @@ impl Refusal {
             Self::Method => "send GET",
             Self::NoImds => "use an SDK that reads IDENTITY_ENDPOINT",
             Self::NoMetadataHeader => "send the header Metadata: true",
+            Self::OtherMetadataHeader => "send the header Metadata: true, once",
             Self::NodeIdentity => "nothing: it is refused on purpose",
             Self::NoResource => "send resource, such as https://vault.azure.net",
             Self::NotRelayed => {

@@ -592,19 +592,23 @@ async fn the_first_refusal_of_each_kind_and_selector_is_a_warning() {
         }
         assert_eq!(program.get("/metadata/instance").await.status, 403);
         assert_eq!(exchange(program.address, "GET\r\n").await.status, 400);
+        // No probe has the header.
+        let head = format!("GET {token}?resource=a HTTP/1.1\r\nHost: x\r\nMetadata: 1\r\n");
+        assert_eq!(exchange(program.address, &head).await.status, 400);
     }
     let log = program.ended().await;
     let lines: Vec<_> = log
         .lines()
         .filter(|line| line.contains("refused a request"))
         .collect();
-    assert_eq!(lines.len(), 5, "{log}");
+    assert_eq!(lines.len(), 6, "{log}");
     for (line, parts) in lines.iter().zip([
         ["?resource=a&object_id=0b1e####,", "send client_id, or"],
         ["?resource=a&mi_res_id=0b1e####,", "send client_id, or"],
         ["&client_id=cart&key\"", "send the identity's client id"],
         ["GET /metadata/instance", "proxy.relay"],
         ["cannot be read as HTTP/1.1", "speaks HTTP/1.1"],
+        ["?resource=a\"", "Metadata: true, once"],
     ]) {
         assert!(line.contains("WARN"), "{line}");
         assert!(parts.iter().all(|part| line.contains(part)), "{line}");

@@ -1,10 +1,14 @@
 //! Attacks the real webhook and proxy: `adversary [SECONDS] [--seed NUMBER]`.
 
 use std::process::ExitCode;
+use std::thread;
 
 use adversary::arguments::Arguments;
 use adversary::attack::Attack;
+use adversary::honest::Client;
 use adversary::world::{LIMIT, World};
+use tokio::runtime::Builder;
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -55,13 +59,7 @@ async fn attack(arguments: &Arguments) -> Result<(), String> {
         attacks.push(attack);
     }
     for client in clients {
-        running.spawn(async move {
-            let (name, longest) = client.run(deadline).await?;
-            Ok(Some(format!(
-                "{name}: always right, after {} ms at most",
-                longest.as_millis()
-            )))
-        });
+        running.spawn(watched(client, deadline));
     }
     // They outlast the attack: a program that ends must be seen even if the last connection ended it.
     let mut watching = JoinSet::new();
@@ -87,6 +85,26 @@ async fn attack(arguments: &Arguments) -> Result<(), String> {
     }
     drop(azure);
     Ok(())
+}
+
+/// Runs an ordinary client on a thread of its own. On those of the attackers it would wait for its turn after it has
+/// connected, and a program under attack closes a connection that sends nothing.
+async fn watched(client: Client, deadline: Instant) -> Result<Option<String>, String> {
+    let (ended, end) = oneshot::channel();
+    thread::spawn(move || {
+        let runtime = Builder::new_current_thread().enable_all().build();
+        let run = match runtime {
+            Ok(runtime) => runtime.block_on(client.run(deadline)),
+            Err(error) => Err(format!("an ordinary client cannot start: {error}")),
+        };
+        let _ = ended.send(run);
+    });
+    let run = end.await;
+    let (name, longest) = run.map_err(|_| "an ordinary client panicked")??;
+    Ok(Some(format!(
+        "{name}: always right, after {} ms at most",
+        longest.as_millis()
+    )))
 }
 
 /// How many connections attack each program at a time.

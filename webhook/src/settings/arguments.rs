@@ -54,6 +54,9 @@ pub(super) struct Arguments {
         default_value = ":9440"
     )]
     pub(super) health_addr: Setting<ListenAddress>,
+    /// File with the API server's address and credentials, outside of a cluster
+    #[arg(long, env = "AZWI_KUBECONFIG", value_name = "FILE")]
+    pub(super) kubeconfig: Option<PathBuf>,
     /// Log format: json or text
     #[arg(
         long,
@@ -215,7 +218,7 @@ Variables without a flag:
   AZURE_ENVIRONMENT           the cloud, by default AzurePublicCloud
   AZURE_ENVIRONMENT_FILEPATH  the description of AzureStackCloud
   POD_NAMESPACE               the namespace of the Secret, by default azure-workload-identity-system
-  KUBECONFIG                  the file with the API server's address, outside of a cluster
+  KUBECONFIG                  files as in --kubeconfig, if that is absent
   AZURE_KUBERNETES_TOKEN_PROXY, AZURE_KUBERNETES_SNI_NAME, AZURE_KUBERNETES_CA_DATA,
   AZURE_KUBERNETES_CA_CONFIGMAP_NAME, AZURE_KUBERNETES_CA_CTB_SIGNER_NAME,
   AZURE_KUBERNETES_CA_CTB_LABEL_SELECTOR

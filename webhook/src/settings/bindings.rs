@@ -35,7 +35,8 @@ pub(super) fn read(
             label::USE
         ));
     }
-    if audience == token::DEFAULT_AUDIENCE {
+    // In any case, as upstream.
+    if audience.eq_ignore_ascii_case(token::DEFAULT_AUDIENCE) {
         mistakes.add(format!(
             "--custom-token-endpoint-audience: it must differ from the default audience, {}",
             token::DEFAULT_AUDIENCE

@@ -35,6 +35,8 @@ pub struct Settings {
     pub config: Config,
     /// The address of `/healthz` and `/readyz`, in Go's form.
     pub health_addr: String,
+    /// A file with the API server's address.
+    pub kubeconfig: Option<PathBuf>,
     /// The log's format.
     pub log_format: LogFormat,
     /// The log's level.
@@ -113,6 +115,7 @@ impl Settings {
             certificates,
             config: config?,
             health_addr: health_addr?.0,
+            kubeconfig: arguments.kubeconfig,
             log_format: log_format?,
             log_level: log_level?,
             max_connections: max_connections?.0.get(),
@@ -322,6 +325,25 @@ mod tests {
             "registry.example.com/init:v1"
         );
         assert_eq!(settings.config.sidecar.log_level, "debug");
+        let named = [
+            "--health-addr=localhost:9440",
+            "-metrics-addr",
+            "0.0.0.0:80",
+        ];
+        let settings = read(&[&named[..], &["-kubeconfig=/k"]].concat(), &[]).unwrap();
+        assert_eq!(settings.health_addr, "localhost:9440");
+        assert_eq!(settings.metrics_addr.as_deref(), Some("0.0.0.0:80"));
+        assert_eq!(settings.kubeconfig, Some("/k".into()));
+        for bad in [
+            "localhost",
+            "localhost:x",
+            "local host:80",
+            ":",
+            "http://a:80",
+        ] {
+            let mistakes = mistakes(&[&format!("--metrics-addr={bad}")], &[]);
+            assert!(mistakes[0].contains("address:port"), "{mistakes:?}");
+        }
         for (text, expected) in [("=true", true), ("=false", false), ("=1", true)] {
             let flag = format!("--disable-cert-rotation{text}");
             let is_files = read(&[&flag], &[]).unwrap().certificates != Certificates::Own;
@@ -531,10 +553,12 @@ mod tests {
                 "{bad}: {mistakes:?}"
             );
         }
-        let default = "--custom-token-endpoint-audience=api://AzureADTokenExchange";
-        for own in ["--audience=other", "--audience="] {
-            let mistakes = mistakes(&[&suffix("a"), default, own], &[]);
-            assert!(mistakes[0].contains("the default audience"), "{mistakes:?}");
+        for default in ["api://AzureADTokenExchange", "api://azureadtokenexchange"] {
+            let default = format!("--custom-token-endpoint-audience={default}");
+            for own in ["--audience=other", "--audience="] {
+                let mistakes = mistakes(&[&suffix("a"), &default, own], &[]);
+                assert!(mistakes[0].contains("the default audience"), "{mistakes:?}");
+            }
         }
     }
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::str::FromStr;
 
+use contract::value::ServerName;
 use service_kit::flags::go_bool;
 use thiserror::Error;
 
@@ -14,7 +15,7 @@ use crate::version::NativeSidecar;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct GoBool(pub(super) bool);
 
-/// An address to listen on in Go's form: `:PORT` or `ADDRESS:PORT`.
+/// An address to listen on in Go's form: `:PORT`, `ADDRESS:PORT` or `NAME:PORT`, such as `localhost:8095`.
 #[derive(Clone, Debug)]
 pub(super) struct ListenAddress(pub(super) String);
 
@@ -54,7 +55,7 @@ impl FromStr for ListenAddress {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let is_valid = match text.strip_prefix(':') {
             Some(port) => port.parse::<u16>().is_ok(),
-            None => text.parse::<SocketAddr>().is_ok(),
+            None => text.parse::<SocketAddr>().is_ok() || is_host_and_port(text),
         };
         if is_valid {
             Ok(Self(text.to_owned()))
@@ -62,6 +63,12 @@ impl FromStr for ListenAddress {
             Err(ValueError("it must be :port or address:port"))
         }
     }
+}
+
+fn is_host_and_port(text: &str) -> bool {
+    text.rsplit_once(':').is_some_and(|(host, port)| {
+        host.parse::<ServerName>().is_ok() && port.parse::<u16>().is_ok()
+    })
 }
 
 impl FromStr for MetricsAddress {

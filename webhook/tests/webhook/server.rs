@@ -63,6 +63,25 @@ async fn prints_its_version_as_json() {
     }
 }
 
+/// The flag is controller-runtime's, and so upstream's.
+#[tokio::test]
+async fn names_a_kubeconfig_file_that_cannot_be_used() {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_webhook"));
+    program
+        .args([
+            "-port=0",
+            "--health-addr=localhost:0",
+            "--metrics-addr=0",
+            "-kubeconfig=/missing",
+        ])
+        .env("AZURE_TENANT_ID", crate::fixture::TENANT_ID)
+        .env("PROXY_IMAGE", "registry.example.com/proxy:v1");
+    let output = program.output().await.unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let log = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(log.contains("--kubeconfig=/missing"), "{log}");
+}
+
 #[tokio::test]
 async fn answers_reviews_of_both_versions() {
     let webhook = Webhook::ready(&cluster().await, &[]).await;

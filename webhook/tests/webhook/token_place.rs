@@ -55,6 +55,13 @@ fn mounts_the_token_elsewhere_where_a_container_has_something_else() {
             at("/var/run/secrets/azure/tokens-of-mine"),
             TOKEN_FILE,
         ),
+        // An image links /var/run to /run, unless a volume hides the link.
+        (
+            &cache,
+            json!({ "name": "cache", "mountPath": "/var", "readOnly": true }),
+            "/azure-workload-identity/token/azure-identity-token",
+        ),
+        (&cache, at("/var"), TOKEN_FILE),
     ] {
         let spec = json!({
             "containers": [{ "name": "app", "volumeMounts": [mount] }, { "name": "helper" }],
@@ -85,6 +92,83 @@ fn mounts_the_token_elsewhere_where_a_container_has_something_else() {
             vec![sentence]
         };
         assert_eq!(result.warnings, expected, "{mount} of {volume}");
+    }
+}
+
+/// The kubelet mounts these volumes read-only too: the runtime could make no directory in them.
+#[test]
+fn mounts_the_token_in_no_volume_that_is_read_only() {
+    for (kind, fields) in [
+        ("persistentVolumeClaim", json!({ "claimName": "c" })),
+        ("nfs", json!({ "server": "s", "path": "/" })),
+        ("azureFile", json!({ "secretName": "s", "shareName": "s" })),
+        ("azureDisk", json!({ "diskName": "d", "diskURI": "u" })),
+        ("csi", json!({ "driver": "d" })),
+        ("iscsi", json!({ "iqn": "i" })),
+    ] {
+        for (read_only, expected) in [
+            (true, "/azure-workload-identity/token/azure-identity-token"),
+            (false, TOKEN_FILE),
+        ] {
+            let mut fields = fields.clone();
+            fields["readOnly"] = read_only.into();
+            let mount = json!({ "name": "data", "mountPath": "/var/run/secrets" });
+            let spec = json!({
+                "containers": [{ "name": "app", "volumeMounts": [mount] }],
+                "volumes": [{ "name": "data", kind: fields }],
+            });
+            let result = mutated(&pod(Value::Null, spec), &config(true), &account());
+            assert_eq!(token_of(&result, "app").1, expected, "{kind} {read_only}");
+        }
+    }
+}
+
+/// Upstream's path, which charts made for it may set themselves.
+#[test]
+fn mounts_the_token_where_the_containers_own_variable_says() {
+    for (value, directory) in [
+        (
+            "/var/run/secrets/azure/wi/token/azure-identity-token",
+            FALLBACK,
+        ),
+        (
+            "/run/secrets/azure/wi/token//azure-identity-token",
+            FALLBACK,
+        ),
+        (TOKEN_FILE, "/var/run/secrets/azure/tokens"),
+    ] {
+        let set = json!({ "name": "AZURE_FEDERATED_TOKEN_FILE", "value": value });
+        let spec = json!({ "containers": [{ "name": "app", "env": [set] }] });
+        let result = mutated(&pod(Value::Null, spec), &config(true), &account());
+        assert_eq!(token_of(&result, "app"), (directory, value));
+        assert_eq!(result.warnings, [] as [String; 0], "{value}");
+    }
+}
+
+#[test]
+fn warns_where_a_containers_own_variable_names_a_file_that_is_not_there() {
+    let own = json!([{ "name": "own", "mountPath": "/own" }]);
+    for (value, mounts, warns) in [
+        ("/etc/azure/token", &Value::Null, true),
+        ("/var/run/secrets/azure/tokens/token", &Value::Null, true),
+        ("/own/token", &Value::Null, true),
+        // The webhook cannot know what is in these.
+        ("/own/token", &own, false),
+        ("$(DIRECTORY)/token", &Value::Null, false),
+        ("", &Value::Null, false),
+    ] {
+        let set = json!({ "name": "AZURE_FEDERATED_TOKEN_FILE", "value": value });
+        let spec = json!({
+            "containers": [{ "name": "app", "env": [set], "volumeMounts": mounts }],
+            "volumes": [{ "name": "own", "emptyDir": {} }],
+        });
+        let result = mutated(&pod(Value::Null, spec), &config(true), &account());
+        let sentence = format!(
+            "container app sets AZURE_FEDERATED_TOKEN_FILE to {value:?}, where no volume is mounted: its \
+             token is {TOKEN_FILE}. Remove the variable"
+        );
+        let expected: Vec<_> = warns.then_some(sentence).into_iter().collect();
+        assert_eq!(result.warnings, expected, "{value}");
     }
 }
 

@@ -24,9 +24,12 @@ pub(super) fn claims(capabilities: Option<&str>, claims: Option<&str>) -> Option
 }
 
 fn is_list(text: &str) -> bool {
-    let is_name =
-        |name: &str| !name.is_empty() && name.bytes().all(|it| it.is_ascii_alphanumeric());
+    let is_name = |name: &str| !name.is_empty() && name.bytes().all(is_part_of_name);
     text.len() <= LONGEST_LIST && text.split(',').all(is_name)
+}
+
+fn is_part_of_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._".contains(&byte)
 }
 
 /// In bytes. Bounds what a key holds in memory.
@@ -44,6 +47,11 @@ mod tests {
                 Some("cp1"),
                 None,
                 r#"{"access_token":{"xms_cc":{"values":["cp1"]}}}"#,
+            ),
+            (
+                Some("ProtAuth_2"),
+                None,
+                r#"{"access_token":{"xms_cc":{"values":["ProtAuth_2"]}}}"#,
             ),
             (
                 Some("cp1,cp2"),

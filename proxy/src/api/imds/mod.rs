@@ -12,7 +12,7 @@ pub use query::{TokenRequest, is_guid, is_parameter};
 
 use http::{HeaderMap, HeaderName, Method};
 
-use super::metadata_header::has_metadata_header;
+use super::metadata_header;
 use super::refusal::Refusal;
 
 /// How to answer a request.
@@ -54,9 +54,7 @@ fn check_token_request(method: &Method, headers: &HeaderMap) -> Result<(), Refus
     if method != Method::GET {
         return Err(Refusal::Method);
     }
-    if !has_metadata_header(headers) {
-        return Err(Refusal::NoMetadataHeader);
-    }
+    metadata_header::check(headers)?;
     if headers.contains_key(&X_FORWARDED_FOR) {
         return Err(Refusal::Forwarded);
     }
@@ -102,12 +100,12 @@ mod tests {
         }
         for value in ["1", "", "true,true", "false", "truer"] {
             let refused = refusal(Method::GET, "resource=a", &[("metadata", value)]);
-            assert_eq!(refused, Refusal::NoMetadataHeader, "{value}");
+            assert_eq!(refused, Refusal::OtherMetadataHeader, "{value}");
         }
         let twice = [("metadata", "true"), ("metadata", "true")];
         assert_eq!(
             refusal(Method::GET, "resource=a", &twice),
-            Refusal::NoMetadataHeader
+            Refusal::OtherMetadataHeader
         );
     }
 

@@ -40,7 +40,11 @@ async fn a_container_with_something_else_at_the_tokens_place_finds_the_token() {
         .container(app("linked").mount("empty", "/run/secrets/azure/tokens"))
         .container(with_mounts(app("file"), &file))
         .container(app("writable-above").writable_mount("empty", "/var/run"))
-        .container(app("read-only-above").mount("map", "/var/run/secrets/azure"));
+        .container(app("read-only-above").mount("map", "/var/run/secrets/azure"))
+        .container(app("own-variable").env(
+            "AZURE_FEDERATED_TOKEN_FILE",
+            "/var/run/secrets/azure/wi/token/azure-identity-token",
+        ));
     let printed = namespace.apply(&pod.manifest()).await;
     let warnings = printed
         .matches("as AZURE_FEDERATED_TOKEN_FILE says")
@@ -55,6 +59,7 @@ async fn a_container_with_something_else_at_the_tokens_place_finds_the_token() {
         ("file", "/var/run/secrets/azure/wi/token"),
         ("writable-above", directory),
         ("read-only-above", "/azure-workload-identity/token"),
+        ("own-variable", "/var/run/secrets/azure/wi/token"),
     ] {
         let log = namespace.log("pod", name).await;
         let expected = format!("api://AzureADTokenExchange\n{directory}/azure-identity-token\n");

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
+use crate::inject::feedback::denial::Shown;
 use crate::inject::feedback::warnings::Warnings;
 use crate::inject::input::directory::Directory;
 use crate::inject::input::pod::{Container, Pod, VolumeMount as Mount};
@@ -54,18 +55,23 @@ impl Provided<'_> {
         read_only: &ReadOnly<'_>,
         warnings: &mut Warnings,
     ) -> Placed<'v> {
+        let is_free = |it: &&str| obstacle_at(it, container, read_only).is_none();
         if let Some(directory) = self.mounted_at(container) {
-            return Placed {
-                mount: None,
-                file: self.path_in(directory),
-            };
+            let file = self.path_in(directory);
+            self.warn_about_variable(container, &file, warnings);
+            return Placed { mount: None, file };
+        }
+        if let Some(directory) = self.directory_of_variable(container).filter(is_free) {
+            return self.at(directory);
         }
         let usual = self.directories.first().copied().unwrap_or_default();
         let Some(obstacle) = obstacle_at(usual, container, read_only) else {
-            return self.at(usual);
+            let placed = self.at(usual);
+            self.warn_about_variable(container, &placed.file, warnings);
+            return placed;
         };
         let others = self.directories.iter().skip(1).copied();
-        let mut free = others.filter(|it| obstacle_at(it, container, read_only).is_none());
+        let mut free = others.filter(is_free);
         let placed = match free.next() {
             Some(directory) => self.at(directory),
             None => Placed {
@@ -122,6 +128,47 @@ impl Provided<'_> {
             let other = Directory::new(mount.directory());
             other.is_below(&top) && file.is_at_or_below(&other)
         })
+    }
+
+    /// The directory in which the container's own variable looks for the file.
+    fn directory_of_variable(&self, container: &Container<'_>) -> Option<&'static str> {
+        let own = Directory::new(self.own_path(container)?);
+        let mut directories = self.directories.iter().copied();
+        directories.find(|it| Directory::new(it).join(self.file) == own)
+    }
+
+    /// The value of the container's own variable, if the pod shows it.
+    fn own_path<'c>(&self, container: &'c Container<'_>) -> Option<&'c str> {
+        let (_, path) = container.variable(self.variable)?;
+        let path = path.trim();
+        (!path.is_empty() && !path.contains("$(")).then_some(path)
+    }
+
+    /// Warns if the container's own variable names a file in no volume.
+    fn warn_about_variable(
+        &self,
+        container: &Container<'_>,
+        file: &Value<'_>,
+        warnings: &mut Warnings,
+    ) {
+        let Some(own) = self.own_path(container) else {
+            return;
+        };
+        let path = Directory::new(own);
+        let mut mounts = container.mounts().iter();
+        let is_mounted = mounts.any(|it| path.is_at_or_below(&Directory::new(it.directory())));
+        if is_mounted || path == Directory::new(&file.to_string()) {
+            return;
+        }
+        warnings.push(|| {
+            format!(
+                "container {} sets {} to {}, where no volume is mounted: {} is {file}. Remove the variable",
+                container.name.as_str(),
+                self.variable,
+                Shown::new(own),
+                self.subject
+            )
+        });
     }
 
     fn sentence(
@@ -181,11 +228,15 @@ fn obstacle_at<'c, 'p>(
     container: &'c Container<'p>,
     read_only: &ReadOnly<'_>,
 ) -> Option<&'c Mount<'p>> {
+    // The link /var/run is in /var.
+    let is_in_var = directory.starts_with("/var/");
     let directory = Directory::new(directory);
+    let var = Directory::new("/var");
     container.mounts().iter().find(|mount| {
         let other = Directory::new(mount.directory());
         let is_fixed = || mount.is_read_only() || read_only.0.contains(mount.name.as_str());
-        other.is_at_or_below(&directory) || (directory.is_below(&other) && is_fixed())
+        let is_above = directory.is_below(&other) || (is_in_var && other == var);
+        other.is_at_or_below(&directory) || (is_above && is_fixed())
     })
 }
 

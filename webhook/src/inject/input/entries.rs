@@ -14,14 +14,27 @@ pub(crate) const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-contai
 pub(crate) const MIRROR: &str = "kubernetes.io/config.mirror";
 
 /// Labels of nodes that tell the operating system.
-pub(super) const NODE_LABELS: [&str; 4] = [OS, BETA_OS, WINDOWS_BUILD, AKS_SKU];
+pub(super) const NODE_LABELS: [&str; 8] = [
+    OS,
+    BETA_OS,
+    WINDOWS_BUILD,
+    AKS_SKU,
+    "kubernetes.azure.com/os-sku-effective",
+    "kubernetes.azure.com/os-sku-requested",
+    GKE_DISTRIBUTION,
+    OPENSHIFT_ID,
+];
 pub(super) const OS: &str = "kubernetes.io/os";
 /// Deprecated, but the kubelet still sets it.
 pub(super) const BETA_OS: &str = "beta.kubernetes.io/os";
 /// Only nodes with Windows have it.
 pub(super) const WINDOWS_BUILD: &str = "node.kubernetes.io/windows-build";
 /// `Windows2022`, `Ubuntu`, `AzureLinux` and others, on AKS.
-pub(super) const AKS_SKU: &str = "kubernetes.azure.com/os-sku";
+const AKS_SKU: &str = "kubernetes.azure.com/os-sku";
+/// `windows_ltsc`, `cos` and others, on GKE.
+const GKE_DISTRIBUTION: &str = "cloud.google.com/gke-os-distribution";
+/// `Windows`, `rhel` and others, on OpenShift.
+const OPENSHIFT_ID: &str = "node.openshift.io/os_id";
 
 /// Entries of a map of strings, in the order of the review. Keys that are not read are dropped.
 #[derive(Debug, Default)]

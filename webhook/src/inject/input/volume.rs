@@ -13,12 +13,27 @@ pub(crate) struct Volume<'a> {
     #[serde(borrow)]
     projected: Option<Projected<'a>>,
     config_map: Option<IgnoredAny>,
-    csi: Option<CsiVolume>,
     // Not `downwardApi`.
     #[serde(rename = "downwardAPI")]
     downward_api: Option<IgnoredAny>,
     image: Option<IgnoredAny>,
     secret: Option<IgnoredAny>,
+    // Kinds that are read-only if they say so.
+    azure_disk: Option<Storage>,
+    azure_file: Option<Storage>,
+    cephfs: Option<Storage>,
+    cinder: Option<Storage>,
+    csi: Option<Storage>,
+    fc: Option<Storage>,
+    flex_volume: Option<Storage>,
+    gce_persistent_disk: Option<Storage>,
+    glusterfs: Option<Storage>,
+    iscsi: Option<Storage>,
+    nfs: Option<Storage>,
+    persistent_volume_claim: Option<Storage>,
+    portworx_volume: Option<Storage>,
+    quobyte: Option<Storage>,
+    rbd: Option<Storage>,
 }
 
 impl<'a> Volume<'a> {
@@ -35,7 +50,7 @@ impl<'a> Volume<'a> {
         sources.unwrap_or_default()
     }
 
-    /// Whether the volume is of a kind that Kubernetes mounts read-only.
+    /// Whether Kubernetes mounts the volume read-only.
     pub(crate) fn is_read_only(&self) -> bool {
         let kinds = [
             &self.config_map,
@@ -43,12 +58,27 @@ impl<'a> Volume<'a> {
             &self.image,
             &self.secret,
         ];
+        let storage = [
+            &self.azure_disk,
+            &self.azure_file,
+            &self.cephfs,
+            &self.cinder,
+            &self.csi,
+            &self.fc,
+            &self.flex_volume,
+            &self.gce_persistent_disk,
+            &self.glusterfs,
+            &self.iscsi,
+            &self.nfs,
+            &self.persistent_volume_claim,
+            &self.portworx_volume,
+            &self.quobyte,
+            &self.rbd,
+        ];
+        let mut storage = storage.into_iter().flatten();
         self.projected.is_some()
             || kinds.into_iter().any(Option::is_some)
-            || self
-                .csi
-                .as_ref()
-                .is_some_and(|it| it.read_only == Some(true))
+            || storage.any(|it| it.read_only == Some(true))
     }
 }
 
@@ -61,7 +91,7 @@ struct Projected<'a> {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct CsiVolume {
+struct Storage {
     read_only: Option<bool>,
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, SeqAccess, Visitor};
 
-use super::entries::{AKS_SKU, BETA_OS, Entries, NODE_LABELS, OS, WINDOWS_BUILD};
+use super::entries::{BETA_OS, Entries, NODE_LABELS, OS, WINDOWS_BUILD};
 use super::text::Text;
 
 /// The field of a pod that asks for Windows. `None` for a pod that runs on Linux, and for one that leaves it
@@ -44,6 +44,12 @@ impl Os {
             _ => Self::Other,
         }
     }
+
+    /// By the name of a distribution, such as `Windows2022`, `windows_ltsc` or `AzureLinux`.
+    fn of_distribution(name: &str) -> Self {
+        let start = name.get(.."windows".len()).unwrap_or_default();
+        Self::named(&start.to_ascii_lowercase())
+    }
 }
 
 fn os_of_labels(labels: &Entries<'_>) -> Option<Os> {
@@ -55,9 +61,8 @@ fn os_of_labels(labels: &Entries<'_>) -> Option<Os> {
 fn os_of_label(key: &str, value: &str) -> Option<Os> {
     match key {
         OS | BETA_OS => Some(Os::named(value)),
-        AKS_SKU if value.starts_with("Windows") => Some(Os::Windows),
-        AKS_SKU => Some(Os::Other),
         WINDOWS_BUILD => Some(Os::Windows),
+        _ if NODE_LABELS.contains(&key) => Some(Os::of_distribution(value)),
         _ => None,
     }
 }
@@ -253,6 +258,24 @@ mod tests {
                 Some("nodeSelector"),
             ),
             ("kubernetes.azure.com/os-sku", "AzureLinux", None),
+            (
+                "kubernetes.azure.com/os-sku-effective",
+                "Windows2025",
+                Some("nodeSelector"),
+            ),
+            (
+                "kubernetes.azure.com/os-sku-requested",
+                "Windows2022",
+                Some("nodeSelector"),
+            ),
+            (
+                "cloud.google.com/gke-os-distribution",
+                "windows_ltsc",
+                Some("nodeSelector"),
+            ),
+            ("cloud.google.com/gke-os-distribution", "cos", None),
+            ("node.openshift.io/os_id", "Windows", Some("nodeSelector")),
+            ("node.openshift.io/os_id", "rhel", None),
             ("kubernetes.io/os", "linux", None),
             ("kubernetes.io/hostname", "windows", None),
         ] {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 
 /// Selects objects by their labels. Without requirements it selects all.
@@ -11,10 +11,16 @@ use thiserror::Error;
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct LabelSelector {
     /// Labels with one value each.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        deserialize_with = "null_as_none",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
     pub match_labels: BTreeMap<String, String>,
     /// Other requirements.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        deserialize_with = "null_as_none",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub match_expressions: Vec<Requirement>,
 }
 
@@ -27,7 +33,11 @@ pub struct Requirement {
     /// How the label's value relates to `values`.
     pub operator: Operator,
     /// Empty for [`Operator::Exists`] and [`Operator::DoesNotExist`], and for them alone.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "null_as_none",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub values: Vec<String>,
 }
 
@@ -42,6 +52,15 @@ pub enum Operator {
     Exists,
     /// The label is missing.
     DoesNotExist,
+}
+
+/// Reads null as an empty list or map, as Go's JSON does.
+fn null_as_none<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// The text is no label selector.
@@ -123,6 +142,21 @@ mod tests {
         ] {
             let selector: LabelSelector = text.parse().unwrap();
             assert_eq!(serde_json::to_string(&selector).unwrap(), text);
+        }
+    }
+
+    /// As Go's JSON, with which upstream reads it.
+    #[test]
+    fn null_counts_as_absent() {
+        for (text, expected) in [
+            (r#"{"matchLabels":null,"matchExpressions":null}"#, "{}"),
+            (
+                r#"{"matchExpressions":[{"key":"a","operator":"Exists","values":null}]}"#,
+                r#"{"matchExpressions":[{"key":"a","operator":"Exists"}]}"#,
+            ),
+        ] {
+            let selector: LabelSelector = text.parse().unwrap();
+            assert_eq!(serde_json::to_string(&selector).unwrap(), expected);
         }
     }
 

@@ -111,9 +111,10 @@ fn equalize(name: &str, of_pod: Override<'_>, least: &str, resources: &mut Resou
         (Some(_), Some(_)) => return,
         (Some(value), None) | (None, Some(value)) => value.to_owned(),
         (None, None) => match (limits.get(name), requests.get(name)) {
-            (Some(limit), _) => limit.clone(),
-            (None, Some(request)) if value_of(request) > value_of(least) => request.clone(),
-            (None, _) => least.to_owned(),
+            // Kubernetes takes a limit of zero for none.
+            (Some(limit), _) if value_of(limit) > Some(0.0) => limit.clone(),
+            (_, Some(request)) if value_of(request) > value_of(least) => request.clone(),
+            _ => least.to_owned(),
         },
     };
     limits.insert(name.to_owned(), value.clone());
@@ -208,9 +209,13 @@ mod tests {
         let mut larger = operators();
         larger.requests.insert("cpu".to_owned(), "0.2".to_owned());
         larger.limits.insert("memory".to_owned(), "32Mi".to_owned());
+        // Kubernetes takes a limit of zero for none.
+        let mut unlimited = operators();
+        unlimited.limits.insert("cpu".to_owned(), "0".to_owned());
         for (cpu, operators, expected) in [
             (of(None, None), operators(), equal("50m", "64Mi")),
             (of(None, None), larger, equal("0.2", "32Mi")),
+            (of(None, None), unlimited, equal("50m", "64Mi")),
             (of(Some("7m"), None), operators(), equal("7m", "64Mi")),
             (of(None, Some("7m")), operators(), equal("7m", "64Mi")),
         ] {
