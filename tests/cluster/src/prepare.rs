@@ -38,6 +38,7 @@ impl Tools {
     /// The paths, whether the files exist or not.
     ///
     /// # Errors
+    ///
     /// When there is no cache folder.
     pub fn locate() -> Result<Self> {
         let cache = Cache::open()?;
@@ -60,6 +61,7 @@ trait Step {
 /// Does the missing steps, one process at a time, and prints its progress.
 ///
 /// # Errors
+///
 /// When a step fails: with its name and the end of its log.
 pub fn prepare() -> Result<Tools> {
     let cache = Cache::open()?;
