@@ -1,4 +1,6 @@
 //! Environment variables that one program sets and another reads.
+//!
+//! Those with the prefix `AZWI_` are this project's own. Upstream has the others.
 
 /// The client id for requests that select no identity.
 pub const CLIENT_ID: &str = "AZURE_CLIENT_ID";
@@ -10,47 +12,44 @@ pub const FEDERATED_TOKEN_FILE: &str = "AZURE_FEDERATED_TOKEN_FILE";
 pub const AUTHORITY_HOST: &str = "AZURE_AUTHORITY_HOST";
 
 /// Certificates (PEM) that the proxy trusts besides the built-in roots: an inspecting egress
-/// proxy's, or a private cloud's. Upstream does not know it.
+/// proxy's, or a private cloud's.
 pub const CA_DATA: &str = "AZWI_CA_DATA";
 
 /// Client ids by object id or resource id, as `ID=CLIENT_ID` separated by `;` or `,`, for requests that
-/// select an identity by such an id. Upstream does not know it.
+/// select an identity by such an id.
 pub const IDENTITY_MAP: &str = "AZWI_IDENTITY_MAP";
 
 /// The secret that requests to the proxy's App Service endpoint must carry; without it there is no
-/// such endpoint. Upstream does not know it.
+/// such endpoint.
 pub const IDENTITY_HEADER: &str = "AZWI_IDENTITY_HEADER";
 
 /// Whether the proxy answers as IMDS does: `on`, or `off` where other pods reach its port.
-/// Upstream does not know it.
 pub const IMDS: &str = "AZWI_IMDS";
 
 /// Whether the proxy answers as IMDS does on the loopback address itself, where `kubectl port-forward` and
-/// SDKs with `AZURE_POD_IDENTITY_AUTHORITY_HOST` ask: `on` or `off`. Upstream does not know it.
+/// SDKs with `AZURE_POD_IDENTITY_AUTHORITY_HOST` ask: `on` or `off`.
 pub const LOOPBACK: &str = "AZWI_LOOPBACK";
 
-/// The proxy's relay policy for the real IMDS: `allow`, `deny` or path prefixes. Upstream does not know it.
+/// The proxy's relay policy for the real IMDS: `allow`, `deny` or path prefixes.
 pub const RELAY: &str = "AZWI_RELAY";
 
 /// The key with which the proxy announces its connections to IMDS, in the proxy and proxy-init of a pod.
-/// Without it, proxy-init exempts every connection of the proxy's user. Upstream does not know it.
+/// Without it, proxy-init exempts every connection of the proxy's user.
 pub const RELAY_KEY: &str = "AZWI_RELAY_KEY";
 
-/// Whether containers of the pod may end the proxy with a request: `on` or `off`. Upstream does not know it.
+/// Whether containers of the pod may end the proxy with a request: `on` or `off`.
 pub const QUIT: &str = "AZWI_QUIT";
 
-/// The proxy's reaction to SIGTERM: `linger`, seconds or, for a native sidecar, `now`. Upstream does not know it.
+/// The proxy's reaction to SIGTERM: `linger`, seconds or, for a native sidecar, `now`.
 pub const SHUTDOWN: &str = "AZWI_SHUTDOWN";
 
-/// Resources, separated by commas, whose tokens the proxy gets before the application starts. Upstream does
-/// not know it.
+/// Resources, separated by commas, whose tokens the proxy gets before the application starts.
 pub const PREFETCH: &str = "AZWI_PREFETCH";
 
-/// Whether the application starts while the proxy gets no token: `warn` or `enforce`. Upstream does not
-/// know it.
+/// Whether the application starts while the proxy gets no token: `warn` or `enforce`.
 pub const VERIFY: &str = "AZWI_VERIFY";
 
-/// The port for the proxy's metrics, `0` for none. Upstream does not know it.
+/// The port for the proxy's metrics, `0` for none.
 pub const METRICS_PORT: &str = "AZWI_METRICS_PORT";
 
 /// Identity bindings: the token proxy's address.

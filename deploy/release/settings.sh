@@ -35,7 +35,7 @@ mistakes() {
     if [[ -z ${COSIGN_KEY:-} ]]; then
         echo "COSIGN_KEY is not set: a private key of cosign's (cosign generate-key-pair), or the URI of a key, for example azurekms://…"
     elif [[ $COSIGN_KEY != *://* && ! -r $COSIGN_KEY ]]; then
-        echo "COSIGN_KEY=$COSIGN_KEY is no file that can be read"
+        echo "COSIGN_KEY=$COSIGN_KEY is not a readable file"
     elif [[ $COSIGN_KEY != *://* && -z ${COSIGN_PASSWORD+set} && ! -t 0 ]]; then
         echo "COSIGN_PASSWORD is not set: the password of COSIGN_KEY, which may be empty"
     fi
@@ -49,7 +49,7 @@ mistakes() {
         [[ ${!name} == yes || ${!name} == no ]] || echo "$name=${!name} is neither yes nor no"
     done
     if ! changed=$(git status --porcelain); then
-        echo "this is no git checkout, so the release cannot name its commit"
+        echo "this is not a git checkout, so the release cannot name its commit"
     elif [[ -n $changed ]]; then
         echo "the checkout is not clean, so the release would not be that of its commit: $(head -n 3 <<<"$changed" | xargs)"
     fi

@@ -1,4 +1,4 @@
-//! The pod's identities: which client id a request stands for (IMDS R10).
+//! The pod's identities: which client id a request means (IMDS R10).
 
 use std::borrow::Cow;
 use std::collections::HashMap;

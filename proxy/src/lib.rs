@@ -1,7 +1,7 @@
 //! The proxy: a sidecar that answers as the Azure Instance Metadata Service (IMDS) does, with Microsoft
 //! Entra Workload ID tokens.
 //!
-//! A drop-in for the proxy of Azure/azure-workload-identity, called "upstream" in this crate.
+//! A compatible replacement for the proxy of Azure/azure-workload-identity, called "upstream" in this crate.
 //!
 //! # Map
 //!
@@ -16,7 +16,7 @@
 //! | [`entra`] | the exchange of a service account token for an Entra token |
 //! | [`relay`] | other requests, passed on to the real IMDS |
 //! | [`token`] | tokens in memory: when to serve, replace or wait |
-//! | [`identity`] | which client id a request stands for |
+//! | [`identity`] | which client id a request means |
 //! | [`startup`] | tokens that are there before the application starts, and the check of the identity |
 //!
 //! [`capacity`] has the numbers of what happens at once. Connections, signals, the log and the
@@ -35,7 +35,7 @@
 //! | promise | where |
 //! |---|---|
 //! | the node's identity is never relayed (law 1, R14, D9) | `api::imds::place`, called before `relay` |
-//! | IMDS to the byte, JSON with a Content-Length (law 3, R1 to R16) | `api::imds`; for bytes that are not a request, `api::Api::refuse` |
+//! | answers as IMDS is documented, JSON with a Content-Length (law 3, R1 to R16) | `api::imds`; for bytes that are not a request, `api::Api::refuse` |
 //! | a token in memory costs no exchange, no rendering and no log line (law 4) | `token::Tokens::peek`, `api::View` |
 //! | a valid token is served until it expires, one exchange for each key (law 5, R9) | `token` |
 //! | an error states how to fix it (law 7) | `entra::advice` |

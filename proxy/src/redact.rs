@@ -47,7 +47,7 @@ pub(crate) fn without_tokens(text: &str, secret: &str) -> String {
 
 /// Where a token begins in a run of base64url characters and dots.
 fn token_in(run: &str, secret: &str) -> Option<usize> {
-    let is_long = |part: &str| part.len() >= TELLING;
+    let is_long = |part: &str| part.len() >= SHORTEST;
     // `{"` in base64.
     let header = run.find("eyJ");
     if let Some(at) = header.filter(|at| run.get(*at..).is_some_and(is_long)) {
@@ -55,7 +55,7 @@ fn token_in(run: &str, secret: &str) -> Option<usize> {
     }
     let parts = run.split('.').filter(|part| is_long(part)).count();
     let is_shared = |start| {
-        let part = run.get(start..start + TELLING);
+        let part = run.get(start..start + SHORTEST);
         part.is_some_and(|part| secret.contains(part))
     };
     (parts >= 3 || (0..run.len()).any(is_shared)).then_some(0)
@@ -67,7 +67,7 @@ fn is_of_token(c: char) -> bool {
 
 /// In characters: the shortest part of a token that is removed. A shorter one gives nothing away, and
 /// words and host names have such parts, too.
-const TELLING: usize = 16;
+const SHORTEST: usize = 16;
 
 fn next_guid(text: &str) -> Option<(&str, &str, &str)> {
     text.char_indices().find_map(|(start, _)| {

@@ -16,7 +16,7 @@
 //! | [`certificate`] | the serving certificate: what to do (`plan`), doing it (`keeper`), or files |
 //! | [`accounts`] | service accounts from a watch, and from one look-up each where it is behind |
 //! | [`api_server`] | the client of the API server: bounds the memory of its answers and the rate of watches |
-//! | [`reason`] | text of others in messages |
+//! | [`reason`] | messages of the API server and of libraries, bounded for logs and answers |
 //! | `memory` | the memory that clients of a port share: the slowest makes way |
 //! | [`version`] | features that depend on the API server's version |
 //! | [`inject`] | the additions to a pod: plain values in, a patch or a [`Denial`](inject::Denial) out; no I/O |

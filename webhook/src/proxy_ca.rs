@@ -40,7 +40,7 @@ impl ProxyCa {
 }
 
 /// Gives new pods the certificates that the file holds then, checked every ten seconds. While the
-/// file cannot be used, new pods get the former ones.
+/// file cannot be used, new pods get the old ones.
 pub async fn follow(path: PathBuf, mut current: ProxyCa, admission: Arc<Admission>) {
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -1,4 +1,5 @@
-//! Text of others in messages: why a call of the API server failed, and why a body was refused.
+//! Messages of the API server and of libraries, bounded and printable, for logs and answers: why a call failed, why
+//! a body was refused.
 
 use std::fmt::{self, Display, Write};
 

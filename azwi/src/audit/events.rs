@@ -1,7 +1,7 @@
 //! Kubernetes Events about findings: one for each owner and code, repeated hourly at most.
 //!
 //! The name of an Event follows from the owner and the code, so that an audit that starts again finds what the
-//! former one wrote.
+//! one before it wrote.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 

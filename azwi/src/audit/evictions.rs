@@ -126,7 +126,7 @@ impl Evictions {
         Ok(())
     }
 
-    /// Workloads with a pod to make again, or with one that is being replaced.
+    /// Workloads with a pod to replace, or with one that is being replaced.
     async fn workloads(
         &mut self,
         pods: &Pods,
@@ -187,7 +187,7 @@ impl Evictions {
         found.or_else(|| stale(key, pod, client_id).map(|_| Code::Stale))
     }
 
-    /// Forgets workloads without a pod to make again. One whose pods' owner could not be read may still have one.
+    /// Forgets workloads without a pod to replace. One whose pods' owner could not be read may still have one.
     fn forget_others(&mut self, workloads: &BTreeMap<Workload, Vec<Member>>) {
         let unread = &self.unread;
         let is_kept = |it: &Workload| workloads.contains_key(it) || unread.has_namespace(&it.0);

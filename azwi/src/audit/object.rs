@@ -21,7 +21,7 @@ pub(super) struct Object<K> {
     kind: PhantomData<K>,
 }
 
-/// How far a workload is with what it is to do.
+/// The progress of a workload's rollout.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Progress {
     pub(super) generation: Option<i64>,
@@ -44,7 +44,7 @@ pub(super) struct Status {
 }
 
 impl Progress {
-    /// Whether the status is about the spec of now.
+    /// Whether the status is of the current spec.
     pub(super) fn is_observed(&self) -> bool {
         self.status.observed_generation == self.generation
     }

@@ -1,4 +1,4 @@
-//! What stands above the ReplicaSet or Job of a pod.
+//! The owner of a pod's ReplicaSet or Job.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;

@@ -12,14 +12,14 @@ pub(super) struct Member {
     pub(super) uid: Arc<str>,
     pub(super) is_ready: bool,
     pub(super) is_ending: bool,
-    /// The fault for which it is to be made again.
+    /// The fault for which it is to be replaced.
     pub(super) fault: Option<Code>,
 }
 
 /// An eviction whose pod has not been replaced yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pending {
-    /// The uids of all pods of before, the evicted one's among them.
+    /// The uids of the pods before the eviction, the evicted one's included.
     pub(super) before: BTreeSet<Arc<str>>,
     pub(super) evicted: Arc<str>,
     pub(super) fault: Code,
@@ -36,7 +36,7 @@ pub(super) enum Step {
     Evict(Arc<str>, Arc<str>),
     /// The evicted pod is replaced by a ready one.
     Replaced,
-    /// The new pod has the same fault: to make others again would not help.
+    /// The new pod has the same fault: replacing others would not help.
     Hopeless,
 }
 
@@ -58,7 +58,7 @@ pub(super) fn step(members: &[Member], wanted: usize, pending: Option<&Pending>)
         };
     }
     let mut faulty: Vec<&Member> = members.iter().filter(|it| it.fault.is_some()).collect();
-    // One that does not serve is missed least.
+    // A pod that is not ready serves no requests, so it is evicted first.
     faulty.sort_by_key(|it| it.is_ready);
     match faulty.first() {
         None => Step::Nothing,

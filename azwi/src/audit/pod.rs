@@ -198,7 +198,7 @@ const NO_TOKEN: &str =
 const NO_PROXY: &str = "the proxy is missing, though annotation inject-proxy-sidecar asks for it";
 const NO_REDIRECT: &str = "the proxy has no redirect: init container azwi-proxy-init is missing";
 
-/// Bytes of a cause. An event has room for 1,024.
+/// Bytes of a cause. An event's note may have 1,024.
 const MAX_CAUSE: usize = 300;
 
 #[cfg(test)]

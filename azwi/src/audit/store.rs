@@ -32,7 +32,7 @@ struct Entry {
 }
 
 impl Pods {
-    /// A list begins, or begins again. Pods of the former one stay until it is complete.
+    /// A list begins, or begins again. Pods of the previous one stay until it is complete.
     pub(super) fn begin(&self) {
         let mut state = self.lock();
         state.list = state.list.wrapping_add(1);
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_list_replaces_the_former_once_it_is_complete() {
+    fn a_new_list_replaces_the_old_one_once_it_is_complete() {
         let pods = Pods::default();
         pods.begin();
         pods.put(key("a"), Some(Pod::default()));
@@ -151,7 +151,7 @@ mod tests {
         assert!(pods.are_listed() && !pods.is_failing());
         pods.begin();
         pods.put(key("b"), Some(Pod::default()));
-        assert_eq!(pods.count(), 2, "the former list is used meanwhile");
+        assert_eq!(pods.count(), 2, "the old list is used meanwhile");
         pods.complete();
         assert_eq!(pods.count(), 1);
         pods.put(key("b"), None);

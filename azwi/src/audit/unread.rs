@@ -16,7 +16,7 @@ pub(super) struct Unread {
     count: usize,
     /// The first one, with the reason.
     first: Option<String>,
-    /// Whether the former round had one: it is logged once, not in every round.
+    /// Whether the previous round had one: it is logged once, not in every round.
     is_logged: bool,
 }
 

@@ -62,7 +62,7 @@ pub(super) struct Injected {
     pub(super) has_identity_header: bool,
 }
 
-/// What became of the pod.
+/// The pod's status.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Status {

@@ -1,12 +1,12 @@
-//! Service accounts: existence, client id, tenant. Rows 2, 12 and 18.
+//! Service accounts: existence, client id, tenant.
 
 use std::collections::BTreeMap;
 
 use contract::annotation;
 use contract::value::{Tenant, is_guid};
 
-use super::Context;
 use super::code::Code;
+use super::context::Context;
 use super::finding::Finding;
 use super::fix;
 use super::subject::Subject;

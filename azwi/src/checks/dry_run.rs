@@ -1,7 +1,7 @@
-//! What the API server does with a new pod of a workload. Rows 7, 8, 17 and 19: its error text is the cause.
+//! What the API server does with a new pod of a workload: its error text is the cause.
 
-use super::Context;
 use super::code::Code;
+use super::context::Context;
 use super::finding::Finding;
 use super::fix;
 use super::subject::Subject;

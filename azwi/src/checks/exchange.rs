@@ -1,4 +1,4 @@
-//! The exchange of one workload's token. Rows 3, 4, 5, 12, 13, 14 and 15, as Entra itself answers.
+//! The exchange of one workload's token, and what Entra's answer says about the workload.
 
 use contract::value::is_guid;
 use proxy::entra::Class;

@@ -2,7 +2,7 @@
 
 use webhook::inject::printable;
 
-use super::code::Code;
+use super::code::{Code, Severity};
 use crate::command::Command;
 use crate::facts::manifest::Place;
 use crate::facts::object::Object;
@@ -18,7 +18,7 @@ pub struct Finding {
     pub object: Object,
     /// The command that fixes it, `None` where nothing needs to be done.
     pub fix: Option<Command>,
-    /// Where the object stands in a file, for manifests.
+    /// The object's line in a file, for manifests.
     pub place: Option<Place>,
 }
 
@@ -32,4 +32,9 @@ impl Finding {
             place: None,
         }
     }
+}
+
+/// Whether pods do not get their identity because of it.
+pub(super) fn is_error(finding: &Finding) -> bool {
+    finding.code.severity() == Severity::Error
 }

@@ -1,10 +1,9 @@
-//! What the webhook would do with a workload's pods, by its own code. Rows 10 and 19, and what the annotations
-//! ask for.
+//! What the webhook would do with a workload's pods, by its own code.
 
 use webhook::inject::{self, Account, Pod, PodSecurity, Prepared, Seed};
 
-use super::Context;
 use super::code::Code;
+use super::context::Context;
 use super::finding::Finding;
 use super::fix;
 use super::subject::Subject;

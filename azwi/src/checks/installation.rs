@@ -1,4 +1,4 @@
-//! The webhook: configuration, Service, endpoints, certificate. Rows 6, 7 and 8 of the usual causes.
+//! The webhook: configuration, Service, endpoints, certificate.
 
 use super::code::Code;
 use super::finding::Finding;

@@ -1,5 +1,4 @@
-//! The issuer's documents, compared with the API server's and with a token. Rows 3, 4 and 14, as far as the cluster
-//! and the issuer show them.
+//! The issuer's documents, compared with the API server's and with a token.
 
 use super::code::Code;
 use super::finding::Finding;
@@ -120,7 +119,7 @@ impl Checker<'_> {
         let id = key.id();
         if key.is_secret() {
             let cause = format!(
-                "the private part of key {id} is published: who has it signs tokens of every service account. Make a new key"
+                "the private part of key {id} is published: anyone can sign tokens of every service account with it. Make a new key"
             );
             return Some(self.finding(Code::SecretKey, &cause, None));
         }

@@ -1,10 +1,10 @@
-//! The label on the pod template. Row 1: the most frequent cause, which no admission webhook can see, because
+//! The label on the pod template: the most frequent cause, which no admission webhook can see, because
 //! it is not asked about such pods.
 
 use contract::label;
 
-use super::Context;
 use super::code::Code;
+use super::context::Context;
 use super::finding::Finding;
 use super::fix;
 use super::subject::Subject;

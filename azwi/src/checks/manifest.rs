@@ -1,8 +1,9 @@
 //! Manifests before they are applied: the same chain, with the place of each finding.
 
 use super::code::Code;
+use super::context::Context;
 use super::finding::Finding;
-use super::{Context, fix, subject, workload};
+use super::{fix, subject, workload};
 use crate::facts::manifest::{Manifests, Unquoted};
 
 /// What would be wrong with the workloads once the manifests are applied. The installation and what else only a

@@ -5,6 +5,7 @@
 
 mod account;
 mod code;
+mod context;
 mod credential;
 mod dry_run;
 mod exchange;
@@ -31,14 +32,13 @@ pub use manifest::of_manifests;
 
 use std::collections::BTreeSet;
 
-use contract::token::DEFAULT_AUDIENCE;
-
 use crate::facts::issuer::Issuer;
 use crate::facts::object::Object;
 use crate::facts::template::Template;
 use crate::facts::token::Token;
-use crate::facts::workload::Pod;
 use crate::facts::{Facts, Gap};
+use context::Context;
+use finding::is_error;
 use subject::Subject;
 
 /// Every finding, those of the installation first, as the others may follow from them.
@@ -124,41 +124,4 @@ pub fn gaps(facts: &Facts) -> Vec<Gap> {
         is_working: true,
     };
     credential::gaps(&context, &subject::subjects(facts))
-}
-
-fn is_error(finding: &Finding) -> bool {
-    finding.code.severity() == Severity::Error
-}
-
-/// What a check of a workload may look at besides it.
-struct Context<'a> {
-    facts: &'a Facts,
-    /// Whether the webhook is there and answers, as far as is known.
-    is_working: bool,
-}
-
-impl Context<'_> {
-    /// The audiences that the webhook's tokens have.
-    fn audiences(&self) -> Vec<&str> {
-        let settings = self.facts.installation.as_ref();
-        let settings = settings.and_then(|it| it.settings.as_ref());
-        let Some(settings) = settings else {
-            return vec![DEFAULT_AUDIENCE];
-        };
-        let bindings = settings.bindings.as_ref().map(|it| it.audience.as_str());
-        [settings.audience.as_str()]
-            .into_iter()
-            .chain(bindings)
-            .collect()
-    }
-
-    fn has_token(&self, subject: &Subject<'_>) -> bool {
-        let mut audiences = self.audiences().into_iter();
-        audiences.any(|it| subject.template.has_token_for(it))
-    }
-
-    fn pod_has_token(&self, pod: &Pod) -> bool {
-        let mut audiences = self.audiences().into_iter();
-        audiences.any(|it| pod.template.has_token_for(it))
-    }
 }

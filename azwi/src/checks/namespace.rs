@@ -1,10 +1,10 @@
 //! The namespaces in which the webhook acts, by its selectors as they are stored: AKS's admissions enforcer
-//! adds its own (azwi#525). Row 17.
+//! adds its own (azwi#525).
 
 use contract::label;
 
-use super::Context;
 use super::code::Code;
+use super::context::Context;
 use super::finding::Finding;
 use super::subject::Subject;
 use crate::command::Command;

@@ -1,7 +1,7 @@
-//! Whether NetworkPolicies leave the pods a way to Entra. Row 15.
+//! Whether NetworkPolicies leave the pods a way to Entra.
 
-use super::Context;
 use super::code::Code;
+use super::context::Context;
 use super::finding::Finding;
 use super::fix;
 use super::subject::Subject;

@@ -1,7 +1,7 @@
-//! Pods that run. Rows 2, 6 and 7.
+//! Running pods.
 
-use super::Context;
 use super::code::Code;
+use super::context::Context;
 use super::finding::Finding;
 use super::subject::Subject;
 use super::{dry_run, fix};

@@ -10,7 +10,7 @@ use crate::facts::dry_run::Outcome;
 use crate::facts::object::Object;
 use crate::facts::preparation::{Preparation, Version};
 
-/// The findings about an installation to come.
+/// The findings about a planned installation.
 pub(super) fn check(facts: &Facts, preparation: &Preparation) -> Vec<Finding> {
     let mut findings = Vec::new();
     findings.extend(preparation.version.as_ref().and_then(version));

@@ -3,7 +3,8 @@
 use super::code::Code;
 use super::credential::{self, Wanted};
 use super::finding::Finding;
-use super::{exchange, is_error, issuer};
+use super::finding::is_error;
+use super::{exchange, issuer};
 use crate::facts::Facts;
 use crate::facts::object::Object;
 use crate::facts::token::Token;

@@ -1,7 +1,7 @@
-//! The token file in a running container. Row 11.
+//! The token file in a running container.
 
-use super::Context;
 use super::code::Code;
+use super::context::Context;
 use super::finding::Finding;
 use super::fix;
 use crate::facts::object::Object;

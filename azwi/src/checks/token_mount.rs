@@ -1,4 +1,4 @@
-//! A token file that the kubelet never renews. Row 11, as far as the template shows it.
+//! A token file that the kubelet never renews, as far as the template shows it.
 
 use super::code::Code;
 use super::finding::Finding;

@@ -1,9 +1,10 @@
 //! The chain of one workload.
 
 use super::code::Code;
+use super::context::Context;
 use super::finding::Finding;
 use super::subject::Subject;
-use super::{Context, account, injection, label, namespace, network, pods, token_mount};
+use super::{account, injection, label, namespace, network, pods, token_mount};
 
 /// The first broken link, or every warning where none is broken.
 pub(super) fn check(context: &Context<'_>, subject: &Subject<'_>) -> Vec<Finding> {
@@ -26,8 +27,8 @@ pub(super) fn check(context: &Context<'_>, subject: &Subject<'_>) -> Vec<Finding
     findings
 }
 
-/// The proxy is not there: an SDK that does not know workload identity gets the node's identity. Row 9. Only
-/// for a workload that was asked about, because most need no proxy.
+/// The proxy is not there: an SDK that does not know workload identity gets the node's identity. Only for
+/// a workload that was asked about, because most need no proxy.
 fn old_sdk(context: &Context<'_>, subject: &Subject<'_>) -> Option<Finding> {
     if context.facts.target.is_none() || subject.template.wants_proxy {
         return None;

@@ -9,9 +9,10 @@ use contract::value::Authority;
 
 use super::connection::{Cluster, Connection};
 use super::credentials::{self, Source};
+use super::manifests;
 use super::output::{self, EXIT_NOT_CHECKED, Output};
 use super::target::Target;
-use super::{is_colour_wanted, manifests};
+use super::terminal::{is_colour_wanted, print_mistake};
 use crate::azure::Inventory;
 use crate::checks::{self, Finding};
 use crate::facts::Facts;
@@ -116,7 +117,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         return match check_manifests(arguments) {
             Ok(report) => write(arguments, &report),
             Err(error) => {
-                super::complain(&error);
+                print_mistake(&error);
                 ExitCode::from(EXIT_USAGE)
             }
         };
@@ -124,14 +125,14 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let azure = match credentials::read(&arguments.credentials) {
         Ok(azure) => azure,
         Err(error) => {
-            super::complain(&error);
+            print_mistake(&error);
             return ExitCode::from(EXIT_USAGE);
         }
     };
     match arguments.connection.run(|it| check(arguments, azure, it)) {
         Ok(report) => write(arguments, &report),
         Err(error) => {
-            super::complain(&error);
+            print_mistake(&error);
             ExitCode::from(EXIT_NOT_CHECKED)
         }
     }

@@ -11,6 +11,7 @@ use webhook::inject::printable;
 use super::connection::Connection;
 use super::credentials::{self, Source};
 use super::output::{EXIT_FINDINGS, EXIT_NOT_CHECKED};
+use super::terminal::{print, print_mistake};
 use crate::azure::{Inventory, write as outputs};
 use crate::facts::read::{self, Federation};
 use crate::federate::{Input, Plan, apply, plan, write};
@@ -67,7 +68,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let inventory = match inventory(arguments) {
         Ok(inventory) => inventory,
         Err(sentence) => {
-            super::complain(&sentence);
+            print_mistake(&sentence);
             return ExitCode::from(EXIT_USAGE);
         }
     };
@@ -79,7 +80,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let federation = match read {
         Ok(federation) => federation,
         Err(error) => {
-            super::complain(&error);
+            print_mistake(&error);
             return ExitCode::from(EXIT_NOT_CHECKED);
         }
     };
@@ -127,13 +128,13 @@ fn write_plan(arguments: &Arguments, plan: &Plan) -> ExitCode {
     let Some(out) = written else {
         return ExitCode::from(EXIT_NOT_CHECKED);
     };
-    super::print(out.as_bytes());
+    print(out.as_bytes());
     let is_written = if arguments.apply {
         apply_all(plan)
     } else {
         plan.changes.is_empty()
     };
-    if !is_written || plan.has_rest() {
+    if !is_written || plan.has_open_faults() {
         ExitCode::from(EXIT_FINDINGS)
     } else if plan.ownerless > 0 {
         ExitCode::from(EXIT_NOT_CHECKED)
@@ -150,12 +151,12 @@ fn apply_all(plan: &Plan) -> bool {
         let (name, subject) = (printable(&wanted.name), printable(&wanted.subject));
         let identity = printable(&wanted.identity.name);
         match apply::apply("az", change) {
-            Ok(()) => super::print(
+            Ok(()) => print(
                 format!("written: federated credential {name} of {identity}: {subject}\n")
                     .as_bytes(),
             ),
             Err(error) => {
-                super::complain(&format!(
+                print_mistake(&format!(
                     "federated credential {name} of {identity}: {error}\n{nth} of {all} are written. Run this again: what \
                      exists is left as it is"
                 ));

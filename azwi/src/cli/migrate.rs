@@ -12,8 +12,8 @@ use webhook::inject::printable;
 use super::connection::{Cluster, Connection, ConnectionError};
 use super::credentials::{self, CredentialsError, Source};
 use super::output::{EXIT_FINDINGS, EXIT_NOT_CHECKED, Output, exit_code};
-use super::print;
 use super::target::Target;
+use super::terminal::{print, print_mistake};
 use crate::azure;
 use crate::facts::object::Object;
 use crate::migrate::apply::{self, Outcome};
@@ -155,7 +155,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         Command::Back(arguments) => run_back(arguments),
     };
     result.unwrap_or_else(|error| {
-        super::complain(&error);
+        print_mistake(&error);
         ExitCode::from(error.code())
     })
 }
@@ -237,7 +237,7 @@ fn run_move(arguments: &ChangeArguments) -> Result<ExitCode, MigrateError> {
         let client = cluster.client.clone();
         let (_, plan) = common.only(common.read(cluster, &options).await)?;
         for finding in &plan.findings {
-            super::complain(&finding.cause);
+            print_mistake(&finding.cause);
         }
         // No workload would get a token.
         if !plan.findings.is_empty() {

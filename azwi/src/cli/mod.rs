@@ -14,17 +14,17 @@ mod output;
 mod podidentity;
 mod serviceaccount;
 mod target;
+mod terminal;
 mod version;
 
 use std::ffi::OsString;
-use std::fmt;
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use contract::EXIT_USAGE;
-use webhook::inject::printable;
+
+use terminal::print;
 
 /// Says whether Azure workload identity works in a cluster, and what fixes it.
 ///
@@ -93,26 +93,6 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             }
         }
     }
-}
-
-/// Writes to standard output. A reader that ended early, such as `head`, is no failure.
-fn print(text: &[u8]) -> ExitCode {
-    match io::stdout().lock().write_all(text) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
-        _ => ExitCode::SUCCESS,
-    }
-}
-
-/// Writes a mistake to standard error. What it names may be foreign.
-fn complain(mistake: &impl fmt::Display) {
-    for line in mistake.to_string().lines() {
-        eprintln!("azwi: {}", printable(line));
-    }
-}
-
-/// NO_COLOR of any value but an empty one switches colours off (no-color.org).
-fn is_colour_wanted() -> bool {
-    std::env::var_os("NO_COLOR").is_none_or(|it| it.is_empty())
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 
-use super::print;
+use super::terminal::print;
 use crate::facts::Gap;
 use crate::report::Report;
 

@@ -9,6 +9,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use contract::token::DEFAULT_AUDIENCE;
 use contract::{EXIT_USAGE, annotation};
 
+use super::terminal::print;
 use crate::azure::plan::{Wanted, WantedIdentity, subject};
 use crate::azure::write::creation;
 use crate::command::{Command as Printed, Script};
@@ -63,7 +64,7 @@ struct Flags {
     login: Login,
 }
 
-/// How upstream logs in, for which `az login` stands here.
+/// How upstream logs in. The printed commands need `az login` instead.
 #[derive(Clone, Debug, Default, Args)]
 struct Login {
     #[arg(long, global = true, hide = true)]
@@ -114,7 +115,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     };
     match lines {
         Ok(lines) => {
-            super::print(lines.to_string().as_bytes());
+            print(lines.to_string().as_bytes());
             eprintln!(
                 "azwi: serviceaccount {verb} does not write to Azure here. The commands above do the same, after az login; azwi federate \
                  does it for all service accounts"
@@ -419,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_are_go_s() {
+    fn reads_durations_as_go_does() {
         for (text, expected) in [
             ("1h0m0s", Some(3_600)),
             ("24h", Some(86_400)),

@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::output::Output;
+use super::terminal::print;
 
 /// Write the version
 #[derive(Debug, Args)]
@@ -22,5 +23,5 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         Output::Text => format!("azwi {version}\n"),
         Output::Json => format!("{}\n", json!({ "version": version })),
     };
-    super::print(text.as_bytes())
+    print(text.as_bytes())
 }

@@ -8,11 +8,11 @@ use super::template::Template;
 pub struct DryRun {
     /// The workload whose template was used.
     pub object: Object,
-    /// What came of it.
+    /// The outcome.
     pub outcome: Outcome,
 }
 
-/// What came of a dry run.
+/// The outcome of a dry run.
 #[derive(Clone, Debug)]
 pub enum Outcome {
     /// The pod as it would be stored.

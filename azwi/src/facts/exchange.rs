@@ -11,12 +11,12 @@ pub struct Exchange {
     pub tenant: String,
     /// The authority, with a trailing slash.
     pub authority: String,
-    /// What came of each, in order.
+    /// The outcome of each attempt, in order.
     pub attempts: Vec<Result<Granted, Rejected>>,
 }
 
 impl Exchange {
-    /// What Entra granted in the end, `None` when no exchange succeeded.
+    /// What Entra granted last, `None` when no exchange succeeded.
     #[must_use]
     pub fn granted(&self) -> Option<&Granted> {
         self.attempts.iter().find_map(|it| it.as_ref().ok())

@@ -113,7 +113,7 @@ pub struct Gap {
     pub resource: String,
     /// The namespace, `None` for the whole cluster.
     pub namespace: Option<String>,
-    /// Whether the API server refused it for want of a right.
+    /// Whether the API server refused it because a right is missing.
     pub is_forbidden: bool,
     /// The API server's answer, or the error of the connection.
     pub reason: String,

@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::version::Info;
 
 use super::dry_run::DryRun;
 
-/// What the cluster says of an installation to come.
+/// What the cluster says about a planned installation.
 #[derive(Debug, Default)]
 pub struct Preparation {
     /// The API server's version. `None` when it could not be read.

@@ -23,7 +23,7 @@ pub struct Workload {
 pub struct Pod {
     /// Its name.
     pub object: Object,
-    /// The workload that it belongs to in the end, `None` for a bare pod.
+    /// The workload at the top of its owners, `None` for a bare pod.
     pub owner: Option<Object>,
     /// What it is made of.
     pub template: Template,

@@ -39,7 +39,7 @@ pub struct Input<'a> {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     /// Each service account with a client id, and each of its issuers.
-    pub accounts: Vec<Judged>,
+    pub accounts: Vec<CheckedAccount>,
     /// Federated credentials to write, one after the other.
     pub changes: Vec<Change>,
     /// Federated credentials to remove. [`apply`] removes none.
@@ -51,8 +51,9 @@ pub struct Plan {
 impl Plan {
     /// Whether something is wrong that [`Plan::changes`] do not fix.
     #[must_use]
-    pub fn has_rest(&self) -> bool {
-        let is_open = |it: &Judged| matches!(it.state, State::UnknownIdentity | State::Full);
+    pub fn has_open_faults(&self) -> bool {
+        let is_open =
+            |it: &CheckedAccount| matches!(it.state, State::UnknownIdentity | State::Full);
         let is_wrong = |it: &Removal| it.reason != Reason::FormerIssuer;
         self.accounts.iter().any(is_open) || self.removals.iter().any(is_wrong)
     }
@@ -66,7 +67,7 @@ impl Plan {
 
 /// A service account, and the federated credential that it needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Judged {
+pub struct CheckedAccount {
     /// The namespace.
     pub namespace: String,
     /// The name.
@@ -124,7 +125,7 @@ pub struct Removal {
 /// Why a federated credential is not wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// Its service account does not exist: who may create that account gets the identity.
+    /// Its service account does not exist: anyone who may create that account gets the identity.
     Dangling,
     /// No token has exactly its issuer and subject.
     Wrong,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Change, Difference, Input, Judged, Plan, Reason, Removal, State};
+use super::{Change, CheckedAccount, Difference, Input, Plan, Reason, Removal, State};
 use crate::azure::plan::{MAX_CREDENTIALS, Unwanted, Wanted, WantedIdentity, account_of};
 use crate::azure::{FederatedCredential, Identity, Owner};
 
@@ -24,7 +24,7 @@ pub fn plan(input: &Input<'_>) -> Plan {
                 continue;
             }
             let state = planner.judge(client_id, issuer, (namespace, name));
-            planner.plan.accounts.push(Judged {
+            planner.plan.accounts.push(CheckedAccount {
                 namespace: namespace.clone(),
                 name: name.clone(),
                 client_id: client_id.to_owned(),

@@ -89,11 +89,11 @@ fn nothing_is_written_where_the_credential_exists() {
     let plan = world(vec![credential("mine", ISSUER, "prod:shop")]).plan();
     assert_eq!(states(&plan), [&State::Present("mine".to_owned())]);
     assert_eq!((plan.changes.len(), plan.removals.len()), (0, 0));
-    assert!(!plan.has_rest());
+    assert!(!plan.has_open_faults());
 }
 
 #[test]
-fn a_missing_credential_is_created_with_the_cluster_s_issuer() {
+fn a_missing_credential_is_created_with_the_clusters_issuer() {
     let plan = world(vec![credential(
         "other",
         "https://other.example.org/",
@@ -133,7 +133,7 @@ fn a_slash_or_a_letter_is_named() {
 
 /// The credential of an account whose name differs by one letter is not a mistake.
 #[test]
-fn a_neighbour_s_credential_is_left_alone() {
+fn leaves_a_credential_of_a_similar_account() {
     let mut world = world(vec![credential("neighbour", ISSUER, "prod:shop2")]);
     world
         .accounts
@@ -177,7 +177,7 @@ fn a_credential_whose_account_is_gone_is_dangling() {
         removed(&plan),
         [("gone", Reason::Dangling), ("elsewhere", Reason::Dangling)]
     );
-    assert!(plan.has_rest());
+    assert!(plan.has_open_faults());
     // Accounts of other namespaces were not read.
     world.namespace = Some("prod");
     assert_eq!(removed(&world.plan()), [("gone", Reason::Dangling)]);
@@ -206,7 +206,7 @@ fn a_new_issuer_is_added_beside_the_old_one() {
     assert_eq!(plan.changes[0].wanted.issuer, NEW);
     assert_ne!(plan.changes[0].wanted.name, "mine");
     assert_eq!(removed(&plan), [("mine", Reason::FormerIssuer)]);
-    assert!(!plan.has_rest());
+    assert!(!plan.has_open_faults());
     let text = write::az(&plan);
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines.len(), 3, "{text}");
@@ -250,7 +250,7 @@ fn an_identity_has_no_more_than_twenty() {
     ));
     let plan = world(credentials).plan();
     assert_eq!(states(&plan), [&State::Full]);
-    assert!(plan.changes.is_empty() && plan.has_rest());
+    assert!(plan.changes.is_empty() && plan.has_open_faults());
 }
 
 #[test]
@@ -259,7 +259,7 @@ fn an_identity_that_was_not_read_is_named() {
     world.inventory = Inventory::default();
     let plan = world.plan();
     assert_eq!(states(&plan), [&State::UnknownIdentity]);
-    assert!(plan.has_rest());
+    assert!(plan.has_open_faults());
 }
 
 #[test]
@@ -275,7 +275,7 @@ fn text_and_json_name_what_is_wrong() {
         "wrong: federated credential near of identity 11111111-1111-4111-8111-111111111111: the issuer differs by the last \
          slash: ServiceAccount prod/shop\n",
         "dangling: its service account does not exist",
-        "0 right, 0 missing, 1 wrong, 0 unknown, 0 without room; 1 to write, 2 to remove\n",
+        "0 right, 0 missing, 1 wrong, 0 unknown, 0 without capacity; 1 to write, 2 to remove\n",
     ] {
         assert!(text.contains(part), "{text}");
     }

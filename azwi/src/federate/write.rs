@@ -5,7 +5,7 @@ use std::fmt::{Result, Write};
 use serde::Serialize;
 use webhook::inject::printable;
 
-use super::{Change, Judged, Plan, Reason, Removal, State};
+use super::{Change, CheckedAccount, Plan, Reason, Removal, State};
 use crate::azure::plan::WantedIdentity;
 use crate::command::{Command, Script};
 use crate::document;
@@ -21,7 +21,7 @@ pub fn text(out: &mut impl Write, plan: &Plan) -> Result {
         let Some(sentence) = sentence(it) else {
             continue;
         };
-        let Judged {
+        let CheckedAccount {
             namespace, name, ..
         } = it;
         let account = Object::new("ServiceAccount", namespace, name);
@@ -31,10 +31,10 @@ pub fn text(out: &mut impl Write, plan: &Plan) -> Result {
     for it in &plan.removals {
         let word = match it.reason {
             Reason::Dangling => {
-                "dangling: its service account does not exist, and who may create it gets the identity"
+                "dangling: its service account does not exist, and anyone who may create it gets the identity"
             }
             Reason::Wrong => "useless: no token has exactly this issuer and subject",
-            Reason::FormerIssuer => "later: of the former issuer",
+            Reason::FormerIssuer => "later: of the previous issuer",
         };
         let Removal { unwanted, .. } = it;
         let (name, identity) = (&unwanted.name, shown(&unwanted.identity));
@@ -56,7 +56,7 @@ pub fn text(out: &mut impl Write, plan: &Plan) -> Result {
     let count = |is: fn(&State) -> bool| plan.accounts.iter().filter(|it| is(&it.state)).count();
     writeln!(
         out,
-        "{} right, {} missing, {} wrong, {} unknown, {} without room; {} to write, {} to remove",
+        "{} right, {} missing, {} wrong, {} unknown, {} without capacity; {} to write, {} to remove",
         count(|it| matches!(it, State::Present(_))),
         count(|it| matches!(it, State::Missing)),
         count(|it| matches!(it, State::Wrong { .. })),
@@ -67,7 +67,7 @@ pub fn text(out: &mut impl Write, plan: &Plan) -> Result {
     )
 }
 
-fn sentence(it: &Judged) -> Option<String> {
+fn sentence(it: &CheckedAccount) -> Option<String> {
     let client_id = printable(&it.client_id);
     Some(match &it.state {
         State::Present(_) => return None,
@@ -109,7 +109,7 @@ pub fn az(plan: &Plan) -> Script {
             false,
         ),
         (
-            "Later, when no token of the former issuer is left, a day after the API server has the new one:",
+            "Later, when no token of the previous issuer is left, a day after the API server has the new one:",
             true,
         ),
     ] {
@@ -159,8 +159,8 @@ struct Account<'a> {
     difference: Option<String>,
 }
 
-impl<'a> From<&'a Judged> for Account<'a> {
-    fn from(it: &'a Judged) -> Self {
+impl<'a> From<&'a CheckedAccount> for Account<'a> {
+    fn from(it: &'a CheckedAccount) -> Self {
         let (state, credential, difference) = match &it.state {
             State::Present(name) => ("present", Some(name.as_str()), None),
             State::Missing => ("missing", None, None),

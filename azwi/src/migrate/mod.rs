@@ -17,7 +17,7 @@ pub mod status;
 pub mod write;
 
 /// The annotation of what a migration has changed: the patch that restores a workload, or the values of a service
-/// account's annotations of before.
+/// account's annotations before it.
 pub const BEFORE: &str = "azwi-migrate/before";
 
 /// The annotation of a service account that a migration has made: the name of the account that it replaces.

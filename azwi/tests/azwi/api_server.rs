@@ -34,7 +34,7 @@ pub(crate) struct Cluster {
     pub(crate) minor: Option<u32>,
 }
 
-/// What comes of a pod that is created as a dry run.
+/// The outcome for a pod that is created as a dry run.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) enum DryRun {
     /// The webhook adds its token.

@@ -220,7 +220,7 @@ async fn a_budget_delays_an_eviction_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn evicts_nothing_that_a_new_pod_would_not_mend() {
+async fn evicts_nothing_that_a_new_pod_would_not_fix() {
     type Change = fn(&mut Cluster);
     let cases: [(&str, Change); 6] = [
         ("no client id", |it| {
@@ -323,7 +323,7 @@ async fn evicts_nothing(what: &str, cluster: Cluster) {
         stray["spec"]["volumes"] = json!([]);
         cluster.objects.push(stray);
     });
-    // Findings of the next round: the former one has ended, evictions included.
+    // Findings of the next round: the one before it has ended, evictions included.
     audit
         .sample(r#"azwi_audit_findings{code="AZWI-W005",namespace="prod"} 2"#)
         .await;

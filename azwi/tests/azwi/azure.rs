@@ -63,7 +63,7 @@ async fn nothing_is_found_where_every_credential_matches() {
 }
 
 #[tokio::test]
-async fn a_slip_is_named_once_with_the_command_that_mends_it() {
+async fn a_slip_is_named_once_with_the_command_that_fixes_it() {
     for (field, value, part) in [
         ("issuer", "https://issuer.example.com/cluster", "last slash"),
         ("issuer", "https://other.example.com/cluster/", "host"),

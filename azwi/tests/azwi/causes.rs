@@ -357,7 +357,7 @@ async fn an_account_that_serves_something_else_needs_no_label() {
     );
 }
 
-/// Row 18: the template names no account, and the one that is meant is idle.
+/// The template names no account, and the one that is meant is idle.
 #[tokio::test]
 async fn names_the_account_that_is_meant() {
     let mut cluster = healthy();
@@ -506,7 +506,7 @@ async fn reads_the_webhooks_settings_from_its_deployment() {
         json!(["--audience=api://other"]),
     );
     let found = findings(cluster).await;
-    // The pods still have tokens for the former one, and the form by hand has no token for this one.
+    // The pods still have tokens for the old one, and the form by hand has no token for this one.
     let pods = found.iter().filter(|it| it.code == Code::NoToken).count();
     assert_eq!((pods, found.len()), (3, 4), "{found:?}");
 }

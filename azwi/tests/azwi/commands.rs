@@ -15,7 +15,7 @@ use crate::migration::planned;
 use crate::pod_identity::cluster;
 
 #[tokio::test]
-async fn are_those_of_the_golden_file() {
+async fn printed_commands_are_those_of_the_golden_file() {
     let mut out = String::new();
     for (_, _, fault) in FAULTS {
         let mut cluster = healthy();

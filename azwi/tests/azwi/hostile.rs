@@ -107,7 +107,7 @@ async fn an_owner_of_a_pod_stays_one_argument() {
     }
 }
 
-/// Row 16 of the checks, and every finding that shows the value.
+/// In the count of an identity's federated credentials, and in every finding that shows the value.
 #[tokio::test]
 async fn a_client_id_stays_text() {
     for name in NAMES {

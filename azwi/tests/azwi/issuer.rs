@@ -75,7 +75,7 @@ async fn each_fault_of_the_documents_is_named() {
 
 /// It may be reached from elsewhere.
 #[tokio::test]
-async fn what_cannot_be_reached_or_read_is_not_checked() {
+async fn does_not_check_an_issuer_that_cannot_be_reached_or_read() {
     let issuer = Issuer::start(vec![discovery(ISSUER, KEYS_URL), keys(&[key("key-1")])]).await;
     let output = issuer
         .azwi_trusting("", healthy(), &["issuer", "check"])

@@ -235,7 +235,7 @@ async fn the_program_needs_no_cluster_and_says_file_and_line() {
 }
 
 #[tokio::test]
-async fn what_is_no_manifest_is_a_sentence() {
+async fn reports_what_is_not_a_manifest_in_a_sentence() {
     for (args, input, code, part) in [
         (
             vec!["-f", "-"],

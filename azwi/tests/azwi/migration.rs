@@ -432,7 +432,7 @@ async fn where_credentials_run_out_a_second_identity_takes_over() {
         .find(|it| it.subject.ends_with(":prod:full"))
         .unwrap();
     assert_eq!(wanted.identity.client_id, client_id("full-2"));
-    // The account stands for it already: the next plan is the same.
+    // The account has it already: the next plan is the same.
     let mut cluster = cluster();
     let account = cluster.get("ServiceAccount", "full");
     account["metadata"]["annotations"] =

@@ -200,9 +200,9 @@ async fn pods_and_jobs_and_workloads_that_replace_no_pods_are_left_to_people() {
     let output = azwi_at(address, &["migrate", "move", "--apply"]).await;
     let text = text(&output);
     assert_eq!(output.status.code(), Some(1), "{text}");
-    assert!(text.contains("Pod prod/alone: it has to be made again, which ends it: azwi migrate plan pod/alone -n prod -o kubectl\n"), "{text}");
+    assert!(text.contains("Pod prod/alone: it has to be recreated, which ends it: azwi migrate plan pod/alone -n prod -o kubectl\n"), "{text}");
     assert!(
-        text.contains("Job prod/once: it has to be made again"),
+        text.contains("Job prod/once: it has to be recreated"),
         "{text}"
     );
     assert!(

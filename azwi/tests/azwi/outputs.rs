@@ -42,7 +42,7 @@ fn wanted() -> Vec<Wanted> {
 }
 
 #[test]
-fn are_those_of_the_golden_files() {
+fn outputs_are_those_of_the_golden_files() {
     let wanted = wanted();
     for (name, text) in [
         ("credentials.sh", az(&wanted).to_string()),

@@ -74,7 +74,7 @@ async fn a_healthy_cluster_exits_with_0() {
 }
 
 #[tokio::test]
-async fn a_finding_exits_with_1_and_says_what_mends_it() {
+async fn a_finding_exits_with_1_and_says_what_fixes_it() {
     let mut cluster = healthy();
     cluster.get("Deployment", "shop")["spec"]["template"]["metadata"]["labels"] = json!({});
     cluster.remove("Pod", "shop-1-a");

@@ -36,7 +36,7 @@ pub enum EgressProxyError {
     /// Longer than `MAX_LENGTH`.
     #[error("the egress proxy has more than {MAX_LENGTH} bytes")]
     Long,
-    /// Another scheme.
+    /// A scheme other than `http` and `https`.
     #[error(
         "the scheme of the egress proxy is neither http nor https: write http://HOST:PORT or https://HOST:PORT"
     )]

@@ -28,7 +28,7 @@ pub enum RelayPolicy {
 pub struct RelayPolicyError(String);
 
 impl RelayPolicy {
-    /// Whether the policy lets a path through. The caller has refused the node's identity before.
+    /// Whether the policy lets a path through. The caller refuses paths of the node's identity first.
     #[must_use]
     pub fn allows(&self, path: &str) -> bool {
         let Some(path) = canonical(path) else {

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-use super::LingerSeconds;
+use super::linger_seconds::LingerSeconds;
 
 /// The proxy's reaction to the first SIGTERM. A second signal always ends it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,7 +15,7 @@ pub enum Verify {
     Warn,
 }
 
-/// The text is not such a word.
+/// The text is neither `enforce` nor `warn`.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("it must be warn or enforce")]
 pub struct VerifyError;

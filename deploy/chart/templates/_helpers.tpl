@@ -1,5 +1,5 @@
 {{- /*
-Included first by every template. --reuse-values leaves out the values that the former chart does not have, and
+Included first by every template. --reuse-values leaves out the values that the previous chart does not have, and
 templates would end in a nil pointer.
 */}}
 {{- define "workload-identity.check" -}}
@@ -12,7 +12,7 @@ templates would end in a nil pointer.
 {{- if and $values (not (kindIs "map" (get $values "image"))) }}{{ $missing = append $missing (printf "%s.image" .) }}{{ end }}
 {{- end }}
 {{- with $missing }}
-{{- fail (printf "the values lack %s: helm upgrade --reuse-values keeps the former chart's values alone. Use --reset-then-reuse-values (helm 3.14 or newer), or --values with your own values" (join ", " .)) }}
+{{- fail (printf "the values lack %s: helm upgrade --reuse-values keeps only the previous chart's values. Use --reset-then-reuse-values (helm 3.14 or newer), or --values with your own values" (join ", " .)) }}
 {{- end }}
 {{- end }}
 

@@ -79,7 +79,7 @@ pub struct Api<E, C = SystemClock> {
     imds: bool,
     loopback: bool,
     queries: Queries,
-    /// Where the route is on.
+    /// `None` where the route is off.
     quit: Option<Quit>,
     readiness: Readiness,
     refusals: Refusals,

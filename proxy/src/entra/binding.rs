@@ -143,7 +143,7 @@ pub(super) struct FromFile(Mutex<Option<(Vec<u8>, reqwest::Client)>>);
 
 impl FromFile {
     /// The client that trusts the file's present certificates. An empty file is probably being replaced,
-    /// so the former client stays.
+    /// so the old client stays.
     pub(super) fn client<E: From<RootsError>>(
         &self,
         path: &std::path::Path,
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_are_joined_and_the_name_stands_in_the_url() {
+    fn paths_are_joined_and_the_name_is_in_the_url() {
         let endpoint = Url::parse("https://login/tenant/oauth2/v2.0/token").unwrap();
         for (token_proxy, sni, wanted) in [
             (

@@ -1,4 +1,4 @@
-//! The egress proxy that stands between the pod and Entra.
+//! The egress proxy between the pod and Entra.
 
 use std::ffi::OsString;
 use std::fmt;

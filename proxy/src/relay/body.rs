@@ -18,7 +18,7 @@ pub struct Body {
     place: Place,
 }
 
-/// Why an answer ends before its end.
+/// Why an answer is cut short.
 #[derive(Debug, Error)]
 pub enum BodyError {
     /// IMDS broke it off.

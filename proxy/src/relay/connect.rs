@@ -24,9 +24,11 @@ pub(super) async fn connect(imds: SocketAddr, key: Option<RelayKey>) -> io::Resu
     socket.connect(imds).await
 }
 
+/// Sends the announcement to the rules of proxy-init.
+///
 /// # Errors
 ///
-/// No rule took the announcement. The connection may succeed: there are rules that exempt the user.
+/// No rule took it. The connection may succeed all the same: rules without a key exempt the user.
 fn announce(imds: SocketAddr, announcement: &[u8]) -> io::Result<()> {
     match UdpSocket::bind(ANY)?.send_to(announcement, imds) {
         Ok(_) => Err(io::Error::other("no rule takes announcements")),

@@ -299,7 +299,7 @@ where
         if let Some(entry) = entries.get(key) {
             return Arc::clone(entry);
         }
-        make_room(&mut entries, MAX_KEYS - 1, None);
+        evict(&mut entries, MAX_KEYS - 1, None);
         let entry = Arc::new(Entry::new(Arc::clone(key), self.inner.clock.now()));
         entries.insert(Arc::clone(key), Arc::clone(&entry));
         entry
@@ -352,7 +352,7 @@ impl<E, V, C: Clock> Inner<E, V, C> {
         outcome: Result<Granted, ExchangeError>,
     ) {
         let outcome = entry.finish(outcome, self.clock.now(), fastrand::f64());
-        make_room(&mut self.write(), MAX_KEYS, Some(&entry.key));
+        evict(&mut self.write(), MAX_KEYS, Some(&entry.key));
         self.changed.notify_one();
         sender.send_replace(Some(outcome));
     }
@@ -387,7 +387,7 @@ impl<E, V, C> Inner<E, V, C> {
 
 /// Forgets the keys of the least worth until at most `most` are left, with at most [`MAX_BYTES`]. Leaves
 /// `kept`, and keys with an exchange under way.
-fn make_room<V>(entries: &mut Entries<V>, most: usize, kept: Option<&Arc<Key>>) {
+fn evict<V>(entries: &mut Entries<V>, most: usize, kept: Option<&Arc<Key>>) {
     let mut bytes: usize = entries.values().map(|entry| entry.weight().0).sum();
     while entries.len() > most || bytes > MAX_BYTES {
         let candidates = entries.values().filter(|it| Some(&it.key) != kept);

@@ -306,7 +306,7 @@ async fn a_refused_token_is_replaced_and_another_one_is_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn law_5_serves_a_valid_token_while_a_new_one_cannot_be_had() {
+async fn law_5_serves_a_valid_token_while_there_is_no_new_one() {
     let bench = Bench::new();
     bench.get(A).await.unwrap();
     sleep(MINUTE).await;

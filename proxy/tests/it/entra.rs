@@ -1,4 +1,4 @@
-//! A token endpoint that replies by a script and keeps the requests. It stands beside the emulator
+//! A token endpoint that replies by a script and keeps the requests. It is used beside the emulator
 //! (`crate::azure`), which validates each assertion, so that a test can reply with any bytes, delay
 //! or certificate.
 

@@ -5,12 +5,16 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use testkit::poll;
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::entra::{Entra, Reply, aadsts, answer, token, untrusted_authority};
+use crate::raw::exchange;
 use crate::sidecar::{CLIENT, Sidecar, TENANT, TokenFile, assertion, config};
 
 const VAULT: &str = "resource=https://vault.azure.net";
+const TOKEN_OF_VAULT: &str = "GET /metadata/identity/oauth2/token?resource=https://vault.azure.net HTTP/1.1\r\nHost: x\r\n\
+     Metadata: true\r\n";
 
 #[tokio::test]
 async fn sends_the_documented_request() {
@@ -84,36 +88,14 @@ async fn many_first_calls_make_one_exchange() {
     let entra = Entra::start("localhost").await;
     let sidecar = Sidecar::start(&entra, &[]).await;
     entra.delay(Duration::from_millis(200));
-    let calls = futures(300, || sidecar.token(VAULT));
-    let tokens: BTreeSet<_> = calls
-        .await
-        .iter()
-        .map(|call| call.text("access_token"))
+    let address = sidecar.address;
+    let calls: JoinSet<_> = (0..300)
+        .map(|_| exchange(address, TOKEN_OF_VAULT))
         .collect();
+    let calls = calls.join_all().await;
+    let tokens: BTreeSet<_> = calls.iter().map(|call| call.text("access_token")).collect();
     assert_eq!(tokens.len(), 1);
     assert_eq!(entra.requests().len(), 1);
-}
-
-/// Runs `count` futures side by side.
-async fn futures<T, F: Future<Output = T>>(count: usize, make: impl Fn() -> F) -> Vec<T> {
-    let mut running: Vec<_> = (0..count).map(|_| Box::pin(make())).collect();
-    let mut ended = Vec::new();
-    std::future::poll_fn(|context| {
-        running.retain_mut(|future| match future.as_mut().poll(context) {
-            std::task::Poll::Ready(value) => {
-                ended.push(value);
-                false
-            }
-            std::task::Poll::Pending => true,
-        });
-        if running.is_empty() {
-            std::task::Poll::Ready(())
-        } else {
-            std::task::Poll::Pending
-        }
-    })
-    .await;
-    ended
 }
 
 #[tokio::test]
@@ -273,7 +255,7 @@ async fn metrics_count_requests_and_exchanges() {
     sidecar.get("/metadata/identity/oauth2/token", "").await;
     let head = "GET /metrics HTTP/1.1\r\nHost: x\r\n";
     let port = sidecar.metrics_address.unwrap().port();
-    let scraped = crate::raw::exchange(([127, 0, 0, 1], port).into(), head).await;
+    let scraped = exchange(([127, 0, 0, 1], port).into(), head).await;
     let wanted = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     assert_eq!(scraped.header("content-type"), Some(wanted));
     for line in [

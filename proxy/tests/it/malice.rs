@@ -115,7 +115,7 @@ fn only_request(bytes: &[u8]) -> Result<Option<String>, String> {
         // A body that is cut short leaves nothing for a second request.
         Some(None | Some("")) => Ok(Some(target.to_owned())),
         Some(Some(rest)) => Err(format!("a second request: {rest}")),
-        None => Err("a length that is none".to_owned()),
+        None => Err("a length that is not a number".to_owned()),
     }
 }
 
@@ -310,7 +310,7 @@ async fn no_second_request_is_smuggled_to_the_node() {
     assert_eq!(
         sidecar.token("resource=a").await.status,
         200,
-        "it serves on"
+        "it still serves"
     );
 }
 

@@ -1,4 +1,4 @@
-//! The relay behind proxy-init's redirect, each test in a network of its own.
+//! The relay behind proxy-init's redirect, each test in its own network namespace.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4};

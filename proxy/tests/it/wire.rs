@@ -1,4 +1,4 @@
-//! IMDS to the byte: rules R1 to R16 and the defects D1 to D15 of other implementations.
+//! Requests and answers byte by byte: rules R1 to R16 and the defects D1 to D15 of other implementations.
 
 use std::time::Duration;
 

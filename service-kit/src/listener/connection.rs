@@ -21,8 +21,8 @@ use super::activity::Activity;
 use super::body::RequestBody;
 use super::io::{AnswerBody, Watched};
 use super::limits::Limits;
+use super::service::{Protocol, Service};
 use super::unreadable::{self, HeadError};
-use super::{Protocol, Service};
 use crate::shutdown::{Phase, Shutdown};
 
 /// A connection whose stream is ready for HTTP.

@@ -39,9 +39,8 @@ pub struct Limits {
     /// How long a client may take to read the rest of an answer that is complete, or any of one that is
     /// not.
     pub answer: Duration,
-    /// The age from which on answers ask their client to connect again, so that load spreads over
-    /// replicas. Up to a fifth is added, by the client's port, so that connections that were made
-    /// together do not end together. `None` for no such age.
+    /// From this age on, answers ask their client to connect again, so that load spreads over replicas. Up to a fifth is added, by the client's port, so that connections that were made
+    /// together do not end together. `None` for never.
     pub age: Option<Duration>,
     /// How long requests under way may take when the listener closes or their connection has to end.
     pub last_answers: Duration,
@@ -87,7 +86,7 @@ impl Limits {
         }
     }
 
-    /// The age from which on a client's connection is asked to close.
+    /// The age at which a client's connection is asked to close.
     pub(super) fn age(&self, port: u16) -> Option<Duration> {
         const STEPS: u16 = 64;
         let age = self.age?;

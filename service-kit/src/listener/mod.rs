@@ -1,5 +1,6 @@
 //! One accept loop for HTTP/1.1, in the clear or over TLS, with every limit in one value.
 //!
+//! - [`Service`]: answers the requests.
 //! - [`Limits`]: how many connections, how long, how large, how slow.
 //! - `places`: which connection makes way for a new one (no I/O).
 //! - `activity`: the current stage of a connection, without a lock.
@@ -14,24 +15,20 @@ mod connection;
 mod io;
 mod limits;
 mod places;
+mod service;
 mod unreadable;
 
 pub use body::{BodyError, RequestBody, is_slow};
 pub use connection::serve;
 pub use limits::{BodyRate, Limits};
+pub use service::{Protocol, Service};
 pub use unreadable::HeadError;
 
-use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
-use hyper::body::Body;
-use hyper::{Request, Response};
-#[cfg(feature = "tls")]
-use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
@@ -44,26 +41,6 @@ use activity::Activity;
 use connection::Connection;
 use places::{Entrance, Places};
 
-/// Answers requests.
-pub trait Service: Send + Sync + 'static {
-    /// The body of an answer.
-    type Body: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin;
-
-    /// Answers one request of `client`.
-    fn answer(
-        &self,
-        request: Request<RequestBody>,
-        client: SocketAddr,
-    ) -> impl Future<Output = Response<Self::Body>> + Send;
-
-    /// Answers bytes that are not a request. The connection ends after it.
-    fn refuse(&self, error: HeadError) -> Response<Bytes> {
-        let mut answer = Response::new(Bytes::new());
-        *answer.status_mut() = error.status();
-        answer
-    }
-}
-
 /// A socket and what is served on it.
 #[derive(Debug)]
 pub struct Listener<S> {
@@ -75,29 +52,6 @@ pub struct Listener<S> {
     pub limits: Limits,
     /// The protocol.
     pub protocol: Protocol,
-}
-
-/// The protocol of a port: HTTP/1.1, perhaps over TLS.
-#[derive(Clone, Debug, Default)]
-pub struct Protocol {
-    /// Whether a client that has closed its side of the connection still gets its answer. Otherwise
-    /// its request is dropped.
-    pub half_close: bool,
-    /// TLS, or none.
-    #[cfg(feature = "tls")]
-    pub tls: Option<Arc<ServerConfig>>,
-}
-
-impl Protocol {
-    /// HTTP/1.1 without TLS. `half_close` is described at the field.
-    #[must_use]
-    pub const fn plain(half_close: bool) -> Self {
-        Self {
-            half_close,
-            #[cfg(feature = "tls")]
-            tls: None,
-        }
-    }
 }
 
 /// Binds an address in Go's form, `:9443` or `host:port`. Without a host it listens on all addresses
@@ -257,7 +211,7 @@ impl<S: Service> Server<S> {
         drop((permit, self));
         match place {
             Ok(place) => place.serve(stream, client, shutdown).await,
-            Err(_) => debug!(%client, "connection refused: its address has too many"),
+            Err(_) => debug!(%client, "connection refused: its address has too many connections"),
         }
     }
 }
@@ -372,10 +326,11 @@ const LEAVING: Duration = Duration::from_millis(100);
 /// How long a connection waits until its address may have one more.
 const WAITING: Duration = Duration::from_secs(5);
 
-/// Connections that wait so, at most. Each is a socket without a buffer.
+/// The most connections that wait for their address. Each is a socket without a buffer.
 const MAX_WAITING: usize = 256;
 
-/// When a waiting connection tries again although no other has become idle: new ones grow old.
+/// How often a waiting connection tries again when no other has become idle: one that was too new to be closed may
+/// be old enough by now.
 const RETRY: Duration = Duration::from_millis(250);
 
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);

@@ -5,7 +5,7 @@
 //! Nothing here depends on how hyper writes its refusal: while no answer is under way, hyper has nothing
 //! else to write.
 //!
-//! [`Service::refuse`]: super::Service::refuse
+//! [`Service::refuse`]: super::service::Service::refuse
 
 use std::io;
 use std::time::SystemTime;

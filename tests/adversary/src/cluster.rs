@@ -10,7 +10,8 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+
+use crate::serve;
 
 /// The namespace of the service account.
 pub const NAMESPACE: &str = "shop";
@@ -25,13 +26,7 @@ pub const CLIENT_ID: &str = "91be0000-1111-2222-3333-444455556666";
 ///
 /// When there is no free port.
 pub async fn start() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0")
-        .await
-        .expect("a port is free");
-    let address = listener.local_addr().expect("it listens");
-    let router = Router::new().fallback(answer);
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    address
+    serve(Router::new().fallback(answer)).await
 }
 
 async fn answer(request: Request) -> Response {

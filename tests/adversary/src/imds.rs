@@ -7,9 +7,10 @@ use axum::Router;
 use axum::extract::Request;
 use axum::response::IntoResponse;
 use percent_encoding::percent_decode;
-use tokio::net::TcpListener;
 
-/// What stands for the identity of the node.
+use crate::serve;
+
+/// Represents the identity of the node.
 pub const MARKER: &str = "the-identity-of-the-node";
 
 /// Listens on a free port of 127.0.0.1, and ends with the runtime.
@@ -18,13 +19,7 @@ pub const MARKER: &str = "the-identity-of-the-node";
 ///
 /// When there is no free port.
 pub async fn start() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0")
-        .await
-        .expect("a port is free");
-    let address = listener.local_addr().expect("it listens");
-    let router = Router::new().fallback(answer);
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    address
+    serve(Router::new().fallback(answer)).await
 }
 
 async fn answer(request: Request) -> impl IntoResponse {

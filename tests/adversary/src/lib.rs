@@ -21,3 +21,18 @@ pub mod request;
 pub mod review;
 pub mod script;
 pub mod world;
+
+use std::net::SocketAddr;
+
+use axum::Router;
+use tokio::net::TcpListener;
+
+/// Serves on a free port of 127.0.0.1, and ends with the runtime.
+async fn serve(router: Router) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port is free");
+    let address = listener.local_addr().expect("it listens");
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    address
+}

@@ -34,6 +34,7 @@ impl Cluster {
     /// Makes a client of its API server.
     ///
     /// # Errors
+    ///
     /// When `KUBECONFIG` names no cluster.
     pub fn connect() -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -48,6 +49,7 @@ impl Cluster {
     /// Makes the service account of the reviewed pods.
     ///
     /// # Errors
+    ///
     /// When the API server refuses.
     pub fn add_the_reviewed(&self) -> Result<()> {
         self.runtime.block_on(async {
@@ -60,6 +62,7 @@ impl Cluster {
     /// Makes this many service accounts in namespaces of their own.
     ///
     /// # Errors
+    ///
     /// When the API server refuses one.
     pub fn add(&self, count: u32) -> Result<()> {
         let namespace_of = |number| format!("{NAMESPACE}-{}", number / IN_A_NAMESPACE);
@@ -86,6 +89,7 @@ impl Cluster {
     /// The webhook configuration's `caBundle`, PEM.
     ///
     /// # Errors
+    ///
     /// When the webhook has not written it.
     pub fn trusted(&self) -> Result<Vec<u8>> {
         let configurations: Api<MutatingWebhookConfiguration> = Api::all(self.client.clone());

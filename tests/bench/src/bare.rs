@@ -27,6 +27,7 @@ use crate::arguments::Bare;
 /// reading each request to its end.
 ///
 /// # Errors
+///
 /// When a file is malformed, or the port is taken.
 pub fn serve(arguments: &Bare) -> Result<()> {
     let answer = FixedAnswer::read(&arguments.answer)?;

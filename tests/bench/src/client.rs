@@ -18,6 +18,7 @@ impl Answer {
     /// The answer when it is the expected one.
     ///
     /// # Errors
+    ///
     /// When the status is not 200; the message has the answer.
     pub fn ok(self) -> io::Result<Self> {
         if self.status == 200 {
@@ -48,6 +49,7 @@ pub fn post(target: &str, json: &[u8]) -> Vec<u8> {
 /// Sends a request and waits for the whole answer.
 ///
 /// # Errors
+///
 /// When the stream fails, or its bytes are no HTTP response.
 pub fn ask(stream: &mut (impl Read + Write), request: &[u8]) -> io::Result<Answer> {
     stream.write_all(request)?;
@@ -70,6 +72,7 @@ impl Inbox {
     /// Reads once, and returns the answer when this was its end.
     ///
     /// # Errors
+    ///
     /// `WouldBlock` when the stream has nothing yet. Otherwise when the stream fails, or its bytes are no
     /// HTTP response.
     pub fn receive(&mut self, stream: &mut impl Read) -> io::Result<Option<Answer>> {

@@ -18,6 +18,7 @@ impl Cores {
     /// now on, run on the others.
     ///
     /// # Errors
+    ///
     /// When there is only one core.
     pub fn split() -> Result<Self> {
         let mut load =
@@ -39,6 +40,7 @@ impl Cores {
     /// from now on.
     ///
     /// # Errors
+    ///
     /// When `/proc` cannot be read.
     pub fn clear(&self) -> Result<()> {
         for process in fs::read_dir("/proc")
@@ -61,6 +63,7 @@ impl Cores {
     /// Runs `start` on the server's core: a process that it starts stays there.
     ///
     /// # Errors
+    ///
     /// Those of `start`, or when the kernel refuses the move.
     pub fn on_the_servers<T>(&self, start: impl FnOnce() -> Result<T>) -> Result<T> {
         sched_setaffinity(THIS_THREAD, &self.server).context("cannot go to the server's core")?;

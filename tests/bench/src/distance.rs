@@ -24,6 +24,7 @@ impl Distance {
     /// Relays connections of `listener` to `server`, at first without delay, until this process ends.
     ///
     /// # Errors
+    ///
     /// When no thread can be started.
     pub fn between(listener: TcpListener, server: SocketAddr) -> Result<Self> {
         let distance = Self {

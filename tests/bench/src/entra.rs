@@ -34,6 +34,7 @@ impl Entra {
     /// Starts the emulator and waits until it has nothing to do.
     ///
     /// # Errors
+    ///
     /// When it cannot listen.
     pub fn start() -> Result<Self> {
         Self::with_rules((Ipv4Addr::LOCALHOST, 0), [grant(Lifetime::DAY)])
@@ -43,6 +44,7 @@ impl Entra {
     /// with tokens of this lifetime.
     ///
     /// # Errors
+    ///
     /// When it cannot listen.
     pub fn throttling(per_second: u32, lifetime: Lifetime) -> Result<Self> {
         let address = (Ipv4Addr::LOCALHOST, 443);
@@ -87,6 +89,7 @@ impl Entra {
     /// How many exchanges were requested so far.
     ///
     /// # Errors
+    ///
     /// When the emulator has ended.
     pub fn exchanges(&self) -> Result<usize> {
         Ok(self.requests()?.len())
@@ -95,6 +98,7 @@ impl Entra {
     /// The exchanges that were requested so far.
     ///
     /// # Errors
+    ///
     /// When the emulator has ended.
     pub fn requests(&self) -> Result<Vec<Record>> {
         let requests = self.azure.control.requests(Some(Service::Entra));

@@ -31,6 +31,7 @@ pub struct Schedule<'a> {
 /// This function never sleeps, so that its own wake-ups are not measured: it keeps one core busy.
 ///
 /// # Errors
+///
 /// When a connection fails, an answer is not 200, or the server falls behind by a minute.
 pub fn latencies<S: Read + Write>(
     streams: impl IntoIterator<Item = Result<S>>,

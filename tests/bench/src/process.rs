@@ -45,6 +45,7 @@ impl Server {
     /// The command line of the bare server, which is beside this program, with the answer in this file.
     ///
     /// # Errors
+    ///
     /// When the path of this program is unknown or not UTF-8.
     pub fn bare(answer: &str) -> Result<Vec<String>> {
         let program = std::env::current_exe()?.with_file_name("bare");
@@ -59,6 +60,7 @@ impl Server {
     /// Starts it on the server's core.
     ///
     /// # Errors
+    ///
     /// When the program cannot be started.
     pub fn start(&self, cores: &Cores) -> Result<Running<'_>> {
         let log = File::create(&self.log)
@@ -104,6 +106,7 @@ impl Server {
     /// Sends a request over a new connection.
     ///
     /// # Errors
+    ///
     /// When the connection fails.
     pub fn ask(&self, request: &[u8]) -> io::Result<Answer> {
         client::ask(&mut connect(self.address())?, request)
@@ -113,6 +116,7 @@ impl Server {
 /// A new connection with a read timeout of a minute.
 ///
 /// # Errors
+///
 /// When the connection fails.
 pub fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address)?;
@@ -138,6 +142,7 @@ impl Running<'_> {
     /// Asks until the answer is 200, without a pause, and returns the time since the start.
     ///
     /// # Errors
+    ///
     /// When the process ends, or a minute has passed.
     pub fn ready(&mut self, ask: impl Fn() -> io::Result<Answer>) -> Result<Duration> {
         while self.started.elapsed() < DEADLINE {
@@ -154,6 +159,7 @@ impl Running<'_> {
     /// Sends one request.
     ///
     /// # Errors
+    ///
     /// When it is not 200; the message has the end of the server's log.
     pub fn answer(&self, ask: impl FnOnce() -> io::Result<Answer>) -> Result<Answer> {
         ask()
@@ -164,6 +170,7 @@ impl Running<'_> {
     /// Resident memory in MiB.
     ///
     /// # Errors
+    ///
     /// When the process has ended.
     pub fn resident_memory(&self) -> Result<f64> {
         self.memory(resident_kib)
@@ -172,6 +179,7 @@ impl Running<'_> {
     /// The most resident memory since the start, in MiB.
     ///
     /// # Errors
+    ///
     /// When the process has ended.
     pub fn peak_memory(&self) -> Result<f64> {
         self.memory(peak_resident_kib)
@@ -180,6 +188,7 @@ impl Running<'_> {
     /// The CPU time since the start.
     ///
     /// # Errors
+    ///
     /// When the process has ended.
     pub fn cpu_time(&self) -> Result<Duration> {
         let ticks = cpu_ticks(self.child.id()).with_context(|| self.gone())?;
@@ -218,6 +227,7 @@ impl Scratch {
     /// Makes a directory under the temporary directory.
     ///
     /// # Errors
+    ///
     /// When it exists already or cannot be made.
     pub fn new() -> Result<Self> {
         let now = std::time::UNIX_EPOCH.elapsed()?.as_nanos();
@@ -234,6 +244,7 @@ impl Scratch {
     /// Writes a file and returns its path.
     ///
     /// # Errors
+    ///
     /// When it cannot be written, or its path is not UTF-8.
     pub fn write(&self, name: &str, contents: impl AsRef<[u8]>) -> Result<String> {
         let path = format!("{}/{name}", self.directory()?);
@@ -244,6 +255,7 @@ impl Scratch {
     /// Its path.
     ///
     /// # Errors
+    ///
     /// When the path is not UTF-8.
     pub fn directory(&self) -> Result<&str> {
         self.0

@@ -56,6 +56,7 @@ const FIRST_CALLS: u32 = 1_000;
 /// Measures everything and prints the table.
 ///
 /// # Errors
+///
 /// When a server fails, or this machine lacks a prerequisite.
 pub fn run(arguments: &arguments::Proxy) -> Result<()> {
     let cores = Cores::split()?;

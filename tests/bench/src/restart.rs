@@ -27,6 +27,7 @@ use crate::turns::note;
 /// Measures it and prints the table.
 ///
 /// # Errors
+///
 /// When a proxy cannot be started, or has no token at the end.
 pub fn run(arguments: &arguments::Restart) -> Result<()> {
     let scratch = Scratch::new()?;

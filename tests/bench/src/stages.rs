@@ -16,6 +16,7 @@ mod operator;
 /// Prints a table with the microseconds of each stage, for reviews of several lengths.
 ///
 /// # Errors
+///
 /// When a review is malformed or its pod refused.
 pub fn run() -> Result<()> {
     let columns = LENGTHS

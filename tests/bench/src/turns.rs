@@ -38,6 +38,7 @@ impl Load {
     /// Loads one server, and returns wrk's count and the server's CPU time.
     ///
     /// # Errors
+    ///
     /// When the server fails.
     pub fn once(&self, server: &Running<'_>, seconds: u32) -> Result<(wrk::Count, Duration)> {
         let url = format!(
@@ -55,6 +56,7 @@ impl Load {
     /// the server's CPU time, which depends less on other load on the machine.
     ///
     /// # Errors
+    ///
     /// When a server fails.
     pub fn rounds(&self, servers: &[&Running<'_>], turns: &Turns) -> Result<[Row; 2]> {
         let mut rates = Row::new(format!("{}, requests/s", self.what), self.goal);
@@ -76,6 +78,7 @@ impl Load {
 /// turn, which must not block.
 ///
 /// # Errors
+///
 /// When a server fails.
 pub fn latency<S: Read + Write>(
     what: String,

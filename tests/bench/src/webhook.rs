@@ -39,6 +39,7 @@ const MORE_CONNECTIONS: u32 = 32;
 /// Measures everything and prints the table.
 ///
 /// # Errors
+///
 /// When a server fails, or there is no cluster.
 pub fn run(arguments: &arguments::Webhook) -> Result<()> {
     let cores = Cores::split()?;

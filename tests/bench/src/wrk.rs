@@ -17,6 +17,7 @@ pub struct Count {
 /// Loads a server over `connections` connections from one thread. `more` goes to wrk as it is.
 ///
 /// # Errors
+///
 /// When wrk is missing, a connection fails or an answer is not 2xx.
 pub fn load(
     url: &str,

@@ -21,6 +21,7 @@ impl Cgroup {
     /// Finds the hierarchies among this process's mounts, without making the cgroup.
     ///
     /// # Errors
+    ///
     /// When `/proc` is not there, or no cgroup hierarchy is mounted.
     pub fn named(name: &str) -> Result<Self> {
         let mounts =
@@ -40,6 +41,7 @@ impl Cgroup {
     /// Makes the cgroup in every hierarchy.
     ///
     /// # Errors
+    ///
     /// When a hierarchy is read-only, as in a container without its own.
     pub fn create(&self) -> Result<()> {
         for path in &self.0 {
@@ -53,6 +55,7 @@ impl Cgroup {
     /// already is no error.
     ///
     /// # Errors
+    ///
     /// When processes are left in it.
     pub fn remove(&self) -> Result<()> {
         for path in &self.0 {

@@ -20,6 +20,7 @@ use crate::exit;
 /// Runs the node and ends everything after it.
 ///
 /// # Errors
+///
 /// When the node cannot be started, or its cgroup cannot be removed.
 pub fn init(inside: &Inside) -> Result<ExitCode> {
     let signals = signals();

@@ -48,6 +48,7 @@ enum End {
 /// Runs the node and the command on it.
 ///
 /// # Errors
+///
 /// When the node does not start, or a component fails: with its name and the end of its log.
 pub fn node(inside: Inside) -> Result<ExitCode> {
     // Process 1 has blocked its signals; the processes that are started here need them.

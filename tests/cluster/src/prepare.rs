@@ -44,6 +44,7 @@ impl Tools {
     /// The paths for a minor version of Kubernetes, whether the files exist or not.
     ///
     /// # Errors
+    ///
     /// When there is no cache folder, or no such version.
     pub fn locate(kubernetes: &str) -> Result<Self> {
         let cache = Cache::open()?;
@@ -68,6 +69,7 @@ trait Step {
 /// Does the missing steps for a minor version of Kubernetes, one process at a time, and prints its progress.
 ///
 /// # Errors
+///
 /// When there is no such version, or a step fails: with its name and the end of its log.
 pub fn prepare(kubernetes: &str) -> Result<Tools> {
     let cache = Cache::open()?;

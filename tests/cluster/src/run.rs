@@ -20,6 +20,7 @@ use crate::{exit, init, prepare};
 /// Runs the command on a new node.
 ///
 /// # Errors
+///
 /// When something cannot be installed or built, or this process is not root.
 pub fn run(run: &Run) -> Result<ExitCode> {
     if !Uid::effective().is_root() {

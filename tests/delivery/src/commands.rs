@@ -11,6 +11,7 @@ const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 /// A path for a file that is removed with the node.
 ///
 /// # Panics
+///
 /// When the test does not run on the test node.
 pub fn path(name: &str) -> PathBuf {
     let logs = std::env::var("CLUSTER_LOGS").expect("`make delivery` runs these on a test node");
@@ -20,6 +21,7 @@ pub fn path(name: &str) -> PathBuf {
 /// Writes a file that is removed with the node, and returns its path.
 ///
 /// # Panics
+///
 /// When it cannot be written.
 pub fn file(name: &str, text: &str) -> String {
     let path = path(name);
@@ -30,6 +32,7 @@ pub fn file(name: &str, text: &str) -> String {
 /// Runs shell lines at the root of the checkout, and returns their output.
 ///
 /// # Panics
+///
 /// When they fail: with their output.
 pub async fn shell(lines: &str) -> String {
     let output = run(lines).await;

@@ -17,6 +17,7 @@ impl Prometheus {
     /// Starts one with these groups of rules, as a PrometheusRule has them. Their durations are cut to seconds.
     ///
     /// # Panics
+    ///
     /// When the program is missing.
     pub fn start(groups: &Value) -> Self {
         let program = std::env::var("PROMETHEUS")

@@ -20,6 +20,7 @@ impl Registry {
     /// Starts it, and makes the node know its name and trust its authority, as an administrator does.
     ///
     /// # Panics
+    ///
     /// When the program is missing or does not answer.
     pub async fn start() -> Self {
         let program = std::env::var("DOCKER_REGISTRY")

@@ -12,6 +12,7 @@ use std::{env, fs};
 /// `UPDATE_DOCS` is set.
 ///
 /// # Errors
+///
 /// When the part is missing or different, or the page cannot be read or written.
 pub fn hold(part: &str, table: &str) -> Result<(), String> {
     // Tests run in parallel.

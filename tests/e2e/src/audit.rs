@@ -21,6 +21,7 @@ pub fn audited() -> Vec<Value> {
 /// Waits for an entry, at most a minute, and returns it.
 ///
 /// # Panics
+///
 /// When it does not come.
 pub async fn audit_of(what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
     let what = format!("the audit log's entry of {what}");

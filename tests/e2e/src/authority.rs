@@ -97,6 +97,7 @@ pub async fn is_trusted(replica: &v1::Pod, roots: &[CertificateDer<'static>]) ->
 /// A connection to the replica, as API servers make it.
 ///
 /// # Errors
+///
 /// When it does not listen, or these roots did not issue its certificate.
 pub async fn connect(
     replica: &v1::Pod,

@@ -17,6 +17,7 @@ pub struct Identity {
 /// A client of the emulated Azure's control API.
 ///
 /// # Panics
+///
 /// When the test does not run on the test node.
 pub fn control() -> Control {
     let url = std::env::var("AZURE_CONTROL").expect("`make e2e` runs these tests on a test node");

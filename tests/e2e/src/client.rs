@@ -37,6 +37,7 @@ pub fn azure_ca() -> String {
 /// know only one resource.
 ///
 /// # Panics
+///
 /// When none is installed.
 pub fn folders() -> Vec<String> {
     let path = format!("{}/clients", variable("SDK_DIRECTORY"));

@@ -13,6 +13,7 @@ const FOLDER: &str = "/run/cluster/flags";
 /// The values of a flag of a running component, in their order.
 ///
 /// # Panics
+///
 /// When the component does not run.
 #[must_use]
 pub fn flags_of(component: &str, flag: &str) -> Vec<String> {
@@ -28,6 +29,7 @@ pub fn flags_of(component: &str, flag: &str) -> Vec<String> {
 /// Waits until it runs, and until the API server is ready.
 ///
 /// # Panics
+///
 /// When it cannot be restarted.
 pub async fn restart_with(component: &str, flags: &[String]) {
     let file = Path::new(FOLDER).join(component);

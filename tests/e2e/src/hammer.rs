@@ -33,6 +33,7 @@ pub async fn stop_hammers(namespace: &Namespace, pod: &str, container: &str) {
 /// The counts of a stopped container, by answer.
 ///
 /// # Panics
+///
 /// When it does not print them in time.
 pub async fn counts(namespace: &Namespace, pod: &str, container: &str) -> BTreeMap<String, u64> {
     let (counts, _) = line(namespace, pod, container, |line| line.starts_with('{')).await;
@@ -42,6 +43,7 @@ pub async fn counts(namespace: &Namespace, pod: &str, container: &str) -> BTreeM
 /// Waits until a container logs this change of its answers, and returns its log so far.
 ///
 /// # Panics
+///
 /// When it does not in time.
 pub async fn sees(namespace: &Namespace, pod: &str, container: &str, what: &str) -> String {
     let (_, log) = line(namespace, pod, container, |line| line == what).await;

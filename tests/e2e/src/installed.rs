@@ -60,6 +60,7 @@ pub async fn metrics() -> BTreeMap<String, f64> {
 /// Sets values of the chart, and waits until the new pods are ready and the old ones have ended.
 ///
 /// # Panics
+///
 /// When helm fails: with its error.
 pub async fn helm_upgrade(values: &[&str]) {
     let before = replicas().await;
@@ -88,6 +89,7 @@ pub async fn helm_upgrade(values: &[&str]) {
 /// The webhook's configuration as the chart renders it, and as GitOps tools apply it repeatedly.
 ///
 /// # Panics
+///
 /// When helm fails.
 pub async fn configuration_of_the_chart() -> String {
     let mut helm = Command::new("helm");
@@ -108,6 +110,7 @@ pub async fn configuration_of_the_chart() -> String {
 /// Restarts the API server, and waits until it is ready.
 ///
 /// # Panics
+///
 /// When the script fails.
 pub async fn restart_api_server() {
     restart("kube-apiserver").await;
@@ -116,6 +119,7 @@ pub async fn restart_api_server() {
 /// Ends a component, and waits until it runs again and the API server is ready.
 ///
 /// # Panics
+///
 /// When the script fails.
 pub(crate) async fn restart(component: &str) {
     let script = "before=$(pidof \"$0\")
@@ -130,6 +134,7 @@ pub(crate) async fn restart(component: &str) {
 /// The container id of a pod that has one container, such as a replica of the webhook.
 ///
 /// # Panics
+///
 /// When the container does not run.
 pub fn container_id(pod: &v1::Pod) -> String {
     let status = pod
@@ -150,6 +155,7 @@ fn name(pod: v1::Pod) -> String {
 /// As [`testkit::poll::until`], with the deadline of what happens on the node.
 ///
 /// # Panics
+///
 /// When the deadline passes: with the last answer.
 pub async fn until<T: Debug>(
     what: &str,

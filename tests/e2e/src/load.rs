@@ -75,6 +75,7 @@ impl Load {
     /// Stops, and returns the outcome.
     ///
     /// # Panics
+    ///
     /// When the load has panicked.
     pub async fn stop(self) -> Tally {
         let _ = self.stop.send(());
@@ -86,6 +87,7 @@ impl Tally {
     /// Asserts that every pod was admitted with its identity.
     ///
     /// # Panics
+    ///
     /// When one was not: with the first reasons.
     pub fn assert_all_injected(&self) {
         let some: Vec<_> = self.failures.iter().take(5).collect();

@@ -89,6 +89,7 @@ impl Namespace {
     /// Creates an object as a dry run, and returns it as the API server would store it.
     ///
     /// # Panics
+    ///
     /// When it is refused.
     pub async fn dry_run(&self, manifest: &Value) -> Value {
         let create = [
@@ -151,6 +152,7 @@ impl Namespace {
     /// Runs a pod that must succeed without a warning.
     ///
     /// # Panics
+    ///
     /// When it fails: with its description and logs.
     pub async fn run_to_success(&self, pod: &Pod) -> Finished {
         let printed = self.apply(&pod.manifest()).await;
@@ -183,6 +185,7 @@ impl Namespace {
     /// Waits until a pod is as wanted.
     ///
     /// # Panics
+    ///
     /// When the deadline passes: with the pod's description and logs.
     pub async fn until(&self, pod: &str, wanted: impl Fn(&v1::Pod) -> bool) -> v1::Pod {
         let client = Client::try_default()
@@ -232,7 +235,7 @@ impl Namespace {
         .await;
     }
 
-    /// Sends a signal to a running container, and returns its restart count of before.
+    /// Sends a signal to a running container, and returns its restart count before that.
     pub async fn signal(&self, pod: &str, container: &str, signal: &str) -> i32 {
         let before = self
             .until(pod, |pod| running(pod, container).is_some())

@@ -11,6 +11,7 @@ pub struct Commands(String);
 /// The one block of shell lines in a document that contains this text.
 ///
 /// # Panics
+///
 /// When there is none, or more than one.
 pub fn documented(document: &str, text: &str) -> Commands {
     let mut blocks = blocks(document, "sh", text).into_iter();
@@ -23,6 +24,7 @@ pub fn documented(document: &str, text: &str) -> Commands {
 /// The first block of YAML in a document that contains this text.
 ///
 /// # Panics
+///
 /// When there is none.
 pub fn yaml(document: &str, text: &str) -> String {
     let block = blocks(document, "yaml", text).into_iter().next();
@@ -50,6 +52,7 @@ impl Commands {
     /// The commands in the comment at the head of a file, from the line that contains `begin`.
     ///
     /// # Panics
+    ///
     /// When there is none.
     pub fn in_head(file: &str, begin: &str) -> Self {
         let text = std::fs::read_to_string(format!("{ROOT}/{file}")).expect("the file is there");
@@ -64,6 +67,7 @@ impl Commands {
     /// Replaces a placeholder by a value.
     ///
     /// # Panics
+    ///
     /// When the placeholder is not there.
     #[must_use]
     pub fn with(self, placeholder: &str, value: &str) -> Self {
@@ -102,6 +106,7 @@ impl Commands {
     /// Runs the commands and returns their output.
     ///
     /// # Panics
+    ///
     /// When one fails, or a placeholder is left.
     pub async fn run(self) -> String {
         let placeholder = self.0.split('<').skip(1).find_map(|rest| {

@@ -8,6 +8,7 @@ use tokio::process::Command;
 /// Runs a line of shell, which has to succeed, and returns what it wrote.
 ///
 /// # Panics
+///
 /// When it fails.
 pub async fn run(line: &str) -> String {
     let output = shell(line).await;
@@ -18,6 +19,7 @@ pub async fn run(line: &str) -> String {
 /// Runs a line of shell.
 ///
 /// # Panics
+///
 /// When it writes a token.
 pub async fn shell(line: &str) -> Output {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");

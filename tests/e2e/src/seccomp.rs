@@ -10,6 +10,7 @@ const FOLDER: &str = "/run/cluster/kubelet/seccomp";
 /// Writes a profile to the node, and returns the `seccompProfile` for containers that use it.
 ///
 /// # Panics
+///
 /// When the test does not run on the test node.
 pub fn seccomp_profile(name: &str, profile: &Value) -> Value {
     let file = format!("{name}.json");

@@ -48,7 +48,7 @@ fn tokens(line: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// How an API server's `continue` begins, which stands in the URL of a list's next page: `{"v":"meta.k8s.io/`.
+/// How an API server's `continue` begins, which is in the URL of a list's next page: `{"v":"meta.k8s.io/`.
 const PAGE: &str = "eyJ2IjoibWV0YS5rOHMuaW8v";
 
 fn is_of_token(c: char) -> bool {

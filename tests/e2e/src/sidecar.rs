@@ -57,6 +57,7 @@ pub async fn injected(namespace: &Namespace) -> Value {
 /// The names of containers, in order.
 ///
 /// # Panics
+///
 /// When the value is no list.
 pub fn names(containers: &Value) -> Vec<&str> {
     let containers = containers.as_array().expect("a list of containers");
@@ -69,6 +70,7 @@ pub fn names(containers: &Value) -> Vec<&str> {
 /// Asserts that `kubectl logs` and `kubectl exec` without a container name use the user's first one.
 ///
 /// # Panics
+///
 /// When they use another.
 pub async fn assert_kubectl_selects_the_users_container(namespace: &Namespace) {
     let pod = Pod::new("pod").with_proxy().container(
@@ -90,6 +92,7 @@ pub async fn assert_kubectl_selects_the_users_container(namespace: &Namespace) {
 /// proxy has almost no CPU time.
 ///
 /// # Panics
+///
 /// When it gets none.
 pub async fn assert_the_application_waits_for_a_slow_proxy(
     namespace: &Namespace,

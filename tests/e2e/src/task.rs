@@ -5,6 +5,7 @@ use tokio::process::Command;
 /// Sends a signal to the first process of a container.
 ///
 /// # Panics
+///
 /// When containerd does not know the container.
 pub async fn signal(id: &str, signal: &str) {
     let sent = Command::new("ctr")
@@ -19,6 +20,7 @@ pub async fn signal(id: &str, signal: &str) {
 /// The process id of a running container, on the node.
 ///
 /// # Panics
+///
 /// When containerd does not know the container.
 pub async fn pid(id: &str) -> u32 {
     let tasks = Command::new("ctr")

@@ -6,6 +6,7 @@ use serde_json::Value;
 /// The claims of the access token in an answer of the token endpoint.
 ///
 /// # Panics
+///
 /// When the answer has none.
 pub fn claims(answer: &str) -> Value {
     let answer: Value = serde_json::from_str(answer)

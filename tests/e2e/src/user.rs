@@ -18,6 +18,7 @@ impl User {
     /// A service account in this namespace, bound to a ClusterRole that the chart creates for azwi.
     ///
     /// # Panics
+    ///
     /// When the chart has no such role.
     pub async fn with_role(namespace: &Namespace, role: &str) -> Self {
         run(&format!(

@@ -73,7 +73,7 @@ async fn an_issuer_changes_without_a_gap() {
     cluster.undo().await;
 }
 
-/// The cluster, with a directory for the documents and a storage account to come.
+/// The cluster, with a directory for the documents and the name of a storage account that the test creates.
 struct Cluster {
     namespace: Namespace,
     identity: Identity,

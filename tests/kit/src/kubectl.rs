@@ -60,13 +60,10 @@ pub async fn kubectl_retrying(args: &[&str], input: &str) -> String {
 ///
 /// When kubectl succeeds.
 pub async fn kubectl_error(args: &[&str], input: &str) -> String {
-    let output = run(args, input).await;
-    let (out, err) = text(&output);
-    assert!(
-        !output.status.success(),
-        "kubectl {args:?} succeeded: {out}"
-    );
-    err
+    match outputs(args, input).await {
+        Ok((printed, _)) => panic!("kubectl {args:?} succeeded: {printed}"),
+        Err(error) => error,
+    }
 }
 
 /// Runs kubectl with `input` and returns its output.
@@ -75,22 +72,24 @@ pub async fn kubectl_error(args: &[&str], input: &str) -> String {
 ///
 /// kubectl's error, when it fails.
 pub async fn try_kubectl(args: &[&str], input: &str) -> Result<String, String> {
-    let output = run(args, input).await;
-    let (out, err) = text(&output);
-    if output.status.success() {
-        Ok(out)
-    } else {
-        Err(err)
-    }
+    let printed = outputs(args, input).await;
+    printed.map(|(printed, _)| printed)
 }
 
 async fn with_warnings(args: &[&str], input: &str) -> Result<String, String> {
+    let printed = outputs(args, input).await;
+    printed.map(|(printed, warnings)| printed + &warnings)
+}
+
+/// Standard output and standard error, or kubectl's error.
+async fn outputs(args: &[&str], input: &str) -> Result<(String, String), String> {
     let output = run(args, input).await;
-    let (out, err) = text(&output);
+    let [printed, errors] =
+        [output.stdout, output.stderr].map(|it| String::from_utf8_lossy(&it).into_owned());
     if output.status.success() {
-        Ok(out + &err)
+        Ok((printed, errors))
     } else {
-        Err(err)
+        Err(errors)
     }
 }
 
@@ -113,11 +112,4 @@ async fn run(args: &[&str], input: &str) -> Output {
         .expect("kubectl reads its input");
     drop(stdin);
     child.wait_with_output().await.expect("kubectl ends")
-}
-
-fn text(output: &Output) -> (String, String) {
-    (
-        String::from_utf8_lossy(&output.stdout).into_owned(),
-        String::from_utf8_lossy(&output.stderr).into_owned(),
-    )
 }

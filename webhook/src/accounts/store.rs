@@ -39,7 +39,7 @@ impl Store {
         self.write().put(&key(namespace, name), account);
     }
 
-    /// A list begins, or begins again. Accounts of the former one are served until it is complete.
+    /// A list begins, or begins again. Accounts of the previous one are served until it is complete.
     pub(super) fn begin(&self) {
         let mut accounts = self.write();
         accounts.list = accounts.list.wrapping_add(1);

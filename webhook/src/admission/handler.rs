@@ -7,16 +7,14 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use hyper::Request;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
-use hyper::{Request, StatusCode};
-use thiserror::Error;
-use tracing::debug;
 
 use super::Admission;
-use super::body::{self, BodyError, ReviewBody};
-use super::review::ReviewError;
+use super::body::{self, ReviewBody};
+use super::error::Refusal;
 use crate::inject::PodSecurity;
-use crate::memory::{MadeWay, SMALL};
+use crate::memory::SMALL;
 
 /// The path that the webhook configuration names.
 pub const PATH: &str = "/mutate-v1-pod";
@@ -78,48 +76,4 @@ fn is_json(request: &Request<Body>) -> bool {
     let media_type = text.unwrap_or_default().split(';').next();
     let media_type = media_type.unwrap_or_default().trim();
     media_type.eq_ignore_ascii_case("application/json")
-}
-
-/// Why a request gets an HTTP error instead of a review's answer.
-#[derive(Debug, Error)]
-pub enum Refusal {
-    /// The body was not read.
-    #[error(transparent)]
-    Body(#[from] BodyError),
-    /// Other reviews need the memory.
-    #[error(transparent)]
-    MadeWay(#[from] MadeWay),
-    /// Another media type, or none.
-    #[error("send an AdmissionReview as application/json")]
-    MediaType,
-    /// The kernel returns no random numbers.
-    #[error("the system returns no random numbers")]
-    NoRandomness,
-    /// The body is no review.
-    #[error(transparent)]
-    Review(#[from] ReviewError),
-    /// Never in practice: every answer can be written as JSON.
-    #[error("the answer cannot be written: {0}")]
-    Unwritable(#[from] serde_json::Error),
-}
-
-impl Refusal {
-    fn status(&self) -> StatusCode {
-        match self {
-            Self::Body(BodyError::MadeWay(_)) | Self::MadeWay(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Body(BodyError::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Body(BodyError::TooSlow) => StatusCode::REQUEST_TIMEOUT,
-            Self::Body(BodyError::Unreadable) | Self::Review(_) => StatusCode::BAD_REQUEST,
-            Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::NoRandomness | Self::Unwritable(_) => StatusCode::INTERNAL_SERVER_ERROR,
-        }
-    }
-}
-
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        let status = self.status();
-        debug!(%status, error = %self, "request refused");
-        (status, format!("{self}\n")).into_response()
-    }
 }

@@ -2,8 +2,9 @@
 //! [`review`] is its JSON, and [`crate::inject`] decides about the pod.
 //!
 //! This is the edge at which errors become status codes: a [`Denial`] is a 400, a [`LookupError`] a
-//! 503, both inside an answer of status 200. A request that is no review is a [`handler::Refusal`].
+//! 503, both inside an answer of status 200. A request that is no review is a [`error::Refusal`].
 
+pub mod error;
 pub mod handler;
 pub mod metrics;
 pub mod review;
@@ -24,7 +25,7 @@ use crate::memory::{Bounds, LARGE, MadeWay, Memory, Share};
 use crate::reason::excerpt_of;
 pub(crate) use body::BODY_TIMEOUT;
 use body::MIB;
-use handler::Refusal;
+use error::Refusal;
 use metrics::{Metrics, Outcome};
 use review::{Review, ReviewError, Size, Verdict};
 use seeds::Seeds;
@@ -56,7 +57,7 @@ impl Admission {
         }
     }
 
-    /// Replaces the settings. Reviews under way are answered from the former ones.
+    /// Replaces the settings. Reviews under way are answered from the old ones.
     pub fn update(&self, change: impl Fn(&mut inject::Config)) {
         self.config.rcu(|config| {
             let mut config = inject::Config::clone(config);
@@ -184,7 +185,7 @@ impl Admission {
         since: Instant,
     ) -> Result<Vec<u8>, Refusal> {
         let answer = review.answer(verdict)?;
-        // A pod that passes comes again, through the entry for all namespaces, and counts there.
+        // The API server sends a pod that is admitted here to the entry for all namespaces too, which counts it.
         let comes_again = !matches!(verdict, Verdict::Refused { .. });
         if security == PodSecurity::RefusesNetAdmin && comes_again {
             return Ok(answer);
@@ -258,8 +259,8 @@ fn refused(code: u16, reason: &'static str, message: &str) -> Verdict<'static> {
     }
 }
 
-/// One character more than a name may have, so that a name that is too long stays one: the names in a review
-/// have not been validated yet.
+/// Cuts a name, which has not been validated yet, to one character more than Kubernetes allows: a name that is too
+/// long is still too long, and no other object's.
 fn shortened(name: &str) -> &str {
     const MAX_CHARACTERS: usize = 254;
     let end = name.char_indices().nth(MAX_CHARACTERS);

@@ -1,7 +1,7 @@
 //! The client of the API server.
 //!
 //! - `slim`: cuts answers about service accounts down to the few fields that are read, while they arrive.
-//! - `watches`: lets a watch that ends at once wait before it is asked for again.
+//! - `watches`: delays the next request of a watch that ended at once.
 
 mod slim;
 mod watches;
@@ -29,26 +29,26 @@ pub fn client(mut config: Config, user_agent: &'static str) -> Result<Client, ku
         .headers
         .push((header::USER_AGENT, HeaderValue::from_static(user_agent)));
     let namespace = config.default_namespace.clone();
-    let careful = Careful {
+    let bounded = BoundedClient {
         client: Client::try_from(config)?,
         watches: Arc::default(),
     };
-    Ok(Client::new(careful, namespace))
+    Ok(Client::new(bounded, namespace))
 }
 
 /// A client that bounds the memory of answers and the rate of watches.
-struct Careful {
+struct BoundedClient {
     client: Client,
     watches: Arc<Watches>,
 }
 
-impl Service<Request<Body>> for Careful {
+impl Service<Request<Body>> for BoundedClient {
     type Response = Response<SlimBody>;
     type Error = kube::Error;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), kube::Error>> {
-        // The client waits for itself.
+        // `send` waits until the client is ready.
         Poll::Ready(Ok(()))
     }
 
@@ -77,7 +77,7 @@ fn is_watch(request: &Request<Body>) -> bool {
     request.method() == Method::GET && parameters.any(|it| it == "watch=true")
 }
 
-/// The webhook's.
+/// The user agent of the webhook.
 pub const USER_AGENT: &str = concat!(
     "azure-workload-identity-webhook/",
     env!("CARGO_PKG_VERSION")

@@ -57,7 +57,7 @@ impl Body for SlimBody {
     }
 }
 
-/// A parser of JSON that keeps no more than one member of an object.
+/// A streaming parser of JSON that buffers one member of an object at a time.
 #[derive(Debug, Default)]
 struct Slim {
     /// The containers that are passed on and not complete.
@@ -73,7 +73,7 @@ struct Slim {
 struct Container {
     kind: Kind,
     is_empty: bool,
-    /// Entries of the product that have no meaning.
+    /// Entries with the product's prefix and an unknown key.
     unknown: usize,
 }
 
@@ -119,7 +119,7 @@ enum Fate {
 }
 
 impl Slim {
-    /// Reads the next bytes, and writes what is left of them.
+    /// Reads the next bytes, and writes those that are passed on.
     fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         for byte in bytes {
             self.state = self.next(*byte, out);
@@ -315,7 +315,7 @@ impl Slim {
             return State::Between;
         };
         if is_too_long {
-            // Also too long for an account, which is then remembered.
+            // `Account::read` finds this value too long as well, and records its key.
             self.member.truncate(self.key);
             let long = "-".repeat(Account::MAX_VALUE + 1);
             self.member
@@ -344,7 +344,7 @@ fn is_end(byte: u8) -> bool {
     matches!(byte, b',' | b'}' | b']' | b' ' | b'\t' | b'\r' | b'\n')
 }
 
-/// Of an account, a list, an event, and a `Status` that reports an error.
+/// Members that are kept of an account, a list, an event, and a `Status` that reports an error.
 const OF_OBJECT: [&str; 7] = [
     "apiVersion",
     "code",
@@ -355,7 +355,7 @@ const OF_OBJECT: [&str; 7] = [
     "type",
 ];
 
-/// Of an account and of a list.
+/// Members that are kept of the metadata of an account and of a list.
 const OF_METADATA: [&str; 4] = ["continue", "name", "namespace", "resourceVersion"];
 
 /// Labels and annotations that are read, and the one that ends a list in the form of a stream.
@@ -374,7 +374,7 @@ const MAX_ENTRY: usize = 512;
 /// Bytes of any other member. The longest that API servers send are the tokens of lists.
 const MAX_MEMBER: usize = 16 * 1024;
 
-/// Containers in each other. An event has four.
+/// Nested containers that are passed on. An event has four.
 const MAX_DEPTH: usize = 4;
 
 #[cfg(test)]
@@ -506,7 +506,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_read_of_an_account_is_the_same(
+        fn keeps_the_fields_that_are_read_of_an_account(
             other in value(),
             client_id in "(.|[\"\\\\\\x00-\\x1f]){0,64}",
             key in "[a-z]{0,9}",
@@ -528,7 +528,7 @@ mod tests {
         }
 
         #[test]
-        fn bytes_that_are_not_json_end_the_same_way(
+        fn writes_little_for_bytes_that_are_not_json(
             bytes in prop::collection::vec(any::<u8>(), 0..200),
             size in 1_usize..64,
         ) {

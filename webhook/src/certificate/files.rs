@@ -39,7 +39,7 @@ pub enum FilesError {
 }
 
 /// Serves with `tls.crt` and `tls.key` of `directory`, for ever. While they are half-written or do not
-/// match, it keeps serving the former pair.
+/// match, it keeps serving the old pair.
 pub async fn run(directory: PathBuf, serving: Arc<Serving>) {
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

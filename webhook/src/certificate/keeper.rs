@@ -191,15 +191,15 @@ impl Keeper {
                     result = result.and(Err(KeeperError::NoConfiguration));
                     break;
                 }
-                Action::WriteAuthority(former) => {
+                Action::WriteAuthority(previous) => {
                     tried.authority = true;
-                    match self.write_authority(former, now).await {
+                    match self.write_authority(previous, now).await {
                         Ok(written) => {
                             info!("certificate authority created");
                             self.see_secret(Some(written));
                         }
                         Err(error) if error.is_conflict() => return Ok(()),
-                        // The former one may still be valid.
+                        // The previous one may still be valid.
                         Err(error) => result = result.and(Err(error)),
                     }
                 }
@@ -224,16 +224,16 @@ impl Keeper {
         result
     }
 
-    /// Creates an authority and writes it before the former ones.
+    /// Creates an authority and writes it before the previous ones.
     async fn write_authority(
         &self,
-        former: Bundle,
+        previous: Bundle,
         now: SystemTime,
     ) -> Result<Secret, KeeperError> {
         let (authority, key) = Authority::generate(now)?;
         let mut bundle = Bundle::default();
         bundle.push(authority.certificate().clone());
-        bundle.merge(former);
+        bundle.merge(previous);
         let data: BTreeMap<_, _> = [(CERTIFICATE_KEY, bundle.to_pem()), (PRIVATE_KEY, key)]
             .map(|(name, value)| (name.to_owned(), ByteString(value.into_bytes())))
             .into();
@@ -293,7 +293,7 @@ impl Keeper {
             return Err(KeeperError::NoConfiguration);
         };
         let encoded = STANDARD.encode_to_string(wanted.to_pem());
-        // With the version in it, as above.
+        // With the version in it, the API server refuses the write when the object has changed.
         let mut operations = vec![json!({
             "op": "replace",
             "path": "/metadata/resourceVersion",

@@ -180,7 +180,7 @@ impl State {
     }
 
     /// A leaf is issued when there is none, when it is old, and when a new authority has been trusted
-    /// for [`SETTLING`] or the former one no longer is.
+    /// for [`SETTLING`] or the previous one no longer is.
     fn is_leaf_due(&self, authority: &CertificateDer<'_>, now: SystemTime) -> bool {
         match &self.leaf {
             None => true,
@@ -406,10 +406,10 @@ mod tests {
         assert!(matches!(state.next(now, tried), Action::AwaitSecret));
         state.see_bundles(Some(vec![Bundle::default()]));
         let late = now + ABSENCE;
-        let Action::WriteAuthority(former) = state.next(late, tried) else {
+        let Action::WriteAuthority(previous) = state.next(late, tried) else {
             panic!("the Secret is written after its absence");
         };
-        assert_eq!(former, live);
+        assert_eq!(previous, live);
         state.see_bundles(Some(vec![live]));
         assert_eq!(next(&mut state, now), "AwaitSecret");
     }
@@ -431,10 +431,10 @@ mod tests {
             restoration: true,
             ..Tried::default()
         };
-        let Action::WriteAuthority(former) = state.next(now, tried) else {
+        let Action::WriteAuthority(previous) = state.next(now, tried) else {
             panic!("a damaged Secret is replaced at once");
         };
-        assert_eq!(former.len(), 1);
+        assert_eq!(previous.len(), 1);
     }
 
     #[test]

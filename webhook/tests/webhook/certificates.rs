@@ -194,7 +194,7 @@ async fn replicas_that_miss_the_secret_at_once_agree_on_the_next() {
 }
 
 /// The Secret is deleted and `caBundle` reset in the same moment: the first write after that restores the
-/// bundle, and the replicas' certificates are trusted before the Secret is made again.
+/// bundle, and the replicas' certificates are trusted before the Secret is created again.
 #[tokio::test]
 async fn restores_the_bundle_from_memory_while_the_secret_is_missing() {
     for count in [1, 2, 5] {

@@ -201,7 +201,7 @@ impl Cluster {
         self.shared.is_holding.send_replace(is_holding);
     }
 
-    /// Ends all watches; versions up to now cannot be watched any more.
+    /// Ends all watches; earlier versions can no longer be watched.
     pub(crate) fn compact(&self) {
         let mut objects = self.shared.lock();
         objects.version += 1;
@@ -328,26 +328,19 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Re
         .requests
         .push(format!("{} {}", parts.method, parts.uri));
     if path == "/version" {
-        let fields = [
+        let usual = ("34+", "v1.34.2-gke.7");
+        let (minor, git_version) = shared.lock().git_version.unwrap_or(usual);
+        let mut version = json!({ "major": "1", "minor": minor, "gitVersion": git_version });
+        for name in [
             "buildDate",
             "compiler",
             "gitCommit",
             "gitTreeState",
             "goVersion",
             "platform",
-        ];
-        let mut version: Value = fields
-            .into_iter()
-            .map(|name| (name, ""))
-            .collect::<HashMap<_, _>>()
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), Value::from(value)))
-            .collect();
-        version["major"] = "1".into();
-        let usual = ("34+", "v1.34.2-gke.7");
-        let (minor, git_version) = shared.lock().git_version.unwrap_or(usual);
-        version["minor"] = minor.into();
-        version["gitVersion"] = git_version.into();
+        ] {
+            version[name] = "".into();
+        }
         return json_answer(StatusCode::OK, &version);
     }
     let Some(target) = Target::of(path) else {

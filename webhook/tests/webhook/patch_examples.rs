@@ -550,7 +550,7 @@ fn keeps_the_users_variables() {
     assert_eq!(env[3]["valueFrom"]["secretKeyRef"]["name"], "s");
 }
 
-/// The kubelet replaces `$(NAME)` only with a variable that stands before (kubernetes#94079,
+/// The kubelet replaces `$(NAME)` only with a variable that comes before it (kubernetes#94079,
 /// datadog-agent#12820).
 #[test]
 fn the_users_variables_may_refer_to_injected_ones() {
@@ -811,7 +811,7 @@ fn replaces_the_identity_when_another_webhook_changed_the_service_account() {
     assert_eq!(variable(own, "AZURE_CLIENT_ID"), Some(CLIENT_ID));
     assert_eq!(variable(own, "AZURE_TENANT_ID"), Some("contoso.com"));
 
-    // An account without a client id: the former identity is removed.
+    // An account without a client id: the old identity is removed.
     let third = mutated(&second.pod, &config(true), &Account::default());
     assert_eq!(
         variable(third.container("app"), "AZURE_CLIENT_ID"),

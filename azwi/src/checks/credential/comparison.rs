@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_meant_for_another_cluster_or_account_is_no_slip() {
+    fn a_credential_for_another_cluster_or_account_is_no_slip() {
         let subject = "system:serviceaccount:prod:shop";
         for (issuer, subject) in [
             ("https://issuer.example.com/other/", subject),

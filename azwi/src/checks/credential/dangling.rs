@@ -36,8 +36,8 @@ fn dangling(facts: &Facts, azure: &Inventory, credential: &FederatedCredential) 
     }
     let object = Object::new("FederatedCredential", "", &credential.name);
     let cause = format!(
-        "the service account {namespace}/{name} of the federated credential does not exist: who may create it gets the \
-         identity"
+        "the service account {namespace}/{name} of the federated credential does not exist: anyone \
+         who may create it gets the identity"
     );
     let fix = command::delete(credential, azure);
     Some(Finding::new(Code::Dangling, &object, &cause, Some(fix)))

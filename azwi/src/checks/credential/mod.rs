@@ -1,5 +1,4 @@
-//! Federated credentials: which are needed, and, where Azure's are given, which of them match. Rows 3, 4, 5, 12
-//! and 16.
+//! Federated credentials: which are needed, and, where Azure's are given, which of them match.
 
 mod command;
 mod comparison;
@@ -10,8 +9,8 @@ use std::collections::BTreeSet;
 
 use contract::value::is_guid;
 
-use super::Context;
 use super::code::Code;
+use super::context::Context;
 use super::finding::Finding;
 use super::subject::Subject;
 use crate::azure::{FederatedCredential, Inventory};

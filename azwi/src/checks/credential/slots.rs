@@ -1,4 +1,4 @@
-//! The 20 federated credentials that an identity can have. Row 16.
+//! The 20 federated credentials that an identity can have.
 
 use std::collections::BTreeMap;
 

@@ -8,8 +8,8 @@ use webhook::inject::printable;
 
 use crate::checks;
 use crate::cli::connection::{Cluster, Connection};
-use crate::cli::is_colour_wanted;
 use crate::cli::output::{self, EXIT_NOT_CHECKED, Output};
+use crate::cli::terminal::{is_colour_wanted, print_mistake};
 use crate::facts::issuer::{Issuer, Published};
 use crate::facts::read::{self, Read};
 use crate::report::text::Style;
@@ -53,7 +53,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
             write(arguments, &issuer.unwrap_or_default(), &report)
         }
         Err(error) => {
-            crate::cli::complain(&error);
+            print_mistake(&error);
             ExitCode::from(EXIT_NOT_CHECKED)
         }
     }

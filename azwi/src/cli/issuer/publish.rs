@@ -7,8 +7,9 @@ use clap::Args;
 use webhook::inject::printable;
 
 use crate::cli::connection::Connection;
+use crate::cli::jwks;
 use crate::cli::output::{EXIT_FINDINGS, EXIT_NOT_CHECKED};
-use crate::cli::{jwks, print};
+use crate::cli::terminal::{print, print_mistake};
 use crate::command::Command;
 use crate::facts::issuer::{DISCOVERY_PATH, KEYS_PATH, is_public};
 use crate::facts::key_set::KeySet;
@@ -40,7 +41,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let (issuer, keys) = match sources(arguments) {
         Ok(sources) => sources,
         Err((code, sentence)) => {
-            crate::cli::complain(&sentence);
+            print_mistake(&sentence);
             return ExitCode::from(code);
         }
     };
@@ -52,7 +53,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     match written {
         Ok(documents) => print(said(arguments, &documents).as_bytes()),
         Err(error) => {
-            crate::cli::complain(&error);
+            print_mistake(&error);
             ExitCode::from(EXIT_FINDINGS)
         }
     }

@@ -88,7 +88,7 @@ impl Manifests {
         Ok(manifests)
     }
 
-    /// Where an object stands: its field that `cause` names, or its first line.
+    /// The place of an object: its field that `cause` names, or its first line.
     #[must_use]
     pub fn place(&self, object: &Object, cause: &str) -> Option<Place> {
         self.places.find(object, cause)

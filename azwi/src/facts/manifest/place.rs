@@ -1,4 +1,4 @@
-//! Where objects and their fields stand in files.
+//! The lines of objects and their fields in files.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ pub struct Place {
     pub line: usize,
 }
 
-/// Where each object stands.
+/// The place of each object.
 #[derive(Debug, Default)]
 pub(super) struct Places(BTreeMap<Object, ObjectPlace>);
 
@@ -58,7 +58,7 @@ impl Places {
     }
 }
 
-/// Of a key that stands twice, the deeper one is the template's, which counts.
+/// If a key occurs twice, the deeper one is the template's, which counts.
 fn collect(node: &Node, depth: usize, keys: &mut BTreeMap<String, (usize, usize)>) {
     if let Content::List(items) = &node.content {
         items.iter().for_each(|it| collect(it, depth + 1, keys));

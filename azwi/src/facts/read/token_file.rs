@@ -220,7 +220,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_kubectl_writes_says_whether_the_program_ran() {
+    fn finds_out_from_kubectls_errors_whether_the_program_ran() {
         let unreadable = "cat: /token: Permission denied\ncommand terminated with exit code 1\n";
         assert_eq!(
             failure(unreadable),
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_token_is_something_else() {
+    fn a_text_that_is_not_a_token_is_something_else() {
         for text in ["", "a.b.c", "eyJ.eyJ", "{}"] {
             assert_eq!(of_text(text), Content::Other, "{text}");
         }

@@ -51,7 +51,7 @@ pub async fn forward(
     let object = &it.workload.object;
     if it.workload.manifest.is_some() {
         return Ok(Outcome::ByHand(format!(
-            "it has to be made again, which ends it: {}",
+            "it has to be recreated, which ends it: {}",
             plan_again(object, "-o kubectl")
         )));
     }

@@ -41,7 +41,7 @@ pub struct AccountDetails {
     pub annotations: BTreeMap<String, String>,
     /// The account of which it is the replacement, as a migration noted on it.
     pub replaces: Option<String>,
-    /// The values of its annotations of before, as a migration noted them on it.
+    /// The values that its annotations had before a migration, as the migration noted them on it.
     pub before: Option<String>,
     /// The rights that it has.
     pub grants: Vec<Grant>,

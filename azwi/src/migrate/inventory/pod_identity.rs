@@ -24,7 +24,7 @@ pub struct PodIdentity {
 pub struct AzureIdentity {
     /// Its name.
     pub object: Object,
-    /// What it stands for.
+    /// The kind of identity that it names.
     pub kind: IdentityKind,
     /// The client id, empty when it has none.
     pub client_id: String,

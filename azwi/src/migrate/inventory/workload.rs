@@ -17,7 +17,7 @@ pub struct Workload {
     pub form: Form,
     /// Its pods' template.
     pub template: PodTemplate,
-    /// The whole object, of a form that has to be made again to be changed.
+    /// The whole object, of a form that can be changed only by recreating it.
     pub manifest: Option<Value>,
     /// `spec.replicas`.
     pub replicas: Option<u64>,
@@ -44,9 +44,9 @@ pub enum Form {
     Template,
     /// At `spec.jobTemplate.spec.template`.
     CronJob,
-    /// Not at all: the Job has to be made again.
+    /// Not at all: the Job has to be recreated.
     Job,
-    /// Not at all: the pod has to be made again.
+    /// Not at all: the pod has to be recreated.
     Pod,
     /// At `spec.template` of a custom kind.
     Custom,
@@ -71,7 +71,7 @@ impl Form {
 pub struct Pod {
     /// Its name.
     pub object: Object,
-    /// The workload that it belongs to in the end, itself without one.
+    /// The workload at the top of its owners, itself without one.
     pub owner: Object,
     /// The value of its label `aadpodidbinding`.
     pub selector: Option<String>,

@@ -1,7 +1,7 @@
-//! The service account that stands for the identities of a workload.
+//! The service account that has the identities of a workload.
 //!
 //! Workloads of one namespace with the same service account and the same identities share one, so that an identity
-//! needs few federated credentials. The account `default` stands for none: every pod that names no other
+//! needs few federated credentials. The account `default` gets none: every pod that names no other
 //! would get the identity.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -237,7 +237,7 @@ impl Accounts {
     }
 }
 
-/// Which identities each existing account stands for: those of its annotation, else those of most workloads.
+/// Which identities each existing account has: those of its annotation, else those of most workloads.
 fn keepers(
     existing: &BTreeMap<(String, String), AccountFacts>,
     azure: Option<&azure::Inventory>,
@@ -250,7 +250,7 @@ fn keepers(
         let is_named = it
             .identity()
             .is_some_and(|it| it.client_id.eq_ignore_ascii_case(now) || it.has_spare(azure, now));
-        // One that stands for another identity already keeps it.
+        // An account that has another identity already keeps it.
         if !now.is_empty() && !is_named {
             continue;
         }

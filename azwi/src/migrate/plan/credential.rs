@@ -113,7 +113,7 @@ impl Slots<'_> {
         azure.flat_map(|it| it.credentials_of(&identity.client_id))
     }
 
-    /// An identity with capacity that is made to stand beside another.
+    /// An identity with capacity that was created as a second one beside another.
     fn spare(&self, of: &Identity, usage: &BTreeMap<String, Usage>) -> Option<Identity> {
         let azure = self.azure?;
         let mut spares = azure
@@ -128,7 +128,7 @@ impl Slots<'_> {
         Some(as_identity(spare, of))
     }
 
-    /// Keeps the identity of an account that stands for a spare one already.
+    /// Keeps the identity of an account that has a spare one already.
     fn keep_spare(&self, account: &mut Account, moves: &mut [Move]) {
         let place = (account.namespace.clone(), account.name.clone());
         let accounts = self.inventory.facts.accounts.as_ref();

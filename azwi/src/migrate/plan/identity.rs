@@ -31,7 +31,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Whether a client id is that of an identity that is made to stand beside this one: `shop-2` beside `shop`, in
+    /// Whether a client id is that of a second identity beside this one: `shop-2` beside `shop`, in
     /// the same resource group.
     pub(super) fn has_spare(&self, azure: Option<&azure::Inventory>, client_id: &str) -> bool {
         let spare = azure.and_then(|it| it.identity(client_id));

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! identity    bindings → the workload's identities, and how sure that is
-//! account     the service account that stands for them
+//! account     the service account that gets them
 //! credential  the federated credentials that Azure lacks, and whether there is capacity for them
 //! change      what the template gets, and what blocks it
 //! ```

@@ -1,4 +1,4 @@
-//! Objects to apply: service accounts with what they need, patches as files, and pods and Jobs to make again.
+//! Objects to apply: service accounts with what they need, patches as files, and pods and Jobs to recreate.
 
 use serde_json::{Value, json};
 
@@ -96,7 +96,7 @@ pub fn remembered(it: &Move) -> Value {
     merged(&before, &it.change.forward(it.workload.form))
 }
 
-/// A pod or a Job as it has to be made again, `None` for other forms.
+/// A pod or a Job as it has to be recreated, `None` for other forms.
 #[must_use]
 pub fn remade(it: &Move) -> Option<Value> {
     let form = it.workload.form;

@@ -1,4 +1,4 @@
-//! The wire contract of the Azure Instance Metadata Service (IMDS), rules R1 to R16 of `docs/imds.md`:
+//! The wire contract of the Azure Instance Metadata Service (IMDS), rules R1 to R16 of `docs/http-api.md`:
 //! how a request is read, and the bytes of the answer. Nothing here does I/O.
 
 mod body;

@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn the_resource_is_what_stands_before_the_last_default() {
+    fn the_resource_ends_before_the_last_default() {
         for (scope, expected) in [
             (
                 "https://vault.azure.net/.default",

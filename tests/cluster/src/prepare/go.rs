@@ -23,7 +23,7 @@ pub(super) fn program(cache: &Cache, log: &Log) -> Result<PathBuf> {
     if let Some(program) = machines
         .into_iter()
         .flatten()
-        .find(|program| will_do(program))
+        .find(|program| is_new_enough(program))
     {
         return Ok(program);
     }
@@ -52,7 +52,7 @@ fn fetch(cache: &Cache, folder: &Path, log: &Log) -> Result<()> {
     })
 }
 
-fn will_do(program: &Path) -> bool {
+fn is_new_enough(program: &Path) -> bool {
     Command::new(program)
         .args(["env", "GOVERSION"])
         .env("GOTOOLCHAIN", "local")

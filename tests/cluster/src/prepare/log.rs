@@ -50,6 +50,7 @@ impl Log {
     /// Runs a command to its end.
     ///
     /// # Errors
+    ///
     /// When it cannot be started, or fails: with the end of its output.
     pub(super) fn run(&self, command: &mut Command) -> Result<()> {
         let program = command.get_program().to_string_lossy().into_owned();

@@ -56,6 +56,7 @@ impl Release {
     /// The release of a minor version such as `1.37`.
     ///
     /// # Errors
+    ///
     /// When there is none: with those that there are.
     pub(super) fn of(minor: &str) -> Result<&'static Self> {
         RELEASES

@@ -69,12 +69,12 @@ async fn reports_pods_without_a_token_and_replaces_them_one_at_a_time() {
     .await;
     system(&["rollout", "restart", AUDIT]).await;
 
-    let is_mended =
+    let is_replaced =
         |it: &Vec<Value>| it.len() == 2 && it.iter().all(|it| has_token(it) && is_ready(it));
     let mut after = until(
         "two pods with a token",
         async || pods(&namespace).await,
-        is_mended,
+        is_replaced,
     )
     .await;
     after.sort_by_key(|it| it["metadata"]["creationTimestamp"].to_string());

@@ -91,7 +91,7 @@ async fn assert_named(namespace: &Namespace, sentence: &str) -> String {
 }
 
 #[tokio::test]
-async fn what_refuses_the_pods_is_named_before_the_installation() {
+async fn names_what_refuses_the_pods_before_the_installation() {
     let _node = empty().await;
     let ready = with_workload("pre-ready", &[]).await;
     assert_clean(&ready, "").await;
@@ -165,7 +165,7 @@ async fn the_pod_security_level_is_named_with_the_mode_that_it_allows() {
     );
 }
 
-/// A policy sees the images of the installation to come.
+/// A policy sees the images of the planned installation.
 #[tokio::test]
 async fn a_policy_about_registries_sees_the_images_of_the_installation() {
     let _node = empty().await;

@@ -45,9 +45,9 @@ async fn changes_the_certificate_mode_and_back_without_refusing_a_pod() {
     let _ = documented(PAGE, "certificates.mode=own").run().await;
     ready().await;
     let own = certificates(&stored().await);
-    let (current, former) = own.split_at(1);
+    let (current, previous) = own.split_at(1);
     assert_eq!(
-        former,
+        previous,
         certificates(issued.authority.certificate()),
         "the old replicas' authority stays trusted"
     );

@@ -34,7 +34,7 @@ async fn a_waiting_pod_starts_and_the_webhook_does_not_wait_for_itself() {
     let environment = late["items"][0]["spec"]["containers"][0]["env"].to_string();
     assert!(environment.contains(&identity.client_id), "{environment}");
 
-    // The pod of before is unchanged.
+    // The earlier pod is unchanged.
     let early = pod(&namespace, &["early"]).await;
     assert_eq!(early["status"]["phase"], "Running");
     assert!(

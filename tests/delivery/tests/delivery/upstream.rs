@@ -77,7 +77,7 @@ async fn replaces_upstreams_manifest_and_applies_it_again() {
     );
 
     let manifest = file("manifest.yaml", &upstream::manifest(2));
-    let back = documented(PAGE, "<former manifest>").with("<former manifest>", &manifest);
+    let back = documented(PAGE, "<previous manifest>").with("<previous manifest>", &manifest);
     let _ = back.run().await;
     ready().await;
     assert!(!is_ours().await);

@@ -1,11 +1,10 @@
-//! Causes in Azure: federated credentials as `az` writes them, and a real exchange. Rows 3, 4, 5, 12, 13, 14, 15
-//! and 16.
+//! Causes in Azure: federated credentials as `az` writes them, and a real exchange.
 
 use azure_emulator::{Application, FederatedCredential, Issuer, Kind, Rule, Service, Socket};
 use e2e::program::run;
 use e2e::{ISSUER, Identity, Namespace, TENANT, control};
 
-use crate::azwi::{Fault, check, explained, is_named_and_mended};
+use crate::azwi::{Fault, check, explained, is_named_and_fixed};
 use crate::workload::workload;
 use crate::{alone, beside_others};
 
@@ -54,7 +53,7 @@ impl Trusted {
     }
 }
 
-/// Rows 3 and 4: slips in the credential, each fixed as printed.
+/// Slips in the credential, each fixed as printed.
 #[tokio::test]
 async fn a_credential_with_a_slip_is_named() {
     let _beside = beside_others().await;
@@ -70,13 +69,13 @@ async fn a_credential_with_a_slip_is_named() {
     ];
     for slip in slips {
         let trusted = with_credential("slip", slip).await;
-        is_named_and_mended(&trusted.piped(), "AZWI-F004", &trusted.account()).await;
+        is_named_and_fixed(&trusted.piped(), "AZWI-F004", &trusted.account()).await;
         let checked = check(&trusted.exchange()).await;
         assert_eq!(checked.code, Some(0), "Entra agrees: {checked:?}");
     }
 }
 
-/// Row 3: the credential is for an account of another namespace.
+/// The credential is for an account of another namespace.
 #[tokio::test]
 async fn a_missing_credential_is_named() {
     let _beside = beside_others().await;
@@ -84,10 +83,10 @@ async fn a_missing_credential_is_named() {
         it.subject = "system:serviceaccount:kube-system:default".to_owned();
     })
     .await;
-    is_named_and_mended(&trusted.piped(), "AZWI-F003", &trusted.account()).await;
+    is_named_and_fixed(&trusted.piped(), "AZWI-F003", &trusted.account()).await;
 }
 
-/// Row 3: an application, whose credentials do not name it.
+/// An application, whose credentials do not name it.
 #[tokio::test]
 async fn a_missing_credential_of_an_application_is_named() {
     let _beside = beside_others().await;
@@ -115,10 +114,10 @@ async fn a_missing_credential_of_an_application_is_named() {
         object: &format!("ServiceAccount {}/app", namespace.name()),
         placeholders: &[],
     };
-    fault.is_named_and_mended().await;
+    fault.is_named_and_fixed().await;
 }
 
-/// Row 16: a credential whose account is gone takes one of 20 places.
+/// A credential whose account is gone takes one of 20 places.
 #[tokio::test]
 async fn a_dangling_credential_is_named() {
     let _beside = beside_others().await;
@@ -132,10 +131,9 @@ async fn a_dangling_credential_is_named() {
         .add_credential(id, &gone)
         .await
         .expect("a credential");
-    is_named_and_mended(&trusted.piped(), "AZWI-F005", "FederatedCredential gone").await;
+    is_named_and_fixed(&trusted.piped(), "AZWI-F005", "FederatedCredential gone").await;
 }
 
-/// Row 3, by a real exchange.
 #[tokio::test]
 async fn a_token_that_entra_does_not_accept_is_named() {
     let _beside = beside_others().await;
@@ -152,10 +150,9 @@ async fn a_token_that_entra_does_not_accept_is_named() {
             ("<identity>", &trusted.identity.client_id),
         ],
     };
-    fault.is_named_and_mended().await;
+    fault.is_named_and_fixed().await;
 }
 
-/// Row 5: a credential that is new.
 #[tokio::test]
 async fn a_credential_that_propagates_is_named() {
     let _beside = beside_others().await;
@@ -169,10 +166,10 @@ async fn a_credential_that_propagates_is_named() {
     };
     control().add_rule(&rule).await.expect("a rule");
     let object = format!("Deployment {}/shop", trusted.namespace.name());
-    is_named_and_mended(&trusted.exchange(), "AZWI-F007", &object).await;
+    is_named_and_fixed(&trusted.exchange(), "AZWI-F007", &object).await;
 }
 
-/// Row 12: the principal id in place of the client id.
+/// The principal id in place of the client id.
 #[tokio::test]
 async fn a_principal_id_in_place_of_the_client_id_is_named() {
     let _beside = beside_others().await;
@@ -199,12 +196,12 @@ async fn a_principal_id_in_place_of_the_client_id_is_named() {
         placeholders: &[],
     };
     by_exchange.is_named().await;
-    is_named_and_mended(&trusted.piped(), "AZWI-S007", &trusted.account()).await;
+    is_named_and_fixed(&trusted.piped(), "AZWI-S007", &trusted.account()).await;
     let checked = check(&trusted.exchange()).await;
     assert_eq!(checked.code, Some(0), "{checked:?}");
 }
 
-/// Row 12: a tenant that does not exist.
+/// A tenant that does not exist.
 #[tokio::test]
 async fn a_wrong_tenant_is_named() {
     let _beside = beside_others().await;
@@ -221,10 +218,10 @@ async fn a_wrong_tenant_is_named() {
         object: &trusted.account(),
         placeholders: &[("<tenant id>", TENANT)],
     };
-    fault.is_named_and_mended().await;
+    fault.is_named_and_fixed().await;
 }
 
-/// Row 13: all before the role assignment works, and the output says whose it has to be.
+/// Everything but the role assignment works, and the output says which object needs one.
 #[tokio::test]
 async fn a_working_exchange_names_the_object_of_role_assignments() {
     let _beside = beside_others().await;
@@ -240,7 +237,7 @@ async fn a_working_exchange_names_the_object_of_role_assignments() {
     assert!(!text.contains("eyJ"), "{text}");
 }
 
-/// Row 14: Entra cannot read the issuer's documents, or they lack the key.
+/// Entra cannot read the issuer's documents, or they lack the key.
 #[tokio::test]
 async fn an_issuer_that_entra_cannot_read_is_named() {
     let _alone = alone().await;
@@ -281,7 +278,6 @@ fn issuer(keys: &str) -> Issuer {
     }
 }
 
-/// Row 15: no way to Entra.
 #[tokio::test]
 async fn an_entra_that_cannot_be_reached_is_named() {
     let _alone = alone().await;

@@ -35,7 +35,7 @@ pub(crate) struct Fault<'a> {
 
 impl Fault<'_> {
     /// Asserts that the cause is named first, and that the next check is clean once the printed command has run.
-    pub(crate) async fn is_named_and_mended(&self) {
+    pub(crate) async fn is_named_and_fixed(&self) {
         let fix = self.is_named().await;
         run(&filled(&fix, self.placeholders)).await;
         let args = self.check;
@@ -66,14 +66,14 @@ impl Fault<'_> {
 
 /// Asserts that `azwi check` names a cause first, and is clean once the printed command has run as it is. The arguments are
 /// those of [`Fault`].
-pub(crate) async fn is_named_and_mended(check: &str, code: &str, object: &str) {
+pub(crate) async fn is_named_and_fixed(check: &str, code: &str, object: &str) {
     let fault = Fault {
         check,
         code,
         object,
         placeholders: &[],
     };
-    fault.is_named_and_mended().await;
+    fault.is_named_and_fixed().await;
 }
 
 /// The command with its placeholders filled in.

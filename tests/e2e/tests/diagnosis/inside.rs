@@ -1,4 +1,4 @@
-//! What a running container has, and which way it has out. Rows 11 and 15.
+//! The token file of a running container, and its way to Entra.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -6,7 +6,7 @@ use contract::variable;
 use e2e::{Container, Namespace, kubectl};
 use serde_json::{Value, json};
 
-use crate::azwi::{Fault, check, explained, is_named_and_mended};
+use crate::azwi::{Fault, check, explained, is_named_and_fixed};
 use crate::beside_others;
 use crate::workload::workload;
 
@@ -119,5 +119,5 @@ async fn policies_that_leave_no_way_to_entra_are_named() {
         }))
         .await;
     let object = format!("Deployment {}/shop", namespace.name());
-    is_named_and_mended(&format!("-n {}", namespace.name()), "AZWI-W016", &object).await;
+    is_named_and_fixed(&format!("-n {}", namespace.name()), "AZWI-W016", &object).await;
 }

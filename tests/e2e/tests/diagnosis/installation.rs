@@ -1,4 +1,4 @@
-//! Causes in the installation. Rows 6, 7 and 8.
+//! Causes in the installation.
 
 use e2e::program::run;
 use e2e::{
@@ -8,12 +8,12 @@ use e2e::{
 use serde_json::json;
 
 use crate::alone;
-use crate::azwi::{Fault, check, filled, is_named_and_mended};
+use crate::azwi::{Fault, check, filled, is_named_and_fixed};
 use crate::workload::workload;
 
 const TENANT_ID: (&str, &str) = ("<tenant id>", TENANT);
 
-/// Row 6: pods that were made while the webhook's configuration was away.
+/// The pods were created while the webhook's configuration was missing.
 #[tokio::test]
 async fn pods_older_than_the_webhook_are_named() {
     let _alone = alone().await;
@@ -34,7 +34,7 @@ async fn pods_older_than_the_webhook_are_named() {
     };
     let fix = fault.is_named().await;
     run(&filled(&fix, &[TENANT_ID])).await;
-    is_named_and_mended(
+    is_named_and_fixed(
         &args,
         "AZWI-W005",
         &format!("Deployment {}/shop", namespace.name()),
@@ -42,12 +42,11 @@ async fn pods_older_than_the_webhook_are_named() {
     .await;
 }
 
-/// Row 7: no replica.
 #[tokio::test]
 async fn a_webhook_that_is_scaled_to_zero_is_named() {
     let _alone = alone().await;
     system(&["scale", DEPLOYMENT, "--replicas=0"]).await;
-    is_named_and_mended(
+    is_named_and_fixed(
         "",
         "AZWI-I003",
         &format!("Service {SYSTEM_NAMESPACE}/azure-wi-webhook-webhook-service"),
@@ -56,7 +55,6 @@ async fn a_webhook_that_is_scaled_to_zero_is_named() {
     settled().await;
 }
 
-/// Row 7: the Service is gone.
 #[tokio::test]
 async fn a_webhook_without_its_service_is_named() {
     let _alone = alone().await;
@@ -67,11 +65,11 @@ async fn a_webhook_without_its_service_is_named() {
         object: &format!("Service {SYSTEM_NAMESPACE}/azure-wi-webhook-webhook-service"),
         placeholders: &[TENANT_ID],
     };
-    fault.is_named_and_mended().await;
+    fault.is_named_and_fixed().await;
     settled().await;
 }
 
-/// Row 7: endpoints are ready, and the API server cannot reach them. Its own error says so.
+/// Endpoints are ready, and the API server cannot reach them. Its own error says so.
 #[tokio::test]
 async fn a_webhook_that_the_api_server_cannot_call_is_named() {
     let _alone = alone().await;
@@ -86,7 +84,7 @@ async fn a_webhook_that_the_api_server_cannot_call_is_named() {
     system(&["rollout", "restart", DEPLOYMENT]).await;
     system(&["rollout", "status", DEPLOYMENT, "--timeout=180s"]).await;
     let args = format!("-n {}", namespace.name());
-    is_named_and_mended(
+    is_named_and_fixed(
         &args,
         "AZWI-I008",
         &format!("MutatingWebhookConfiguration {CONFIGURATION}"),
@@ -95,17 +93,16 @@ async fn a_webhook_that_the_api_server_cannot_call_is_named() {
     settled().await;
 }
 
-/// Row 8: a second installation.
 #[tokio::test]
 async fn a_second_webhook_configuration_is_named() {
     let _alone = alone().await;
     let mut second = kubectl_json(&["get", "mutatingwebhookconfiguration", CONFIGURATION]).await;
     second["metadata"] = json!({ "name": "aks-managed" });
     kubectl_with_input(&["apply", "-f", "-"], &second.to_string()).await;
-    is_named_and_mended("", "AZWI-I005", "MutatingWebhookConfiguration aks-managed").await;
+    is_named_and_fixed("", "AZWI-I005", "MutatingWebhookConfiguration aks-managed").await;
 }
 
-/// Row 17: by the selector as it is stored.
+/// The check reads the selector as the API server stores it.
 #[tokio::test]
 async fn a_namespace_that_the_webhook_leaves_out_is_named() {
     let _alone = alone().await;
@@ -122,7 +119,7 @@ async fn a_namespace_that_the_webhook_leaves_out_is_named() {
         .position(|it| it.starts_with("mutation."))
         .expect("an entry");
     select(entry, &json!({ "matchLabels": { "azwi-test": "on" } })).await;
-    is_named_and_mended(
+    is_named_and_fixed(
         &format!("-n {}", namespace.name()),
         "AZWI-W003",
         &format!("Deployment {}/shop", namespace.name()),

@@ -1,11 +1,11 @@
-//! Causes in a workload, its service account and its namespace. Rows 1, 2, 6, 9, 10, 17, 18 and 19.
+//! Causes in a workload, its service account and its namespace.
 
 use contract::{annotation, label};
 use e2e::program::run;
 use e2e::{Container, Identity, Namespace, kubectl};
 use serde_json::{Value, json};
 
-use crate::azwi::{Fault, check, explained, is_named_and_mended};
+use crate::azwi::{Fault, check, explained, is_named_and_fixed};
 use crate::beside_others;
 
 /// An object of this kind, whose labelled template has this service account.
@@ -75,7 +75,6 @@ fn set_label(object: &mut Value, value: Option<&str>) {
     }
 }
 
-/// Row 1.
 #[tokio::test]
 async fn a_template_without_the_label_is_named() {
     let _beside = beside_others().await;
@@ -92,7 +91,7 @@ async fn a_template_without_the_label_is_named() {
         // The label counts on the template alone.
         object["metadata"]["labels"] = json!({ label::USE: "true" });
         namespace.apply(&object).await;
-        is_named_and_mended(
+        is_named_and_fixed(
             &format!("-n {}", namespace.name()),
             "AZWI-W001",
             &format!("{kind} {}/shop", namespace.name()),
@@ -101,7 +100,7 @@ async fn a_template_without_the_label_is_named() {
     }
 }
 
-/// Row 1, a pod without an owner.
+/// A pod without an owner.
 #[tokio::test]
 async fn a_pod_without_the_label_is_named() {
     let _beside = beside_others().await;
@@ -109,7 +108,7 @@ async fn a_pod_without_the_label_is_named() {
     let pod = e2e::Pod::new("shop").without_label();
     let pod = pod.container(Container::shell("app", "sleep 100000"));
     namespace.apply(&pod.manifest()).await;
-    is_named_and_mended(
+    is_named_and_fixed(
         &format!("-n {}", namespace.name()),
         "AZWI-W001",
         &format!("Pod {}/shop", namespace.name()),
@@ -117,7 +116,6 @@ async fn a_pod_without_the_label_is_named() {
     .await;
 }
 
-/// Row 2.
 #[tokio::test]
 async fn a_service_account_without_client_id_is_named() {
     let _beside = beside_others().await;
@@ -136,10 +134,9 @@ async fn a_service_account_without_client_id_is_named() {
         object: &format!("ServiceAccount {}/app", namespace.name()),
         placeholders: &[("<client id>", &identity.client_id)],
     };
-    fault.is_named_and_mended().await;
+    fault.is_named_and_fixed().await;
 }
 
-/// Row 2, on the wrong object.
 #[tokio::test]
 async fn a_client_id_on_the_wrong_object_is_named() {
     let _beside = beside_others().await;
@@ -158,7 +155,7 @@ async fn a_client_id_on_the_wrong_object_is_named() {
             }
         }
         namespace.apply(&object).await;
-        is_named_and_mended(
+        is_named_and_fixed(
             &format!("-n {}", namespace.name()),
             "AZWI-S002",
             &format!("ServiceAccount {}/app", namespace.name()),
@@ -167,9 +164,9 @@ async fn a_client_id_on_the_wrong_object_is_named() {
     }
 }
 
-/// Row 2, changed after the pods were made.
+/// The client id changed after the pods were created.
 #[tokio::test]
-async fn pods_with_a_former_client_id_are_named() {
+async fn pods_with_an_old_client_id_are_named() {
     let _beside = beside_others().await;
     let (namespace, _) = Namespace::with_identity("stale").await;
     namespace
@@ -180,7 +177,7 @@ async fn pods_with_a_former_client_id_are_named() {
         .await;
     let identity = Identity::register(&namespace, "app").await;
     namespace.service_account("app", &identity.client_id).await;
-    is_named_and_mended(
+    is_named_and_fixed(
         &format!("-n {}", namespace.name()),
         "AZWI-W007",
         &format!("Deployment {}/shop", namespace.name()),
@@ -188,7 +185,7 @@ async fn pods_with_a_former_client_id_are_named() {
     .await;
 }
 
-/// Row 10. The command opens an editor: this one removes the variable.
+/// The command opens an editor: this one removes the variable.
 #[tokio::test]
 async fn a_client_secret_beside_the_identity_is_named() {
     let _beside = beside_others().await;
@@ -211,7 +208,6 @@ async fn a_client_secret_beside_the_identity_is_named() {
     assert_eq!(checked.code, Some(0), "{checked:?}");
 }
 
-/// Row 9.
 #[tokio::test]
 async fn a_workload_without_the_proxy_is_said_to_need_a_current_sdk() {
     let _beside = beside_others().await;
@@ -227,7 +223,7 @@ async fn a_workload_without_the_proxy_is_said_to_need_a_current_sdk() {
     assert!(text.contains("AZWI-W009"), "{text}");
 }
 
-/// Row 18: a service account that does not exist.
+/// A service account that does not exist.
 #[tokio::test]
 async fn an_absent_service_account_is_named() {
     let _beside = beside_others().await;
@@ -242,10 +238,10 @@ async fn an_absent_service_account_is_named() {
         object: &format!("ServiceAccount {}/app", namespace.name()),
         placeholders: &[("<client id>", &identity.client_id)],
     };
-    fault.is_named_and_mended().await;
+    fault.is_named_and_fixed().await;
 }
 
-/// Row 18: the template names no service account.
+/// The template names no service account.
 #[tokio::test]
 async fn the_default_service_account_in_place_of_another_is_named() {
     let _beside = beside_others().await;
@@ -253,7 +249,7 @@ async fn the_default_service_account_in_place_of_another_is_named() {
     namespace
         .apply(&workload("Deployment", "shop", "", 1))
         .await;
-    is_named_and_mended(
+    is_named_and_fixed(
         &format!("-n {}", namespace.name()),
         "AZWI-S010",
         &format!("Deployment {}/shop", namespace.name()),
@@ -261,7 +257,7 @@ async fn the_default_service_account_in_place_of_another_is_named() {
     .await;
 }
 
-/// Row 19: the Pod Security Standard refuses the init container of mode redirect.
+/// The Pod Security Standard refuses the init container of mode redirect.
 #[tokio::test]
 async fn a_redirect_that_pod_security_refuses_is_named() {
     let _beside = beside_others().await;
@@ -279,7 +275,7 @@ async fn a_redirect_that_pod_security_refuses_is_named() {
     template["spec"]["containers"] =
         json!([{ "name": "app", "image": "registry.example.com/cluster/pause:v1" }]);
     namespace.apply(&object).await;
-    is_named_and_mended(
+    is_named_and_fixed(
         &format!("-n {}", namespace.name()),
         "AZWI-W008",
         &format!("Deployment {}/shop", namespace.name()),
@@ -287,7 +283,7 @@ async fn a_redirect_that_pod_security_refuses_is_named() {
     .await;
 }
 
-/// Row 19: a quota. Only its owner knows what to do.
+/// Only the quota's owner knows what to do.
 #[tokio::test]
 async fn a_quota_that_refuses_the_pods_is_named() {
     let _beside = beside_others().await;

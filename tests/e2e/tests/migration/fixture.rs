@@ -535,5 +535,5 @@ const IDENTITIES: &[(&str, u8)] = &[
     ("strict", 0),
 ];
 
-/// What stands before the name in the resource id of an identity.
+/// The resource id of an identity up to its name.
 const SCOPE: &str = "/subscriptions/sub/resourcegroups/group/providers/Microsoft.ManagedIdentity/userAssignedIdentities/";

@@ -27,7 +27,7 @@ async fn a_cluster_moves_by_the_printed_outputs_and_goes_back() {
     }
 
     let directory = std::env::temp_dir().join(format!("azwi-migration-{}", std::process::id()));
-    // Of a former run that failed: processes of each run have the same numbers.
+    // Of an earlier run that failed: processes of each run have the same numbers.
     let _ = std::fs::remove_dir_all(&directory);
     let plan = directory.to_str().expect("a path");
     let planned = shell(&format!("azwi migrate plan --write {plan}")).await;

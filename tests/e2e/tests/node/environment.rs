@@ -32,7 +32,7 @@ async fn keeps_the_users_value_of_a_variable() {
     );
 }
 
-/// The kubelet replaces `$(NAME)` with a variable that stands before.
+/// The kubelet replaces `$(NAME)` with a variable that comes before it.
 #[tokio::test]
 async fn the_users_variable_may_refer_to_an_injected_one() {
     let (namespace, identity) = Namespace::with_identity("reference").await;

@@ -99,7 +99,7 @@ async fn a_restored_pod_with_an_init_container_in_front_gets_its_own_identity() 
     let init = manifest["spec"]["initContainers"]
         .as_array_mut()
         .expect("a list of containers");
-    // The injected containers stand last.
+    // The injected containers come last.
     init.rotate_left(2);
     init.insert(0, Container::asking_imds("restore").manifest());
     assert_eq!(

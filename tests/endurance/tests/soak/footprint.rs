@@ -44,6 +44,7 @@ impl Footprint {
     /// Asserts that nothing grew by more than an allocator's slack.
     ///
     /// # Panics
+    ///
     /// When something did.
     pub fn assert_no_more_than(&self, before: &Self) {
         for (now, before, growth) in [

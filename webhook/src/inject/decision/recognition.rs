@@ -107,7 +107,7 @@ impl<'a> Present<'a> {
                     format!(
                         "container {name} may not be the webhook's: {doubt}. Requests to the \
                          metadata service may reach the node's own identity. {}",
-                        doubt.cure()
+                        doubt.advice()
                     )
                 });
             }
@@ -128,7 +128,7 @@ impl Found<'_> {
 }
 
 impl Doubt<'_> {
-    fn cure(&self) -> &'static str {
+    fn advice(&self) -> &'static str {
         match self {
             Self::Registry { .. } => "Remove it, or configure the webhook with this registry",
             _ => "Remove it, and the webhook adds its own",
@@ -245,7 +245,7 @@ fn doubt_about_image<'a>(
     upstream: &'static str,
 ) -> Option<Doubt<'a>> {
     let repository = repository(image);
-    // The images of one release stand side by side.
+    // The images of one release are in the same repository folder.
     let is_beside = |it: &str| folder_of(it) == folder_of(image) && name_of(image) == upstream;
     let is_ours = |it: &&str| self::repository(it) == repository || is_beside(it);
     let is_ours = ours.iter().any(is_ours);

@@ -29,7 +29,8 @@ pub(crate) fn check(
 ) -> Result<(), Denial> {
     let ProxyOptions { mode, port } = proxy;
     let redirects = mode == Mode::Redirect;
-    // Before hostNetwork: its advice would be refused next. HostProcess pods have both.
+    // Before the check of hostNetwork, which HostProcess pods have too: who followed that denial's advice would meet
+    // this one next.
     if let Some(field) = pod.windows() {
         return Err(Denial::Windows { field });
     }
@@ -86,8 +87,9 @@ pub(crate) fn metrics_port(
     Some(port)
 }
 
-/// Whether the proxy runs as its own user. The redirect needs that. Without one, namespaces that allow only
-/// users of a range, such as OpenShift's, admit the proxy. It must never run as root, the pod's user.
+/// Whether the proxy runs as its own user. The redirect exempts that user. Mode `environment` leaves the user to
+/// the pod, because some namespaces, such as OpenShift's, admit only users of a range; but where the pod's user is
+/// root, the proxy has its own.
 pub(crate) fn has_own_user(pod: &Pod<'_>, mode: Mode) -> bool {
     mode == Mode::Redirect || pod.run_as_user() == Some(0)
 }

@@ -13,7 +13,7 @@ pub(crate) const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-contai
 /// Marks the API object that mirrors a static pod.
 pub(crate) const MIRROR: &str = "kubernetes.io/config.mirror";
 
-/// Labels of nodes that tell the operating system.
+/// Labels of nodes that name the operating system.
 pub(super) const NODE_LABELS: [&str; 8] = [
     OS,
     BETA_OS,

@@ -32,7 +32,7 @@ pub enum SeccompProfileError {
 impl FromStr for SeccompProfile {
     type Err = SeccompProfileError;
 
-    /// Takes the values of Kubernetes' former seccomp annotations, `runtime/default` and `localhost/…`.
+    /// Takes the values of Kubernetes' old seccomp annotations, `runtime/default` and `localhost/…`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let path = match text.split_once('/') {
             Some(("runtime", "default")) => return Ok(Self::RuntimeDefault),

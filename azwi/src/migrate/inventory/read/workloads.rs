@@ -17,7 +17,7 @@ use crate::migrate::inventory::pod_identity::BINDING_LABEL;
 use crate::migrate::inventory::template::PodTemplate;
 use crate::migrate::inventory::workload::{Form, Place, Pod, Workload};
 
-/// What was found until now.
+/// What has been found so far.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     pub(super) workloads: Vec<Workload>,
@@ -41,7 +41,7 @@ pub(super) struct Owner {
 }
 
 impl Found {
-    /// The workload that an object belongs to in the end, itself without an owner.
+    /// The workload at the top of an object's owners, itself without an owner.
     pub(super) fn root(&self, object: &Object) -> Object {
         let mut root = object.clone();
         for _ in 0..MAX_OWNERS {
