@@ -10,7 +10,7 @@ use webhook::inject::printable;
 
 use super::connection::Connection;
 use super::credentials::{self, Source};
-use super::output::{EXIT_FINDINGS, EXIT_NOT_CHECKED};
+use super::output::{EXIT_FINDINGS, EXIT_NOT_CHECKED, print};
 use crate::azure::{Inventory, write as outputs};
 use crate::facts::read::{self, Federation};
 use crate::federate::{Input, Plan, apply, plan, write};
@@ -87,7 +87,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         let mut text = String::new();
         // Writing to a String cannot fail.
         let _ = write_gaps(&mut text, &federation.gaps);
-        eprint!("{text}");
+        super::note(text.trim_end());
         return ExitCode::from(EXIT_NOT_CHECKED);
     };
     write_plan(arguments, &plan)
@@ -124,10 +124,9 @@ fn write_plan(arguments: &Arguments, plan: &Plan) -> ExitCode {
         Output::Bicep => Some(outputs::bicep(&plan.wanted())),
         Output::Aso => Some(outputs::aso(&plan.wanted())),
     };
-    let Some(out) = written else {
+    if !written.is_some_and(|it| print(it.as_bytes())) {
         return ExitCode::from(EXIT_NOT_CHECKED);
-    };
-    super::print(out.as_bytes());
+    }
     let is_written = if arguments.apply {
         apply_all(plan)
     } else {
@@ -150,10 +149,11 @@ fn apply_all(plan: &Plan) -> bool {
         let (name, subject) = (printable(&wanted.name), printable(&wanted.subject));
         let identity = printable(&wanted.identity.name);
         match apply::apply("az", change) {
-            Ok(()) => super::print(
-                format!("written: federated credential {name} of {identity}: {subject}\n")
-                    .as_bytes(),
-            ),
+            Ok(()) => {
+                let done =
+                    format!("written: federated credential {name} of {identity}: {subject}\n");
+                print(done.as_bytes());
+            }
             Err(error) => {
                 super::complain(&format!(
                     "federated credential {name} of {identity}: {error}\n{nth} of {all} are written. Run this again: what \
@@ -161,7 +161,7 @@ fn apply_all(plan: &Plan) -> bool {
                 ));
                 return false;
             }
-        };
+        }
     }
     true
 }

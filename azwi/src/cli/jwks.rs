@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::output::EXIT_FINDINGS;
+use super::output::{EXIT_FINDINGS, success};
 use crate::facts::key_set::KeySet;
 use crate::issuer::read_keys;
 
@@ -29,7 +29,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
             Some(file) => fs::write(file, text)
                 .map(|()| ExitCode::SUCCESS)
                 .map_err(|error| in_file(file, error)),
-            None => Ok(super::print(format!("{text}\n").as_bytes())),
+            None => Ok(success(format!("{text}\n").as_bytes())),
         }
     });
     written.unwrap_or_else(|sentence| {

@@ -55,8 +55,11 @@ enum Command {
         /// The shell
         shell: Shell,
     },
-    /// Write the manual page
-    Manual,
+    /// Write the manual page, or that of a command
+    Manual {
+        /// The command, such as: migrate plan
+        command: Vec<String>,
+    },
 }
 
 /// Runs the command line, of which the first argument is the program's name.
@@ -83,31 +86,40 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Completion { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "azwi", &mut text);
-            print(&text)
+            output::success(&text)
         }
-        Command::Manual => {
-            let mut text = Vec::new();
-            match clap_mangen::Man::new(Arguments::command()).render(&mut text) {
-                Ok(()) => print(&text),
-                Err(_) => ExitCode::FAILURE,
-            }
-        }
+        Command::Manual { command } => manual(&command),
     }
 }
 
-/// Writes to standard output. A reader that ended early, such as `head`, is no failure.
-fn print(text: &[u8]) -> ExitCode {
-    match io::stdout().lock().write_all(text) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
-        _ => ExitCode::SUCCESS,
+/// Writes the manual page of a command, by the words that it is called with.
+fn manual(words: &[String]) -> ExitCode {
+    let mut command = Arguments::command();
+    command.build();
+    for word in words {
+        let Some(found) = command.find_subcommand(word) else {
+            complain(&format!("there is no command {}", words.join(" ")));
+            return ExitCode::from(EXIT_USAGE);
+        };
+        command = found.clone();
+    }
+    let mut text = Vec::new();
+    match clap_mangen::Man::new(command).render(&mut text) {
+        Ok(()) => output::success(&text),
+        Err(_) => ExitCode::FAILURE,
     }
 }
 
-/// Writes a mistake to standard error. What it names may be foreign.
+/// Writes a mistake, or what else is to be known, to standard error. What it names may be foreign.
 fn complain(mistake: &impl fmt::Display) {
     for line in mistake.to_string().lines() {
-        eprintln!("azwi: {}", printable(line));
+        note(&format!("azwi: {}", printable(line)));
     }
+}
+
+/// Writes lines to standard error. Nothing is left to do where nobody reads it.
+fn note(lines: &str) {
+    let _ = writeln!(io::stderr(), "{lines}");
 }
 
 /// NO_COLOR of any value but an empty one switches colours off (no-color.org).

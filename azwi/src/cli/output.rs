@@ -1,10 +1,10 @@
 //! How a subcommand writes what it found, and the exit code that follows from it.
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::ValueEnum;
 
-use super::print;
 use crate::facts::Gap;
 use crate::report::Report;
 
@@ -17,11 +17,31 @@ pub(super) enum Output {
 
 /// Writes a report, and says how it ended. `written` is `None` when the report cannot be written.
 pub(super) fn finish(written: Option<String>, report: &Report) -> ExitCode {
-    let Some(out) = written else {
+    if !written.is_some_and(|it| print(it.as_bytes())) {
         return ExitCode::from(EXIT_NOT_CHECKED);
-    };
-    print(out.as_bytes());
+    }
     exit_code(report.has_findings(), &report.gaps)
+}
+
+/// Writes what a subcommand is for.
+pub(super) fn success(text: &[u8]) -> ExitCode {
+    if print(text) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// Writes to standard output, and returns whether that worked. A reader that ended early, such as `head`, has what it wants.
+pub(super) fn print(text: &[u8]) -> bool {
+    let mut out = io::stdout().lock();
+    match out.write_all(text).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            super::complain(&format!("standard output cannot be written: {error}"));
+            false
+        }
+        _ => true,
+    }
 }
 
 /// Findings count more than what could not be read.

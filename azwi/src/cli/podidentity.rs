@@ -37,7 +37,7 @@ struct Detect {
 /// Says what to use, and fails: a script must not go on as if files were written.
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let Command::Detect(detect) = &arguments.command;
-    eprint!("{}", sentences(detect));
+    super::note(sentences(detect).trim_end());
     ExitCode::from(EXIT_USAGE)
 }
 

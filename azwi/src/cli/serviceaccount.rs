@@ -114,18 +114,18 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     };
     match lines {
         Ok(lines) => {
-            super::print(lines.to_string().as_bytes());
-            eprintln!(
-                "azwi: serviceaccount {verb} does not write to Azure here. The commands above do the same, after az login; azwi federate \
+            super::output::print(lines.to_string().as_bytes());
+            super::complain(&format!(
+                "serviceaccount {verb} does not write to Azure here. The commands above do the same, after az login; azwi federate \
                  does it for all service accounts"
-            );
+            ));
             if flags.login.client_secret.is_some() {
-                eprintln!(
-                    "azwi: --client-secret is not used. It may be in the history of the shell"
+                super::complain(
+                    &"--client-secret is not used. It may be in the history of the shell",
                 );
             }
         }
-        Err(flag) => eprintln!("azwi: {flag} is required"),
+        Err(flag) => super::complain(&format!("{flag} is required")),
     }
     ExitCode::from(EXIT_USAGE)
 }

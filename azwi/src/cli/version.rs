@@ -22,5 +22,5 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         Output::Text => format!("azwi {version}\n"),
         Output::Json => format!("{}\n", json!({ "version": version })),
     };
-    super::print(text.as_bytes())
+    super::output::success(text.as_bytes())
 }

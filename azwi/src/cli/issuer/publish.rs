@@ -7,8 +7,8 @@ use clap::Args;
 use webhook::inject::printable;
 
 use crate::cli::connection::Connection;
-use crate::cli::output::{EXIT_FINDINGS, EXIT_NOT_CHECKED};
-use crate::cli::{jwks, print};
+use crate::cli::jwks;
+use crate::cli::output::{EXIT_FINDINGS, EXIT_NOT_CHECKED, success};
 use crate::command::Command;
 use crate::facts::issuer::{DISCOVERY_PATH, KEYS_PATH, is_public};
 use crate::facts::key_set::KeySet;
@@ -50,7 +50,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         publish::write(directory, &documents).map(|()| documents)
     });
     match written {
-        Ok(documents) => print(said(arguments, &documents).as_bytes()),
+        Ok(documents) => success(said(arguments, &documents).as_bytes()),
         Err(error) => {
             crate::cli::complain(&error);
             ExitCode::from(EXIT_FINDINGS)
