@@ -427,6 +427,30 @@ mod tests {
         assert_eq!(named("proxy:v0.2.0", &stale, CLIENT_ID), Some(Code::Stale));
     }
 
+    #[tokio::test]
+    async fn forgets_a_workload_without_a_faulty_pod_unless_its_namespace_could_not_be_read() {
+        let config = kube::Config::new("http://127.0.0.1:1".parse().unwrap());
+        let client = Client::try_from(config).unwrap();
+        let policy = Policy {
+            audiences: Vec::new(),
+            images: Vec::new(),
+            min_version: None,
+        };
+        let mut evictions = Evictions::new(client, Arc::default(), Arc::new(policy));
+        let workload: Workload = ("prod".into(), Arc::default());
+        evictions.hopeless.insert(workload.clone());
+        let refused = Error::Api(kube::core::Status::failure("refused", "Forbidden").boxed());
+        let unread = &mut evictions.unread;
+        unread.add(&workload.0, &workload.1, refused).unwrap();
+        evictions.forget_others(&BTreeMap::new());
+        assert_eq!(evictions.hopeless.len(), 1);
+        evictions.unread.begin();
+        evictions.forget_others(&BTreeMap::from([(workload, Vec::new())]));
+        assert_eq!(evictions.hopeless.len(), 1);
+        evictions.forget_others(&BTreeMap::new());
+        assert_eq!(evictions.hopeless.len(), 0);
+    }
+
     /// How many pods a kind is to have, by its spec and status at generation 2.
     fn wanted(of: fn(&Progress) -> Option<i32>, spec: &str, status: &str) -> Option<i32> {
         let object = format!(

@@ -266,7 +266,7 @@ async fn a_budget_delays_an_eviction_and_nothing_else() {
 #[tokio::test]
 async fn evicts_nothing_that_a_new_pod_would_not_mend() {
     type Change = fn(&mut Cluster);
-    let cases: [(&str, Change); 9] = [
+    let cases: [(&str, Change); 10] = [
         ("no client id", |it| {
             it.get("ServiceAccount", "shop")["metadata"]["annotations"] = json!({})
         }),
@@ -301,6 +301,9 @@ async fn evicts_nothing_that_a_new_pod_would_not_mend() {
         }),
         ("a rollout", |it| {
             it.get("Deployment", "shop")["metadata"]["generation"] = json!(2)
+        }),
+        ("a workload that was made again", |it| {
+            it.get("Deployment", "shop")["metadata"]["uid"] = json!("other")
         }),
         ("the uid of another owner", |it| {
             reference(it.get("Pod", "shop-1-0"), "apps/v1", "other")
