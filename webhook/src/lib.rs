@@ -16,6 +16,7 @@
 //! | [`certificate`] | the serving certificate: what to do (`plan`), doing it (`keeper`), or files |
 //! | [`accounts`] | service accounts from a watch, and from one look-up each where it is behind |
 //! | [`api_server`] | the client of the API server: bounds the memory of its answers and the rate of watches |
+//! | [`part`] | objects of the API server of which a few fields are read |
 //! | [`reason`] | messages of the API server and of libraries, bounded for logs and answers |
 //! | `memory` | the memory that clients of a port share: the slowest makes way |
 //! | [`version`] | features that depend on the API server's version |
@@ -42,6 +43,7 @@ pub mod certificate;
 pub mod http;
 pub mod inject;
 pub mod operations;
+pub mod part;
 pub mod proxy_ca;
 pub mod reason;
 pub mod settings;

@@ -1,6 +1,7 @@
 //! Messages of the API server and of libraries, bounded and printable, for logs and answers: why a call failed, why
 //! a body was refused.
 
+use std::error::Error;
 use std::fmt::{self, Display, Write};
 
 use kube::core::Status;
@@ -13,6 +14,8 @@ pub fn reason(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) => message(status),
         kube::Error::SerdeError(error) => unreadable(error),
+        kube::Error::Service(error) => excerpt(&Causes(&**error)),
+        kube::Error::HyperError(error) => excerpt(&Causes(error)),
         error => excerpt(error),
     }
 }
@@ -26,6 +29,19 @@ pub fn watch_reason(error: &watcher::Error) -> String {
         | watcher::Error::WatchFailed(error) => reason(error),
         watcher::Error::WatchError(status) => message(status),
         error @ watcher::Error::NoResourceVersion => excerpt(error),
+    }
+}
+
+/// An error with what caused it: that of a connection says only that there is none.
+struct Causes<'a>(&'a dyn Error);
+
+impl Display for Causes<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}", self.0)?;
+        match self.0.source() {
+            Some(cause) => write!(formatter, ": {}", Causes(cause)),
+            None => Ok(()),
+        }
     }
 }
 
@@ -95,6 +111,8 @@ const MAX_CHARACTERS_OF_API_SERVER: usize = 500;
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
 
     #[test]
@@ -109,6 +127,20 @@ mod tests {
             );
         }
     }
+
+    #[test]
+    fn names_the_cause_of_a_connection_that_fails() {
+        let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+        let failed = ReadError(refused);
+        assert_eq!(
+            reason(&kube::Error::Service(Box::new(failed))),
+            "no connection: connection refused"
+        );
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("no connection")]
+    struct ReadError(#[source] io::Error);
 
     #[test]
     fn cuts_a_text_and_replaces_control_characters() {

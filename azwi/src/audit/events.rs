@@ -12,8 +12,10 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client, Error};
 use serde_json::json;
+use webhook::part::Part;
 
 use super::findings::Finding;
+use super::object::EventFields;
 use super::owner::Owner;
 
 /// Writes Events.
@@ -46,10 +48,13 @@ impl Events {
             created => return created.map(drop),
         }
         let name = event.metadata.name.unwrap_or_default();
+        // It may not be the audit's: who may create Events can give one this name.
+        let api: Api<Part<Event, EventFields>> =
+            Api::namespaced(self.client.clone(), &finding.namespace);
         let Some(existing) = api.get_opt(&name).await? else {
             return Ok(());
         };
-        let Some(series) = next(&existing, now) else {
+        let Some(series) = next(&existing.fields, now) else {
             return Ok(());
         };
         let patch = Patch::Merge(json!({ "series": series }));
@@ -115,7 +120,7 @@ fn name(finding: &Finding, owner: Option<&Owner>) -> String {
 }
 
 /// The series with one occurrence more, `None` within an hour after the last.
-fn next(event: &Event, now: Timestamp) -> Option<EventSeries> {
+fn next(event: &EventFields, now: Timestamp) -> Option<EventSeries> {
     let series = event.series.as_ref();
     let first = event.event_time.as_ref();
     let last = series.map(|it| &it.last_observed_time).or(first)?;
@@ -175,9 +180,34 @@ mod tests {
     }
 
     #[test]
+    fn an_event_is_about_the_owner_or_the_bare_pod_and_has_a_short_note() {
+        let mut finding = finding(Code::NoToken);
+        finding.cause = "\u{1f600}".repeat(1_000).into();
+        let owner = Owner {
+            kind: "Deployment".into(),
+            name: "shop".into(),
+            ..Owner::default()
+        };
+        let kinds = |owner: Option<&Owner>| {
+            let event = event(&finding, owner, "audit", Timestamp::now());
+            assert!(event.note.unwrap().len() <= 1_024);
+            let related = event.related.map(|it| it.kind.unwrap());
+            (event.regarding.unwrap().kind.unwrap(), related)
+        };
+        let pod = "Pod".to_owned();
+        assert_eq!(
+            kinds(Some(&owner)),
+            ("Deployment".to_owned(), Some(pod.clone()))
+        );
+        assert_eq!(kinds(None), (pod, None));
+    }
+
+    #[test]
     fn an_event_is_repeated_after_an_hour() {
         let now = Timestamp::now();
-        let mut event = event(&finding(Code::NoToken), None, "audit", now);
+        let event = event(&finding(Code::NoToken), None, "audit", now);
+        let event = serde_json::to_value(event).unwrap();
+        let mut event: EventFields = serde_json::from_value(event).unwrap();
         assert_eq!(next(&event, now + SignedDuration::from_mins(59)), None);
         let later = now + SignedDuration::from_mins(60);
         let series = next(&event, later).unwrap();

@@ -18,11 +18,12 @@ use kube::api::PostParams;
 use kube::{Api, Client, Error, Resource};
 use serde::de::IgnoredAny;
 use tracing::{debug, info, warn};
+use webhook::part::Part;
 use webhook::reason::reason;
 
 use super::findings::stale;
 use super::metrics::Metrics;
-use super::object::{Object, Progress};
+use super::object::{NamespaceFields, Progress, WorkloadFields};
 use super::owner::Owner;
 use super::owners::Owners;
 use super::plan::{Member, Pending, Step, step};
@@ -137,7 +138,7 @@ impl Evictions {
         let mut namespaces: BTreeSet<Arc<str>> =
             self.pending.keys().map(|(it, _)| it.clone()).collect();
         pods.each(|key, pod| {
-            if self.fault(key, pod, &client_id).is_some() {
+            if fault(&self.policy, key, pod, &client_id).is_some() {
                 namespaces.insert(key.0.clone());
             }
         });
@@ -150,7 +151,7 @@ impl Evictions {
                 uid: pod.uid.clone(),
                 is_ready: pod.is_ready,
                 is_ending: pod.is_ending,
-                fault: self.fault(key, pod, &client_id),
+                fault: fault(&self.policy, key, pod, &client_id),
             };
             all.push((key.0.clone(), owner, member));
         });
@@ -165,26 +166,6 @@ impl Evictions {
             members.iter().any(|it| it.fault.is_some()) || self.pending.contains_key(workload)
         });
         Ok(workloads)
-    }
-
-    /// The fault that a new pod would not have.
-    fn fault(
-        &self,
-        key: &Key,
-        pod: &Pod,
-        client_id: &impl Fn(&str, &str) -> Option<Box<str>>,
-    ) -> Option<Code> {
-        let current = client_id(&key.0, &pod.account);
-        let has_identity = pod.names_identities || current.is_some_and(|it| is_guid(&it));
-        if !has_identity || pod.owner.is_none() {
-            return None;
-        }
-        let mut codes = vec![Code::NoToken, Code::NoProxy, Code::BeforeRedirect];
-        if self.policy.is_met_by_the_webhook() {
-            codes.push(Code::Outdated);
-        }
-        let found = codes.into_iter().find(|code| pod.has(*code));
-        found.or_else(|| stale(key, pod, client_id).map(|_| Code::Stale))
     }
 
     /// Forgets workloads without a pod to replace. One whose pods' owner could not be read may still have one.
@@ -231,10 +212,10 @@ impl Evictions {
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug,
     {
-        let api: Api<Object<K>> = Api::namespaced(self.client.clone(), namespace);
+        let api: Api<Part<K, WorkloadFields>> = Api::namespaced(self.client.clone(), namespace);
         let object = api.get_opt(&owner.name).await?;
-        let object = object.filter(|it| it.is(&owner.uid));
-        Ok(object.map(|it| it.progress))
+        let fields = object.map(|it| it.fields).filter(|it| it.is(&owner.uid));
+        Ok(fields.map(|it| it.progress))
     }
 
     /// The installation, if nothing is wrong with it.
@@ -263,17 +244,16 @@ impl Evictions {
         let Some(installation) = installation else {
             return Ok(false);
         };
-        let api: Api<v1::Namespace> = Api::all(self.client.clone());
+        let api: Api<Part<v1::Namespace, NamespaceFields>> = Api::all(self.client.clone());
         let Some(found) = api.get_opt(namespace).await? else {
             return Ok(false);
         };
-        let labels = found.metadata.labels.unwrap_or_default();
+        let NamespaceFields { labels, is_ending } = found.fields;
         let mut webhooks = installation
             .configurations
             .iter()
             .flat_map(|it| &it.webhooks);
-        Ok(found.metadata.deletion_timestamp.is_none()
-            && webhooks.any(|it| it.namespace_selector.matches(&labels)))
+        Ok(!is_ending && webhooks.any(|it| it.namespace_selector.matches(&labels)))
     }
 
     async fn evict(
@@ -334,6 +314,26 @@ async fn request(api: &Api<v1::Pod>, name: &str, uid: &str) -> Result<(), Error>
     Ok(())
 }
 
+/// The fault that a new pod would not have.
+fn fault(
+    policy: &Policy,
+    key: &Key,
+    pod: &Pod,
+    client_id: &impl Fn(&str, &str) -> Option<Box<str>>,
+) -> Option<Code> {
+    let current = client_id(&key.0, &pod.account);
+    let has_identity = pod.names_identities || current.is_some_and(|it| is_guid(&it));
+    if !has_identity || pod.owner.is_none() {
+        return None;
+    }
+    let mut codes = vec![Code::NoToken, Code::NoProxy, Code::BeforeRedirect];
+    if policy.is_met_by_the_webhook() {
+        codes.push(Code::Outdated);
+    }
+    let found = codes.into_iter().find(|code| pod.has(*code));
+    found.or_else(|| stale(key, pod, client_id).map(|_| Code::Stale))
+}
+
 fn of_deployment(it: &Progress) -> Option<i32> {
     let (wanted, status) = (it.replicas.unwrap_or(1), &it.status);
     let is_rolled_out = status.replicas == Some(wanted) && status.updated_replicas == Some(wanted);
@@ -369,6 +369,139 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::audit::pod::Fault;
+
+    const CLIENT_ID: &str = "1b4db7eb-4057-5ddf-91e0-36dec72071f5";
+
+    #[test]
+    fn names_faults_that_a_new_pod_does_not_have() {
+        let policy = |image: &str| Policy {
+            audiences: Vec::new(),
+            images: vec![image.to_owned()],
+            min_version: Some("0.2.0".parse().unwrap()),
+        };
+        let pod = |code| Pod {
+            owner: Some(Arc::default()),
+            faults: [Fault {
+                code,
+                cause: "cause".into(),
+            }]
+            .into(),
+            ..Pod::default()
+        };
+        let key = ("prod".into(), "shop-1".into());
+        let named = |image: &str, pod: &Pod, id: &str| {
+            let client_id = |_: &str, _: &str| Some(id.into());
+            fault(&policy(image), &key, pod, &client_id)
+        };
+        for code in [Code::NoToken, Code::NoProxy, Code::BeforeRedirect] {
+            assert_eq!(named("proxy:v0.2.0", &pod(code), CLIENT_ID), Some(code));
+        }
+        let outdated = pod(Code::Outdated);
+        assert_eq!(
+            named("proxy:v0.2.0", &outdated, CLIENT_ID),
+            Some(Code::Outdated)
+        );
+        for image in ["proxy:v0.1.9", "proxy@sha256:0"] {
+            assert_eq!(named(image, &outdated, CLIENT_ID), None, "{image}");
+        }
+        let other_image = pod(Code::OtherImage);
+        assert_eq!(named("proxy:v0.2.0", &other_image, CLIENT_ID), None);
+        let no_token = pod(Code::NoToken);
+        assert_eq!(named("proxy:v0.2.0", &no_token, "shop"), None, "no GUID");
+        let own = Pod {
+            names_identities: true,
+            ..no_token.clone()
+        };
+        assert_eq!(named("proxy:v0.2.0", &own, ""), Some(Code::NoToken));
+        let bare = Pod {
+            owner: None,
+            ..no_token
+        };
+        assert_eq!(named("proxy:v0.2.0", &bare, CLIENT_ID), None);
+        let stale = Pod {
+            faults: Box::default(),
+            injected: Some("old".into()),
+            ..own
+        };
+        assert_eq!(named("proxy:v0.2.0", &stale, CLIENT_ID), Some(Code::Stale));
+    }
+
+    #[tokio::test]
+    async fn forgets_a_workload_without_a_faulty_pod_unless_its_namespace_could_not_be_read() {
+        let config = kube::Config::new("http://127.0.0.1:1".parse().unwrap());
+        let client = Client::try_from(config).unwrap();
+        let policy = Policy {
+            audiences: Vec::new(),
+            images: Vec::new(),
+            min_version: None,
+        };
+        let mut evictions = Evictions::new(client, Arc::default(), Arc::new(policy));
+        let workload: Workload = ("prod".into(), Arc::default());
+        evictions.hopeless.insert(workload.clone());
+        let refused = Error::Api(kube::core::Status::failure("refused", "Forbidden").boxed());
+        let unread = &mut evictions.unread;
+        unread.add(&workload.0, &workload.1, refused).unwrap();
+        evictions.forget_others(&BTreeMap::new());
+        assert_eq!(evictions.hopeless.len(), 1);
+        evictions.unread.begin();
+        evictions.forget_others(&BTreeMap::from([(workload, Vec::new())]));
+        assert_eq!(evictions.hopeless.len(), 1);
+        evictions.forget_others(&BTreeMap::new());
+        assert_eq!(evictions.hopeless.len(), 0);
+    }
+
+    /// How many pods a kind is to have, by its spec and status at generation 2.
+    fn wanted(of: fn(&Progress) -> Option<i32>, spec: &str, status: &str) -> Option<i32> {
+        let object = format!(
+            r#"{{ "metadata": {{ "generation": 2 }}, "spec": {{ {spec} }}, "status": {{ {status} }} }}"#
+        );
+        let object: Part<Deployment, WorkloadFields> = serde_json::from_str(&object).unwrap();
+        of(&object.fields.progress)
+    }
+
+    #[test]
+    fn a_stateful_set_that_is_rolled_out_or_scaled_waits() {
+        let wanted = |status: &str| wanted(of_stateful_set, r#""replicas": 3"#, status);
+        let whole = r#""observedGeneration": 2, "replicas": 3, "currentRevision": "a", "updateRevision": "a""#;
+        assert_eq!(wanted(whole), Some(3));
+        assert_eq!(wanted(&whole.replace(": 2", ": 1")), None, "not observed");
+        assert_eq!(wanted(&whole.replace(": 3", ": 2")), None, "scaled");
+        assert_eq!(
+            wanted(&whole.replacen(r#""a""#, r#""b""#, 1)),
+            None,
+            "rolled out"
+        );
+    }
+
+    #[test]
+    fn a_daemon_set_that_is_rolled_out_waits() {
+        let wanted = |status: &str| wanted(of_daemon_set, "", status);
+        let whole =
+            r#""observedGeneration": 2, "desiredNumberScheduled": 3, "updatedNumberScheduled": 3"#;
+        assert_eq!(wanted(whole), Some(3));
+        assert_eq!(
+            wanted(&whole.replace("eration\": 2", "eration\": 1")),
+            None,
+            "not observed"
+        );
+        assert_eq!(
+            wanted(&whole.replace("updatedNumberScheduled\": 3", "updatedNumberScheduled\": 2")),
+            None,
+            "rolled out"
+        );
+        let stray = format!(r#"{whole}, "numberMisscheduled": 1"#);
+        assert_eq!(wanted(&stray), None, "nodes have changed");
+    }
+
+    #[test]
+    fn a_replica_set_that_is_scaled_waits() {
+        let wanted = |spec: &str, status: &str| wanted(of_replica_set, spec, status);
+        let observed = r#""observedGeneration": 2, "replicas": 1"#;
+        assert_eq!(wanted("", observed), Some(1), "one by default");
+        assert_eq!(wanted(r#""replicas": 3"#, observed), None, "scaled");
+        assert_eq!(wanted("", r#""replicas": 1"#), None, "not observed");
+    }
 
     #[test]
     fn a_deployment_that_is_rolled_out_or_scaled_waits() {
@@ -378,8 +511,9 @@ mod tests {
                 "spec": { "replicas": 3, "selector": {}, "template": {} },
                 "status": { "observedGeneration": generation, "replicas": replicas, "updatedReplicas": updated },
             });
-            let deployment: Object<Deployment> = serde_json::from_value(deployment).unwrap();
-            of_deployment(&deployment.progress)
+            let deployment: Part<Deployment, WorkloadFields> =
+                serde_json::from_value(deployment).unwrap();
+            of_deployment(&deployment.fields.progress)
         };
         assert_eq!(wanted(2, 3, 3), Some(3));
         assert_eq!(wanted(1, 3, 3), None, "not observed");

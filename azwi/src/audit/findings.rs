@@ -300,5 +300,10 @@ mod tests {
         assert_eq!(findings.list.len(), MAX_OF_NAMESPACE + 1);
         let counted = findings.counts.get(&(Code::NoToken, "aaa".into()));
         assert_eq!(counted, Some(&(MAX_OF_NAMESPACE + 2)));
+        for nth in 0..MAX_FINDINGS {
+            let pod = pod("r1", None, &[Code::NoToken]);
+            all.put((nth.to_string().into(), "a".into()), Some(pod));
+        }
+        assert_eq!(find(&all, |_, _| None).list.len(), MAX_FINDINGS);
     }
 }

@@ -15,7 +15,7 @@
 //! | `findings` | faults of pods and their accounts, by workload; pure |
 //! | `watch`, `store` | the pods in memory, from a watch |
 //! | `pod` | one pod: its faults, and the little that is kept of it; pure |
-//! | `watched`, `object`, `owner`, `fold` | what is read of pods, workloads and their owners |
+//! | `watched`, `object`, `owner`, `fold` | what is read of pods, workloads, owners, namespaces and Events |
 //! | [`policy`], [`version`] | the operator's settings |
 //!
 //! Service accounts come from [`webhook::accounts`], which bounds their memory.

@@ -1,24 +1,37 @@
-//! What the audit reads of workloads. Everything else is skipped while the bytes are parsed: a template can have
-//! hundreds of thousands of items.
+//! What the audit reads of workloads, namespaces and Events. Everything else is skipped while the bytes are parsed: a template
+//! can have hundreds of thousands of items.
 
-use std::borrow::Cow;
-use std::marker::PhantomData;
+use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
-use kube::Resource;
+use k8s_openapi::api::events::v1::EventSeries;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, OwnerReference};
 use serde::Deserialize;
-use serde::de::Deserializer;
+use serde::de::IgnoredAny;
+use webhook::part::Fields;
 
 use super::owner::controller;
 
-/// An object of kind `K`.
+/// What is read of a workload.
 #[derive(Clone, Debug)]
-pub(super) struct Object<K> {
-    /// The uid alone.
-    metadata: ObjectMeta,
+pub(super) struct WorkloadFields {
+    uid: Option<String>,
     pub(super) controller: Option<OwnerReference>,
     pub(super) progress: Progress,
-    kind: PhantomData<K>,
+}
+
+/// What is read of a namespace.
+#[derive(Clone, Debug)]
+pub(super) struct NamespaceFields {
+    pub(super) labels: BTreeMap<String, String>,
+    pub(super) is_ending: bool,
+}
+
+/// What is read of an Event: when it happened.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct EventFields {
+    pub(super) event_time: Option<MicroTime>,
+    pub(super) series: Option<EventSeries>,
 }
 
 /// The progress of a workload's rollout.
@@ -50,67 +63,58 @@ impl Progress {
     }
 }
 
-impl<K> Object<K> {
+impl WorkloadFields {
     /// Whether it is the object with this uid, and not another one of its name.
     pub(super) fn is(&self, uid: &str) -> bool {
-        self.metadata.uid.as_deref() == Some(uid)
+        self.uid.as_deref() == Some(uid)
     }
 }
 
-impl<K: Resource<DynamicType = ()>> Resource for Object<K> {
-    type DynamicType = ();
-    type Scope = K::Scope;
+impl Fields for WorkloadFields {
+    type Wire = Wire;
 
-    fn kind((): &()) -> Cow<'_, str> {
-        K::kind(&())
-    }
-
-    fn group((): &()) -> Cow<'_, str> {
-        K::group(&())
-    }
-
-    fn version((): &()) -> Cow<'_, str> {
-        K::version(&())
-    }
-
-    fn plural((): &()) -> Cow<'_, str> {
-        K::plural(&())
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
-    }
-}
-
-impl<'de, K> Deserialize<'de> for Object<K> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+    fn read(wire: Wire) -> (ObjectMeta, Self) {
         let Wire {
             metadata,
             spec,
             status,
-        } = Wire::deserialize(deserializer)?;
-        Ok(Self {
-            metadata: ObjectMeta {
-                uid: metadata.uid,
-                ..ObjectMeta::default()
-            },
+        } = wire;
+        let workload = Self {
+            uid: metadata.uid,
             controller: metadata.owner_references,
             progress: Progress {
                 generation: metadata.generation,
                 replicas: spec.unwrap_or_default().replicas,
                 status: status.unwrap_or_default(),
             },
-            kind: PhantomData,
-        })
+        };
+        (ObjectMeta::default(), workload)
     }
 }
 
+impl Fields for NamespaceFields {
+    type Wire = NamespaceWire;
+
+    fn read(NamespaceWire { metadata }: NamespaceWire) -> (ObjectMeta, Self) {
+        let namespace = Self {
+            labels: metadata.labels.unwrap_or_default(),
+            is_ending: metadata.deletion_timestamp.is_some(),
+        };
+        (ObjectMeta::default(), namespace)
+    }
+}
+
+impl Fields for EventFields {
+    type Wire = Self;
+
+    fn read(event: Self) -> (ObjectMeta, Self) {
+        (ObjectMeta::default(), event)
+    }
+}
+
+/// A workload as it is written.
 #[derive(Deserialize)]
-struct Wire {
+pub(super) struct Wire {
     #[serde(default)]
     metadata: Metadata,
     spec: Option<Spec>,
@@ -130,4 +134,17 @@ struct Metadata {
 #[serde(default)]
 struct Spec {
     replicas: Option<i32>,
+}
+
+/// A namespace as it is written.
+#[derive(Deserialize)]
+pub(super) struct NamespaceWire {
+    metadata: NamespaceMetadata,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct NamespaceMetadata {
+    labels: Option<BTreeMap<String, String>>,
+    deletion_timestamp: Option<IgnoredAny>,
 }

@@ -8,8 +8,9 @@ use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::batch::v1::Job;
 use kube::{Api, Client, Error, Resource};
+use webhook::part::Part;
 
-use super::object::Object;
+use super::object::WorkloadFields;
 use super::owner::Owner;
 
 /// Owners of owners, in memory once they have been looked up.
@@ -58,10 +59,10 @@ impl Owners {
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug,
     {
-        let api: Api<Object<K>> = Api::namespaced(self.client.clone(), namespace);
+        let api: Api<Part<K, WorkloadFields>> = Api::namespaced(self.client.clone(), namespace);
         let object = api.get_opt(&owner.name).await?;
-        let object = object.filter(|it| it.is(&owner.uid));
-        let controller = object.and_then(|it| it.controller);
+        let workload = object.map(|it| it.fields).filter(|it| it.is(&owner.uid));
+        let controller = workload.and_then(|it| it.controller);
         Ok(controller.as_ref().and_then(Owner::read))
     }
 }

@@ -145,5 +145,7 @@ mod tests {
         );
         assert_eq!(replaced(member("c", true, None)), Step::Replaced);
         assert_eq!(replaced(member("c", false, FAULT)), Step::Hopeless);
+        let other = member("c", true, Some(Code::Outdated));
+        assert_eq!(replaced(other), Step::Replaced, "another fault");
     }
 }

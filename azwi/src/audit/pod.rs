@@ -6,12 +6,13 @@
 use std::sync::Arc;
 
 use contract::{annotation, container};
+use kube::Resource;
 use webhook::inject::{injected_client_id, is_known_image, printable};
 
 use super::owner::{MAX_NAME, MAX_UID, Owner};
 use super::policy::Policy;
 use super::version::Version;
-use super::watched::{Injected, Spec, Watched};
+use super::watched::{Injected, PodFields, Spec, Watched};
 use crate::checks::Code;
 
 /// What is kept of a pod.
@@ -44,9 +45,10 @@ pub(super) struct Fault {
 impl Pod {
     /// Cuts a pod down. `None` for one that has ended, and for a static one, which never gets a token.
     pub(super) fn read(pod: &Watched, policy: &Policy) -> Option<Self> {
-        let view = View::new(pod)?;
-        let controller = pod.controller.as_ref();
-        let has_ended = matches!(pod.status.phase.as_deref(), Some("Succeeded" | "Failed"));
+        let fields = &pod.fields;
+        let view = View::new(fields)?;
+        let controller = fields.controller.as_ref();
+        let has_ended = matches!(fields.status.phase.as_deref(), Some("Succeeded" | "Failed"));
         if has_ended || controller.is_some_and(|it| it.kind == "Node") {
             return None;
         }
@@ -55,14 +57,14 @@ impl Pod {
             || (injected.is_none() && view.client_ids().next().is_some());
         let account = view.spec.service_account_name.as_deref();
         Some(Self {
-            uid: short(pod.metadata.uid.as_deref(), MAX_UID).into(),
+            uid: short(pod.meta().uid.as_deref(), MAX_UID).into(),
             owner: controller.and_then(Owner::read).map(Arc::new),
             account: short(account, MAX_NAME).into(),
             faults: view.faults(policy).into(),
             injected: injected.map(Into::into),
             names_identities,
-            is_ready: pod.status.is_ready,
-            is_ending: pod.is_ending,
+            is_ready: fields.status.is_ready,
+            is_ending: fields.is_ending,
         })
     }
 
@@ -74,12 +76,12 @@ impl Pod {
 
 /// A pod while it is cut down.
 struct View<'a> {
-    pod: &'a Watched,
+    pod: &'a PodFields,
     spec: &'a Spec,
 }
 
 impl<'a> View<'a> {
-    fn new(pod: &'a Watched) -> Option<Self> {
+    fn new(pod: &'a PodFields) -> Option<Self> {
         let spec = pod.spec.as_ref()?;
         Some(Self { pod, spec })
     }
@@ -233,7 +235,10 @@ mod tests {
                 "serviceAccountName": "shop",
                 "initContainers": [
                     { "name": "azwi-proxy-init", "image": "registry.example.com/a/proxy:v0.2.0" },
-                    { "name": "azwi-proxy", "image": "registry.example.com/a/proxy:v0.2.0", "restartPolicy": "Always" },
+                    {
+                        "name": "azwi-proxy", "image": "registry.example.com/a/proxy:v0.2.0", "restartPolicy": "Always",
+                        "env": [{ "name": "AZURE_CLIENT_ID", "value": CLIENT_ID }],
+                    },
                     { "name": "own-init" },
                 ],
                 "containers": [{ "name": "app", "env": [{ "name": "AZURE_CLIENT_ID", "value": CLIENT_ID }] }],
@@ -303,7 +308,12 @@ mod tests {
         assert_eq!(codes(pod), ["AZWI-W005"]);
         let mut pod = injected();
         pod["spec"]["initContainers"] = json!([]);
-        assert_eq!(codes(pod), ["AZWI-W006"]);
+        assert_eq!(codes(pod.clone()), ["AZWI-W006"]);
+        for (value, codes_of_value) in [(" TRUE", &["AZWI-W006"][..]), ("false", &[])] {
+            pod["metadata"]["annotations"]["azure.workload.identity/inject-proxy-sidecar"] =
+                json!(value);
+            assert_eq!(codes(pod.clone()), codes_of_value, "{value}");
+        }
         let mut pod = injected();
         pod["spec"]["initContainers"]
             .as_array_mut()
@@ -330,8 +340,12 @@ mod tests {
         assert_eq!(injected_id(injected()).as_deref(), Some(CLIENT_ID));
         let mut own = injected();
         own["spec"]["containers"][0]["env"][0]["value"] = json!("own");
-        assert_eq!(injected_id(own.clone()), None);
+        assert_eq!(injected_id(own.clone()), None, "the proxy's does not count");
         assert!(read(own).unwrap().names_identities);
+        let mut mapped = injected();
+        assert!(!read(mapped.clone()).unwrap().names_identities);
+        mapped["metadata"]["annotations"]["azure.workload.identity/identity-map"] = json!("a=b");
+        assert!(read(mapped).unwrap().names_identities);
         let mut without = injected();
         without["metadata"]["annotations"]["azure.workload.identity/injected"] = json!("{}");
         assert_eq!(injected_id(without.clone()), None, "the user's own");
@@ -343,10 +357,28 @@ mod tests {
     }
 
     #[test]
+    fn reads_the_owner_and_what_the_pod_does() {
+        let pod = read(injected()).unwrap();
+        let owner = pod.owner.unwrap();
+        assert_eq!((&*owner.kind, &*owner.uid), ("ReplicaSet", "r1"));
+        assert_eq!((&*pod.uid, &*pod.account), ("u1", "shop"));
+        assert!(pod.is_ready && !pod.is_ending);
+        let mut other = injected();
+        other["metadata"]["ownerReferences"][0]["controller"] = json!(false);
+        other["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+        other["status"]["conditions"][0]["status"] = json!("False");
+        let other = read(other).unwrap();
+        assert_eq!(other.owner, None, "it controls nothing");
+        assert!(other.is_ending && !other.is_ready);
+    }
+
+    #[test]
     fn keeps_no_ended_and_no_static_pod() {
-        let mut pod = injected();
-        pod["status"]["phase"] = json!("Succeeded");
-        assert_eq!(read(pod), None);
+        for phase in ["Succeeded", "Failed"] {
+            let mut pod = injected();
+            pod["status"]["phase"] = json!(phase);
+            assert_eq!(read(pod), None, "{phase}");
+        }
         let mut pod = injected();
         pod["metadata"]["ownerReferences"][0]["kind"] = json!("Node");
         assert_eq!(read(pod), None);
@@ -357,6 +389,8 @@ mod tests {
         let mut pod = injected();
         let long = "x".repeat(100_000);
         pod["metadata"]["ownerReferences"][0]["kind"] = json!(long);
+        pod["metadata"]["uid"] = json!(long);
+        pod["spec"]["serviceAccountName"] = json!(long);
         pod["metadata"]["annotations"]["azure.workload.identity/injected"] =
             json!(format!("{{\"clientId\":\"{long}\"}}"));
         pod["spec"]["containers"][0]["env"][0]["value"] = json!(long);

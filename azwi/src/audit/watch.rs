@@ -81,11 +81,52 @@ fn apply(event: Event<Watched>, pods: &Pods, policy: &Policy) {
 }
 
 fn key(pod: &Watched) -> Key {
-    let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
-    let name = pod.metadata.name.as_deref().unwrap_or_default();
-    (namespace.into(), name.into())
+    (pod.namespace().into(), pod.name().into())
 }
 
 /// Pods in a page, whose text is in memory three times. That of a pod can have 9 MiB: JSON needs six bytes for a control
 /// character.
 const PAGE: u32 = 1;
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn keeps_what_the_watch_says() {
+        let (pods, policy) = (Pods::default(), policy());
+        let pod = |name: &str| {
+            let pod = json!({ "metadata": { "namespace": "prod", "name": name }, "spec": {} });
+            serde_json::from_value::<Watched>(pod).unwrap()
+        };
+        let names = || {
+            let mut names = Vec::new();
+            pods.each(|key, _| names.push(key.1.to_string()));
+            names.join(" ")
+        };
+        for (event, kept) in [
+            (Event::Init, ""),
+            (Event::InitApply(pod("a")), "a"),
+            (Event::InitDone, "a"),
+            (Event::Apply(pod("b")), "a b"),
+            (Event::Delete(pod("a")), "b"),
+            (Event::Init, "b"),
+            (Event::InitApply(pod("c")), "b c"),
+            (Event::InitDone, "c"),
+        ] {
+            let shown = format!("{event:?}");
+            apply(event, &pods, &policy);
+            assert_eq!(names(), kept, "{shown}");
+        }
+    }
+
+    fn policy() -> Policy {
+        Policy {
+            audiences: Vec::new(),
+            images: Vec::new(),
+            min_version: None,
+        }
+    }
+}

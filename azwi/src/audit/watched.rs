@@ -1,25 +1,25 @@
 //! What the audit reads of a pod of a list or a watch. Everything else is skipped while the bytes are parsed, and lists
 //! are folded: as k8s-openapi's type, a pod of 4 MiB takes 100 MiB.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use contract::{container, variable};
 use k8s_openapi::api::core::v1;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
-use kube::Resource;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny};
+use webhook::part::{Fields, Part};
 
 use super::fold::each;
 use super::owner::controller;
 use crate::facts::template::Entries;
 
 /// A pod.
+pub(super) type Watched = Part<v1::Pod, PodFields>;
+
+/// What is read of a pod.
 #[derive(Clone, Debug)]
-pub(super) struct Watched {
-    /// Name, namespace, uid and version.
-    pub(super) metadata: ObjectMeta,
+pub(super) struct PodFields {
     /// The product's.
     pub(super) annotations: BTreeMap<String, String>,
     pub(super) controller: Option<OwnerReference>,
@@ -71,61 +71,36 @@ pub(super) struct Status {
     pub(super) is_ready: bool,
 }
 
-impl Resource for Watched {
-    type DynamicType = ();
-    type Scope = <v1::Pod as Resource>::Scope;
+impl Fields for PodFields {
+    type Wire = Wire;
 
-    fn kind((): &()) -> Cow<'_, str> {
-        v1::Pod::kind(&())
-    }
-
-    fn group((): &()) -> Cow<'_, str> {
-        v1::Pod::group(&())
-    }
-
-    fn version((): &()) -> Cow<'_, str> {
-        v1::Pod::version(&())
-    }
-
-    fn plural((): &()) -> Cow<'_, str> {
-        v1::Pod::plural(&())
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
-    }
-}
-
-impl<'de> Deserialize<'de> for Watched {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+    fn read(wire: Wire) -> (ObjectMeta, Self) {
         let Wire {
             metadata,
             spec,
             status,
-        } = Wire::deserialize(deserializer)?;
-        Ok(Self {
-            metadata: ObjectMeta {
-                name: metadata.name,
-                namespace: metadata.namespace,
-                resource_version: metadata.resource_version,
-                uid: metadata.uid,
-                ..ObjectMeta::default()
-            },
+        } = wire;
+        let pod = Self {
             annotations: metadata.annotations.unwrap_or_default().0,
             controller: metadata.owner_references,
             is_ending: metadata.deletion_timestamp.is_some(),
             spec,
             status: status.unwrap_or_default(),
-        })
+        };
+        let metadata = ObjectMeta {
+            name: metadata.name,
+            namespace: metadata.namespace,
+            resource_version: metadata.resource_version,
+            uid: metadata.uid,
+            ..ObjectMeta::default()
+        };
+        (metadata, pod)
     }
 }
 
+/// A pod as it is written.
 #[derive(Deserialize)]
-struct Wire {
+pub(super) struct Wire {
     #[serde(default)]
     metadata: Metadata,
     spec: Option<Spec>,

@@ -94,7 +94,8 @@ pub struct FederatedCredential {
     pub name: String,
     /// The issuer that a token must have, to the letter.
     pub issuer: String,
-    /// The subject that a token must have, to the letter.
+    /// The subject that a token must have, to the letter. Empty for a flexible one, which no token of a cluster matches:
+    /// its expression is for issuers such as GitHub's.
     pub subject: String,
     /// The audiences of which a token must have one.
     pub audiences: Vec<String>,

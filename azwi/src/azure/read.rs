@@ -2,6 +2,7 @@
 //! `az ad app federated-credential list`, one or several documents after each other.
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Deserializer, Value};
 use thiserror::Error;
 
@@ -44,7 +45,11 @@ pub fn read(text: &str, client_id: Option<&str>) -> Result<Inventory, ReadError>
 
 fn add(inventory: &mut Inventory, entry: Value, client_id: Option<&str>) -> Option<()> {
     let entry: Entry = serde_json::from_value(entry).ok()?;
-    if let (Some(issuer), Some(subject)) = (entry.issuer, entry.subject) {
+    // A flexible one has an expression in place of the subject.
+    let subject = entry
+        .subject
+        .or(entry.claims_matching_expression.map(|_| String::new()));
+    if let (Some(issuer), Some(subject)) = (entry.issuer, subject) {
         let of_resource = entry
             .id
             .as_deref()
@@ -85,6 +90,7 @@ struct Entry {
     tenant_id: Option<String>,
     issuer: Option<String>,
     subject: Option<String>,
+    claims_matching_expression: Option<IgnoredAny>,
     audiences: Option<Vec<String>>,
 }
 
@@ -120,6 +126,18 @@ mod tests {
             .map(|it| it.name.as_str())
             .collect();
         assert_eq!(names, ["g"]);
+    }
+
+    #[test]
+    fn reads_a_flexible_federated_credential_which_has_no_subject() {
+        let text = r#"[{"audiences": ["a"], "claimsMatchingExpression": {"languageVersion": 1, "value": "claims['sub'] matches 'x'"},
+            "id": "guid", "issuer": "i", "name": "f", "subject": null}]"#;
+        let inventory = read(text, Some("app")).unwrap();
+        let subjects: Vec<_> = inventory
+            .credentials_of("app")
+            .map(|it| it.subject.as_str())
+            .collect();
+        assert_eq!(subjects, [""]);
     }
 
     #[test]

@@ -114,6 +114,8 @@ codes! {
     NoWayOut = "AZWI-W016", Warning;
     /// A container mounts the token with `subPath`.
     FixedToken = "AZWI-W017", Warning;
+    /// Newer SDKs may not ask the proxy.
+    PassesProxy = "AZWI-W018", Information;
     /// The service account has no client id.
     NoClientId = "AZWI-S001", Error;
     /// The client id is on another object than the service account.

@@ -1,5 +1,7 @@
 //! The chain of one workload.
 
+use contract::annotation::SKIP_CONTAINERS;
+
 use super::code::Code;
 use super::context::Context;
 use super::finding::Finding;
@@ -23,17 +25,27 @@ pub(super) fn check(context: &Context<'_>, subject: &Subject<'_>) -> Vec<Finding
     findings.extend(pods::check(context, subject));
     findings.extend(token_mount::check(subject));
     findings.extend(network::check(context, subject));
-    findings.extend(old_sdk(context, subject));
+    findings.extend(sdk(context, subject));
     findings
 }
 
-/// The proxy is not there: an SDK that does not know workload identity gets the node's identity. Only for
-/// a workload that was asked about, because most need no proxy.
-fn old_sdk(context: &Context<'_>, subject: &Subject<'_>) -> Option<Finding> {
-    if context.facts.target.is_none() || subject.template.wants_proxy {
-        return None;
-    }
-    let cause = "the pods have no proxy: an SDK that does not know workload identity gets the node's identity, or none \
-                 (docs/which-apps.md)";
-    Some(Finding::new(Code::OldSdk, &subject.object, cause, None))
+/// What the application's SDK has to be like. Only for a workload that was asked about, because most are right.
+///
+/// Without the proxy, one that does not know workload identity gets the node's identity. With it, one may read the
+/// variables and not ask the proxy.
+fn sdk(context: &Context<'_>, subject: &Subject<'_>) -> Option<Finding> {
+    let template = subject.template;
+    let (code, cause) = if template.wants_proxy {
+        (Code::PassesProxy, PASSES_PROXY)
+    } else {
+        (Code::OldSdk, OLD_SDK)
+    };
+    let is_settled = template.wants_proxy && template.annotations.contains_key(SKIP_CONTAINERS);
+    let is_asked = context.facts.target.is_some();
+    (is_asked && !is_settled).then(|| Finding::new(code, &subject.object, cause, None))
 }
+
+const OLD_SDK: &str = "the pods have no proxy: an SDK that does not know workload identity gets the node's identity, or none \
+                       (docs/which-apps.md)";
+const PASSES_PROXY: &str = "the containers have the proxy and the identity's variables: ManagedIdentityCredential of newer SDKs reads \
+                            those and does not ask the proxy (docs/which-apps.md)";

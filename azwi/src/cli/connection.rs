@@ -4,12 +4,15 @@ use std::ffi::OsString;
 use std::future::Future;
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
+use http::Request;
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
-use thiserror::Error;
+use kube::{Client, Config, Error};
 use tokio::runtime;
+use tokio::time::timeout;
+use webhook::reason::reason;
 
 use super::egress;
 
@@ -25,14 +28,16 @@ pub(super) struct Connection {
 }
 
 /// The cluster cannot be asked at all.
-#[derive(Debug, Error)]
+#[derive(Debug, thiserror::Error)]
 pub(super) enum ConnectionError {
     #[error("the kubeconfig file cannot be used: {0}")]
     Kubeconfig(#[from] kube::config::KubeconfigError),
     #[error("there is no kubeconfig file, and this is no pod of a cluster: {0}")]
     NoConfig(#[from] kube::config::InferConfigError),
-    #[error("the API server cannot be asked: {0}")]
-    Client(#[from] kube::Error),
+    #[error("the API server's settings cannot be used: {0}")]
+    Client(#[from] Error),
+    #[error("the API server {server} cannot be reached: {reason}")]
+    Unreachable { server: String, reason: String },
     #[error("the runtime does not start: {0}")]
     Runtime(#[from] io::Error),
 }
@@ -59,7 +64,12 @@ impl Connection {
                 config.proxy_url = None;
             }
             let namespace = config.default_namespace.clone();
+            let server = config.cluster_url.to_string();
             let client = Client::try_from(config)?;
+            let failure = failure(&client).await;
+            if let Some(reason) = failure {
+                return Err(ConnectionError::Unreachable { server, reason });
+            }
             Ok(task(Cluster { client, namespace }).await)
         })
     }
@@ -89,6 +99,18 @@ impl Connection {
     }
 }
 
+/// Why the API server does not answer at all: otherwise every request would say the same.
+async fn failure(client: &Client) -> Option<String> {
+    let request = Request::get("/version").body(Vec::new()).ok()?;
+    match timeout(TIMEOUT, client.request_text(request)).await {
+        Ok(Err(error @ (Error::Service(_) | Error::HyperError(_) | Error::Auth(_)))) => {
+            Some(reason(&error))
+        }
+        Ok(_) => None,
+        Err(_) => Some(format!("no answer within {} s", TIMEOUT.as_secs())),
+    }
+}
+
 /// Whether the API server is reached without the egress proxy of the environment. kube 5.0 compares `NO_PROXY` with
 /// the egress proxy itself. The `proxy-url` of a kubeconfig file is used for every host.
 fn is_direct(config: &Config) -> bool {
@@ -99,7 +121,9 @@ fn is_direct(config: &Config) -> bool {
     let no_proxy = ["NO_PROXY", "no_proxy"]
         .into_iter()
         .find_map(|it| std::env::var(it).ok().filter(|it| !it.is_empty()));
-    let host = config.cluster_url.host().unwrap_or_default();
     of_environment.any(|it| it == config.proxy_url)
-        && egress::is_direct(host, &no_proxy.unwrap_or_default())
+        && egress::is_direct(&config.cluster_url, &no_proxy.unwrap_or_default())
 }
+
+/// For the first answer of the API server.
+const TIMEOUT: Duration = Duration::from_secs(30);

@@ -86,18 +86,32 @@ pub(super) fn read(sources: &[Source]) -> Result<Option<Inventory>, CredentialsE
 }
 
 fn text(file: &str) -> io::Result<String> {
+    let mut text = String::new();
     if file == "-" {
-        let mut text = String::new();
         io::stdin().read_to_string(&mut text)?;
-        Ok(text)
     } else {
-        std::fs::read_to_string(file)
+        text = std::fs::read_to_string(file)?;
     }
+    // PowerShell writes a byte order mark.
+    Ok(match text.strip_prefix('\u{feff}') {
+        Some(rest) => rest.to_owned(),
+        None => text,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reads_a_file_with_a_byte_order_mark() {
+        let file = std::env::temp_dir().join(format!("azwi-mark-{}", std::process::id()));
+        std::fs::write(&file, "\u{feff}[{\"appId\": \"a\"}]").unwrap();
+        let source = file.to_str().unwrap().parse().unwrap();
+        let inventory = read(&[source]);
+        std::fs::remove_file(file).unwrap();
+        assert!(inventory.unwrap().unwrap().identity("a").is_some());
+    }
 
     #[test]
     fn reads_a_client_id_before_the_file() {

@@ -11,7 +11,7 @@ use webhook::inject::printable;
 use super::connection::Connection;
 use super::credentials::{self, Source};
 use super::output::{EXIT_FINDINGS, EXIT_NOT_CHECKED};
-use super::terminal::{print, print_mistake};
+use super::terminal::{note, print, print_mistake};
 use crate::azure::{Inventory, write as outputs};
 use crate::facts::read::{self, Federation};
 use crate::federate::{Input, Plan, apply, plan, write};
@@ -88,7 +88,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         let mut text = String::new();
         // Writing to a String cannot fail.
         let _ = write_gaps(&mut text, &federation.gaps);
-        eprint!("{text}");
+        note(text.trim_end());
         return ExitCode::from(EXIT_NOT_CHECKED);
     };
     write_plan(arguments, &plan)
@@ -125,10 +125,9 @@ fn write_plan(arguments: &Arguments, plan: &Plan) -> ExitCode {
         Output::Bicep => Some(outputs::bicep(&plan.wanted())),
         Output::Aso => Some(outputs::aso(&plan.wanted())),
     };
-    let Some(out) = written else {
+    if !written.is_some_and(|it| print(it.as_bytes())) {
         return ExitCode::from(EXIT_NOT_CHECKED);
-    };
-    print(out.as_bytes());
+    }
     let is_written = if arguments.apply {
         apply_all(plan)
     } else {
@@ -151,10 +150,11 @@ fn apply_all(plan: &Plan) -> bool {
         let (name, subject) = (printable(&wanted.name), printable(&wanted.subject));
         let identity = printable(&wanted.identity.name);
         match apply::apply("az", change) {
-            Ok(()) => print(
-                format!("written: federated credential {name} of {identity}: {subject}\n")
-                    .as_bytes(),
-            ),
+            Ok(()) => {
+                let done =
+                    format!("written: federated credential {name} of {identity}: {subject}\n");
+                print(done.as_bytes());
+            }
             Err(error) => {
                 print_mistake(&format!(
                     "federated credential {name} of {identity}: {error}\n{nth} of {all} are written. Run this again: what \
@@ -162,7 +162,7 @@ fn apply_all(plan: &Plan) -> bool {
                 ));
                 return false;
             }
-        };
+        }
     }
     true
 }

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::output::EXIT_FINDINGS;
-use super::terminal::{print, print_mistake};
+use super::terminal::{print_mistake, success};
 use crate::facts::key_set::KeySet;
 use crate::issuer::read_keys;
 
@@ -30,7 +30,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
             Some(file) => fs::write(file, text)
                 .map(|()| ExitCode::SUCCESS)
                 .map_err(|error| in_file(file, error)),
-            None => Ok(print(format!("{text}\n").as_bytes())),
+            None => Ok(success(format!("{text}\n").as_bytes())),
         }
     });
     written.unwrap_or_else(|sentence| {

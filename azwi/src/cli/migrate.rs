@@ -182,7 +182,9 @@ fn run_plan(arguments: &PlanArguments) -> Result<ExitCode, MigrateError> {
         PlanOutput::Bicep => azure::write::bicep(&plan.wanted),
         PlanOutput::Aso => azure::write::aso(&plan.wanted),
     };
-    print(out.as_bytes());
+    if !print(out.as_bytes()) {
+        return Ok(ExitCode::from(EXIT_NOT_CHECKED));
+    }
     let is_blocked = plan
         .moves
         .iter()
@@ -216,7 +218,9 @@ fn run_status(arguments: &StatusArguments) -> Result<ExitCode, MigrateError> {
         Output::Json => write::status::json(&progress, removals.as_deref(), gaps)
             .map_err(files::FilesError::from)?,
     };
-    print(out.as_bytes());
+    if !print(out.as_bytes()) {
+        return Ok(ExitCode::from(EXIT_NOT_CHECKED));
+    }
     let is_done = progress.iter().all(|it| it.state == State::Done);
     Ok(exit_code(!is_done, gaps))
 }
@@ -225,9 +229,11 @@ fn run_move(arguments: &ChangeArguments) -> Result<ExitCode, MigrateError> {
     let common = &arguments.common;
     if !arguments.apply {
         let (inventory, plan) = common.plan()?;
-        print(commands::forward(&plan).to_string().as_bytes());
-        eprintln!(
-            "azwi: nothing was changed. With --apply: one workload at a time, rolled back if it gets no token"
+        if !print(commands::forward(&plan).to_string().as_bytes()) {
+            return Ok(ExitCode::from(EXIT_NOT_CHECKED));
+        }
+        print_mistake(
+            &"nothing was changed. With --apply: one workload at a time, rolled back if it gets no token",
         );
         return Ok(exit_code(!plan.findings.is_empty(), &inventory.facts.gaps));
     }
@@ -274,7 +280,7 @@ fn run_back(arguments: &ChangeArguments) -> Result<ExitCode, MigrateError> {
             for workload in &moved {
                 print(format!("{}: goes back\n", workload.object).as_bytes());
             }
-            eprintln!("azwi: nothing was changed. With --apply these workloads go back");
+            print_mistake(&"nothing was changed. With --apply these workloads go back");
             return Ok(ExitCode::SUCCESS);
         }
         let mut is_well = true;

@@ -24,7 +24,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use contract::EXIT_USAGE;
 
-use terminal::print;
+use terminal::{print_mistake, success};
 
 /// Says whether Azure workload identity works in a cluster, and what fixes it.
 ///
@@ -55,8 +55,11 @@ enum Command {
         /// The shell
         shell: Shell,
     },
-    /// Write the manual page
-    Manual,
+    /// Write the manual page, or that of a command
+    Manual {
+        /// The command, such as: migrate plan
+        command: Vec<String>,
+    },
 }
 
 /// Runs the command line, of which the first argument is the program's name.
@@ -83,15 +86,27 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Completion { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "azwi", &mut text);
-            print(&text)
+            success(&text)
         }
-        Command::Manual => {
-            let mut text = Vec::new();
-            match clap_mangen::Man::new(Arguments::command()).render(&mut text) {
-                Ok(()) => print(&text),
-                Err(_) => ExitCode::FAILURE,
-            }
-        }
+        Command::Manual { command } => manual(&command),
+    }
+}
+
+/// Writes the manual page of a command, by the words that it is called with.
+fn manual(words: &[String]) -> ExitCode {
+    let mut command = Arguments::command();
+    command.build();
+    for word in words {
+        let Some(found) = command.find_subcommand(word) else {
+            print_mistake(&format!("there is no command {}", words.join(" ")));
+            return ExitCode::from(EXIT_USAGE);
+        };
+        command = found.clone();
+    }
+    let mut text = Vec::new();
+    match clap_mangen::Man::new(command).render(&mut text) {
+        Ok(()) => success(&text),
+        Err(_) => ExitCode::FAILURE,
     }
 }
 

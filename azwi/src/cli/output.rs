@@ -17,10 +17,9 @@ pub(super) enum Output {
 
 /// Writes a report, and says how it ended. `written` is `None` when the report cannot be written.
 pub(super) fn finish(written: Option<String>, report: &Report) -> ExitCode {
-    let Some(out) = written else {
+    if !written.is_some_and(|it| print(it.as_bytes())) {
         return ExitCode::from(EXIT_NOT_CHECKED);
-    };
-    print(out.as_bytes());
+    }
     exit_code(report.has_findings(), &report.gaps)
 }
 

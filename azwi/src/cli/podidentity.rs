@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use contract::{EXIT_USAGE, annotation};
 
+use super::terminal::note;
 use crate::command::Command as Printed;
 
 /// Upstream's name for azwi migrate
@@ -37,7 +38,7 @@ struct Detect {
 /// Says what to use, and fails: a script must not go on as if files were written.
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let Command::Detect(detect) = &arguments.command;
-    eprint!("{}", sentences(detect));
+    note(sentences(detect).trim_end());
     ExitCode::from(EXIT_USAGE)
 }
 

@@ -9,7 +9,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use contract::token::DEFAULT_AUDIENCE;
 use contract::{EXIT_USAGE, annotation};
 
-use super::terminal::print;
+use super::terminal::{print, print_mistake};
 use crate::azure::plan::{Wanted, WantedIdentity, subject};
 use crate::azure::write::creation;
 use crate::command::{Command as Printed, Script};
@@ -116,17 +116,17 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     match lines {
         Ok(lines) => {
             print(lines.to_string().as_bytes());
-            eprintln!(
-                "azwi: serviceaccount {verb} does not write to Azure here. The commands above do the same, after az login; azwi federate \
+            print_mistake(&format!(
+                "serviceaccount {verb} does not write to Azure here. The commands above do the same, after az login; azwi federate \
                  does it for all service accounts"
-            );
+            ));
             if flags.login.client_secret.is_some() {
-                eprintln!(
-                    "azwi: --client-secret is not used. It may be in the history of the shell"
+                print_mistake(
+                    &"--client-secret is not used. It may be in the history of the shell",
                 );
             }
         }
-        Err(flag) => eprintln!("azwi: {flag} is required"),
+        Err(flag) => print_mistake(&format!("{flag} is required")),
     }
     ExitCode::from(EXIT_USAGE)
 }

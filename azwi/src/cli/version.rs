@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::output::Output;
-use super::terminal::print;
+use super::terminal::success;
 
 /// Write the version
 #[derive(Debug, Args)]
@@ -23,5 +23,5 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         Output::Text => format!("azwi {version}\n"),
         Output::Json => format!("{}\n", json!({ "version": version })),
     };
-    print(text.as_bytes())
+    success(text.as_bytes())
 }

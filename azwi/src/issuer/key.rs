@@ -49,6 +49,8 @@ pub enum KeyError {
 ///
 /// When it has none, or one that Entra does not accept.
 pub fn read_keys(text: &[u8]) -> Result<Vec<PublicKey>, KeyError> {
+    // Editors of Windows write a byte order mark.
+    let text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text);
     let mut keys = Vec::new();
     for pem in Pem::iter_from_buffer(text) {
         let pem = pem.map_err(|_| KeyError::Block(format!("{}", keys.len() + 1)))?;

@@ -3,6 +3,7 @@
 use std::process::Stdio;
 
 use axum::http::{Method, StatusCode};
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use testkit::poll::until;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -144,9 +145,6 @@ async fn reports_a_pod_without_a_token_as_metric_and_event_until_it_is_gone() {
         .await;
     let health = get(&audit.health, "/readyz").await;
     assert!(health.starts_with("HTTP/1.1 200"), "{health}");
-    let is_event = |method: &Method, path: &str| {
-        method == Method::POST && path == "/apis/events.k8s.io/v1/namespaces/prod/events"
-    };
     let event = live.written("an Event", is_event).await;
     let regarding = &event["regarding"];
     assert_eq!(
@@ -198,6 +196,52 @@ async fn evicts_one_pod_at_a_time_and_the_next_when_the_first_is_replaced() {
     .await;
     assert_eq!(live.evictions().len(), 2);
     audit.sample("azwi_audit_evictions_total 2").await;
+    assert_eq!(
+        live.count(is_event),
+        1,
+        "one Event for all rounds of an hour"
+    );
+}
+
+#[tokio::test]
+async fn evicts_no_other_pod_when_the_new_one_has_the_same_fault() {
+    let (live, server) = Live::start(uninjected(2)).await;
+    let audit = Audit::start(server, &["--evict"]).await;
+    live.written("the eviction", |_, path| {
+        path.ends_with("shop-1-0/eviction")
+    })
+    .await;
+    live.change(|cluster| {
+        let mut new = cluster.get("Pod", "shop-1-0").clone();
+        cluster.remove("Pod", "shop-1-0");
+        new["metadata"]["name"] = json!("shop-1-2");
+        new["metadata"]["uid"] = json!("shop-1-2");
+        cluster.objects.push(new);
+    });
+    // Each stray pod shows that a round has ended.
+    for findings in [3, 4] {
+        add_stray(&live, &format!("stray-{findings}"));
+        audit
+            .sample(&format!(
+                "azwi_audit_findings{{code=\"AZWI-W005\",namespace=\"prod\"}} {findings}"
+            ))
+            .await;
+    }
+    assert_eq!(live.evictions().len(), 1);
+}
+
+fn is_event(method: &Method, path: &str) -> bool {
+    method == Method::POST && path == "/apis/events.k8s.io/v1/namespaces/prod/events"
+}
+
+/// Adds a bare pod without a token.
+fn add_stray(live: &Live, name: &str) {
+    live.change(|cluster| {
+        let mut stray = ready(name);
+        stray["metadata"]["ownerReferences"] = json!([]);
+        stray["spec"]["volumes"] = json!([]);
+        cluster.objects.push(stray);
+    });
 }
 
 #[tokio::test]
@@ -222,9 +266,26 @@ async fn a_budget_delays_an_eviction_and_nothing_else() {
 #[tokio::test]
 async fn evicts_nothing_that_a_new_pod_would_not_fix() {
     type Change = fn(&mut Cluster);
-    let cases: [(&str, Change); 6] = [
+    let cases: [(&str, Change); 10] = [
         ("no client id", |it| {
             it.get("ServiceAccount", "shop")["metadata"]["annotations"] = json!({})
+        }),
+        ("a client id that is none", |it| {
+            it.get("ServiceAccount", "shop")["metadata"]["annotations"] =
+                json!({ "azure.workload.identity/client-id": "shop" })
+        }),
+        ("a namespace that the webhook leaves out", |it| {
+            let webhooks = &mut it.get(
+                "MutatingWebhookConfiguration",
+                crate::fixture::CONFIGURATION,
+            )["webhooks"];
+            for webhook in webhooks.as_array_mut().unwrap() {
+                webhook["namespaceSelector"] = json!({ "matchLabels": { "other": "label" } });
+            }
+        }),
+        ("a namespace that ends", |it| {
+            it.get("Namespace", "prod")["metadata"]["deletionTimestamp"] =
+                json!("2026-01-01T00:00:00Z")
         }),
         ("no replica of the webhook", |it| {
             it.get("EndpointSlice", "slice")["endpoints"] = json!([])
@@ -241,16 +302,19 @@ async fn evicts_nothing_that_a_new_pod_would_not_fix() {
         ("a rollout", |it| {
             it.get("Deployment", "shop")["metadata"]["generation"] = json!(2)
         }),
+        ("a workload that was made again", |it| {
+            it.get("Deployment", "shop")["metadata"]["uid"] = json!("other")
+        }),
         ("the uid of another owner", |it| {
             reference(it.get("Pod", "shop-1-0"), "apps/v1", "other")
         }),
     ];
-    let [a, b, c, d, e, f] = cases.map(|(what, change)| {
+    let cases = cases.map(|(what, change)| {
         let mut cluster = uninjected(1);
         change(&mut cluster);
         evicts_nothing(what, cluster)
     });
-    tokio::join!(a, b, c, d, e, f);
+    join_all(cases).await;
 }
 
 /// A pod without a token that names its identities itself, with a made-up owner.
@@ -317,12 +381,7 @@ async fn evicts_nothing(what: &str, cluster: Cluster) {
     audit
         .sample(r#"azwi_audit_findings{code="AZWI-W005",namespace="prod"} 1"#)
         .await;
-    live.change(|cluster| {
-        let mut stray = ready("stray");
-        stray["metadata"]["ownerReferences"] = json!([]);
-        stray["spec"]["volumes"] = json!([]);
-        cluster.objects.push(stray);
-    });
+    add_stray(&live, "stray");
     // Findings of the next round: the one before it has ended, evictions included.
     audit
         .sample(r#"azwi_audit_findings{code="AZWI-W005",namespace="prod"} 2"#)

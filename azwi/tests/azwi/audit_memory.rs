@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{StatusCode, Uri};
+use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
@@ -22,6 +22,8 @@ use crate::audit::Audit;
 /// MiB that the audit may take besides those of an idle one.
 const MOST: u64 = 112;
 
+const EVENTS: &str = "/apis/events.k8s.io/v1/namespaces/prod/events";
+
 /// Bytes of a large pod as the API server stores it: etcd accepts 1.5 MiB of it in protobuf, in which the names of
 /// fields take a byte each.
 const STORED: usize = 1_500_000;
@@ -33,12 +35,27 @@ struct Server {
     minor: u32,
     /// The JSON of large pods.
     large: Arc<Vec<String>>,
-    /// How many small pods there are.
-    small: usize,
+    /// How many small pods there are, and what each is.
+    small: (usize, fn(usize) -> Value),
     /// The JSON of a Deployment.
     workload: Arc<str>,
-    /// Whether a StatefulSet was read, which comes after the Deployment.
+    /// The JSON of the Event that has the name of every one that is created.
+    event: Arc<str>,
+    /// Whether a StatefulSet was read, which comes after the Deployment, or an Event changed.
     is_read: watch::Sender<bool>,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            minor: 34,
+            large: Arc::default(),
+            small: (0, small),
+            workload: "".into(),
+            event: "".into(),
+            is_read: watch::Sender::new(false),
+        }
+    }
 }
 
 impl Server {
@@ -51,18 +68,18 @@ impl Server {
     }
 
     fn count(&self) -> usize {
-        self.large.len() + self.small
+        self.large.len() + self.small.0
     }
 
     fn pod(&self, nth: usize) -> String {
         match self.large.get(nth) {
             Some(pod) => pod.clone(),
-            None => small(nth).to_string(),
+            None => self.small.1(nth).to_string(),
         }
     }
 }
 
-async fn answer(State(server): State<Arc<Server>>, uri: Uri) -> Response {
+async fn answer(State(server): State<Arc<Server>>, method: Method, uri: Uri) -> Response {
     let query = uri.query().unwrap_or_default();
     let parameter = |name: &str| {
         let mut pairs = form_urlencoded::parse(query.as_bytes());
@@ -107,6 +124,21 @@ async fn answer(State(server): State<Arc<Server>>, uri: Uri) -> Response {
             "kind": "ServiceAccountList", "apiVersion": "v1", "metadata": { "resourceVersion": "1" }, "items": [],
         })),
         "/apis/apps/v1/namespaces/prod/deployments/big" => json_text(server.workload.to_string()),
+        path if path.starts_with(EVENTS) && !server.event.is_empty() => match method {
+            Method::POST => {
+                let status = json!({
+                    "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": "it exists",
+                    "reason": "AlreadyExists", "code": 409,
+                });
+                (StatusCode::CONFLICT, text(status)).into_response()
+            }
+            method => {
+                if method == Method::PATCH {
+                    server.is_read.send_replace(true);
+                }
+                json_text(server.event.to_string())
+            }
+        },
         path => {
             if path.contains("/statefulsets/") {
                 server.is_read.send_replace(true);
@@ -262,33 +294,109 @@ fn large_workload() -> String {
 /// MiB that an audit takes at most, with its first round.
 async fn peak(server: Server) -> u64 {
     let is_read = server.is_read.subscribe();
-    let is_empty = server.count() == 0;
+    let address = server.start().await;
+    let audit = Audit::start(address, &["--evict"]).await;
+    changed("the first round", is_read, |it| *it).await;
+    peak_resident_kib(audit.id()).unwrap() / 1024
+}
+
+/// MiB that an audit without pods takes.
+async fn idle() -> u64 {
+    peak_and_pods(Server::default()).await.0
+}
+
+/// MiB that an audit takes at most until it has listed the pods, and how many it has.
+async fn peak_and_pods(server: Server) -> (u64, usize) {
     let address = server.start().await;
     let audit = Audit::start(address, &["--evict"]).await;
     let is_listed = |it: &String| it.contains("\nazwi_audit_watch_failing 0\n");
-    let _ = until("the list", async || audit.metrics().await, is_listed).await;
-    if !is_empty {
-        changed("the first round", is_read, |it| *it).await;
-    }
-    peak_resident_kib(audit.id()).unwrap() / 1024
+    let metrics = until("the list", async || audit.metrics().await, is_listed).await;
+    let mut lines = metrics.lines();
+    let pods = lines.find_map(|it| it.strip_prefix("azwi_audit_pods "));
+    let peak = peak_resident_kib(audit.id()).unwrap() / 1024;
+    (peak, pods.unwrap().parse().unwrap())
 }
 
 /// Large pods and a large workload; besides, with a stream, more small ones than fit into memory.
 #[tokio::test]
 async fn hostile_pods_leave_the_audit_below_its_memory_limit() {
-    let large = Arc::new(large_pods());
-    let workload: Arc<str> = large_workload().into();
-    let server = |minor, large: &Arc<Vec<String>>, small| Server {
-        minor,
-        large: Arc::clone(large),
-        small,
-        workload: Arc::clone(&workload),
-        is_read: watch::Sender::new(false),
-    };
-    let idle = peak(server(34, &Arc::default(), 0)).await;
-    for (minor, small) in [(30, 10), (34, 20_000)] {
-        let grown = peak(server(minor, &large, small)).await - idle;
+    let large = large_pods();
+    let workload = large_workload();
+    let idle = idle().await;
+    for (minor, count) in [(30, 10), (34, 20_000)] {
+        let server = Server {
+            minor,
+            large: large.clone().into(),
+            small: (count, small),
+            workload: workload.as_str().into(),
+            ..Server::default()
+        };
+        let grown = peak(server).await - idle;
         println!("{grown} MiB more than {idle} with API server 1.{minor}");
         assert!(grown < MOST, "{grown} MiB more with API server 1.{minor}");
     }
+}
+
+/// As many pods as docs/audit.md says that it keeps, each as the webhook leaves it.
+#[tokio::test]
+async fn fifty_thousand_ordinary_pods_take_what_is_documented() {
+    let server = Server {
+        small: (50_000, ordinary),
+        ..Server::default()
+    };
+    let idle = idle().await;
+    let (grown, kept) = peak_and_pods(server).await;
+    let grown = grown - idle;
+    println!("{grown} MiB more than {idle} with {kept} pods");
+    assert_eq!(kept, 50_000);
+    assert!(grown < 50, "{grown}");
+}
+
+/// Who may create Events in a namespace can make one with the name of the audit's, as large as it may be.
+#[tokio::test]
+async fn a_large_event_with_the_name_of_the_audits_takes_little_memory() {
+    let server = Server {
+        small: (1, small),
+        event: large_event().into(),
+        ..Server::default()
+    };
+    let is_read = server.is_read.subscribe();
+    let idle = idle().await;
+    let address = server.start().await;
+    let audit = Audit::start(address, &[]).await;
+    changed("the series of the Event", is_read, |it| *it).await;
+    let grown = peak_resident_kib(audit.id()).unwrap() / 1024 - idle;
+    println!("{grown} MiB more than {idle} with a large Event");
+    assert!(grown < 12, "{grown}");
+}
+
+/// An Event of yesterday with as many labels as etcd accepts.
+fn large_event() -> String {
+    let labels: String = (0..STORED / 12)
+        .map(|nth| format!("\"l{nth:06}\":\"\","))
+        .collect();
+    let time = "2026-01-01T00:00:00.000000Z";
+    format!(
+        r#"{{"kind":"Event","apiVersion":"events.k8s.io/v1","metadata":{{"name":"e","namespace":"prod","labels":{{{labels}"l":""}}}},"eventTime":"{time}"}}"#
+    )
+}
+
+/// A pod as the webhook leaves it.
+fn ordinary(nth: usize) -> Value {
+    let mut pod = pod(&format!("checkout-frontend-5d4f8c7b9d-{nth:05}"));
+    let uid = |kind: &str| format!("a8d0c9e2-{kind}-4a0f-9d3c-0f8f2a{nth:06}");
+    pod["metadata"]["uid"] = json!(uid("6a5e"));
+    pod["metadata"]["ownerReferences"][0] = json!({
+        "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "checkout-frontend-5d4f8c7b9d", "uid": uid("7b6f"),
+        "controller": true,
+    });
+    let client_id = uid("8c7a");
+    pod["metadata"]["annotations"] = json!({
+        "azure.workload.identity/injected": format!("{{\"clientId\":\"{client_id}\",\"tenantId\":\"t\"}}"),
+    });
+    pod["spec"]["serviceAccountName"] = json!("checkout-frontend");
+    pod["spec"]["containers"][0]["env"] =
+        json!([{ "name": "AZURE_CLIENT_ID", "value": client_id }]);
+    pod["spec"]["volumes"] = token();
+    pod
 }

@@ -169,6 +169,8 @@ async fn few_places_are_worth_knowing() {
         other["issuer"] = json!("https://issuer.example.com/other/");
         other
     }));
+    // A document may be given twice.
+    documents.push(documents[2].clone());
     let facts = read(healthy(), &documents).await;
     let found = checks::all(&facts);
     let few: Vec<_> = found

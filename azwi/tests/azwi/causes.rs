@@ -461,6 +461,33 @@ async fn pods_are_not_blamed_for_a_webhook_that_is_away() {
     assert_eq!(found, [Code::NoWebhook]);
 }
 
+/// Rows 9 and 20.
+#[tokio::test]
+async fn says_what_an_sdk_does_with_and_without_the_proxy() {
+    let scope = Scope {
+        namespace: Some("prod".to_owned()),
+        target: Some(("deployment".to_owned(), "shop".to_owned())),
+        dry_run: false,
+        ..Scope::default()
+    };
+    let asks = json!({ "azure.workload.identity/inject-proxy-sidecar": "true" });
+    let mut skips = asks.clone();
+    skips["azure.workload.identity/skip-containers"] = json!("app");
+    for (annotations, expected) in [
+        (json!({}), Some(Code::OldSdk)),
+        (asks, Some(Code::PassesProxy)),
+        (skips, None),
+    ] {
+        let mut cluster = healthy();
+        let shop = cluster.get("Deployment", "shop");
+        set(shop, "/spec/template/metadata/annotations", annotations);
+        let mut found = checks::all(&facts(cluster, &scope).await);
+        found.retain(|it| [Code::OldSdk, Code::PassesProxy].contains(&it.code));
+        let found: Vec<_> = found.iter().map(|it| it.code).collect();
+        assert_eq!(found, Vec::from_iter(expected));
+    }
+}
+
 #[tokio::test]
 async fn information_is_no_finding() {
     let mut cluster = healthy();

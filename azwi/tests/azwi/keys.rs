@@ -83,8 +83,12 @@ fn writes_upstreams_document_byte_for_byte() {
 #[test]
 fn every_form_of_a_key_has_the_same_id() {
     for name in ["a.pub", "a.pkcs1", "a.crt"] {
-        let keys = read_keys(&fs::read(file(name)).unwrap()).unwrap();
-        assert_eq!(KeySet::of(&keys).keys[0].id(), FIRST, "{name}");
+        let text = fs::read_to_string(file(name)).unwrap();
+        let of_windows = format!("\u{feff}{}", text.replace('\n', "\r\n"));
+        for text in [text, of_windows] {
+            let keys = read_keys(text.as_bytes()).unwrap();
+            assert_eq!(KeySet::of(&keys).keys[0].id(), FIRST, "{name}");
+        }
     }
 }
 

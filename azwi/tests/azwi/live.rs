@@ -79,6 +79,16 @@ impl Live {
         testkit::poll::event(what, waiting).await
     }
 
+    /// How much was written so far that is `wanted`.
+    pub(crate) fn count(&self, wanted: impl Fn(&Method, &str) -> bool) -> usize {
+        let written = self.written.lock().unwrap();
+        let mut count = 0;
+        for (method, path, _) in written.iter() {
+            count += usize::from(wanted(method, path));
+        }
+        count
+    }
+
     /// The paths of evictions so far.
     pub(crate) fn evictions(&self) -> Vec<String> {
         let written = self.written.lock().unwrap();

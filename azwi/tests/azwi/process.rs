@@ -7,8 +7,11 @@ use std::process::Output;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use testkit::certificate::Authority;
+use tokio::net::TcpListener;
 use tokio::process::Command;
 use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 
 use crate::api_server::{Cluster, SIGNATURE};
 use crate::fixture::{CLIENT_ID, healthy, owned, pod, template, workload};
@@ -147,6 +150,78 @@ async fn an_api_server_that_is_away_exits_with_2() {
         .unwrap();
     std::fs::remove_file(file).unwrap();
     assert_eq!(output.status.code(), Some(2), "{}", text(&output));
+    let text = text(&output);
+    assert!(text.contains("Connection refused"), "{text}");
+    assert_eq!(text.lines().count(), 1, "said once: {text}");
+}
+
+#[tokio::test]
+async fn an_api_server_whose_certificate_is_not_trusted_is_named_with_the_reason() {
+    let authority = Authority::new("Test").unwrap();
+    let certificate = authority.server("api", &["127.0.0.1"]).unwrap();
+    let acceptor = TlsAcceptor::from(certificate.server_config().unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let _ = acceptor.accept(stream).await;
+        }
+    });
+    let file = kubeconfig(&format!("https://{address}"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_azwi"));
+    command.args(["migrate", "plan", "--kubeconfig"]).arg(&file);
+    let output = timeout(Duration::from_secs(60), command.output()).await;
+    std::fs::remove_file(file).unwrap();
+    let output = output.unwrap().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output));
+    let text = text(&output);
+    for part in [
+        &format!("https://{address}/ cannot be reached: "),
+        "invalid peer certificate",
+    ] {
+        assert!(text.contains(part), "{text}");
+    }
+}
+
+/// A full disk: the program says so, or ends with an exit code that does.
+#[test]
+fn an_output_that_cannot_be_written_is_no_success() {
+    let run = |args: &[&str], out: &str, error: &str| {
+        let file = |name: &str| std::fs::File::options().write(true).open(name).unwrap();
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_azwi"));
+        command
+            .args(args)
+            .stdout(file(out))
+            .stderr(file(error))
+            .status()
+            .unwrap()
+            .code()
+    };
+    let (full, null) = ("/dev/full", "/dev/null");
+    let check = ["check", "-f", "../deploy/examples/legacy-app.yaml"];
+    assert_eq!(run(&check, null, null), Some(0));
+    assert_eq!(run(&check, full, null), Some(2));
+    assert_eq!(run(&["version"], full, full), Some(1));
+    assert_eq!(run(&["podidentity", "detect"], null, full), Some(64));
+    assert_eq!(
+        run(&["jwks", "--public-keys", "absent"], null, full),
+        Some(1)
+    );
+}
+
+#[test]
+fn each_command_has_a_manual_page() {
+    for (words, part) in [
+        (&[][..], "azwi\\-check(1)"),
+        (&["check"][..], ".TH azwi-check 1"),
+        (&["migrate", "plan"][..], "\\fB\\-\\-write\\fR"),
+    ] {
+        let output = azwi_alone(&[&["manual"], words].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+        assert!(text(&output).contains(part), "{}", text(&output));
+    }
+    let output = azwi_alone(&["manual", "migrate", "absent"]);
+    assert_eq!(output.status.code(), Some(64), "{}", text(&output));
 }
 
 #[tokio::test]

@@ -64,7 +64,7 @@ impl Live {
             api.get_opt(name).await
         };
         match timeout(TIMEOUT, lookup).await {
-            Ok(Ok(object)) => Ok(object.map(|object| object.account.unwrap_or_default())),
+            Ok(Ok(object)) => Ok(object.map(|object| object.fields.account.unwrap_or_default())),
             Ok(Err(error)) => Err(LookupError::Api {
                 account: store::key(namespace, name),
                 reason: reason(&error),

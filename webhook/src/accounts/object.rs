@@ -4,85 +4,48 @@
 //! The watch requests whole objects, not their metadata alone: a service account has little else, and
 //! cutting it down costs the API server as much as sending it.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
 use contract::annotation::PREFIX;
 use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::Resource;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use crate::inject::Account;
+use crate::part::{Fields, Part};
 
 /// An object of a list or a watch.
+pub(super) type Object = Part<ServiceAccount, AccountFields>;
+
+/// What is read of it.
 #[derive(Clone, Debug)]
-pub(super) struct Object {
+pub(super) struct AccountFields {
     /// `None` when it has none of our annotations and labels.
     pub(super) account: Option<Account>,
-    metadata: ObjectMeta,
 }
 
-impl Object {
-    pub(super) fn namespace(&self) -> &str {
-        self.metadata.namespace.as_deref().unwrap_or_default()
-    }
+impl Fields for AccountFields {
+    type Wire = Wire;
 
-    pub(super) fn name(&self) -> &str {
-        self.metadata.name.as_deref().unwrap_or_default()
-    }
-}
-
-impl Resource for Object {
-    type DynamicType = ();
-    type Scope = <ServiceAccount as Resource>::Scope;
-
-    fn kind((): &()) -> Cow<'_, str> {
-        ServiceAccount::kind(&())
-    }
-
-    fn group((): &()) -> Cow<'_, str> {
-        ServiceAccount::group(&())
-    }
-
-    fn version((): &()) -> Cow<'_, str> {
-        ServiceAccount::version(&())
-    }
-
-    fn plural((): &()) -> Cow<'_, str> {
-        ServiceAccount::plural(&())
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
-    }
-}
-
-impl<'de> Deserialize<'de> for Object {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Wire { metadata } = Wire::deserialize(deserializer)?;
+    fn read(Wire { metadata }: Wire) -> (ObjectMeta, Self) {
         let Entries(annotations) = metadata.annotations.unwrap_or_default();
         let Entries(labels) = metadata.labels.unwrap_or_default();
-        Ok(Self {
-            account: Account::read(&annotations, &labels),
-            metadata: ObjectMeta {
-                name: metadata.name,
-                namespace: metadata.namespace,
-                resource_version: metadata.resource_version,
-                ..ObjectMeta::default()
-            },
-        })
+        let account = Account::read(&annotations, &labels);
+        let metadata = ObjectMeta {
+            name: metadata.name,
+            namespace: metadata.namespace,
+            resource_version: metadata.resource_version,
+            ..ObjectMeta::default()
+        };
+        (metadata, Self { account })
     }
 }
 
+/// A service account as it is written.
 #[derive(Deserialize)]
-struct Wire {
+pub(super) struct Wire {
     #[serde(default)]
     metadata: Metadata,
 }
@@ -131,6 +94,7 @@ impl<'de> Deserialize<'de> for Entries {
 
 #[cfg(test)]
 mod tests {
+    use kube::Resource;
     use serde_json::json;
 
     use super::*;
@@ -153,12 +117,12 @@ mod tests {
         .unwrap();
         assert_eq!((object.namespace(), object.name()), ("ns", "sa"));
         assert_eq!(object.meta().resource_version.as_deref(), Some("7"));
-        let account = object.account.unwrap();
+        let account = object.fields.account.unwrap();
         assert_eq!(&*account.client_id, "id");
         assert!(account.labelled && account.unknown.is_empty());
 
         let plain = json!({ "metadata": { "name": "sa", "annotations": null } });
         let plain: Object = serde_json::from_value(plain).unwrap();
-        assert!(plain.account.is_none());
+        assert!(plain.fields.account.is_none());
     }
 }

@@ -77,7 +77,7 @@ fn apply(event: Event<Object>, accounts: &Accounts) {
     match event {
         Event::Init => store.begin(),
         Event::InitApply(object) => {
-            let account = object.account.as_ref();
+            let account = object.fields.account.as_ref();
             store.add(object.namespace(), object.name(), account);
         }
         Event::InitDone => {
@@ -91,7 +91,7 @@ fn apply(event: Event<Object>, accounts: &Accounts) {
             }
         }
         Event::Apply(object) => {
-            let account = object.account.as_ref();
+            let account = object.fields.account.as_ref();
             store.set(object.namespace(), object.name(), account);
         }
         Event::Delete(object) => store.set(object.namespace(), object.name(), None),

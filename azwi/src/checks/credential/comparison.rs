@@ -66,10 +66,9 @@ impl Comparison {
 }
 
 fn issuer(has: &str, wanted: &str) -> Part {
-    if has != wanted && has.trim_end_matches('/') == wanted.trim_end_matches('/') {
-        return Part::Near(format!(
-            "the issuer is {has}, and {wanted} is needed: they differ by the last slash"
-        ));
+    let compared = near("issuer", has, wanted);
+    if compared != Part::Other {
+        return compared;
     }
     if let (Some((host, path)), Some((wanted_host, wanted_path))) = (split(has), split(wanted)) {
         // A path such as a cluster's id is not another cluster's.
@@ -79,23 +78,25 @@ fn issuer(has: &str, wanted: &str) -> Part {
             ));
         }
     }
-    near("issuer", has, wanted)
+    Part::Other
 }
 
 fn near(name: &str, has: &str, wanted: &str) -> Part {
-    if has == wanted {
-        Part::Equal
-    } else if has
-        .trim()
-        .trim_end_matches('/')
-        .eq_ignore_ascii_case(wanted.trim_end_matches('/'))
-    {
-        Part::Near(format!(
-            "the {name} is {has}, and {wanted} is needed: they differ by the letter case"
-        ))
+    let without_slash = |it: &str| it.trim().trim_end_matches('/').to_owned();
+    let slip = if has == wanted {
+        return Part::Equal;
+    } else if has.trim() == wanted {
+        "white space at an end"
+    } else if without_slash(has) == without_slash(wanted) {
+        "the last slash"
+    } else if without_slash(has).eq_ignore_ascii_case(&without_slash(wanted)) {
+        "the letter case"
     } else {
-        Part::Other
-    }
+        return Part::Other;
+    };
+    Part::Near(format!(
+        "the {name} is {has}, and {wanted} is needed: they differ by {slip}"
+    ))
 }
 
 /// Host and path of a URL.
@@ -152,6 +153,12 @@ mod tests {
                 "system:serviceaccount:Prod:shop",
                 audience,
                 "letter case",
+            ),
+            (
+                issuer,
+                "system:serviceaccount:prod:shop ",
+                audience,
+                "white space",
             ),
             (issuer, subject, "api://AzureADTokenexchange", "audience"),
         ] {

@@ -83,6 +83,9 @@ fn write(arguments: &Arguments, issuer: &Issuer, report: &Report) -> ExitCode {
 }
 
 fn summary(issuer: &Issuer) -> String {
+    if issuer.url.is_empty() {
+        return String::new();
+    }
     let count = |keys: usize| keys.to_string();
     let published = match &issuer.published {
         Some(Published::Documents { keys, .. }) => count(keys.keys.len()),

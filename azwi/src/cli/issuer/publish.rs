@@ -9,7 +9,7 @@ use webhook::inject::printable;
 use crate::cli::connection::Connection;
 use crate::cli::jwks;
 use crate::cli::output::{EXIT_FINDINGS, EXIT_NOT_CHECKED};
-use crate::cli::terminal::{print, print_mistake};
+use crate::cli::terminal::{print_mistake, success};
 use crate::command::Command;
 use crate::facts::issuer::{DISCOVERY_PATH, KEYS_PATH, is_public};
 use crate::facts::key_set::KeySet;
@@ -51,7 +51,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         publish::write(directory, &documents).map(|()| documents)
     });
     match written {
-        Ok(documents) => print(said(arguments, &documents).as_bytes()),
+        Ok(documents) => success(said(arguments, &documents).as_bytes()),
         Err(error) => {
             print_mistake(&error);
             ExitCode::from(EXIT_FINDINGS)

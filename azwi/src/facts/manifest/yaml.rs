@@ -1,8 +1,8 @@
 //! YAML and JSON as values with their lines.
 //!
-//! Everything is bounded, because aliases make a small text large: nodes of all documents, and their depth.
+//! Everything is bounded, because aliases make a small text large: nodes of all documents with their texts, and their depth.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, Tag};
 use serde_json::{Map, Number, Value};
@@ -13,7 +13,7 @@ use thiserror::Error;
 pub(super) struct Node {
     pub(super) line: usize,
     pub(super) content: Content,
-    /// The nodes below it, itself included.
+    /// The nodes below it, itself included, as [`weight`] counts them.
     size: usize,
     /// The levels below it, itself included.
     depth: usize,
@@ -114,7 +114,12 @@ impl Node {
             Content::List(items) => items.iter().collect(),
             Content::Map(entries) => entries.iter().map(|it| &it.node).collect(),
         };
-        let size = 1 + children.iter().map(|it| it.size).sum::<usize>();
+        let own = match &content {
+            Content::Scalar(value) => weight(value.as_str().unwrap_or_default()),
+            Content::List(_) => 1,
+            Content::Map(entries) => 1 + entries.iter().map(|it| weight(&it.key)).sum::<usize>(),
+        };
+        let size = own + children.iter().map(|it| it.size).sum::<usize>();
         let depth = 1 + children.iter().map(|it| it.depth).max().unwrap_or(0);
         Self {
             line,
@@ -156,7 +161,7 @@ impl Builder {
         match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let value = scalar(&text, style, tag.as_deref());
-                self.count(1, span)?;
+                self.count(weight(&text), span)?;
                 if self.is_key_next() {
                     self.put_key(text.into_owned(), line);
                     return self.keep(anchor, Node::new(line, Content::Scalar(value)), span);
@@ -169,6 +174,7 @@ impl Builder {
                 let node = node.ok_or_else(|| error(span, "an alias is inside of its anchor"))?;
                 if self.is_key_next() {
                     let key = node.text().ok_or_else(|| error(span, NO_KEY))?.to_owned();
+                    self.count(weight(&key), span)?;
                     self.put_key(key, line);
                     return Ok(());
                 }
@@ -253,7 +259,10 @@ impl Builder {
     fn count(&mut self, nodes: usize, span: Span) -> Result<(), YamlError> {
         self.nodes = self.nodes.saturating_add(nodes);
         if self.nodes > MAX_NODES {
-            return Err(error(span, "the documents have too many values"));
+            return Err(error(
+                span,
+                "the documents have too many values, or too long ones",
+            ));
         }
         Ok(())
     }
@@ -275,18 +284,27 @@ impl Builder {
 fn merged(entries: Vec<Entry>) -> Vec<Entry> {
     let (merges, mut entries): (Vec<_>, Vec<_>) =
         entries.into_iter().partition(|it| it.key == "<<");
+    if merges.is_empty() {
+        return entries;
+    }
+    let mut known: BTreeSet<String> = entries.iter().map(|it| it.key.clone()).collect();
     for merge in merges {
         let maps = match merge.node.content {
             Content::List(maps) => maps,
             _ => vec![merge.node],
         };
         for entry in maps.iter().flat_map(Node::entries) {
-            if entries.iter().all(|it| it.key != entry.key) {
+            if known.insert(entry.key.clone()) {
                 entries.push(entry.clone());
             }
         }
     }
     entries
+}
+
+/// How much a text counts: as one value, and one more for each [`TEXT`] bytes.
+fn weight(text: &str) -> usize {
+    1 + text.len() / TEXT
 }
 
 /// The value of a scalar, as kubectl reads it: YAML 1.1 without sexagesimal numbers.
@@ -341,11 +359,15 @@ const NO_KEY: &str = "a key has to be text";
 const TOO_DEEP: &str = "lists and maps are nested too deeply";
 /// Values of all documents together. A Deployment has some 200.
 const MAX_NODES: usize = 2_000_000;
+/// Bytes of text that count as a value: all files together have less than half of what is allowed.
+const TEXT: usize = 64;
 /// Less than serde_json's 128. A pod has some 12.
 const MAX_DEPTH: usize = 64;
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -422,6 +444,28 @@ mod tests {
         assert!(documents(&bomb).unwrap_err().reason.contains("too many"));
         assert!(documents(&chain).unwrap_err().reason.contains("too deeply"));
         assert!(documents(&"[".repeat(100_000)).is_err());
+    }
+
+    #[test]
+    fn bounds_the_text_of_aliases() {
+        let text = "x".repeat(1_000_000);
+        let of_values = format!("a: &a {text}\nb: [{}]\n", vec!["*a"; 200].join(", "));
+        let of_keys = format!("a: &a {text}\nb: [{}]\n", vec!["{*a : 1}"; 200].join(", "));
+        for bomb in [of_values, of_keys] {
+            assert!(documents(&bomb).unwrap_err().reason.contains("too long"));
+        }
+        assert!(documents(&format!("a: {}\n", text.repeat(60))).is_ok());
+    }
+
+    #[test]
+    fn merges_many_keys_in_little_time() {
+        let keys = |letter: char| (0..100_000).map(move |nth| format!("{letter}{nth}: 1, "));
+        let (base, own): (String, String) = (keys('a').collect(), keys('b').collect());
+        let text = format!("base: &base {{{base}}}\nmore: {{<<: *base, {own}}}\n");
+        let began = Instant::now();
+        let documents = documents(&text).unwrap();
+        assert_eq!(documents[0].get("more").unwrap().entries().len(), 200_000);
+        assert!(began.elapsed() < Duration::from_secs(60));
     }
 
     proptest! {

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use tokio::time::timeout;
+use webhook::reason::reason;
 
 use crate::facts::Gap;
 
@@ -259,7 +260,7 @@ pub(crate) struct Unknown;
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// The API server refuses, or the connection fails.
-    #[error(transparent)]
+    #[error("{}", reason(.0))]
     Answer(#[from] Error),
     /// The answer is something else.
     #[error("the answer is not what the API server documents: {0}")]

@@ -6,7 +6,7 @@ use serde::Serialize;
 use webhook::inject::printable;
 
 use super::super::status::{Progress, Removal, State};
-use super::text::{table, write_gaps};
+use super::text::{none, table, write_gaps};
 use crate::document;
 use crate::facts::Gap;
 
@@ -27,7 +27,7 @@ pub fn text(
         .map(|it| [it.object.to_string(), it.state.as_str().to_owned()])
         .collect();
     if rows.is_empty() {
-        writeln!(out, "No workload uses pod-managed identity.")?;
+        none(out, gaps)?;
     } else {
         table(out, &["WORKLOAD", "STATE"].map(str::to_owned), &rows)?;
     }

@@ -16,7 +16,7 @@ use crate::facts::Gap;
 pub fn write(out: &mut impl Write, plan: &Plan, gaps: &[Gap]) -> Result {
     let rows: Vec<[String; COLUMNS]> = plan.moves.iter().map(|it| row(plan, it)).collect();
     if rows.is_empty() {
-        writeln!(out, "No workload uses pod-managed identity.")?;
+        none(out, gaps)?;
     } else {
         table(out, &HEADER.map(str::to_owned), &rows)?;
     }
@@ -35,6 +35,20 @@ pub fn write(out: &mut impl Write, plan: &Plan, gaps: &[Gap]) -> Result {
     write_list(out, plan)?;
     write_credentials(out, plan)?;
     write_gaps(out, gaps)
+}
+
+/// Says that there is no workload, as far as could be read.
+///
+/// # Errors
+///
+/// When `out` cannot be written.
+pub fn none(out: &mut impl Write, gaps: &[Gap]) -> Result {
+    let read = if gaps.is_empty() {
+        ""
+    } else {
+        " that could be read"
+    };
+    writeln!(out, "No workload{read} uses pod-managed identity.")
 }
 
 /// Rows under a header, in columns.
