@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tracing::info;
 
 use crate::api::{Api, Store};
-use crate::capacity::Capacity;
+use crate::capacity::{Capacity, MAX_CONNECTIONS};
 use crate::config::Config;
 use crate::entra::{Client, ClientError};
 use crate::file;
@@ -237,7 +237,7 @@ fn address(flag: &'static str, listener: &TcpListener) -> Result<SocketAddr, Sta
 
 /// The limits of both ports, with the number of connections of [`Capacity`].
 pub const LIMITS: Limits = Limits {
-    connections: 480,
+    connections: MAX_CONNECTIONS,
     // All clients have the pod's own address.
     connections_per_address: None,
     unanswered_first: false,

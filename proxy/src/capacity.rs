@@ -42,9 +42,9 @@ impl Capacity {
     }
 }
 
-/// Bounds the memory of connections: each that is in use has two buffers of some 8 KiB, and the one for
-/// reading grows to the limit on heads.
-const MAX_CONNECTIONS: usize = 480;
+/// A thousand first calls have room. Bounds the memory of connections: each that is in use has two buffers of some
+/// 8 KiB, and the one for reading grows to the limit on heads.
+pub const MAX_CONNECTIONS: usize = 1_200;
 
 /// Applications have a few. The first call for scheduled events may take two minutes.
 const MAX_RELAYS: usize = 64;
@@ -56,7 +56,7 @@ const MAX_SCRAPES: usize = 16;
 const OTHER_FILES: usize = 48;
 
 /// Open files for [`MAX_CONNECTIONS`] and everything else.
-const ENOUGH: u64 = 1024;
+const ENOUGH: u64 = 2048;
 
 #[cfg(test)]
 mod tests {

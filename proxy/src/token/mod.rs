@@ -16,5 +16,5 @@ mod value;
 
 pub use clock::{Clock, Now, SystemClock};
 pub use exchange::{BUDGET, Exchange, ExchangeError, ExchangeErrorKind, Granted};
-pub use store::{Served, Source, Tokens};
+pub use store::{MAX_QUEUE, Served, Source, Tokens};
 pub use value::{AccessToken, Key, Token, Wanted};

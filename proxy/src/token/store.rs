@@ -222,8 +222,8 @@ where
     V: Send + Sync + 'static,
     C: Clock,
 {
-    /// An empty store in front of `exchange`. At most `waiting` requests wait for it at once, and as many
-    /// exchanges for new keys; others get a transient failure. A token in memory is served regardless.
+    /// An empty store in front of `exchange`. At most `waiting` requests wait for it at once, and at most
+    /// [`MAX_QUEUE`] exchanges for new keys; others get a transient failure. A token in memory is served regardless.
     pub fn new(exchange: E, clock: C, waiting: usize) -> Self {
         let inner = Inner {
             changed: Notify::new(),
@@ -231,7 +231,7 @@ where
             entries: RwLock::default(),
             exchange,
             turns: [Semaphore::new(NEW_AT_ONCE), Semaphore::new(KNOWN_AT_ONCE)],
-            queue: Arc::new(Semaphore::new(waiting)),
+            queue: Arc::new(Semaphore::new(waiting.min(MAX_QUEUE))),
             received: LogRate::default(),
             waiting: Semaphore::new(waiting),
         };
@@ -411,6 +411,9 @@ enum Reason {
 
 /// The number of keys in memory. An application uses a handful.
 const MAX_KEYS: usize = 1_000;
+
+/// Leaves keys with a token in memory: those with an exchange under way are never forgotten.
+pub const MAX_QUEUE: usize = 400;
 
 /// The bytes of all keys, tokens and failures in memory: an eighth of the sidecar's memory limit.
 const MAX_BYTES: usize = 8 * 1024 * 1024;

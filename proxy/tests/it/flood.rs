@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use proxy::token::MAX_QUEUE;
 use testkit::poll;
 use testkit::process::peak_resident_kib;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -12,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::entra::{Entra, Reply, aadsts, token};
-use crate::memory::MIB;
+use crate::memory::{MIB, raise_open_files};
 use crate::process::{BINARY, Program, program};
 use crate::raw::{Answer, exchange, read_one};
 use crate::sidecar::Sidecar;
@@ -116,7 +117,7 @@ async fn law_4_requests_that_wait_for_a_slow_entra_delay_no_cached_token() {
     entra.answer(|_, _| Reply::Hang);
     let answered = Arc::new(AtomicUsize::new(0));
     let mut waiting = JoinSet::new();
-    for _ in 0..480 {
+    for _ in 0..MAX_QUEUE + 80 {
         let (answered, address) = (Arc::clone(&answered), sidecar.address);
         waiting.spawn(async move {
             let mut stream = TcpStream::connect(address).await.unwrap();
@@ -127,7 +128,7 @@ async fn law_4_requests_that_wait_for_a_slow_entra_delay_no_cached_token() {
     }
     // Those that find no place to wait are answered at once.
     let refused = async || answered.load(Ordering::SeqCst);
-    poll::until("refused requests", refused, |count| *count >= 480 - 400).await;
+    poll::until("refused requests", refused, |count| *count >= 80).await;
     entra.until_requests(1 + 12).await;
     for _ in 0..20 {
         assert_eq!(sidecar.token("resource=cached").await.status, 200);
@@ -136,6 +137,25 @@ async fn law_4_requests_that_wait_for_a_slow_entra_delay_no_cached_token() {
     assert_eq!(entra.requests().len(), 1 + 12);
     let statuses = waiting.join_all().await;
     assert!(statuses.iter().all(|status| *status == 503));
+}
+
+#[tokio::test]
+async fn law_5_a_thousand_clients_at_once_get_their_first_token_by_one_exchange() {
+    let entra = Entra::start("localhost").await;
+    let program = Program::start(&entra, &[], &[]).await;
+    // Longer than they need to connect and to ask.
+    entra.delay(Duration::from_secs(3));
+    raise_open_files();
+    let mut clients = Vec::new();
+    for _ in 0..1_000 {
+        let mut client = TcpStream::connect(program.address).await.unwrap();
+        client.write_all(request("first").as_bytes()).await.unwrap();
+        clients.push(client);
+    }
+    for mut client in clients {
+        assert_eq!(read_one(&mut client).await.status, 200);
+    }
+    assert_eq!(entra.requests().len(), 1);
 }
 
 #[tokio::test]

@@ -28,8 +28,7 @@ async fn ten_thousand_connections_leave_nothing_behind() {
     let (before, files) = (resident(program.id()), open_files(program.id()));
     assert!(files.is_some());
     // As many at a time as the kernel's limit on open files allows.
-    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
-    setrlimit(Resource::RLIMIT_NOFILE, most, most).unwrap();
+    let most = raise_open_files();
     let at_a_time = usize::try_from(most / 2).unwrap().min(10_000);
     let mut after = Vec::new();
     for _ in 0..2 {
@@ -45,10 +44,10 @@ async fn ten_thousand_connections_leave_nothing_behind() {
         assert_eq!(program.token("a").await.status, 200);
         after.push(resident(program.id()));
     }
-    // The allocator keeps some memory of the connections with requests. Ten thousand with buffers
-    // would be 160 MiB, and a leak would grow with each round.
+    // The allocator keeps some memory of the 1,200 connections that may be open at a time. Ten thousand with
+    // buffers would be 160 MiB, and a leak would grow with each round.
     assert!(
-        after[0] < before + 4 * MIB && after[1] < after[0] + MIB,
+        after[0] < before + 8 * MIB && after[1] < after[0] + MIB,
         "from {before} to {after:?} bytes"
     );
     assert_eq!(entra.requests().len(), 1);
@@ -72,6 +71,13 @@ async fn law_8_other_users_cannot_read_the_process() {
     let shown = format!("/proc/{}/maps", program.id());
     let owner = std::fs::metadata(shown).unwrap().uid();
     assert_ne!(owner, user);
+}
+
+/// Raises this process's limit on open files as far as the kernel allows, and returns it.
+pub(crate) fn raise_open_files() -> u64 {
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, most, most).unwrap();
+    most
 }
 
 /// Lets a command of root run as a user without rights.
