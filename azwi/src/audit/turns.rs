@@ -100,5 +100,8 @@ mod tests {
         }
         assert_eq!(rounds, 3);
         assert!(turns.next(std::iter::empty()).is_empty());
+        let first = |turns: &mut Turns| turns.next(due.iter())[0].namespace.to_string();
+        assert_eq!(first(&mut turns), "a-000");
+        assert_eq!(first(&mut turns), "a-050", "after the one that was last");
     }
 }

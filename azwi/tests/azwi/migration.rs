@@ -9,7 +9,7 @@ use kube::{Client, Config};
 use serde_json::{Value, json};
 
 use crate::api_server::{Cluster, SIGNATURE};
-use crate::fixture::resource_id;
+use crate::fixture::{healthy, resource_id};
 use crate::pod_identity::{client_id, cluster, identity, nmi};
 use crate::process::{azwi, text};
 
@@ -728,5 +728,21 @@ async fn missing_rights_are_named() {
             "{resource}: {text}"
         );
         assert_ne!(output.status.code(), Some(0), "{text}");
+    }
+}
+
+/// Where not all could be read, there may be workloads after all.
+#[tokio::test]
+async fn no_workload_is_said_to_use_it_only_as_far_as_could_be_read() {
+    for command in ["plan", "status"] {
+        let output = azwi(healthy(), &["migrate", command]).await;
+        let none = "No workload uses pod-managed identity.\n";
+        assert!(text(&output).contains(none), "{}", text(&output));
+        let mut cluster = healthy();
+        cluster.forbidden.insert("deployments");
+        let output = azwi(cluster, &["migrate", command]).await;
+        let none = "No workload that could be read uses pod-managed identity.\n";
+        assert!(text(&output).contains(none), "{}", text(&output));
+        assert_eq!(output.status.code(), Some(2), "{}", text(&output));
     }
 }
