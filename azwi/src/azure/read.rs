@@ -48,7 +48,7 @@ fn add(inventory: &mut Inventory, entry: Value, client_id: Option<&str>) -> Opti
     // A flexible one has an expression in place of the subject.
     let subject = entry
         .subject
-        .or(entry.claims_matching_expression.map(|_| String::new()));
+        .or_else(|| entry.claims_matching_expression.map(|_| String::new()));
     if let (Some(issuer), Some(subject)) = (entry.issuer, subject) {
         let of_resource = entry
             .id
