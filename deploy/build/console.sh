@@ -29,3 +29,8 @@ provide() {
     "${install[@]}" >/dev/null 2>&1 || { apt-get update && "${install[@]}"; } >/dev/null ||
         { echo "$1 is missing: ${install[*]}" >&2; return 1; }
 }
+
+# trim_documents: removes blank lines at the end of each YAML document, of which versions of helm leave different numbers.
+trim_documents() {
+    awk '/^---/ { held = "" } /^[[:space:]]*$/ { held = held $0 "\n"; next } { printf "%s%s\n", held, $0; held = "" }'
+}
