@@ -3,7 +3,8 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -12,15 +13,21 @@ use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
-use testkit::poll::{changed, until};
+use testkit::poll::{changed, until_within};
 use testkit::process::peak_resident_kib;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
 use crate::audit::Audit;
 
 /// MiB that the audit may take besides those of an idle one.
 const MOST: u64 = 112;
+
+/// For tens of thousands of pods, while all other tests run.
+const DEADLINE: Duration = Duration::from_secs(300);
+
+/// One of the tests at a time: each keeps two cores busy.
+static TURN: Mutex<()> = Mutex::const_new(());
 
 const EVENTS: &str = "/apis/events.k8s.io/v1/namespaces/prod/events";
 
@@ -36,7 +43,7 @@ struct Server {
     /// The JSON of large pods.
     large: Arc<Vec<String>>,
     /// How many small pods there are, and what each is.
-    small: (usize, fn(usize) -> Value),
+    small: (usize, fn(usize) -> String),
     /// The JSON of a Deployment.
     workload: Arc<str>,
     /// The JSON of the Event that has the name of every one that is created.
@@ -74,7 +81,7 @@ impl Server {
     fn pod(&self, nth: usize) -> String {
         match self.large.get(nth) {
             Some(pod) => pod.clone(),
-            None => self.small.1(nth).to_string(),
+            None => self.small.1(nth),
         }
     }
 }
@@ -171,7 +178,7 @@ fn json_text(body: String) -> Response {
 }
 
 /// A pod with names as long as they may be, and faults with causes as long as they may be.
-fn small(nth: usize) -> Value {
+fn small(nth: usize) -> String {
     let long = |length: usize| "x".repeat(length);
     let mut pod = pod(&format!("{nth}-{}", long(200)));
     pod["metadata"]["ownerReferences"][0] = json!({
@@ -188,7 +195,7 @@ fn small(nth: usize) -> Value {
         { "name": "azwi-proxy-init", "image": "\u{1f600}".repeat(400) },
     ]);
     pod["spec"]["volumes"] = token();
-    pod
+    pod.to_string()
 }
 
 fn token() -> Value {
@@ -296,7 +303,13 @@ async fn peak(server: Server) -> u64 {
     let is_read = server.is_read.subscribe();
     let address = server.start().await;
     let audit = Audit::start(address, &["--evict"]).await;
-    changed("the first round", is_read, |it| *it).await;
+    until_within(
+        DEADLINE,
+        "the first round",
+        async || *is_read.borrow(),
+        |it| *it,
+    )
+    .await;
     peak_resident_kib(audit.id()).unwrap() / 1024
 }
 
@@ -310,7 +323,8 @@ async fn peak_and_pods(server: Server) -> (u64, usize) {
     let address = server.start().await;
     let audit = Audit::start(address, &["--evict"]).await;
     let is_listed = |it: &String| it.contains("\nazwi_audit_watch_failing 0\n");
-    let metrics = until("the list", async || audit.metrics().await, is_listed).await;
+    let metrics = async || audit.metrics().await;
+    let metrics = until_within(DEADLINE, "the list", metrics, is_listed).await;
     let mut lines = metrics.lines();
     let pods = lines.find_map(|it| it.strip_prefix("azwi_audit_pods "));
     let peak = peak_resident_kib(audit.id()).unwrap() / 1024;
@@ -320,6 +334,7 @@ async fn peak_and_pods(server: Server) -> (u64, usize) {
 /// Large pods and a large workload; besides, with a stream, more small ones than fit into memory.
 #[tokio::test]
 async fn hostile_pods_leave_the_audit_below_its_memory_limit() {
+    let _turn = TURN.lock().await;
     let large = large_pods();
     let workload = large_workload();
     let idle = idle().await;
@@ -340,6 +355,7 @@ async fn hostile_pods_leave_the_audit_below_its_memory_limit() {
 /// As many pods as docs/audit.md says that it keeps, each as the webhook leaves it.
 #[tokio::test]
 async fn fifty_thousand_ordinary_pods_take_what_is_documented() {
+    let _turn = TURN.lock().await;
     let server = Server {
         small: (50_000, ordinary),
         ..Server::default()
@@ -355,6 +371,7 @@ async fn fifty_thousand_ordinary_pods_take_what_is_documented() {
 /// Who may create Events in a namespace can make one with the name of the audit's, as large as it may be.
 #[tokio::test]
 async fn a_large_event_with_the_name_of_the_audits_takes_little_memory() {
+    let _turn = TURN.lock().await;
     let server = Server {
         small: (1, small),
         event: large_event().into(),
@@ -382,9 +399,13 @@ fn large_event() -> String {
 }
 
 /// A pod as the webhook leaves it.
-fn ordinary(nth: usize) -> Value {
-    let mut pod = pod(&format!("checkout-frontend-5d4f8c7b9d-{nth:05}"));
-    let uid = |kind: &str| format!("a8d0c9e2-{kind}-4a0f-9d3c-0f8f2a{nth:06}");
+fn ordinary(nth: usize) -> String {
+    ORDINARY.replace("NUMBER", &format!("{nth:06}"))
+}
+
+static ORDINARY: LazyLock<String> = LazyLock::new(|| {
+    let mut pod = pod("checkout-frontend-5d4f8c7b9d-NUMBER");
+    let uid = |kind: &str| format!("a8d0c9e2-{kind}-4a0f-9d3c-0f8f2aNUMBER");
     pod["metadata"]["uid"] = json!(uid("6a5e"));
     pod["metadata"]["ownerReferences"][0] = json!({
         "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "checkout-frontend-5d4f8c7b9d", "uid": uid("7b6f"),
@@ -398,5 +419,5 @@ fn ordinary(nth: usize) -> Value {
     pod["spec"]["containers"][0]["env"] =
         json!([{ "name": "AZURE_CLIENT_ID", "value": client_id }]);
     pod["spec"]["volumes"] = token();
-    pod
-}
+    pod.to_string()
+});

