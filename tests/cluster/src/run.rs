@@ -26,7 +26,7 @@ pub fn run(run: &Run) -> Result<ExitCode> {
     if !Uid::effective().is_root() {
         bail!("a node needs root, to make namespaces, mounts and cgroups");
     }
-    prepare::prepare(&run.prepare.kubernetes)?;
+    prepare::prepare()?;
     if let Some(logs) = &run.logs {
         std::fs::create_dir_all(logs).with_context(|| format!("cannot make {}", logs.display()))?;
     }

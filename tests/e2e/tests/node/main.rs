@@ -10,7 +10,6 @@ mod forged_identity;
 mod identity_bindings;
 mod imds;
 mod manual_form;
-mod newer_kubernetes;
 mod node_identity;
 mod proxy_init;
 mod python;
