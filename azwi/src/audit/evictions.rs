@@ -376,9 +376,9 @@ mod tests {
     #[test]
     fn names_faults_that_a_new_pod_does_not_have() {
         let policy = |image: &str| Policy {
-            audiences: Vec::new(),
             images: vec![image.to_owned()],
             min_version: Some("0.2.0".parse().unwrap()),
+            ..Policy::default()
         };
         let pod = |code| Pod {
             owner: Some(Arc::default()),
@@ -431,12 +431,7 @@ mod tests {
     async fn forgets_a_workload_without_a_faulty_pod_unless_its_namespace_could_not_be_read() {
         let config = kube::Config::new("http://127.0.0.1:1".parse().unwrap());
         let client = Client::try_from(config).unwrap();
-        let policy = Policy {
-            audiences: Vec::new(),
-            images: Vec::new(),
-            min_version: None,
-        };
-        let mut evictions = Evictions::new(client, Arc::default(), Arc::new(policy));
+        let mut evictions = Evictions::new(client, Arc::default(), Arc::default());
         let workload: Workload = ("prod".into(), Arc::default());
         evictions.hopeless.insert(workload.clone());
         let refused = Error::Api(kube::core::Status::failure("refused", "Forbidden").boxed());

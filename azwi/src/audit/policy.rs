@@ -3,7 +3,7 @@
 use super::version::Version;
 
 /// What the pods of a cluster should have.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Policy {
     /// The audiences of the webhook's tokens. One of them is enough.
     pub audiences: Vec<String>,

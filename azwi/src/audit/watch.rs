@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn keeps_what_the_watch_says() {
-        let (pods, policy) = (Pods::default(), policy());
+        let (pods, policy) = (Pods::default(), Policy::default());
         let pod = |name: &str| {
             let pod = json!({ "metadata": { "namespace": "prod", "name": name }, "spec": {} });
             serde_json::from_value::<Watched>(pod).unwrap()
@@ -119,14 +119,6 @@ mod tests {
             let shown = format!("{event:?}");
             apply(event, &pods, &policy);
             assert_eq!(names(), kept, "{shown}");
-        }
-    }
-
-    fn policy() -> Policy {
-        Policy {
-            audiences: Vec::new(),
-            images: Vec::new(),
-            min_version: None,
         }
     }
 }
