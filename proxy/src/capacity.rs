@@ -12,7 +12,9 @@ pub struct Capacity {
     pub relays: usize,
     /// Connections to the metrics' port.
     pub scrapes: usize,
-    /// Requests that wait for Entra at once, and exchanges that are under way or wait for their turn.
+    /// Requests that wait for Entra at once. Exchanges for new keys have a bound of their own, [`MAX_QUEUE`].
+    ///
+    /// [`MAX_QUEUE`]: crate::token::MAX_QUEUE
     pub waiting: usize,
 }
 
