@@ -200,16 +200,18 @@ fn longest_string(body: &[u8]) -> usize {
 /// At least the length of the longest string of a JSON text: the most bytes between two quotes, in whole blocks. A quote
 /// after a backslash may be part of a string, and does not count.
 fn longest_gap(body: &[u8]) -> usize {
-    let (mut longest, mut blocks, mut before) = (0, 0, b' ');
-    for block in body.chunks(BLOCK) {
-        // As bytes, of which the compiler compares many at a time.
-        let is_quote = |last: u8, byte: u8| u8::from(byte == b'"') & u8::from(last != b'\\');
-        let pairs = block.iter().zip(block.iter().skip(1));
-        let inner = pairs.fold(0, |any, (last, byte)| any | is_quote(*last, *byte));
-        let first = block.first().map_or(0, |byte| is_quote(before, *byte));
-        blocks = if inner | first == 0 { blocks + 1 } else { 0 };
+    let (mut longest, mut blocks) = (0, 0);
+    // Without the first byte, which has none before it: that makes the bound no smaller.
+    let (bytes, _) = body.get(1..).unwrap_or_default().as_chunks::<BLOCK>();
+    let (before, _) = body.as_chunks::<BLOCK>();
+    // As arrays of bytes, of which the compiler compares many at a time.
+    for (before, block) in before.iter().zip(bytes) {
+        let pairs = before.iter().zip(block);
+        let quotes =
+            pairs.map(|(before, byte)| u8::from(*byte == b'"') & u8::from(*before != b'\\'));
+        let has_quote = quotes.fold(0, |any, is| any | is) != 0;
+        blocks = if has_quote { 0 } else { blocks + 1 };
         longest = longest.max(blocks);
-        before = block.last().copied().unwrap_or(before);
     }
     // The string begins and ends in the blocks around them.
     (longest + 2) * BLOCK
