@@ -48,6 +48,10 @@ pub struct Webhook {
     #[arg(long, value_name = "COUNT", default_value_t = 50_000)]
     pub accounts: u32,
 
+    /// Measure only reviews of this length: 2000, 4000, 20000 or 200000
+    #[arg(long, value_name = "BYTES")]
+    pub length: Option<usize>,
+
     #[command(flatten)]
     pub(crate) turns: Turns,
 }

@@ -43,6 +43,9 @@ const MORE_CONNECTIONS: [u32; 2] = [32, 128];
 ///
 /// When a server fails, or there is no cluster.
 pub fn run(arguments: &arguments::Webhook) -> Result<()> {
+    let mut lengths = LENGTHS.to_vec();
+    lengths.retain(|length| arguments.length.is_none_or(|only| only == *length));
+    ensure!(!lengths.is_empty(), "--length is none of {LENGTHS:?}");
     let cores = Cores::split()?;
     let scratch = Scratch::new()?;
     let cluster = Cluster::connect()?;
@@ -76,7 +79,7 @@ pub fn run(arguments: &arguments::Webhook) -> Result<()> {
             script,
             tls,
         };
-        bench.measure(&arguments.turns)?
+        bench.measure(&lengths, &arguments.turns)?
     };
     note(&format!("{} service accounts are made", arguments.accounts));
     cluster.add(arguments.accounts)?;
@@ -162,7 +165,7 @@ struct UnderLoad<'a> {
 }
 
 impl UnderLoad<'_> {
-    fn measure(&self, turns: &Turns) -> Result<Vec<Row>> {
+    fn measure(&self, lengths: &[usize], turns: &Turns) -> Result<Vec<Row>> {
         sleep(IDLE);
         let mut idle = Row::new("resident memory, idle, MiB", Goal::AtMost(10.0));
         let mut after = Row::new("resident memory after the load, MiB", Goal::None);
@@ -170,7 +173,7 @@ impl UnderLoad<'_> {
             idle.add(server.server().name, server.resident_memory()?);
         }
         let mut rows = Vec::new();
-        for length in LENGTHS {
+        for length in lengths.iter().copied() {
             let review = review::of_length(length);
             let request = client::post(TARGET, &review);
             let bare = self.bare(&request)?;
