@@ -229,19 +229,15 @@ impl Exchanges {
     /// first and the last.
     fn within(&self, seconds: std::ops::Range<u64>) -> (usize, usize, usize, u64, u64) {
         let granted = || self.granted.range(seconds.clone());
-        let throttled: usize = self
-            .throttled
-            .range(seconds.clone())
-            .map(|(_, it)| it)
-            .sum();
-        let all = seconds.clone().map(|second| {
-            let of = |map: &BTreeMap<u64, usize>| map.get(&second).copied().unwrap_or_default();
-            of(&self.granted) + of(&self.throttled)
-        });
+        let throttled = || self.throttled.range(seconds.clone());
+        let mut all = BTreeMap::<_, usize>::new();
+        for (second, count) in granted().chain(throttled()) {
+            *all.entry(second).or_default() += count;
+        }
         (
             granted().map(|(_, count)| count).sum(),
-            throttled,
-            all.max().unwrap_or_default(),
+            throttled().map(|(_, count)| count).sum(),
+            all.into_values().max().unwrap_or_default(),
             granted().next().map_or(0, |(second, _)| *second),
             granted().next_back().map_or(0, |(second, _)| *second),
         )
@@ -266,7 +262,7 @@ fn report(
     };
     let last = at(1.0).ceil() as u64;
     let (granted, throttled, peak, ..) = exchanges.within(0..last + 1);
-    let (renewed, throttled_again, most, from, to) = exchanges.within(last + 1..u64::MAX / 2);
+    let (renewed, throttled_again, most, from, to) = exchanges.within(last + 1..u64::MAX);
     [
         "| mass restart | outcome |".to_owned(),
         "|---|---|".to_owned(),
@@ -304,3 +300,18 @@ const FIRST_PORT: u16 = 10_000;
 const DEADLINE: Duration = Duration::from_secs(300);
 const REQUEST: &[u8] = b"GET /metadata/identity/oauth2/token?api-version=2018-02-01&resource=https://vault.azure.net HTTP/1.1\r\n\
                          Host: localhost\r\nMetadata: true\r\nConnection: close\r\n\r\n";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_the_exchanges_of_a_part_of_the_time() {
+        let exchanges = Exchanges {
+            granted: BTreeMap::from([(1, 5), (7, 3), (9, 4)]),
+            throttled: BTreeMap::from([(7, 2)]),
+        };
+        assert_eq!(exchanges.within(0..2), (5, 0, 5, 1, 1));
+        assert_eq!(exchanges.within(2..u64::MAX), (7, 2, 5, 7, 9));
+    }
+}
