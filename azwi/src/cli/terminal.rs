@@ -27,7 +27,8 @@ pub(super) fn print(text: &[u8]) -> bool {
     }
 }
 
-/// Writes a mistake, or a remark about the result, to standard error, without control characters: names in it may come from a cluster.
+/// Writes a mistake, or a remark about the result, to standard error, without control characters: names in it may
+/// come from a cluster.
 pub(super) fn print_mistake(mistake: &impl fmt::Display) {
     for line in mistake.to_string().lines() {
         note(&format!("azwi: {}", printable(line)));

@@ -1,7 +1,6 @@
 //! Measures the webhook.
 
 use std::io;
-use std::iter;
 use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Arc;
@@ -173,7 +172,7 @@ impl UnderLoad<'_> {
             idle.add(server.server().name, server.resident_memory()?);
         }
         let mut rows = Vec::new();
-        for length in lengths.iter().copied() {
+        for &length in lengths {
             let review = review::of_length(length);
             let request = client::post(TARGET, &review);
             let bare = self.bare(&request)?;
@@ -220,14 +219,17 @@ impl UnderLoad<'_> {
         let mut new_each = kept(CONNECTIONS, Goal::None);
         new_each.what = format!("{} KB review, a new connection each", length / 1_000);
         new_each.more.push("close".to_owned());
-        let (goal, more_connections) = match length {
-            TYPICAL => (Goal::ShareOfBare(0.55), &MORE_CONNECTIONS[..]),
-            length if length > TYPICAL => (Goal::ShareOfBare(0.5), &[][..]),
-            _ => (Goal::None, &[][..]),
+        let goal = match length {
+            TYPICAL => Goal::ShareOfBare(0.55),
+            length if length > TYPICAL => Goal::ShareOfBare(0.5),
+            _ => Goal::None,
         };
-        let connections = iter::once(&CONNECTIONS).chain(more_connections);
-        let kept = connections.map(|connections| kept(*connections, goal));
-        kept.chain([new_each]).collect()
+        let mut loads = vec![kept(CONNECTIONS, goal)];
+        if length == TYPICAL {
+            loads.extend(MORE_CONNECTIONS.map(|connections| kept(connections, goal)));
+        }
+        loads.push(new_each);
+        loads
     }
 
     /// The bare server with the webhook's own answer to this request.
