@@ -7,8 +7,8 @@ use super::class::Class;
 /// The longest time of one attempt.
 pub(super) const ATTEMPT: Duration = Duration::from_secs(5);
 
-/// The pause before the next attempt, or `None` to give up. `attempts` counts those made; `jitter`
-/// goes from 0 to 1; `left` is the rest of the budget.
+/// The pause before the next attempt, or `None` to give up: never shorter than `retry_after`. `attempts` counts
+/// those made; `jitter` goes from 0 to 1; `left` is the rest of the budget.
 pub(super) fn pause(
     class: Class,
     attempts: usize,
@@ -24,9 +24,14 @@ pub(super) fn pause(
         // The next attempt reads the file again; a third would read the same token.
         Class::Assertion => return (attempts == 1).then_some(Duration::ZERO),
         Class::Propagation => backoff,
-        Class::Throttled | Class::Transient => retry_after.unwrap_or(backoff),
+        Class::Throttled | Class::Transient => match retry_after {
+            None | Some(Duration::ZERO) => backoff,
+            Some(asked) if asked > LONGEST_PAUSE => return None,
+            // Other pods are asked to come back at the same time.
+            Some(asked) => asked.mul_f64(1.0 + jitter / 2.0).min(LONGEST_PAUSE),
+        },
     };
-    (pause <= LONGEST_PAUSE && pause < left).then_some(pause)
+    (pause < left).then_some(pause)
 }
 
 const PAUSES: [Duration; 3] = [
@@ -79,6 +84,23 @@ mod tests {
         assert_eq!(pause(Class::Throttled, 1, secs(1), 0.0, LEFT), secs(1));
         assert_eq!(pause(Class::Throttled, 1, secs(60), 0.0, LEFT), None);
         assert_eq!(pause(Class::Transient, 1, secs(60), 0.0, LEFT), None);
+    }
+
+    #[test]
+    fn spreads_clients_that_are_to_come_back_at_the_same_time() {
+        let millis = |attempts, seconds, jitter| {
+            let retry_after = Some(Duration::from_secs(seconds));
+            pause(Class::Throttled, attempts, retry_after, jitter, LEFT).map(|it| it.as_millis())
+        };
+        assert_eq!(
+            [0.0, 1.0].map(|it| millis(1, 1, it)),
+            [Some(1000), Some(1500)]
+        );
+        assert_eq!(
+            [0.0, 1.0].map(|it| millis(1, 2, it)),
+            [Some(2000), Some(2600)]
+        );
+        assert_eq!([1, 3].map(|it| millis(it, 0, 0.4)), [Some(250), Some(2000)]);
     }
 
     #[test]

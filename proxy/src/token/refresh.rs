@@ -42,6 +42,9 @@ impl Gate {
     }
 
     /// Records a failure and returns the pauses before the next attempt.
+    ///
+    /// `jitter` from 0 to 1 spreads the pauses. Entra refuses all pods of a cluster in the same moment when it
+    /// throttles, so they must not come back in the same moment.
     pub(super) fn failed(
         &mut self,
         kind: ExchangeErrorKind,
@@ -50,22 +53,27 @@ impl Gate {
     ) -> Pauses {
         let doubled = (FIRST_PAUSE * 2_u32.pow(self.failures.min(4))).min(MAX_PAUSE);
         self.failures += 1;
+        let jitter = jitter.clamp(0.0, 1.0);
         let asked = retry_after.unwrap_or_default().min(MAX_RETRY_AFTER);
+        let asked = asked + spread(asked, jitter);
         let without_token = match kind {
             ExchangeErrorKind::Permanent => PERMANENT_PAUSE,
-            ExchangeErrorKind::Throttled => FIRST_PAUSE,
+            ExchangeErrorKind::Throttled => THROTTLED_PAUSE + spread(THROTTLED_PAUSE, jitter),
             ExchangeErrorKind::Transient => TRANSIENT_PAUSE,
         };
         Pauses {
-            with_token: doubled
-                .mul_f64(1.0 - jitter.clamp(0.0, 1.0) / 5.0)
-                .max(asked),
+            with_token: doubled.mul_f64(1.0 - jitter / 5.0).max(asked),
             without_token: without_token.max(asked),
         }
     }
 }
 
-/// The pauses after a failure. Entra's `Retry-After` is honoured, up to an hour.
+/// What is added to a pause that many clients begin at once: up to as much again, 10 s at most.
+fn spread(pause: Duration, jitter: f64) -> Duration {
+    pause.min(MAX_SPREAD).mul_f64(jitter)
+}
+
+/// The pauses after a failure. Entra's `Retry-After` is honoured, up to an hour: no pause is shorter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Pauses {
     /// While a valid token can be served: doubles from 5 s to 60 s.
@@ -81,7 +89,9 @@ const NEARLY_OVER: Duration = Duration::from_secs(600);
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 const MAX_PAUSE: Duration = Duration::from_secs(60);
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
+const MAX_SPREAD: Duration = Duration::from_secs(10);
 const PERMANENT_PAUSE: Duration = Duration::from_secs(3);
+const THROTTLED_PAUSE: Duration = Duration::from_millis(2_500);
 const TRANSIENT_PAUSE: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
@@ -147,8 +157,9 @@ mod tests {
         let mut gate = Gate::default();
         let kinds = [ExchangeErrorKind::Permanent, ExchangeErrorKind::Transient];
         for kind in kinds.into_iter().chain([ExchangeErrorKind::Throttled]) {
-            for _ in 0..50 {
-                let pause = gate.failed(kind, None, 0.0).without_token;
+            for nth in 0..50 {
+                let jitter = f64::from(nth) / 49.0;
+                let pause = gate.failed(kind, None, jitter).without_token;
                 assert!((1..=5).contains(&pause.as_secs()), "{kind:?}: {pause:?}");
             }
         }
@@ -163,5 +174,22 @@ mod tests {
         };
         assert_eq!(pauses(90), (90, 90));
         assert_eq!(pauses(100_000), (3600, 3600));
+    }
+    #[test]
+    fn clients_that_are_throttled_together_come_back_one_by_one() {
+        let pauses = |seconds, jitter| {
+            let retry_after = (seconds > 0).then(|| Duration::from_secs(seconds));
+            Gate::default().failed(ExchangeErrorKind::Throttled, retry_after, jitter)
+        };
+        for (retry_after, earliest, latest) in [
+            (0, 2_500, 5_000),
+            (5, 5_000, 10_000),
+            (60, 60_000, 70_000),
+            (3_600, 3_600_000, 3_610_000),
+        ] {
+            let millis = |jitter| pauses(retry_after, jitter).without_token.as_millis();
+            assert_eq!((millis(0.0), millis(1.0)), (earliest, latest));
+        }
+        assert_eq!(pauses(60, 0.5).with_token, Duration::from_secs(65));
     }
 }

@@ -353,11 +353,13 @@ async fn a_failure_for_one_key_does_not_delay_another() {
     assert_eq!(bench.get(A).await.unwrap_err().retry_after, Some(MINUTE));
     sleep(Duration::from_secs(20)).await;
     let left = bench.get(A).await.unwrap_err().retry_after;
-    assert_eq!(left, Some(Duration::from_secs(40)));
+    let left = left.unwrap();
+    let spread = Duration::from_secs(40)..=Duration::from_secs(50);
+    assert!(spread.contains(&left), "{left:?}");
     assert_eq!(bench.calls(), 1, "Retry-After is respected");
     bench.get(B).await.unwrap();
     bench.answer(|_| Step::Grant(HOUR));
-    sleep(Duration::from_secs(40)).await;
+    sleep(left).await;
     bench.get(A).await.unwrap();
 }
 
@@ -379,7 +381,7 @@ async fn a_request_waits_for_the_next_attempt_while_a_failure_is_remembered() {
     for step in [
         Step::Fail(ExchangeErrorKind::Transient),
         Step::Fail(ExchangeErrorKind::Throttled),
-        Step::Throttle(Duration::from_secs(3)),
+        Step::Throttle(Duration::from_secs(2)),
     ] {
         let bench = Bench::kept_fresh();
         bench.answer(move |_| step.clone());

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::Range;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, UNIX_EPOCH};
@@ -15,8 +16,10 @@ use contract::variable;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::mpsc::{self, UnboundedSender};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 
 use crate::arguments;
 use crate::entra::{self, Entra, Lifetime};
@@ -111,60 +114,104 @@ struct Outcome {
     first_tokens: Vec<Duration>,
     /// Answers other than 200 before it.
     refusals: usize,
+    /// Answers after it that had no valid token.
+    failures: usize,
+    /// Applications whose last answer was a valid token.
     valid_at_the_end: usize,
 }
 
-/// One application for each proxy asks until it has a token. Asks again after two renewals.
+/// One application for each proxy asks until it has a token, and then every few seconds, as one in use, until
+/// two lifetimes after the last application's first token.
 async fn applications(begin: Instant, proxies: &[Proxy]) -> Result<Outcome> {
+    let (ends, end) = watch::channel(None);
+    let (first, mut first_tokens) = mpsc::unbounded_channel();
     let mut asking = JoinSet::new();
     for proxy in proxies {
-        asking.spawn(first_token(begin, proxy.address));
+        let application = Application {
+            proxy: proxy.address,
+            begin,
+            end: end.clone(),
+        };
+        asking.spawn(application.live(first.clone()));
     }
-    let mut first_tokens = Vec::new();
-    let mut refusals = 0;
-    while let Some(first) = asking.join_next().await {
-        let (time, refused) = first??;
-        first_tokens.push(time);
-        refusals += refused;
+    drop(first);
+    let mut outcome = Outcome {
+        first_tokens: Vec::new(),
+        refusals: 0,
+        failures: 0,
+        valid_at_the_end: 0,
+    };
+    while outcome.first_tokens.len() < proxies.len() {
+        let (time, refusals) = first_tokens
+            .recv()
+            .await
+            .context("an application got no token")?;
+        outcome.first_tokens.push(time);
+        outcome.refusals += refusals;
     }
-    first_tokens.sort_unstable();
-    let last = first_tokens.last().copied().unwrap_or_default();
+    outcome.first_tokens.sort_unstable();
+    let last = outcome.first_tokens.last().copied().unwrap_or_default();
     note(&format!(
         "all have a token after {:.1} s",
         last.as_secs_f64()
     ));
-    sleep_until(begin + last + Duration::from_secs(LIFETIME.seconds.into()) * 2).await;
-    let mut valid_at_the_end = 0;
-    for proxy in proxies {
-        let answer = ask(proxy.address).await;
-        valid_at_the_end += usize::from(answer.is_ok_and(|answer| answer.is_valid()));
+    ends.send(Some(
+        begin + last + Duration::from_secs(LIFETIME.seconds.into()) * 2,
+    ))?;
+    while let Some(ended) = asking.join_next().await {
+        let (failures, is_valid) = ended??;
+        outcome.failures += failures;
+        outcome.valid_at_the_end += usize::from(is_valid);
     }
-    Ok(Outcome {
-        first_tokens,
-        refusals,
-        valid_at_the_end,
-    })
+    Ok(outcome)
 }
 
-/// Asks as Azure's SDKs do: again after `Retry-After`, else after 0.8 s, 1.6 s and so on.
-async fn first_token(begin: Instant, address: SocketAddr) -> Result<(Duration, usize)> {
-    let mut pause = Duration::from_millis(800);
-    let mut refused = 0;
-    loop {
-        match ask(address).await {
-            Ok(answer) if answer.status == 200 => return Ok((begin.elapsed(), refused)),
-            Ok(answer) => {
-                refused += 1;
-                sleep(answer.retry_after.unwrap_or(pause)).await;
-                pause = (pause * 2).min(Duration::from_secs(60));
+struct Application {
+    proxy: SocketAddr,
+    begin: Instant,
+    /// When it ends, as soon as that is known.
+    end: watch::Receiver<Option<Instant>>,
+}
+
+impl Application {
+    /// Returns the answers without a valid token after the first one with it, and whether the last had one.
+    async fn live(self, first: UnboundedSender<(Duration, usize)>) -> Result<(usize, bool)> {
+        first.send(self.first_token().await?)?;
+        drop(first);
+        let mut failures = 0;
+        loop {
+            sleep(INTERVAL).await;
+            let answer = ask(self.proxy).await;
+            let is_valid = answer.is_ok_and(|answer| answer.is_valid());
+            failures += usize::from(!is_valid);
+            if self.end.borrow().is_some_and(|end| end < Instant::now()) {
+                return Ok((failures, is_valid));
             }
-            // It starts.
-            Err(_) => sleep(Duration::from_millis(100)).await,
         }
-        ensure!(
-            begin.elapsed() < DEADLINE,
-            "no token from {address} in {DEADLINE:?}"
-        );
+    }
+
+    /// Asks as Azure's SDKs do: again after `Retry-After`, else after 0.8 s, 1.6 s and so on. Returns when it got
+    /// the token, and the refusals before.
+    async fn first_token(&self) -> Result<(Duration, usize)> {
+        let mut pause = Duration::from_millis(800);
+        let mut refused = 0;
+        loop {
+            match ask(self.proxy).await {
+                Ok(answer) if answer.status == 200 => return Ok((self.begin.elapsed(), refused)),
+                Ok(answer) => {
+                    refused += 1;
+                    sleep(answer.retry_after.unwrap_or(pause)).await;
+                    pause = (pause * 2).min(Duration::from_secs(60));
+                }
+                // It starts.
+                Err(_) => sleep(Duration::from_millis(100)).await,
+            }
+            ensure!(
+                self.begin.elapsed() < DEADLINE,
+                "no token from {} in {DEADLINE:?}",
+                self.proxy
+            );
+        }
     }
 }
 
@@ -225,23 +272,34 @@ impl Exchanges {
         exchanges
     }
 
-    /// Granted and throttled exchanges in these seconds, the most in one second, and the seconds of the
-    /// first and the last.
-    fn within(&self, seconds: std::ops::Range<u64>) -> (usize, usize, usize, u64, u64) {
+    fn within(&self, seconds: Range<u64>) -> Period {
         let granted = || self.granted.range(seconds.clone());
         let throttled = || self.throttled.range(seconds.clone());
         let mut all = BTreeMap::<_, usize>::new();
         for (second, count) in granted().chain(throttled()) {
             *all.entry(second).or_default() += count;
         }
-        (
-            granted().map(|(_, count)| count).sum(),
-            throttled().map(|(_, count)| count).sum(),
-            all.into_values().max().unwrap_or_default(),
-            granted().next().map_or(0, |(second, _)| *second),
-            granted().next_back().map_or(0, |(second, _)| *second),
-        )
+        Period {
+            granted: granted().map(|(_, count)| count).sum(),
+            throttled: throttled().map(|(_, count)| count).sum(),
+            most_per_second: all.into_values().max().unwrap_or_default(),
+            first: granted().next().map_or(0, |(second, _)| *second),
+            last: granted().next_back().map_or(0, |(second, _)| *second),
+        }
     }
+}
+
+/// The exchanges of a part of the time.
+#[derive(Debug, PartialEq, Eq)]
+struct Period {
+    granted: usize,
+    throttled: usize,
+    /// Both, in the busiest second.
+    most_per_second: usize,
+    /// The second of the first exchange that was granted.
+    first: u64,
+    /// The second of the last one.
+    last: u64,
 }
 
 fn report(
@@ -261,13 +319,13 @@ fn report(
             .as_secs_f64()
     };
     let last = at(1.0).ceil() as u64;
-    let (granted, throttled, peak, ..) = exchanges.within(0..last + 1);
-    let (renewed, throttled_again, most, from, to) = exchanges.within(last + 1..u64::MAX);
+    let starts = exchanges.within(0..last + 1);
+    let renewals = exchanges.within(last + 1..u64::MAX);
     [
         "| mass restart | outcome |".to_owned(),
         "|---|---|".to_owned(),
         format!(
-            "| {count} proxies started within {:.0} s, Entra grants {} exchanges a second | a first token after {:.1} s (median), {:.1} s (99 %), {:.1} s (all) |",
+            "| {count} proxies started within {:.0} s; Entra grants {} exchanges a second | a first token after {:.1} s (median), {:.1} s (99 %), {:.1} s (all) |",
             started.as_secs_f64(),
             arguments.limit,
             at(0.5),
@@ -275,16 +333,24 @@ fn report(
             at(1.0),
         ),
         format!(
-            "| the same | {granted} exchanges granted, {throttled} answered with 429, at most {peak} in a second; applications saw {} refusals |",
-            outcome.refusals
+            "| exchanges until then | {} granted, {} answered with 429, at most {} in a second; applications saw {} refusals |",
+            starts.granted, starts.throttled, starts.most_per_second, outcome.refusals
         ),
         format!(
-            "| renewals of tokens of {} s, to be refreshed after {} s, twice | {renewed} granted from second {from} to {to}, {throttled_again} answered with 429, at most {most} in a second |",
+            "| renewals in the next {} s, of tokens of {} s, to be refreshed after {} s | {} granted from second {} to {}, {} answered with 429, at most {} in a second |",
+            LIFETIME.seconds * 2,
             LIFETIME.seconds,
             LIFETIME.refresh_in.unwrap_or_default(),
+            renewals.granted,
+            renewals.first,
+            renewals.last,
+            renewals.throttled,
+            renewals.most_per_second,
         ),
         format!(
-            "| at the end | {} of {count} have a valid token |",
+            "| applications, each asking every {} s | {} answers without a valid token after the first one; {} of {count} had a valid token at the end |",
+            INTERVAL.as_secs(),
+            outcome.failures,
             outcome.valid_at_the_end
         ),
     ]
@@ -296,6 +362,8 @@ const LIFETIME: Lifetime = Lifetime {
     seconds: 120,
     refresh_in: Some(60),
 };
+/// How often an application asks: a token that is in use is refreshed.
+const INTERVAL: Duration = Duration::from_secs(10);
 const FIRST_PORT: u16 = 10_000;
 const DEADLINE: Duration = Duration::from_secs(300);
 const REQUEST: &[u8] = b"GET /metadata/identity/oauth2/token?api-version=2018-02-01&resource=https://vault.azure.net HTTP/1.1\r\n\
@@ -311,7 +379,15 @@ mod tests {
             granted: BTreeMap::from([(1, 5), (7, 3), (9, 4)]),
             throttled: BTreeMap::from([(7, 2)]),
         };
-        assert_eq!(exchanges.within(0..2), (5, 0, 5, 1, 1));
-        assert_eq!(exchanges.within(2..u64::MAX), (7, 2, 5, 7, 9));
+        let second = exchanges.within(2..u64::MAX);
+        let expected = Period {
+            granted: 7,
+            throttled: 2,
+            most_per_second: 5,
+            first: 7,
+            last: 9,
+        };
+        assert_eq!(second, expected);
+        assert_eq!(exchanges.within(0..2).granted, 5);
     }
 }
