@@ -14,9 +14,11 @@ pub(super) struct Activity {
     freed: Arc<Notify>,
     has_served: AtomicBool,
     leave: Notify,
+    /// Whether the stage began since the last [`Self::settle`].
+    moved: AtomicBool,
     /// The listener's start, from which `since` counts.
     start: Instant,
-    /// When the stage began, in microseconds.
+    /// When the stage began, in microseconds, unless it has `moved`.
     since: AtomicU64,
     stage: AtomicU8,
 }
@@ -46,6 +48,7 @@ impl Activity {
             freed,
             has_served: AtomicBool::new(false),
             leave: Notify::new(),
+            moved: AtomicBool::new(false),
             start,
             since: AtomicU64::new(micros(start)),
             stage: AtomicU8::new(Stage::Idle as u8),
@@ -67,7 +70,7 @@ impl Activity {
     }
 
     pub(super) fn stage(&self) -> Stage {
-        match self.stage.load(Ordering::Relaxed) {
+        match self.stage.load(Ordering::Acquire) {
             HEAD => Stage::Head,
             RECEIVING => Stage::Receiving,
             BUSY => Stage::Busy,
@@ -77,9 +80,21 @@ impl Activity {
         }
     }
 
-    /// When the stage began.
+    /// When the stage began: now, until it is settled.
     pub(super) fn since(&self) -> Instant {
+        if self.moved.load(Ordering::Acquire) {
+            return Instant::now();
+        }
         self.start + Duration::from_micros(self.since.load(Ordering::Relaxed))
+    }
+
+    /// Takes the time once for all stages that began since the last call, as a request that is answered at once
+    /// goes through four. The connection's task calls it each time it has driven the connection.
+    pub(super) fn settle(&self) {
+        if self.moved.load(Ordering::Relaxed) {
+            self.since.store(micros(self.start), Ordering::Relaxed);
+            self.moved.store(false, Ordering::Release);
+        }
     }
 
     /// Whether a request has been answered.
@@ -108,8 +123,7 @@ impl Activity {
 
     /// The service has received a request.
     pub(super) fn begun(&self) {
-        // A busy connection has no deadline, so its time is not read.
-        self.stage.store(BUSY, Ordering::Relaxed);
+        self.enter(Stage::Busy);
     }
 
     /// Some of an answer was to be written. `is_blocked` is whether the client takes none of it now.
@@ -143,6 +157,7 @@ impl Activity {
     /// The connection has a place: its first stage begins.
     pub(super) fn entered(&self) {
         self.enter(Stage::Idle);
+        self.settle();
     }
 
     /// Asks the connection to end.
@@ -156,8 +171,8 @@ impl Activity {
     }
 
     fn enter(&self, stage: Stage) {
-        self.since.store(micros(self.start), Ordering::Relaxed);
-        self.stage.store(stage as u8, Ordering::Relaxed);
+        self.moved.store(true, Ordering::Relaxed);
+        self.stage.store(stage as u8, Ordering::Release);
     }
 }
 
@@ -170,3 +185,23 @@ const RECEIVING: u8 = Stage::Receiving as u8;
 const BUSY: u8 = Stage::Busy as u8;
 const WRITING: u8 = Stage::Writing as u8;
 const FLUSHING: u8 = Stage::Flushing as u8;
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stage_begins_when_it_is_settled() {
+        let activity = Activity::new(Instant::now(), Arc::default());
+        advance(Duration::from_secs(1)).await;
+        activity.read();
+        assert_eq!(activity.since(), Instant::now());
+        activity.settle();
+        let settled = Instant::now();
+        advance(Duration::from_secs(1)).await;
+        activity.settle();
+        assert_eq!(activity.since(), settled);
+    }
+}

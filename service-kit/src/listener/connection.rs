@@ -187,6 +187,7 @@ async fn until_end<C: Future>(
         if let Poll::Ready(ended) = connection.as_mut().poll(context) {
             return Poll::Ready(End::Ended(ended));
         }
+        activity.settle();
         let deadline = limits.deadline(activity.stage(), activity.since());
         if let Some(deadline) = deadline
             && deadline < timer.deadline()

@@ -241,6 +241,7 @@ mod tests {
         activity.begun();
         activity.answered();
         activity.flushed();
+        activity.settle();
     }
 
     fn is_asked(activity: &Activity) -> bool {
@@ -363,9 +364,11 @@ mod tests {
             let (_, slow) = entered(&mut places, start, 1).await;
             if is_sending {
                 slow.receiving();
+                slow.settle();
             } else {
                 slow.begun();
                 slow.written(true);
+                slow.settle();
             }
             let (_, busy) = entered(&mut places, start, 2).await;
             busy.begun();
@@ -382,8 +385,10 @@ mod tests {
         let (_, first) = entered(&mut places, start, 1).await;
         let (_, second) = entered(&mut places, start, 1).await;
         first.receiving();
+        first.settle();
         advance(Duration::from_millis(1)).await;
         second.receiving();
+        second.settle();
         let mut enter = || places.enter(address(1), &new(start), &LIMITS, false);
         assert_eq!(enter(), Entrance::AddressFull, "both may be fast");
         advance(SLOW).await;
