@@ -109,6 +109,10 @@ where
         if let Some(wait) = this.wait.take() {
             this.waited += wait.duration();
         }
+        // A wait is only noted when there is one: most frames are there already.
+        if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(context) {
+            return Poll::Ready(this.record(frame));
+        }
         let wait = Arc::new(Wait {
             since: Instant::now(),
             woken: OnceLock::new(),
@@ -117,14 +121,7 @@ where
         let waker = Waker::from(Arc::clone(&wait));
         let polled = Pin::new(&mut this.body).poll_frame(&mut Context::from_waker(&waker));
         if let Poll::Ready(frame) = polled {
-            if frame.is_none() || this.body.is_end_stream() {
-                this.activity.received();
-            }
-            let data = frame
-                .as_ref()
-                .and_then(|frame| frame.as_ref().ok()?.data_ref());
-            this.received += data.map_or(0, |data| data.len() as u64);
-            return Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)));
+            return Poll::Ready(this.record(frame));
         }
         let allowance = this.rate.allowance(this.received);
         let left = allowance.saturating_sub(this.waited);
@@ -149,6 +146,27 @@ where
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+impl<B> RequestBody<B>
+where
+    B: Body<Data = Bytes>,
+    BodyError: From<B::Error>,
+{
+    /// Counts a frame, and notes the end of the body.
+    fn record(
+        &mut self,
+        frame: Option<Result<Frame<Bytes>, B::Error>>,
+    ) -> Option<Result<Frame<Bytes>, BodyError>> {
+        if frame.is_none() || self.body.is_end_stream() {
+            self.activity.received();
+        }
+        let data = frame
+            .as_ref()
+            .and_then(|frame| frame.as_ref().ok()?.data_ref());
+        self.received += data.map_or(0, |data| data.len() as u64);
+        frame.map(|frame| frame.map_err(BodyError::from))
     }
 }
 
