@@ -74,7 +74,7 @@
 {{- with .proxyInit.resources }}
 - --proxy-init-resources={{ toJson . }}
 {{- end }}
-{{- if .proxy.caBundle }}
+{{- if or .proxy.caBundle .proxy.caTrustBundle }}
 - --proxy-ca-file=/etc/azure-workload-identity/proxy-ca/ca.crt
 {{- end }}
 {{- range .extraArgs }}

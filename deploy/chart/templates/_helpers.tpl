@@ -123,13 +123,34 @@ release: {{ .Release.Name | quote }}
 {{- end }}
 {{- end }}
 
+{{- /* Where the webhook reads the authorities that proxies trust; empty if there are none. */}}
+{{- define "workload-identity.proxyCa" -}}
+{{- with .Values.proxy }}
+{{- if and .caBundle .caTrustBundle }}
+{{- fail "proxy.caBundle and proxy.caTrustBundle exclude each other: put all authorities into one of them" }}
+{{- else if .caBundle }}
+configMap:
+  name: azure-wi-webhook-proxy-ca
+{{- else if .caTrustBundle }}
+{{- if semverCompare "<1.33-0" $.Capabilities.KubeVersion.Version }}
+{{- fail (printf "proxy.caTrustBundle needs ClusterTrustBundles, which Kubernetes %s does not have: use proxy.caBundle" $.Capabilities.KubeVersion.Version) }}
+{{- end }}
+projected:
+  sources:
+    - clusterTrustBundle:
+        path: ca.crt
+        {{- toYaml .caTrustBundle | nindent 8 }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{- define "workload-identity.volumeMounts" -}}
 {{- if not (include "workload-identity.ownCertificate" .) }}
 - name: certificate
   mountPath: /certs
   readOnly: true
 {{- end }}
-{{- if .Values.proxy.caBundle }}
+{{- if include "workload-identity.proxyCa" . }}
 - name: proxy-ca
   mountPath: /etc/azure-workload-identity/proxy-ca
   readOnly: true
@@ -145,10 +166,9 @@ release: {{ .Release.Name | quote }}
   secret:
     secretName: {{ include "workload-identity.certificateSecret" . }}
 {{- end }}
-{{- if .Values.proxy.caBundle }}
+{{- with include "workload-identity.proxyCa" . }}
 - name: proxy-ca
-  configMap:
-    name: azure-wi-webhook-proxy-ca
+  {{- trim . | nindent 2 }}
 {{- end }}
 {{- with .Values.extraVolumes }}
 {{ toYaml . }}
