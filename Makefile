@@ -1,6 +1,6 @@
 # Each target installs the tools that are missing. `make` alone lists the targets.
 
-.PHONY: help check test verify build images manifest configuration sbom supply-chain reproducible vendor notices release demo e2e delivery chart lint fuzz adversary load soak bench cluster clean
+.PHONY: help check test verify build images manifest configuration sbom supply-chain reproducible vendor notices release demo e2e matrix delivery chart lint fuzz adversary load soak bench cluster clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -14,7 +14,7 @@ check: ## Before a commit, some 3 minutes: format, lints, documents, dependencie
 test: ## Before a merge, some 15 minutes: check, and the product on a real Kubernetes node
 	@tests/test
 
-verify: ## Before a release, two hours: all SDKs and faults, arm64, reproducible builds, a release, fuzzing, adversary, soak
+verify: ## Before a release, two hours: all SDKs and faults, older Kubernetes, arm64, reproducible builds, a release, fuzzing, adversary, soak
 	@tests/verify
 
 build: ## Build static binaries in dist/
@@ -57,6 +57,9 @@ chart: ## Check the chart; UPDATE_GOLDEN=1 accepts what it renders
 
 e2e: ## Run the end-to-end tests of `make test`; ARGS="name" picks some of all, ARGS=--all runs all
 	@tests/e2e/run $(ARGS)
+
+matrix: ## Run the tests on the node with each older version of Kubernetes
+	@tests/matrix
 
 delivery: ## Run the tests that install, change and remove the product; ARGS="name" picks some
 	@tests/delivery/run $(ARGS)

@@ -5,6 +5,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+/// The version of Kubernetes when none is asked for.
+const NEWEST: &str = "1.37";
+
 /// A real Kubernetes node for tests and demonstrations.
 #[derive(Debug, Parser)]
 #[command(name = "cluster", version)]
@@ -18,7 +21,7 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 pub enum Task {
     /// Install and build what the node needs; returns at once when everything is there
-    Prepare,
+    Prepare(Prepare),
     /// Start a node, run a command on it, and end everything
     Run(Run),
     /// Process 1 of the node's namespaces
@@ -29,9 +32,21 @@ pub enum Task {
     Node(Inside),
 }
 
+/// The arguments of `cluster prepare`.
+#[derive(Args, Clone, Debug)]
+pub struct Prepare {
+    /// The minor version of Kubernetes, such as 1.34; by default the newest
+    #[arg(long, value_name = "MINOR", env = "CLUSTER_KUBERNETES", default_value = NEWEST)]
+    pub kubernetes: String,
+}
+
 /// The arguments of `cluster run`.
 #[derive(Args, Clone, Debug)]
 pub struct Run {
+    /// What is prepared first.
+    #[command(flatten)]
+    pub prepare: Prepare,
+
     /// An OCI archive to import, named as its index says; may be repeated
     #[arg(long = "image", value_name = "ARCHIVE")]
     pub images: Vec<PathBuf>,

@@ -12,7 +12,7 @@ const NODE_FAILED: u8 = 125;
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
-        Task::Prepare => prepare::prepare().map(|_| ExitCode::SUCCESS),
+        Task::Prepare(what) => prepare::prepare(&what.kubernetes).map(|_| ExitCode::SUCCESS),
         Task::Run(run) => run::run(&run),
         Task::Init(inside) => init::init(&inside),
         Task::Node(inside) => node::node(inside),

@@ -73,7 +73,7 @@ fn end(receiver: &Receiver<End>) -> Result<ExitCode> {
 }
 
 fn live(inside: &Inside, mut components: Components) -> Result<ExitCode> {
-    let tools = Tools::locate()?;
+    let tools = Tools::locate(&inside.run.prepare.kubernetes)?;
     sethostname(NAME)?;
     filesystem::set_up(inside.run.logs.as_deref())?;
     network::set_up()?;
@@ -128,10 +128,11 @@ fn run_command(run: &Run, components: &Components) -> Result<ExitCode> {
     Ok(exit::of(status))
 }
 
-/// `PATH` with the real kubectl and helm first, and root's programs at the end.
+/// `PATH` with the prepared programs first, and root's programs at the end.
 fn programs(tools: &Tools) -> Result<OsString> {
     let path = env::var_os("PATH").unwrap_or_default();
-    let folders: Vec<PathBuf> = std::iter::once(tools.clients.clone())
+    let folders: Vec<PathBuf> = [tools.clients.clone(), tools.runtime.clone()]
+        .into_iter()
         .chain(env::split_paths(&path))
         .chain(["/usr/sbin", "/usr/bin", "/sbin", "/bin"].map(PathBuf::from))
         .collect();

@@ -7,6 +7,8 @@ mod go;
 mod kubernetes;
 mod log;
 mod pause;
+mod release;
+mod runtime;
 
 use std::path::PathBuf;
 
@@ -19,6 +21,8 @@ use debian::Packages;
 use kubernetes::Kubernetes;
 use log::Log;
 use pause::Pause;
+use release::Release;
+use runtime::Runtime;
 
 /// The pods' sandbox image, as the archive names it.
 pub(crate) const PAUSE_IMAGE: &str = "registry.example.com/cluster/pause:v1";
@@ -30,21 +34,25 @@ pub struct Tools {
     pub kubernetes: PathBuf,
     /// The folder with `kubectl` and `helm`.
     pub clients: PathBuf,
+    /// The folder with `containerd`, its shim and `ctr`, and `runc`.
+    pub runtime: PathBuf,
     /// The archive of the sandbox image.
     pub pause: PathBuf,
 }
 
 impl Tools {
-    /// The paths, whether the files exist or not.
+    /// The paths for a minor version of Kubernetes, whether the files exist or not.
     ///
     /// # Errors
     ///
-    /// When there is no cache folder.
-    pub fn locate() -> Result<Self> {
+    /// When there is no cache folder, or no such version.
+    pub fn locate(kubernetes: &str) -> Result<Self> {
         let cache = Cache::open()?;
+        let release = Release::of(kubernetes)?;
         Ok(Self {
-            kubernetes: Kubernetes::new(&cache).binary(),
-            clients: Clients::new(&cache).folder(),
+            kubernetes: Kubernetes::new(&cache, release).binary(),
+            clients: Clients::new(&cache, &release.clients).folder(),
+            runtime: Runtime::new(&cache).folder(),
             pause: Pause::new(&cache).archive(),
         })
     }
@@ -58,17 +66,19 @@ trait Step {
     fn install(&self, log: &Log) -> Result<()>;
 }
 
-/// Does the missing steps, one process at a time, and prints its progress.
+/// Does the missing steps for a minor version of Kubernetes, one process at a time, and prints its progress.
 ///
 /// # Errors
 ///
-/// When a step fails: with its name and the end of its log.
-pub fn prepare() -> Result<Tools> {
+/// When there is no such version, or a step fails: with its name and the end of its log.
+pub fn prepare(kubernetes: &str) -> Result<Tools> {
     let cache = Cache::open()?;
-    let steps: [&dyn Step; 4] = [
+    let release = Release::of(kubernetes)?;
+    let steps: [&dyn Step; 5] = [
         &Packages,
-        &Kubernetes::new(&cache),
-        &Clients::new(&cache),
+        &Kubernetes::new(&cache, release),
+        &Runtime::new(&cache),
+        &Clients::new(&cache, &release.clients),
         &Pause::new(&cache),
     ];
     if !steps.iter().all(|step| step.is_done()) {
@@ -79,7 +89,7 @@ pub fn prepare() -> Result<Tools> {
             }
         }
     }
-    Tools::locate()
+    Tools::locate(kubernetes)
 }
 
 fn install(step: &dyn Step, number: &str, cache: &Cache) -> Result<()> {

@@ -26,7 +26,7 @@ pub fn run(run: &Run) -> Result<ExitCode> {
     if !Uid::effective().is_root() {
         bail!("a node needs root, to make namespaces, mounts and cgroups");
     }
-    prepare::prepare()?;
+    prepare::prepare(&run.prepare.kubernetes)?;
     if let Some(logs) = &run.logs {
         std::fs::create_dir_all(logs).with_context(|| format!("cannot make {}", logs.display()))?;
     }

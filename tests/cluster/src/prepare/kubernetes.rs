@@ -7,31 +7,33 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use super::log::Log;
+use super::release::Release;
 use super::{Step, fingerprint, go};
 use crate::cache::Cache;
 
-const VERSION: &str = "1.34.2";
-
-/// The module's files. They are part of this binary, so that it works without the checkout.
-const SOURCES: [(&str, &str); 3] = [
-    ("main.go", include_str!("../../kubernetes/main.go")),
-    ("go.mod", include_str!("../../kubernetes/go.mod")),
-    ("go.sum", include_str!("../../kubernetes/go.sum")),
-];
+/// The program of every release. It is part of this binary, so that it works without the checkout.
+const PROGRAM: &str = include_str!("../../kubernetes/main.go");
 
 /// The one binary of all components.
 pub(super) struct Kubernetes {
     cache: Cache,
     folder: PathBuf,
+    release: &'static Release,
 }
 
 impl Kubernetes {
-    pub(super) fn new(cache: &Cache) -> Self {
-        let flags = link_flags();
-        let key = fingerprint(&SOURCES.map(|(_, text)| text)) + &fingerprint(&[&flags]);
+    pub(super) fn new(cache: &Cache, release: &'static Release) -> Self {
+        let Release {
+            version,
+            go_mod,
+            go_sum,
+            ..
+        } = release;
+        let key = fingerprint(&[PROGRAM, go_mod, go_sum, &link_flags(version)]);
         Self {
             cache: cache.clone(),
-            folder: cache.entry(&format!("kubernetes-v{VERSION}-{key}")),
+            folder: cache.entry(&format!("kubernetes-v{version}-{key}")),
+            release,
         }
     }
 
@@ -43,7 +45,8 @@ impl Kubernetes {
 
 impl Step for Kubernetes {
     fn title(&self) -> String {
-        format!("building Kubernetes v{VERSION} (once; 7 to 9 minutes on two cores)")
+        let version = self.release.version;
+        format!("building Kubernetes v{version} (once; 7 to 9 minutes on two cores)")
     }
 
     fn is_done(&self) -> bool {
@@ -53,7 +56,12 @@ impl Step for Kubernetes {
     fn install(&self, log: &Log) -> Result<()> {
         let go = go::program(&self.cache, log)?;
         self.cache.fill(&self.folder, |folder| {
-            for (name, text) in SOURCES {
+            let sources = [
+                ("main.go", PROGRAM),
+                ("go.mod", self.release.go_mod),
+                ("go.sum", self.release.go_sum),
+            ];
+            for (name, text) in sources {
                 let path = folder.join(name);
                 fs::write(&path, text)
                     .with_context(|| format!("cannot write {}", path.display()))?;
@@ -61,7 +69,7 @@ impl Step for Kubernetes {
             log.run(
                 Command::new(go)
                     .args(["build", "-trimpath", "-buildvcs=false", "-ldflags"])
-                    .args([&link_flags(), "-o", "kubernetes", "."])
+                    .args([&link_flags(self.release.version), "-o", "kubernetes", "."])
                     .current_dir(folder)
                     .env("CGO_ENABLED", "0")
                     .env("GOTOOLCHAIN", "local"),
@@ -71,11 +79,11 @@ impl Step for Kubernetes {
 }
 
 /// The linker flags that set the version. Clients read it; without these it is `$Format:%H$`.
-fn link_flags() -> String {
-    let (major, rest) = VERSION.split_once('.').unwrap_or((VERSION, ""));
+fn link_flags(version: &str) -> String {
+    let (major, rest) = version.split_once('.').unwrap_or((version, ""));
     let (minor, _) = rest.split_once('.').unwrap_or((rest, ""));
     let values = [
-        ("gitVersion", format!("v{VERSION}")),
+        ("gitVersion", format!("v{version}")),
         ("gitMajor", major.to_owned()),
         ("gitMinor", minor.to_owned()),
         ("gitTreeState", "archive".to_owned()),
@@ -100,7 +108,7 @@ mod tests {
 
     #[test]
     fn names_the_version_as_clients_read_it() {
-        let flags = link_flags();
+        let flags = link_flags("1.34.2");
         for value in ["gitVersion=v1.34.2", "gitMajor=1", "gitMinor=34"] {
             assert!(
                 flags.contains(&format!("-X k8s.io/component-base/version.{value} ")),

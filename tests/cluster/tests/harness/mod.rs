@@ -74,7 +74,7 @@ pub(crate) fn runs(script: &str) -> Command {
 
 /// Builds an image of the sandbox's program with this name, and returns its archive.
 pub(crate) fn image(name: &str) -> String {
-    let pause = Tools::locate()
+    let pause = Tools::locate("1.37")
         .expect("a cache folder")
         .pause
         .with_file_name("pause");

@@ -10,6 +10,7 @@ mod forged_identity;
 mod identity_bindings;
 mod imds;
 mod manual_form;
+mod newer_kubernetes;
 mod node_identity;
 mod proxy_init;
 mod python;

@@ -52,21 +52,6 @@ async fn names_the_container_that_runs_as_the_proxys_user() {
     }
 }
 
-/// containerd 1.6 has no user namespaces, so this tests the API server's answer alone.
-#[tokio::test]
-async fn a_pod_with_a_user_namespace_is_accepted() {
-    let (namespace, _) = Namespace::with_identity("user-namespace").await;
-    let pod = namespace
-        .dry_run(
-            &application("pod")
-                .field("hostUsers", json!(false))
-                .manifest(),
-        )
-        .await;
-    assert_eq!(pod["spec"]["hostUsers"], false);
-    assert_eq!(pod["spec"]["initContainers"][0]["name"], "azwi-proxy-init");
-}
-
 #[tokio::test]
 async fn works_in_a_namespace_with_quota_and_default_limits() {
     let (namespace, identity) = Namespace::with_identity("limits").await;
