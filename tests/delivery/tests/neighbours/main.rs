@@ -1,0 +1,1 @@
+//! The product beside other projects' own programs. tests/neighbours/run builds them and runs these tests.
