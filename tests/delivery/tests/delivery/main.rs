@@ -14,4 +14,5 @@ mod monitoring;
 mod pod_identity;
 mod removal;
 mod rollback;
+mod trust_bundle;
 mod upstream;
