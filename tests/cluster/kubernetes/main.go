@@ -38,9 +38,20 @@ func component(name string) *cobra.Command {
 	case "kube-scheduler":
 		return scheduler.NewSchedulerCommand()
 	case "kubelet":
-		return kubelet.NewKubeletCommand(context.Background())
+		return kubeletCommand(kubelet.NewKubeletCommand)
 	case "kube-proxy":
 		return proxy.NewProxyCommand()
+	}
+	return nil
+}
+
+// kubeletCommand calls NewKubeletCommand, which takes no context in Kubernetes 1.31.
+func kubeletCommand(constructor any) *cobra.Command {
+	switch constructor := constructor.(type) {
+	case func() *cobra.Command:
+		return constructor()
+	case func(context.Context) *cobra.Command:
+		return constructor(context.Background())
 	}
 	return nil
 }
