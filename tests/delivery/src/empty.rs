@@ -1,6 +1,7 @@
 //! Removes everything that the previous test installed.
 
 use e2e::{SYSTEM_NAMESPACE, kubectl, kubectl_with_input, until};
+use serde_json::json;
 use tokio::sync::{Mutex, MutexGuard};
 
 /// The node, locked for one test.
@@ -46,8 +47,12 @@ pub async fn empty() -> Node {
         |phase| phase != "Terminating",
     )
     .await;
-    let manifest =
-        format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {SYSTEM_NAMESPACE}}}}}");
-    kubectl_with_input(&["apply", "--server-side", "-f", "-"], &manifest).await;
+    let namespace = json!({
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": { "name": SYSTEM_NAMESPACE },
+    });
+    let namespace = namespace.to_string();
+    kubectl_with_input(&["apply", "--server-side", "-f", "-"], &namespace).await;
     node
 }

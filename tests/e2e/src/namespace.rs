@@ -4,6 +4,7 @@ use std::io::{Write, stderr};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
+use contract::container::PROXY;
 use contract::{annotation, variable};
 use k8s_openapi::api::core::v1;
 use kube::runtime::wait::await_condition;
@@ -34,7 +35,7 @@ impl Drop for Namespace {
 
 /// A pod that ran to its end.
 pub struct Finished {
-    /// `Succeeded` or `Failed`.
+    /// `Succeeded` or `Failed`, without a plain sidecar.
     pub phase: String,
     /// The pod as the API server has it.
     pub pod: v1::Pod,
@@ -169,15 +170,12 @@ impl Namespace {
         finished
     }
 
-    /// Waits until a pod has finished.
+    /// Waits until a pod has finished. Beside a plain sidecar, which does not end by itself, that are its other
+    /// containers.
     pub async fn finished(&self, pod: &str) -> Finished {
-        let pod = self
-            .until(pod, |pod| {
-                matches!(phase(pod), Some("Succeeded" | "Failed"))
-            })
-            .await;
+        let pod = self.until(pod, |pod| outcome(pod).is_some()).await;
         Finished {
-            phase: phase(&pod).unwrap_or_default().to_owned(),
+            phase: outcome(&pod).unwrap_or_default().to_owned(),
             pod,
         }
     }
@@ -323,6 +321,22 @@ fn exit_code(pod: &v1::Pod, container: &str) -> Option<i32> {
     Some(found.next()?.state.as_ref()?.terminated.as_ref()?.exit_code)
 }
 
-fn phase(pod: &v1::Pod) -> Option<&str> {
-    pod.status.as_ref()?.phase.as_deref()
+/// The phase of a pod that has finished.
+fn outcome(pod: &v1::Pod) -> Option<&str> {
+    let status = pod.status.as_ref()?;
+    if let Some(phase @ ("Succeeded" | "Failed")) = status.phase.as_deref() {
+        return Some(phase);
+    }
+    let containers = status.container_statuses.as_deref().unwrap_or_default();
+    let (plain, others): (Vec<_>, Vec<_>) = containers.iter().partition(|it| it.name == PROXY);
+    let never = pod.spec.as_ref()?.restart_policy.as_deref() == Some("Never");
+    if plain.is_empty() || !never {
+        return None;
+    }
+    let codes: Option<Vec<_>> = others
+        .into_iter()
+        .map(|it| Some(it.state.as_ref()?.terminated.as_ref()?.exit_code))
+        .collect();
+    let succeeded = codes?.iter().all(|code| *code == 0);
+    Some(if succeeded { "Succeeded" } else { "Failed" })
 }
