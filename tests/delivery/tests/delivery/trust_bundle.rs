@@ -19,16 +19,18 @@ async fn new_pods_trust_the_authorities_of_a_cluster_trust_bundle() {
     ready().await;
 
     let (namespace, identity) = Namespace::with_identity("trust-bundle").await;
-    let pod = Pod::new("pod")
-        .with_proxy()
-        .container(Container::asking_imds("app"));
-    namespace.run_to_success(&pod).await;
-    let answer = namespace.log("pod", "app").await;
+    let asking = |name| {
+        Pod::new(name)
+            .with_proxy()
+            .container(Container::asking_imds("app"))
+    };
+    namespace.run_to_success(&asking("first")).await;
+    let answer = namespace.log("first", "app").await;
     assert_eq!(claims(&answer)["appid"], identity.client_id, "{answer}");
 
     let added = Issued::for_the_webhook();
     write_bundle(&format!("{azure}{}", added.authority.certificate())).await;
-    let trusted = async || trusted(&namespace.dry_run(&pod.manifest()).await);
+    let trusted = async || trusted(&namespace.dry_run(&asking("second").manifest()).await);
     let count = |it: &String| it.matches("BEGIN CERTIFICATE").count() == 2;
     until("a new pod that trusts both authorities", trusted, count).await;
 }
