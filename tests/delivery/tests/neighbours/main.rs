@@ -1,1 +1,3 @@
 //! The product beside other projects' own programs. tests/neighbours/run builds them and runs these tests.
+
+mod cert_manager;
