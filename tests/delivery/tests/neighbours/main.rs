@@ -1,3 +1,4 @@
 //! The product beside other projects' own programs. tests/neighbours/run builds them and runs these tests.
 
 mod cert_manager;
+mod meshes;
