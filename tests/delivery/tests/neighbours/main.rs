@@ -2,3 +2,4 @@
 
 mod cert_manager;
 mod meshes;
+mod upstream;
