@@ -78,7 +78,8 @@ async fn import_images() {
         let archive = path("upstream.tar");
         let archive = archive.display();
         let _ = shell(&format!(
-            "tests/neighbours/upstream/images {archive} $NEIGHBOUR_UPSTREAM {module}/init/init-iptables.sh $AZURE_CA_FILE
+            "tests/neighbours/upstream/images {archive} $NEIGHBOUR_UPSTREAM \
+             {module}/init/init-iptables.sh $AZURE_CA_FILE
              ctr --namespace k8s.io images import {archive}
              rm {archive}"
         ))

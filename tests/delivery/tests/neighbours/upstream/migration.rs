@@ -55,7 +55,8 @@ async fn replaces_upstreams_release_and_rolls_back() {
     );
 }
 
-/// Removes the failures that upstream has in its own upgrades too: its replicas end while the API server still calls them.
+/// Removes the failures that upstream has in its own upgrades too: its replicas end while the API server still calls
+/// them.
 fn forgive_upstreams_ends(tally: &mut Tally) {
     const ENDS: [&str; 5] = [
         "broken pipe",

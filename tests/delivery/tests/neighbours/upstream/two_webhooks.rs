@@ -63,7 +63,8 @@ async fn install_both(ours: &str) -> &str {
     let _ = shell(&format!(
         "helm template azure-workload-identity deploy/chart --namespace {SYSTEM_NAMESPACE} \
          --set azureTenantID={TENANT} --set-file proxy.caBundle=$AZURE_CA_FILE \
-         --set certificates.mode=files,certificates.secretName=webhook-tls --set-file certificates.caBundle={authority} |
+         --set certificates.mode=files,certificates.secretName=webhook-tls \
+         --set-file certificates.caBundle={authority} |
          sed 's/{CONFIGURATION}/{ours}/; s/azure-wi-webhook-manager-role/second-role/' |
          kubectl apply --server-side --namespace {SYSTEM_NAMESPACE} -f -"
     ))
