@@ -4,7 +4,7 @@
 //! concurrency one write wins, and all replicas use that one. Each replica writes the authorities into
 //! the webhook configuration whenever they are missing there, and issues its own leaf.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -14,6 +14,7 @@ use futures_util::StreamExt;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::{ObjectReference, Secret};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::FieldsV1;
 use kube::api::{ObjectMeta, Patch, PatchParams};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
@@ -21,12 +22,13 @@ use kube::runtime::watcher::watch_object;
 use kube::{Api, Client};
 use serde_json::json;
 use thiserror::Error;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::{debug, info, warn};
 
 use super::Serving;
 use super::authority::{Authority, AuthorityError, Leaf};
 use super::bundle::Bundle;
+use super::contest::Contest;
 use super::plan::{ABSENCE, Action, Issued, State, Stored, Tried};
 use crate::reason::{reason, watch_reason};
 
@@ -88,6 +90,12 @@ pub enum KeeperError {
         reason(.0)
     )]
     Bundle(#[source] kube::Error),
+    /// The webhook configuration is written by this program and another one in turns.
+    #[error(
+        "caBundle of MutatingWebhookConfiguration {CONFIGURATION} is replaced again and again, last by field manager \
+         {0}: the API server refuses labelled pods until that program leaves the field alone"
+    )]
+    Contested(String),
     /// The webhook configuration is missing.
     #[error("there is no MutatingWebhookConfiguration {CONFIGURATION}: no pod reaches the webhook")]
     NoConfiguration,
@@ -127,6 +135,7 @@ pub struct Keeper {
     names: Vec<String>,
     serving: Arc<Serving>,
     state: State,
+    contest: Contest,
     /// As last seen, for the version on which a write is based.
     secret: Option<ObjectMeta>,
     configuration: Option<MutatingWebhookConfiguration>,
@@ -149,6 +158,7 @@ impl Keeper {
             namespace,
             serving,
             state: State::default(),
+            contest: Contest::default(),
             secret: None,
             configuration: None,
             reported: String::new(),
@@ -286,12 +296,15 @@ impl Keeper {
     }
 
     async fn write_bundle(
-        &self,
+        &mut self,
         wanted: &Bundle,
     ) -> Result<MutatingWebhookConfiguration, KeeperError> {
         let Some(configuration) = &self.configuration else {
             return Err(KeeperError::NoConfiguration);
         };
+        if !self.contest.may_write(Instant::now()) {
+            return Err(KeeperError::Contested(writers(configuration)));
+        }
         let encoded = STANDARD.encode_to_string(wanted.to_pem());
         // With the version in it, the API server refuses the write when the object has changed.
         let mut operations = vec![json!({
@@ -377,6 +390,21 @@ fn bundles(configuration: &MutatingWebhookConfiguration) -> impl Iterator<Item =
             .map(|bytes| Bundle::parse(&bytes.0))
             .unwrap_or_default()
     })
+}
+
+/// The field managers of `caBundle` besides this one.
+fn writers(configuration: &MutatingWebhookConfiguration) -> String {
+    let entries = configuration.metadata.managed_fields.iter().flatten();
+    let writes = |fields: &FieldsV1| fields.0.to_string().contains("\"f:caBundle\"");
+    let names: BTreeSet<_> = entries
+        .filter(|entry| entry.fields_v1.as_ref().is_some_and(writes))
+        .filter_map(|entry| entry.manager.as_deref())
+        .filter(|manager| *manager != FIELD_MANAGER)
+        .collect();
+    match names.is_empty() {
+        true => "unknown".to_owned(),
+        false => names.into_iter().collect::<Vec<_>>().join(", "),
+    }
 }
 
 fn service_names(namespace: &str) -> Vec<String> {

@@ -3,6 +3,7 @@
 
 pub mod authority;
 pub mod bundle;
+mod contest;
 pub mod files;
 pub mod keeper;
 pub mod plan;

@@ -103,6 +103,32 @@ async fn replicas_that_start_at_once_agree() {
 }
 
 #[tokio::test]
+async fn names_another_writer_of_the_bundle_and_writes_rarely() {
+    let cluster = Cluster::installed().await;
+    let mut replica = Replica::new(&cluster);
+    let mut contested = None;
+    for _ in 0..50 {
+        let mut edited = cluster.get(CONFIGURATIONS, "", CONFIGURATION);
+        edited["webhooks"][0]["clientConfig"]["caBundle"] = "bm8gY2VydGlmaWNhdGU=".into();
+        edited["metadata"]["managedFields"] = json!([{
+            "manager": "another",
+            "fieldsType": "FieldsV1",
+            "fieldsV1": { "f:webhooks": { "f:clientConfig": { "f:caBundle": {} } } },
+        }]);
+        cluster.put(CONFIGURATIONS, "", CONFIGURATION, edited);
+        replica.look();
+        contested = replica.keeper.reconcile(SystemTime::now()).await.err();
+    }
+    let contested = contested.expect("an error").to_string();
+    assert!(
+        contested.contains("last by field manager another:"),
+        "{contested}"
+    );
+    let writes = cluster.writes(CONFIGURATIONS);
+    assert!(writes < 70, "{writes}");
+}
+
+#[tokio::test]
 async fn restores_the_bundle_and_the_secret() {
     let cluster = Cluster::installed().await;
     let serving = Arc::new(Serving::default());
