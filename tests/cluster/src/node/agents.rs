@@ -12,12 +12,21 @@ use crate::prepare::{PAUSE_IMAGE, Tools};
 /// containerd's socket.
 pub(super) const CONTAINERD: &str = "/run/containerd/containerd.sock";
 
+/// A file of each of these has the network of pods; those of a RuntimeClass with such a handler get another one.
 const CNI_CONFIG: &str = "/run/cluster/cni";
+
+/// The handlers, each with the ranges of its pods' addresses.
+const OTHER_NETWORKS: [(&str, &[&str]); 2] = [
+    ("ipv6", &[network::PODS_IPV6]),
+    ("dual", &[network::PODS_DUAL, network::PODS_IPV6_DUAL]),
+];
 
 /// Starts containerd, with the pods' network set up first.
 pub(super) fn start_containerd(components: &Components) -> Result<()> {
-    fs::create_dir_all(CNI_CONFIG)?;
-    write("/run/cluster/cni/10-pods.conflist", &cni_config())?;
+    write_network(CNI_CONFIG, "pods", &[network::PODS])?;
+    for (handler, ranges) in OTHER_NETWORKS {
+        write_network(&format!("{CNI_CONFIG}-{handler}"), handler, ranges)?;
+    }
     write("/run/cluster/containerd.toml", &containerd_config())?;
     let mut containerd = components.command("containerd");
     containerd.args(["--config", "/run/cluster/containerd.toml"]);
@@ -51,25 +60,39 @@ pub(super) fn start_kube_proxy(components: &Components, tools: &Tools) -> Result
     components.start("kube-proxy", proxy)
 }
 
-fn cni_config() -> String {
-    json!({
+/// Writes the configuration of a network of pods.
+fn write_network(folder: &str, name: &str, ranges: &[&str]) -> Result<()> {
+    let default = |range: &&str| {
+        if range.contains(':') {
+            "::/0"
+        } else {
+            "0.0.0.0/0"
+        }
+    };
+    let routes: Vec<_> = ranges
+        .iter()
+        .map(|it| json!({"dst": default(it)}))
+        .collect();
+    let ranges: Vec<_> = ranges.iter().map(|it| json!([{"subnet": it}])).collect();
+    let config = json!({
         "cniVersion": "1.0.0",
-        "name": "pods",
+        "name": name,
         "plugins": [{
             "type": "ptp",
             "ipam": {
                 "type": "host-local",
-                "ranges": [[{"subnet": network::PODS}]],
-                "routes": [{"dst": "0.0.0.0/0"}],
+                "ranges": ranges,
+                "routes": routes,
                 "dataDir": "/run/cluster/addresses",
             },
         }],
-    })
-    .to_string()
+    });
+    fs::create_dir_all(folder)?;
+    write(&format!("{folder}/10-{name}.conflist"), &config.to_string())
 }
 
 fn containerd_config() -> String {
-    format!(
+    let mut config = format!(
         r#"version = 3
 root = "/run/cluster/containerd"
 state = "/run/containerd"
@@ -92,7 +115,18 @@ runtime_type = "io.containerd.runc.v2"
 [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc.options]
 SystemdCgroup = false
 "#
-    )
+    );
+    for (handler, _) in OTHER_NETWORKS {
+        config += &format!(
+            r#"[plugins."io.containerd.cri.v1.runtime".containerd.runtimes.{handler}]
+runtime_type = "io.containerd.runc.v2"
+cni_conf_dir = "{CNI_CONFIG}-{handler}"
+[plugins."io.containerd.cri.v1.runtime".containerd.runtimes.{handler}.options]
+SystemdCgroup = false
+"#
+        );
+    }
+    config
 }
 
 fn kubelet_config(cgroup: &str) -> String {

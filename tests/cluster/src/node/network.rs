@@ -14,6 +14,11 @@ pub(super) const AZURE: &str = "198.51.100.10";
 pub(super) const METADATA: &str = "169.254.169.254";
 /// The pods' addresses.
 pub(super) const PODS: &str = "10.244.0.0/24";
+/// The addresses of pods that have IPv6 alone.
+pub(super) const PODS_IPV6: &str = "fd00:10:244:1::/64";
+/// The addresses of pods that have both families.
+pub(super) const PODS_DUAL: &str = "10.244.1.0/24";
+pub(super) const PODS_IPV6_DUAL: &str = "fd00:10:244:2::/64";
 /// The Services' addresses.
 pub(super) const SERVICES: &str = "10.0.0.0/16";
 /// The API server's Service: the first of the range.

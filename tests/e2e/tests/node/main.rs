@@ -9,6 +9,7 @@ mod examples;
 mod forged_identity;
 mod identity_bindings;
 mod imds;
+mod ip_families;
 mod manual_form;
 mod newer_kubernetes;
 mod node_identity;
