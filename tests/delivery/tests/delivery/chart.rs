@@ -12,10 +12,12 @@ async fn the_api_server_accepts_every_rendering() {
     let _node = empty().await;
     kinds_of_others().await;
     let files = fs::read_dir(GOLDEN).expect("the renderings are there");
-    let renderings: Vec<_> = files
+    let mut renderings: Vec<_> = files
         .map(|file| file.and_then(|file| fs::read_to_string(file.path())))
         .collect::<Result<_, _>>()
         .expect("the renderings are readable");
+    // API servers before 1.37 do not know it; trust_bundle.rs installs it.
+    renderings.retain(|it| !it.contains("clusterTrustBundle"));
     assert!(renderings.len() >= 8, "{}", renderings.len());
     // From Kubernetes 1.36 on, only files of the API server may have such names.
     let objects = renderings.join("\n---\n").replace(".static.k8s.io", "");
