@@ -2,7 +2,7 @@
 //! there by IPv6 for the time of the test.
 
 use std::io::copy;
-use std::net::{Ipv6Addr, Shutdown, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, TcpListener, TcpStream};
 use std::process::{Child, Command};
 use std::thread;
 
@@ -13,7 +13,10 @@ use serde_json::json;
 /// The address of Azure's services and of the name server.
 const AZURE: Ipv6Addr = Ipv6Addr::new(0xfd00, 0x198, 0x51, 0x100, 0, 0, 0, 0x10);
 /// The same services by IPv4.
-const AZURE_IPV4: &str = "198.51.100.10:443";
+const AZURE_IPV4: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 10);
+
+/// Loopback, and the metadata service's address that proxy-init adds where no route leads to it.
+const NOT_THE_PODS: [&str; 2] = ["127.0.0.1", "169.254.169.254"];
 
 const ASK: &str = "curl --silent --show-error --fail-with-body --max-time 30 -H Metadata:true \
      'http://169.254.169.254/metadata/identity/oauth2/token?api-version=2018-02-01&resource=https://vault.azure.net'";
@@ -45,9 +48,12 @@ async fn pods_without_ipv4_and_with_both_families_get_their_tokens() {
         namespace.until(name, is_new).await;
         assert_works(&namespace, &identity, name, ASK).await;
     }
-    let environment = pod("environment", "ipv6").annotate(annotation::PROXY_MODE, "environment");
-    namespace.apply(&environment.manifest()).await;
-    assert_works(&namespace, &identity, "environment", ASK_ENVIRONMENT).await;
+    for handler in ["ipv6", "dual"] {
+        let name = format!("environment-{handler}");
+        let environment = pod(&name, handler).annotate(annotation::PROXY_MODE, "environment");
+        namespace.apply(&environment.manifest()).await;
+        assert_works(&namespace, &identity, &name, ASK_ENVIRONMENT).await;
+    }
 }
 
 fn pod(name: &str, handler: &str) -> Pod {
@@ -68,21 +74,23 @@ async fn assert_works(namespace: &Namespace, identity: &Identity, pod: &str, ask
 
 /// The families of a pod's own addresses, seen from inside.
 async fn families_of(namespace: &Namespace, pod: &str) -> Vec<u32> {
-    let printed = namespace
-        .exec(
-            pod,
-            "app",
-            "cat /proc/net/route; echo; cat /proc/net/if_inet6",
-        )
-        .await;
-    let (ipv4, ipv6) = printed.split_once("\n\n").unwrap_or((&printed, ""));
-    // The first line is a heading. The metadata service's own address is no route.
-    let has_ipv4 = ipv4.lines().count() > 1;
+    let ipv4 = namespace.exec(pod, "app", "cat /proc/net/fib_trie").await;
+    let has_ipv4 = local_addresses(&ipv4).any(|it| !NOT_THE_PODS.contains(&it));
+    let ipv6 = namespace.exec(pod, "app", "cat /proc/net/if_inet6").await;
     let has_ipv6 = ipv6.lines().any(|line| line.starts_with("fd00"));
     [(4, has_ipv4), (6, has_ipv6)]
         .into_iter()
         .filter_map(|(family, has)| has.then_some(family))
         .collect()
+}
+
+/// The addresses of IPv4 in a listing of routes, where each comes before its kind.
+fn local_addresses(routes: &str) -> impl Iterator<Item = &str> {
+    let lines = routes.lines().map(str::trim);
+    lines.clone().zip(lines.skip(1)).filter_map(|(line, next)| {
+        let address = line.strip_prefix("|-- ")?;
+        next.starts_with("/32 host LOCAL").then_some(address)
+    })
 }
 
 fn restarts(pod: &k8s_openapi::api::core::v1::Pod) -> i32 {
@@ -133,7 +141,9 @@ impl Azure {
                 "--local=/#/",
             ])
             .arg(format!("--listen-address={AZURE}"))
+            // Entra's names have both, whatever the pod can reach.
             .arg(format!("--address=/login.microsoftonline.com/{AZURE}"))
+            .arg(format!("--address=/login.microsoftonline.com/{AZURE_IPV4}"))
             .spawn()
             .expect("dnsmasq is on the test node");
         Self { names }
@@ -148,7 +158,7 @@ impl Drop for Azure {
 }
 
 fn relay(client: TcpStream) {
-    let Ok(azure) = TcpStream::connect(AZURE_IPV4) else {
+    let Ok(azure) = TcpStream::connect((AZURE_IPV4, 443)) else {
         return;
     };
     let one_way = |mut from: TcpStream, mut to: TcpStream| {
