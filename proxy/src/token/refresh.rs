@@ -54,11 +54,10 @@ impl Gate {
         let doubled = (FIRST_PAUSE * 2_u32.pow(self.failures.min(4))).min(MAX_PAUSE);
         self.failures += 1;
         let jitter = jitter.clamp(0.0, 1.0);
-        let asked = retry_after.unwrap_or_default().min(MAX_RETRY_AFTER);
-        let asked = asked + spread(asked, jitter);
+        let asked = spread(retry_after.unwrap_or_default().min(MAX_RETRY_AFTER), jitter);
         let without_token = match kind {
             ExchangeErrorKind::Permanent => PERMANENT_PAUSE,
-            ExchangeErrorKind::Throttled => THROTTLED_PAUSE + spread(THROTTLED_PAUSE, jitter),
+            ExchangeErrorKind::Throttled => spread(THROTTLED_PAUSE, jitter),
             ExchangeErrorKind::Transient => TRANSIENT_PAUSE,
         };
         Pauses {
@@ -68,9 +67,9 @@ impl Gate {
     }
 }
 
-/// What is added to a pause that many clients begin at once: up to as much again, 10 s at most.
+/// A pause that many clients begin at once, made longer by up to as much again, 10 s at most.
 fn spread(pause: Duration, jitter: f64) -> Duration {
-    pause.min(MAX_SPREAD).mul_f64(jitter)
+    pause + pause.min(MAX_SPREAD).mul_f64(jitter)
 }
 
 /// The pauses after a failure. Entra's `Retry-After` is honoured, up to an hour: no pause is shorter.
@@ -175,6 +174,7 @@ mod tests {
         assert_eq!(pauses(90), (90, 90));
         assert_eq!(pauses(100_000), (3600, 3600));
     }
+
     #[test]
     fn clients_that_are_throttled_together_come_back_one_by_one() {
         let pauses = |seconds, jitter| {

@@ -109,6 +109,7 @@ impl Drop for Proxy {
 }
 
 /// What the applications saw.
+#[derive(Default)]
 struct Outcome {
     /// The time of each first token, sorted.
     first_tokens: Vec<Duration>,
@@ -135,12 +136,7 @@ async fn applications(begin: Instant, proxies: &[Proxy]) -> Result<Outcome> {
         asking.spawn(application.live(first.clone()));
     }
     drop(first);
-    let mut outcome = Outcome {
-        first_tokens: Vec::new(),
-        refusals: 0,
-        failures: 0,
-        valid_at_the_end: 0,
-    };
+    let mut outcome = Outcome::default();
     while outcome.first_tokens.len() < proxies.len() {
         let (time, refusals) = first_tokens
             .recv()

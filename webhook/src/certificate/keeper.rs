@@ -401,10 +401,10 @@ fn writers(configuration: &MutatingWebhookConfiguration) -> String {
         .filter_map(|entry| entry.manager.as_deref())
         .filter(|manager| *manager != FIELD_MANAGER)
         .collect();
-    match names.is_empty() {
-        true => "unknown".to_owned(),
-        false => names.into_iter().collect::<Vec<_>>().join(", "),
+    if names.is_empty() {
+        return "unknown".to_owned();
     }
+    names.into_iter().collect::<Vec<_>>().join(", ")
 }
 
 fn service_names(namespace: &str) -> Vec<String> {
