@@ -32,7 +32,7 @@ pub use installed::{
 pub use load::{Load, Tally, create_at_once};
 pub use namespace::{Finished, Namespace};
 pub use other_webhook::{Change, install_other_webhook};
-pub use pod::{Container, Pod};
+pub use pod::{ASK_IMDS, Container, Pod};
 pub use seccomp::seccomp_profile;
 pub use secret::{Writer, find_secret, shows_access_token};
 pub use sidecar::{in_plain_form, plain_proxy, redirect, redirect_rights};

@@ -100,6 +100,10 @@ impl Pod {
     }
 }
 
+/// A line of shell that requests one token from IMDS and prints the answer.
+pub const ASK_IMDS: &str = "curl --silent --show-error --fail-with-body --max-time 30 -H Metadata:true \
+    'http://169.254.169.254/metadata/identity/oauth2/token?api-version=2018-02-01&resource=https://vault.azure.net'";
+
 /// A container in such a pod.
 #[derive(Clone)]
 pub struct Container(Value);
@@ -122,11 +126,7 @@ impl Container {
 
     /// A container that requests one token from IMDS and prints the answer.
     pub fn asking_imds(name: &str) -> Self {
-        Self::shell(
-            name,
-            "curl --silent --show-error --fail-with-body --max-time 30 -H Metadata:true \
-             'http://169.254.169.254/metadata/identity/oauth2/token?api-version=2018-02-01&resource=https://vault.azure.net'",
-        )
+        Self::shell(name, ASK_IMDS)
     }
 
     /// A container that runs a line of shell.

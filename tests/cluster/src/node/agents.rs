@@ -12,10 +12,10 @@ use crate::prepare::{PAUSE_IMAGE, Tools};
 /// containerd's socket.
 pub(super) const CONTAINERD: &str = "/run/containerd/containerd.sock";
 
-/// A file of each of these has the network of pods; those of a RuntimeClass with such a handler get another one.
+/// The folder with the network of pods. That of another handler is beside it, with `-` and the handler behind its name.
 const CNI_CONFIG: &str = "/run/cluster/cni";
 
-/// The handlers, each with the ranges of its pods' addresses.
+/// The handlers of RuntimeClasses whose pods have another network, each with the ranges of their addresses.
 const OTHER_NETWORKS: [(&str, &[&str]); 2] = [
     ("ipv6", &[network::PODS_IPV6]),
     ("dual", &[network::PODS_DUAL, network::PODS_IPV6_DUAL]),

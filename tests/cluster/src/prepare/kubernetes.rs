@@ -1,10 +1,8 @@
 //! Kubernetes, built from its sources by the Go module `kubernetes/` of this crate.
 
-use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::log::Log;
 use super::release::Release;
@@ -61,18 +59,12 @@ impl Step for Kubernetes {
                 ("go.mod", self.release.go_mod),
                 ("go.sum", self.release.go_sum),
             ];
-            for (name, text) in sources {
-                let path = folder.join(name);
-                fs::write(&path, text)
-                    .with_context(|| format!("cannot write {}", path.display()))?;
-            }
+            let flags = link_flags(self.release.version);
+            let mut build = go::build(&go, folder, &sources)?;
             log.run(
-                Command::new(go)
-                    .args(["build", "-trimpath", "-buildvcs=false", "-ldflags"])
-                    .args([&link_flags(self.release.version), "-o", "kubernetes", "."])
-                    .current_dir(folder)
-                    .env("CGO_ENABLED", "0")
-                    .env("GOTOOLCHAIN", "local"),
+                build
+                    .args(["-ldflags", &flags, "-o", "kubernetes", "."])
+                    .env("CGO_ENABLED", "0"),
             )
         })
     }

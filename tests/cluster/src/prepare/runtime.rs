@@ -1,11 +1,9 @@
 //! What runs the containers, containerd and runc, built from their Go modules: Debian's are too old for user
 //! namespaces and for the kubelet of today.
 
-use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::log::Log;
 use super::{Step, fingerprint, go};
@@ -61,18 +59,8 @@ impl Step for Runtime {
     fn install(&self, log: &Log) -> Result<()> {
         let go = go::program(&self.cache, log)?;
         self.cache.fill(&self.folder, |folder| {
-            for (name, text) in SOURCES {
-                let path = folder.join(name);
-                fs::write(&path, text)
-                    .with_context(|| format!("cannot write {}", path.display()))?;
-            }
-            log.run(
-                Command::new(go)
-                    .args(["build", "-trimpath", "-buildvcs=false", "-tags", TAGS])
-                    .args(["-ldflags", LINK_FLAGS, "-o", ".", "tool"])
-                    .current_dir(folder)
-                    .env("GOTOOLCHAIN", "local"),
-            )
+            let mut build = go::build(&go, folder, &SOURCES)?;
+            log.run(build.args(["-tags", TAGS, "-ldflags", LINK_FLAGS, "-o", ".", "tool"]))
         })
     }
 }

@@ -1,10 +1,7 @@
 //! AKS identity bindings: an application that uses IMDS gets its token through AKS's token proxy.
 
 use azure_emulator::{BINDING_AUDIENCE, FederatedCredential, Record, Service};
-use e2e::{Container, ISSUER, Namespace, Pod, claims, control};
-
-const CURL: &str = "curl --silent --show-error --fail-with-body --max-time 30 -H Metadata:true \
-    'http://169.254.169.254/metadata/identity/oauth2/token?api-version=2018-02-01&resource=https://vault.azure.net'";
+use e2e::{ASK_IMDS, Container, ISSUER, Namespace, Pod, claims, control};
 
 #[tokio::test]
 async fn an_imds_application_gets_its_token_through_the_token_proxy() {
@@ -21,7 +18,7 @@ async fn an_imds_application_gets_its_token_through_the_token_proxy() {
     let pod = Pod::new("binding")
         .with_proxy()
         .annotate("azure.workload.identity/use-identity-binding", "true")
-        .container(Container::shell("app", CURL));
+        .container(Container::shell("app", ASK_IMDS));
     namespace.run_to_success(&pod).await;
     let answer = namespace.log(pod.name(), "app").await;
     assert_eq!(claims(&answer)["appid"], identity.client_id, "{answer}");
@@ -45,7 +42,7 @@ async fn a_pod_without_the_annotation_uses_entra() {
     let (namespace, identity) = Namespace::with_identity("unbound").await;
     let pod = Pod::new("unbound")
         .with_proxy()
-        .container(Container::shell("app", CURL));
+        .container(Container::shell("app", ASK_IMDS));
     namespace.run_to_success(&pod).await;
     assert_eq!(asked(Service::Entra, &identity.client_id).await.len(), 1);
     let proxied = asked(Service::TokenProxy, &identity.client_id).await;

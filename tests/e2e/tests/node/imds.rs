@@ -1,19 +1,16 @@
 //! Token requests by curl, from every kind of container.
 
 use azure_emulator::NODE_CLIENT_ID;
-use e2e::{Container, Namespace, Pod, claims};
+use e2e::{ASK_IMDS, Container, Namespace, Pod, claims};
 use serde_json::json;
-
-const CURL: &str = "curl --silent --show-error --fail-with-body --max-time 30 -H Metadata:true \
-    'http://169.254.169.254/metadata/identity/oauth2/token?api-version=2018-02-01&resource=https://vault.azure.net'";
 
 #[tokio::test]
 async fn init_containers_and_containers_get_the_workloads_token() {
     let (namespace, identity) = Namespace::with_identity("curl").await;
     let pod = Pod::new("curl")
         .with_proxy()
-        .init_container(Container::shell("early", CURL))
-        .container(Container::shell("late", CURL));
+        .init_container(Container::shell("early", ASK_IMDS))
+        .container(Container::shell("late", ASK_IMDS));
     namespace.run_to_success(&pod).await;
 
     for container in ["early", "late"] {
@@ -34,7 +31,7 @@ async fn init_containers_and_containers_get_the_workloads_token() {
 #[tokio::test]
 async fn without_the_annotation_the_nodes_imds_answers() {
     let (namespace, _) = Namespace::with_identity("node").await;
-    let pod = Pod::new("curl").container(Container::shell("curl", CURL));
+    let pod = Pod::new("curl").container(Container::shell("curl", ASK_IMDS));
     namespace.run_to_success(&pod).await;
     let answer = namespace.log(pod.name(), "curl").await;
     assert_eq!(claims(&answer)["appid"], NODE_CLIENT_ID, "{answer}");
@@ -44,7 +41,7 @@ async fn without_the_annotation_the_nodes_imds_answers() {
 #[tokio::test]
 async fn a_root_container_that_becomes_the_proxys_user_gets_the_workloads_token() {
     let (namespace, identity) = Namespace::with_identity("proxys-user").await;
-    let ask = format!("setpriv --reuid=1501 --regid=1501 --clear-groups {CURL}");
+    let ask = format!("setpriv --reuid=1501 --regid=1501 --clear-groups {ASK_IMDS}");
     let root = json!({ "runAsUser": 0 });
     let pod = Pod::new("proxys-user")
         .with_proxy()
@@ -87,7 +84,8 @@ async fn no_identity_path_reaches_the_nodes_imds() {
 #[tokio::test]
 async fn a_restarted_proxy_still_gets_the_requests() {
     let (namespace, identity) = Namespace::with_identity("restart").await;
-    let ask = format!("while ! [ -e /signal/restarted ]; do {CURL} || :; echo; done; {CURL}");
+    let ask =
+        format!("while ! [ -e /signal/restarted ]; do {ASK_IMDS} || :; echo; done; {ASK_IMDS}");
     let pod = Pod::new("restart")
         .with_proxy()
         .volume(json!({ "name": "signal", "emptyDir": {} }))

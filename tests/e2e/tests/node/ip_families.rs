@@ -7,7 +7,9 @@ use std::process::{Child, Command};
 use std::thread;
 
 use contract::annotation;
-use e2e::{Container, Identity, Namespace, Pod, claims, kubectl_with_input};
+use e2e::hammer::statuses;
+use e2e::{ASK_IMDS, Container, Identity, Namespace, Pod, claims, kubectl_with_input};
+use k8s_openapi::api::core::v1;
 use serde_json::json;
 
 /// The address of Azure's services and of the name server.
@@ -18,8 +20,6 @@ const AZURE_IPV4: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 10);
 /// Loopback, and the metadata service's address that proxy-init adds where no route leads to it.
 const NOT_THE_PODS: [&str; 2] = ["127.0.0.1", "169.254.169.254"];
 
-const ASK: &str = "curl --silent --show-error --fail-with-body --max-time 30 -H Metadata:true \
-     'http://169.254.169.254/metadata/identity/oauth2/token?api-version=2018-02-01&resource=https://vault.azure.net'";
 const ASK_ENVIRONMENT: &str = "curl --silent --show-error --fail-with-body --max-time 30 \
      -H \"X-IDENTITY-HEADER: $IDENTITY_HEADER\" \
      \"$IDENTITY_ENDPOINT?api-version=2019-08-01&resource=https://vault.azure.net\"";
@@ -40,13 +40,14 @@ async fn pods_without_ipv4_and_with_both_families_get_their_tokens() {
     for (name, families) in [("ipv6", vec![6]), ("dual", vec![4, 6])] {
         let pod = pod(name, name);
         namespace.apply(&pod.manifest()).await;
-        assert_works(&namespace, &identity, name, ASK).await;
+        assert_works(&namespace, &identity, name, ASK_IMDS).await;
         assert_eq!(families_of(&namespace, name).await, families, "{name}");
         // Its network is made a second time, and the init containers run again.
         namespace.kill_sandbox(name).await;
-        let is_new = |pod: &k8s_openapi::api::core::v1::Pod| restarts(pod) > 0;
-        namespace.until(name, is_new).await;
-        assert_works(&namespace, &identity, name, ASK).await;
+        let app_restarted =
+            |pod: &v1::Pod| statuses(pod).any(|it| it.name == "app" && it.restart_count > 0);
+        namespace.until(name, app_restarted).await;
+        assert_works(&namespace, &identity, name, ASK_IMDS).await;
     }
     for handler in ["ipv6", "dual"] {
         let name = format!("environment-{handler}");
@@ -91,15 +92,6 @@ fn local_addresses(routes: &str) -> impl Iterator<Item = &str> {
         let address = line.strip_prefix("|-- ")?;
         next.starts_with("/32 host LOCAL").then_some(address)
     })
-}
-
-fn restarts(pod: &k8s_openapi::api::core::v1::Pod) -> i32 {
-    let statuses = pod.status.iter();
-    let statuses = statuses.flat_map(|it| it.container_statuses.iter().flatten());
-    statuses
-        .map(|it| it.restart_count)
-        .max()
-        .unwrap_or_default()
 }
 
 /// A name server and emulated Azure's services at an address of IPv6.

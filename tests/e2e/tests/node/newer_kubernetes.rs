@@ -1,12 +1,10 @@
 //! What newer versions of Kubernetes let a pod do. Each test names the first that has it on by default.
 
 use contract::container::PROXY;
-use e2e::{Container, Namespace, Pod, claims, kubectl};
+use e2e::hammer::statuses;
+use e2e::{ASK_IMDS, Container, Namespace, Pod, claims, kubectl};
 use k8s_openapi::api::core::v1;
 use serde_json::json;
-
-const ASK: &str = "curl --silent --show-error --fail-with-body --max-time 30 -H Metadata:true \
-     'http://169.254.169.254/metadata/identity/oauth2/token?api-version=2018-02-01&resource=https://vault.azure.net'";
 
 /// 1.33: the pod's root, and so `NET_ADMIN` of the redirect, is an ordinary user of the node.
 #[tokio::test]
@@ -72,7 +70,7 @@ async fn the_proxys_memory_grows_without_a_restart() {
     let is_resized = |pod: &v1::Pod| sidecar(pod).and_then(memory_limit) == Some("96Mi");
     let pod = namespace.until("pod", is_resized).await;
     assert_eq!(sidecar(&pod).map(|it| it.restart_count), Some(0));
-    let answer = namespace.exec("pod", "app", ASK).await;
+    let answer = namespace.exec("pod", "app", ASK_IMDS).await;
     assert_eq!(claims(&answer)["appid"], identity.client_id, "{answer}");
 }
 
@@ -84,7 +82,7 @@ async fn a_pod_whose_containers_are_all_restarted_has_one_redirect() {
         "action": "RestartAllContainers",
         "exitCodes": { "operator": "In", "values": [42] },
     }]);
-    let line = format!("{ASK}; test -e /state/seen || {{ touch /state/seen; exit 42; }}");
+    let line = format!("{ASK_IMDS}; test -e /state/seen || {{ touch /state/seen; exit 42; }}");
     let app = Container::shell("app", &line)
         .field("restartPolicy", json!("Never"))
         .field("restartPolicyRules", rules)
@@ -109,12 +107,4 @@ fn sidecar(pod: &v1::Pod) -> Option<&v1::ContainerStatus> {
 fn memory_limit(status: &v1::ContainerStatus) -> Option<&str> {
     let limits = status.resources.as_ref()?.limits.as_ref()?;
     Some(&limits.get("memory")?.0)
-}
-
-fn statuses(pod: &v1::Pod) -> impl Iterator<Item = &v1::ContainerStatus> {
-    let status = pod.status.iter();
-    status.flat_map(|it| {
-        let init = it.init_container_statuses.iter().flatten();
-        init.chain(it.container_statuses.iter().flatten())
-    })
 }
