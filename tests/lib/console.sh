@@ -47,3 +47,8 @@ unpacked() {
     fi
     echo "$folder"
 }
+
+# libraries PROGRAM…: prints the shared libraries of programs of this machine, their loader included.
+libraries() {
+    ldd "$@" | grep --only-matching '/lib[^ ]*[^: ]' | sort --unique
+}

@@ -1,5 +1,6 @@
 //! The product beside other projects' own programs. tests/neighbours/run builds them and runs these tests.
 
 mod cert_manager;
+mod images;
 mod meshes;
 mod upstream;

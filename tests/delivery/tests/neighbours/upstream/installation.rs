@@ -1,8 +1,10 @@
 //! Upstream as its users install it.
 
-use delivery::{path, shell};
+use delivery::shell;
 use e2e::{TENANT, replicas};
 use tokio::sync::OnceCell;
+
+use crate::images;
 
 /// The name of upstream's Helm release.
 pub(super) const RELEASE: &str = "wi";
@@ -75,13 +77,8 @@ async fn import_images() {
     static IMPORTED: OnceCell<()> = OnceCell::const_new();
     let import = async || {
         let module = module().await;
-        let archive = path("upstream.tar");
-        let archive = archive.display();
-        let _ = shell(&format!(
-            "tests/neighbours/upstream/images {archive} $NEIGHBOUR_UPSTREAM \
-             {module}/init/init-iptables.sh $AZURE_CA_FILE
-             ctr --namespace k8s.io images import {archive}
-             rm {archive}"
+        images::import(&format!(
+            "tests/neighbours/upstream/images $NEIGHBOUR_UPSTREAM {module}/init/init-iptables.sh $AZURE_CA_FILE"
         ))
         .await;
     };
