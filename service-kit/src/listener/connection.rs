@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use hyper::body::Body as _;
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
@@ -180,9 +182,11 @@ async fn until_end<C: Future>(
     mut connection: Pin<&mut C>,
     activity: &Activity,
     limits: &Limits,
-    mut leave: Pin<&mut impl Future<Output = Leave>>,
+    leave: Pin<&mut impl Future<Output = Leave>>,
 ) -> End<C::Output> {
     let mut timer = pin!(sleep(limits.idle));
+    // A set polls a future only when that was woken, and not for each request.
+    let mut leave = FuturesUnordered::from_iter([leave]);
     poll_fn(move |context| {
         if let Poll::Ready(ended) = connection.as_mut().poll(context) {
             return Poll::Ready(End::Ended(ended));
@@ -202,7 +206,10 @@ async fn until_end<C: Future>(
                 None => timer.as_mut().reset(now + limits.idle),
             }
         }
-        leave.as_mut().poll(context).map(End::Leave)
+        match leave.poll_next_unpin(context) {
+            Poll::Ready(Some(leave)) => Poll::Ready(End::Leave(leave)),
+            Poll::Ready(None) | Poll::Pending => Poll::Pending,
+        }
     })
     .await
 }
