@@ -7,6 +7,7 @@ use std::time::Instant;
 use contract::container::PROXY;
 use contract::{annotation, variable};
 use k8s_openapi::api::core::v1;
+use k8s_openapi::jiff::Timestamp;
 use kube::runtime::wait::await_condition;
 use kube::{Api, Client};
 use serde_json::{Value, json};
@@ -284,6 +285,24 @@ impl Namespace {
     /// A container's log.
     pub async fn log(&self, pod: &str, container: &str) -> String {
         kubectl(&["logs", "-n", &self.name, pod, "-c", container]).await
+    }
+
+    /// The lines of a container's log, each with the time at which the runtime received it.
+    pub async fn timed_log(&self, pod: &str, container: &str) -> Vec<(Timestamp, String)> {
+        let log = [
+            "logs",
+            "--timestamps",
+            "-n",
+            &self.name,
+            pod,
+            "-c",
+            container,
+        ];
+        let log = kubectl(&log).await;
+        let lines = log.lines().filter_map(|line| line.split_once(' '));
+        lines
+            .map(|(time, text)| (time.parse().expect("the runtime's time"), text.to_owned()))
+            .collect()
     }
 
     async fn evidence(&self, pod: &str) -> String {

@@ -2,6 +2,8 @@
 //! it there. `make load` runs it. `make test` does not, since other work on the machine would change
 //! the figures.
 
+mod starts;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
@@ -25,6 +27,7 @@ const MEASURED: Duration = Duration::from_secs(15);
 async fn load() {
     let mut rows = Vec::new();
     rows.push(many_pods().await);
+    rows.extend(starts::rows().await);
     rows.extend(many_askers().await);
     rows.extend(noisy_neighbour().await);
     let table = format!("| load | outcome |\n|---|---|\n{}\n", rows.join("\n"));

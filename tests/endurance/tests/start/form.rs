@@ -1,8 +1,8 @@
 //! The forms of injection that are compared.
 
-use contract::annotation;
 use contract::container::{PROXY, PROXY_INIT};
-use e2e::{Container, Namespace, Pod};
+use e2e::Namespace;
+use endurance::{alone, in_mode_environment, with_sidecar, with_token};
 use serde_json::{Value, json};
 
 /// The way in which a pod gets its tokens.
@@ -16,15 +16,13 @@ pub struct Form {
 impl Form {
     /// All forms, the pod without an identity first.
     pub async fn all(namespace: &Namespace) -> Vec<Self> {
-        let redirect = application(Some(METADATA)).with_proxy();
-        let environment = application(Some(PROXY_ADDRESS))
-            .with_proxy()
-            .annotate(annotation::PROXY_MODE, "environment");
+        let redirect = with_sidecar(FIRST);
+        let environment = in_mode_environment(FIRST);
         let injected = namespace.dry_run(&redirect.manifest()).await;
         let injected_environment = namespace.dry_run(&environment.manifest()).await;
         [
-            (BARE, application(None).without_label().manifest()),
-            ("with the token alone", application(None).manifest()),
+            (BARE, alone(FIRST).manifest()),
+            ("with the token alone", with_token(FIRST).manifest()),
             ("with the sidecar", redirect.manifest()),
             (
                 "with the sidecar, mode `environment`",
@@ -35,7 +33,8 @@ impl Form {
                 "with a plain sidecar, mode `environment`",
                 plain(injected_environment),
             ),
-            ("in upstream's form", upstream(injected)),
+            ("in upstream's form", in_upstreams_form(injected.clone())),
+            ("of upstream 1.6.0", upstream(injected)),
         ]
         .map(|(name, pod)| Self { name, pod })
         .into()
@@ -45,20 +44,10 @@ impl Form {
 /// The pod that others are compared with.
 pub const BARE: &str = "alone";
 
-const METADATA: &str = "169.254.169.254:80";
-const PROXY_ADDRESS: &str = "127.0.0.1:8000";
+/// Where tests/neighbours/upstream/images puts upstream's images.
+const UPSTREAMS_IMAGES: &str = "mcr.microsoft.com/oss/azure/workload-identity";
 
-fn application(token_from: Option<&str>) -> Pod {
-    let container = Container::new("app", &["/first"]).mount("first", "/first");
-    let container = match token_from {
-        Some(address) => container.env("FIRST_TOKEN_FROM", address),
-        None => container,
-    };
-    let program = json!({ "path": env!("CARGO_BIN_EXE_first"), "type": "File" });
-    Pod::new("start")
-        .volume(json!({ "name": "first", "hostPath": program }))
-        .container(container)
-}
+const FIRST: &str = env!("CARGO_BIN_EXE_first");
 
 /// An injected pod whose proxy is its first container, as for API servers before 1.32.
 fn plain(injected: Value) -> Value {
@@ -72,8 +61,47 @@ fn plain(injected: Value) -> Value {
     pod
 }
 
-/// An injected pod in azure-workload-identity's order: the proxy first, the redirect last.
+/// The pod that azure-workload-identity 1.6.0 makes, with its own images.
 fn upstream(injected: Value) -> Value {
+    let mut pod = in_upstreams_form(injected);
+    let [proxy, redirect] = &mut list(&mut pod, "initContainers")[..] else {
+        panic!("not the two injected containers")
+    };
+    *proxy = json!({
+        "name": PROXY,
+        "image": format!("{UPSTREAMS_IMAGES}/proxy:v1.6.0"),
+        "args": ["--proxy-port=8000", "--log-level=info"],
+        "ports": [{ "containerPort": 8000 }],
+        "restartPolicy": "Always",
+        "lifecycle": { "postStart": { "exec": {
+            "command": ["/proxy", "--proxy-port=8000", "--probe", "--log-level=info"],
+        } } },
+        "securityContext": {
+            "allowPrivilegeEscalation": false,
+            "capabilities": { "drop": ["ALL"] },
+            "privileged": false,
+            "readOnlyRootFilesystem": true,
+            "runAsNonRoot": true,
+        },
+        "env": proxy["env"],
+        "volumeMounts": proxy["volumeMounts"],
+    });
+    *redirect = json!({
+        "name": PROXY_INIT,
+        "image": format!("{UPSTREAMS_IMAGES}/proxy-init:v1.6.0"),
+        "env": [{ "name": "PROXY_PORT", "value": "8000" }],
+        "securityContext": {
+            "capabilities": { "add": ["NET_ADMIN"], "drop": ["ALL"] },
+            "privileged": true,
+            "runAsNonRoot": false,
+            "runAsUser": 0,
+        },
+    });
+    pod
+}
+
+/// An injected pod in azure-workload-identity's order: the proxy first, the redirect last.
+fn in_upstreams_form(injected: Value) -> Value {
     let mut pod = without_label(injected);
     let redirect = take(&mut pod, PROXY_INIT);
     list(&mut pod, "initContainers").push(redirect);

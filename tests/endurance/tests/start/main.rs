@@ -25,7 +25,7 @@ async fn start() {
     let (namespace, _) = Namespace::with_identity("start").await;
     let client = Client::try_default().await.expect("the node's kubeconfig");
     let forms = Form::all(&namespace).await;
-    let pods = Pods::new(client, namespace.name());
+    let pods = Pods::new(client, &namespace);
     let mut table = Table::default();
     for round in 0..rounds {
         for form in &forms {

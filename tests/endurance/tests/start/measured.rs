@@ -5,9 +5,10 @@ use std::fmt;
 use std::time::Duration;
 
 use contract::container::{PROXY, PROXY_INIT};
+use e2e::Namespace;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::Timestamp;
-use kube::api::{DeleteParams, LogParams, PostParams};
+use kube::api::{DeleteParams, PostParams};
 use kube::runtime::wait::await_condition;
 use kube::{Api, Client};
 use tokio::time::timeout;
@@ -38,11 +39,15 @@ impl fmt::Display for Start {
 }
 
 /// The pods of a namespace.
-pub struct Pods(Api<Pod>);
+pub struct Pods<'a> {
+    api: Api<Pod>,
+    namespace: &'a Namespace,
+}
 
-impl Pods {
-    pub fn new(client: Client, namespace: &str) -> Self {
-        Self(Api::namespaced(client, namespace))
+impl<'a> Pods<'a> {
+    pub fn new(client: Client, namespace: &'a Namespace) -> Self {
+        let api = Api::namespaced(client, namespace.name());
+        Self { api, namespace }
     }
 
     /// Creates a pod, waits for its end, and removes it.
@@ -51,19 +56,19 @@ impl Pods {
         pod.metadata.name = None;
         pod.metadata.generate_name = Some(format!("start-{round}-"));
         let created = Timestamp::now();
-        let pod = self.0.create(&PostParams::default(), &pod).await;
+        let pod = self.api.create(&PostParams::default(), &pod).await;
         let pod = pod.expect("the pod is admitted");
         let name = pod.metadata.name.clone().expect("the API server names it");
-        let ended = await_condition(self.0.clone(), &name, has_ended);
+        let ended = await_condition(self.api.clone(), &name, has_ended);
         let ended = timeout(DEADLINE, ended).await;
         ended.expect("it ends in time").expect("the watch lasts");
         let since = |time: Timestamp| time.duration_since(created).as_secs_f64();
-        let lines = self.lines(&name, "app").await;
+        let lines = self.namespace.timed_log(&name, "app").await;
         let mut lines = lines.iter().map(|(time, _)| since(*time));
         let mut injected = BTreeMap::new();
         for container in [PROXY_INIT, PROXY] {
             if has_container(&pod, container) {
-                let lines = self.lines(&name, container).await;
+                let lines = self.namespace.timed_log(&name, container).await;
                 injected.extend(lines.first().map(|(time, _)| (container, since(*time))));
             }
         }
@@ -73,24 +78,9 @@ impl Pods {
             injected,
         };
         let at_once = DeleteParams::default().grace_period(0);
-        let deleted = self.0.delete(&name, &at_once).await;
+        let deleted = self.api.delete(&name, &at_once).await;
         deleted.expect("it can be deleted");
         start
-    }
-
-    async fn lines(&self, pod: &str, container: &str) -> Vec<(Timestamp, String)> {
-        let options = LogParams {
-            container: Some(container.into()),
-            timestamps: true,
-            ..LogParams::default()
-        };
-        let log = self.0.logs(pod, &options).await.expect("it has a log");
-        log.lines()
-            .filter_map(|line| {
-                let (time, text) = line.split_once(' ')?;
-                Some((time.parse().expect("the kubelet's time"), text.to_owned()))
-            })
-            .collect()
     }
 }
 

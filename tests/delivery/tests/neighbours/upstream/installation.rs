@@ -15,15 +15,14 @@ const IMAGES: &str = "mcr.microsoft.com/oss/azure/workload-identity";
 /// Installs upstream's chart in this namespace, and waits until its replicas are ready.
 pub(super) async fn install(namespace: &str) {
     import_images().await;
-    let _ = shell(&command(namespace).await).await;
+    let _ = shell(&command(namespace)).await;
 }
 
 /// The command that installs upstream's chart in this namespace, with more than its tenth of a core, at which a slow
 /// machine exceeds the deadline of a review.
-pub(super) async fn command(namespace: &str) -> String {
-    let module = module().await;
+pub(super) fn command(namespace: &str) -> String {
     format!(
-        "helm install {RELEASE} {module}/charts/workload-identity-webhook \
+        "helm install {RELEASE} $NEIGHBOUR_UPSTREAM/workload-identity-webhook \
          --namespace {namespace} --create-namespace --set azureTenantID={TENANT} \
          --set resources.limits.cpu=1 \
          --set extraEnv[0].name=PROXY_IMAGE,extraEnv[0].value={IMAGES}/proxy:v1.6.0 \
@@ -58,29 +57,10 @@ pub(super) async fn is_running() -> bool {
     first
 }
 
-/// The folder of the module's sources, which are beside the cache of what Go built.
-async fn module() -> String {
-    let printed = shell(
-        "go=$(deploy/build/go) && cd tests/neighbours/upstream &&
-         GOTOOLCHAIN=local GOPROXY=off \"$go\" list -m -f '{{.Dir}}' github.com/Azure/azure-workload-identity",
-    )
-    .await;
-    let folder = printed.trim();
-    assert!(
-        !folder.is_empty(),
-        "upstream's sources are missing: cd tests/neighbours/upstream && go mod download"
-    );
-    folder.to_owned()
-}
-
 async fn import_images() {
     static IMPORTED: OnceCell<()> = OnceCell::const_new();
     let import = async || {
-        let module = module().await;
-        images::import(&format!(
-            "tests/neighbours/upstream/images $NEIGHBOUR_UPSTREAM {module}/init/init-iptables.sh $AZURE_CA_FILE"
-        ))
-        .await;
+        images::import("tests/neighbours/upstream/images $NEIGHBOUR_UPSTREAM $AZURE_CA_FILE").await;
     };
     IMPORTED.get_or_init(import).await;
 }

@@ -27,7 +27,7 @@ async fn helm_refuses_to_install_one_beside_the_other() {
     let _node = empty().await;
     uninstall(OTHER).await;
     delivery::install("--wait --timeout 2m").await;
-    let second = upstream_command(OTHER).await;
+    let second = upstream_command(OTHER);
     assert_refused(&second).await;
     let (namespace, identity) = Namespace::with_identity("refused").await;
     let client_id = namespace.client_id_of_a_pod().await;
