@@ -5,11 +5,14 @@
 //! - `places`: which connection makes way for a new one (no I/O).
 //! - `activity`: the current stage of a connection, without a lock.
 //! - [`RequestBody`]: a request's body with a minimum rate.
+//! - `ahead`: reads a TLS record with one system call.
 //! - `unreadable`: the service's own answer to bytes that are not a request.
 //!
 //! A connection has no buffer until its client speaks.
 
 mod activity;
+#[cfg(feature = "tls")]
+mod ahead;
 mod body;
 mod connection;
 mod io;
@@ -38,6 +41,8 @@ use tracing::{debug, error};
 
 use crate::shutdown::{Phase, Shutdown};
 use activity::Activity;
+#[cfg(feature = "tls")]
+use ahead::Ahead;
 use connection::Connection;
 use places::{Entrance, Places};
 
@@ -273,7 +278,7 @@ impl<S: Service> Place<S> {
         };
         #[cfg(feature = "tls")]
         if let Some(config) = &server.protocol.tls {
-            let handshake = TlsAcceptor::from(Arc::clone(config)).accept(stream);
+            let handshake = TlsAcceptor::from(Arc::clone(config)).accept(Ahead::new(stream));
             let left = server
                 .limits
                 .handshake
