@@ -92,6 +92,30 @@ impl Pod {
         })
     }
 
+    /// A Deployment of such pods, which has the pod's name.
+    pub fn deployment(&self, replicas: u32) -> Value {
+        let app = json!({ "app": self.name });
+        let mut pod = self.manifest();
+        pod["metadata"]["labels"]["app"] = app["app"].clone();
+        pod["spec"]["restartPolicy"] = json!("Always");
+        json!({
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": { "name": self.name },
+            "spec": {
+                "replicas": replicas,
+                "selector": { "matchLabels": app },
+                "template": {
+                    "metadata": {
+                        "labels": pod["metadata"]["labels"],
+                        "annotations": pod["metadata"]["annotations"],
+                    },
+                    "spec": pod["spec"],
+                },
+            },
+        })
+    }
+
     fn add(mut self, list: &str, item: Value) -> Self {
         if let Some(Value::Array(items)) = self.spec.get_mut(list) {
             items.push(item);

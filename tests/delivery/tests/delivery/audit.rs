@@ -1,7 +1,6 @@
 //! The audit: pods that were made without the webhook get an Event and are in the metric; with evictions they are
 //! replaced by working ones, one at a time.
 
-use contract::label;
 use delivery::{documented, empty, install, upgrade};
 use e2e::{Container, Namespace, Pod, kubectl, kubectl_json, system, until};
 use serde_json::{Value, json};
@@ -92,21 +91,9 @@ async fn reports_pods_without_a_token_and_replaces_them_one_at_a_time() {
 }
 
 fn deployment() -> Value {
-    let pod = Pod::new("shop")
-        .field("restartPolicy", json!("Always"))
+    Pod::new("shop")
         .container(Container::shell("app", "sleep 100000"))
-        .manifest();
-    let labels = json!({ "app": "shop", label::USE: "true" });
-    json!({
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": { "name": "shop" },
-        "spec": {
-            "replicas": 2,
-            "selector": { "matchLabels": { "app": "shop" } },
-            "template": { "metadata": { "labels": labels }, "spec": pod["spec"] },
-        },
-    })
+        .deployment(2)
 }
 
 /// The Deployment's pods that are not ending.

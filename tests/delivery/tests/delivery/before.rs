@@ -22,24 +22,12 @@ fn workload(annotations: &[(&str, &str)]) -> Value {
         );
     let pod = Pod::new("shop")
         .with_proxy()
-        .field("restartPolicy", json!("Always"))
         .field("volumes", json!([]))
         .container(container);
-    let pod = annotations
+    annotations
         .iter()
-        .fold(pod, |pod, (key, value)| pod.annotate(key, value));
-    let mut template = pod.manifest();
-    template["metadata"]["labels"]["app"] = json!("shop");
-    json!({
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": { "name": "shop" },
-        "spec": {
-            "replicas": 0,
-            "selector": { "matchLabels": { "app": "shop" } },
-            "template": { "metadata": template["metadata"], "spec": template["spec"] },
-        },
-    })
+        .fold(pod, |pod, (key, value)| pod.annotate(key, value))
+        .deployment(0)
 }
 
 async fn with_workload(test: &str, annotations: &[(&str, &str)]) -> Namespace {

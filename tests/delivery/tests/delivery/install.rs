@@ -1,9 +1,8 @@
 //! The first install, on a cluster with labelled pods: one runs already, one waits for the webhook.
 
-use contract::label;
 use delivery::{empty, install, upgrade};
 use e2e::{Container, Namespace, Pod, kubectl, kubectl_json, until};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 #[tokio::test]
 async fn a_waiting_pod_starts_and_the_webhook_does_not_wait_for_itself() {
@@ -16,7 +15,7 @@ async fn a_waiting_pod_starts_and_the_webhook_does_not_wait_for_itself() {
 
     // With the configuration but no replica, the API server refuses the pod.
     install("--set replicaCount=0").await;
-    namespace.apply(&deployment(&sleeping("late"))).await;
+    namespace.apply(&sleeping("late").deployment(1)).await;
     let refusals = async || {
         let failed = "--field-selector=reason=FailedCreate";
         kubectl(&["get", "events", "-n", namespace.name(), failed]).await
@@ -45,22 +44,4 @@ async fn a_waiting_pod_starts_and_the_webhook_does_not_wait_for_itself() {
 
 async fn pod(namespace: &Namespace, which: &[&str]) -> Value {
     kubectl_json(&[&["get", "pods", "-n", namespace.name()], which].concat()).await
-}
-
-fn deployment(pod: &Pod) -> Value {
-    let pod = pod.manifest();
-    let mut spec = pod["spec"].clone();
-    spec["restartPolicy"] = json!("Always");
-    json!({
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": { "name": pod["metadata"]["name"] },
-        "spec": {
-            "selector": { "matchLabels": { "app": pod["metadata"]["name"] } },
-            "template": {
-                "metadata": { "labels": { "app": pod["metadata"]["name"], label::USE: "true" } },
-                "spec": spec,
-            },
-        },
-    })
 }
