@@ -61,7 +61,7 @@ e2e: ## Run the end-to-end tests of `make test`; ARGS="name" picks some of all, 
 matrix: ## Run the tests on the node with each older version of Kubernetes
 	@tests/matrix
 
-neighbours: ## Run the product beside cert-manager, the init programs of meshes and upstream; ARGS="name" picks some
+neighbours: ## Run the product beside cert-manager, Gatekeeper, the init programs of meshes and upstream; ARGS="name" picks some
 	@tests/neighbours/run $(ARGS)
 
 delivery: ## Run the tests that install, change and remove the product; ARGS="name" picks some

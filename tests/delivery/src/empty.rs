@@ -25,6 +25,9 @@ pub async fn empty() -> Node {
         "--ignore-not-found",
     ])
     .await;
+    // Gatekeeper's, beside which no other test runs.
+    let webhooks = "mutatingwebhookconfigurations,validatingwebhookconfigurations";
+    kubectl(&["delete", webhooks, "--selector", "gatekeeper.sh/system=yes"]).await;
     // Rights go first, so that a terminating replica cannot write any more.
     let kinds = "rolebindings,roles,deployments,services,poddisruptionbudgets,secrets,configmaps,\
         serviceaccounts";
