@@ -1,6 +1,7 @@
 //! Mode `environment`: works without a redirect and without privileges.
 
 use contract::annotation;
+use e2e::page::yaml;
 use e2e::{Container, Namespace, Pod, claims, kubectl, kubectl_with_input, try_kubectl, until};
 use serde_json::{Value, json};
 
@@ -203,14 +204,9 @@ async fn warns_of_a_container_that_bypasses_the_proxy() {
 /// The NetworkPolicy in the documentation.
 #[tokio::test]
 async fn the_documented_network_policy_is_valid() {
-    let page = include_str!("../../../../docs/restricted-namespaces.md");
-    let policies = page
-        .split("```yaml\n")
-        .skip(1)
-        .filter_map(|rest| rest.split("```").next());
-    let policy = policies.last().expect("the page has the policy");
+    let policy = yaml("docs/restricted-namespaces.md", "kind: NetworkPolicy");
     assert!(policy.contains("169.254.169.254/32"), "{policy}");
-    let applied = kubectl_with_input(&["apply", "--dry-run=server", "-f", "-"], policy).await;
+    let applied = kubectl_with_input(&["apply", "--dry-run=server", "-f", "-"], &policy).await;
     assert!(applied.contains("no-node-identity"), "{applied}");
 }
 
