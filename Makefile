@@ -14,7 +14,7 @@ check: ## Before a commit, some 3 minutes: format, lints, documents, dependencie
 test: ## Before a merge, some 15 minutes: check, and the product on a real Kubernetes node
 	@tests/test
 
-verify: ## Before a release, two hours: all SDKs and faults, older Kubernetes, arm64, reproducible builds, a release, fuzzing, adversary, soak
+verify: ## Before a release, three to four hours: all SDKs and faults, older Kubernetes, arm64, reproducible builds, a release, fuzzing, adversary, soak
 	@tests/verify
 
 build: ## Build static binaries in dist/
