@@ -6,8 +6,6 @@ use e2e::{Load, Namespace, kubectl_with_input, replicas, system, system_json, tr
 use rustls::pki_types::CertificateDer;
 use serde_json::json;
 
-use crate::images;
-
 const PAGE: &str = "docs/certificates.md";
 /// The Certificate of the webhook, and its Secret.
 const SERVING: &str = "azure-wi-webhook-certificate";
@@ -118,9 +116,9 @@ async fn with_cert_manager() -> Node {
     let node = empty().await;
     let folder = std::env::var("NEIGHBOUR_CERT_MANAGER")
         .expect("NEIGHBOUR_CERT_MANAGER is a folder: tests/neighbours/run makes it");
-    images::import(&format!("tests/neighbours/cert-manager/images {folder}")).await;
     let _ = shell(&format!(
-        "helm upgrade --install cert-manager {folder}/cert-manager --namespace cert-manager --create-namespace \
+        "tests/lib/import-images tests/neighbours/cert-manager/images {folder}
+         helm upgrade --install cert-manager {folder}/cert-manager --namespace cert-manager --create-namespace \
              --set crds.enabled=true --set imageRegistry=registry.example.com --set startupapicheck.enabled=false \
              --wait --timeout 3m"
     ))

@@ -2,7 +2,6 @@
 
 mod cert_manager;
 mod gatekeeper;
-mod images;
 mod meshes;
 mod parts;
 mod upstream;

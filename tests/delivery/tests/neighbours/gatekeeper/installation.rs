@@ -5,7 +5,6 @@ use e2e::{kubectl, kubectl_json, try_kubectl, until};
 use serde_json::{Value, json};
 
 use super::workload::workload;
-use crate::images;
 
 /// The arguments with which the tests install the product, whose proxies trust the emulated Azure.
 pub(super) const PRODUCT: &str = "--set-file proxy.caBundle=$AZURE_CA_FILE --wait --timeout 2m";
@@ -16,7 +15,8 @@ const KINDS: &str = "constrainttemplates,assign,assignmetadata,assignimage,modif
 pub(super) async fn with_gatekeeper() -> Node {
     let node = empty().await;
     let folder = folder();
-    images::import(&format!("tests/neighbours/gatekeeper/images {folder}")).await;
+    let import = format!("tests/lib/import-images tests/neighbours/gatekeeper/images {folder}");
+    let _ = shell(&import).await;
     configure("").await;
     kubectl(&["delete", KINDS, "--all"]).await;
     let pod = workload("called")

@@ -4,8 +4,6 @@ use delivery::shell;
 use e2e::{TENANT, replicas};
 use tokio::sync::OnceCell;
 
-use crate::images;
-
 /// The name of upstream's Helm release.
 pub(super) const RELEASE: &str = "wi";
 
@@ -60,7 +58,10 @@ pub(super) async fn is_running() -> bool {
 async fn import_images() {
     static IMPORTED: OnceCell<()> = OnceCell::const_new();
     let import = async || {
-        images::import("tests/neighbours/upstream/images $NEIGHBOUR_UPSTREAM $AZURE_CA_FILE").await;
+        let _ = shell(
+            "tests/lib/import-images tests/neighbours/upstream/images $NEIGHBOUR_UPSTREAM $AZURE_CA_FILE",
+        )
+        .await;
     };
     IMPORTED.get_or_init(import).await;
 }
