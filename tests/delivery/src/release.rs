@@ -1,6 +1,6 @@
 //! The chart as a Helm release.
 
-use e2e::{DEPLOYMENT, SYSTEM_NAMESPACE, TENANT, kubectl, kubectl_with_input, system};
+use e2e::{DEPLOYMENT, SYSTEM_NAMESPACE, TENANT, kubectl, kubectl_with_input, list, system};
 use serde_json::{Value, json};
 
 use crate::shell;
@@ -42,8 +42,7 @@ pub async fn kinds_of_others() {
         ("monitoring.coreos.com", "v1", "PrometheusRule"),
     ];
     let definitions = kinds.map(|(group, version, kind)| definition(group, version, kind));
-    let list = json!({ "apiVersion": "v1", "kind": "List", "items": definitions });
-    kubectl_with_input(&["apply", "-f", "-"], &list.to_string()).await;
+    kubectl_with_input(&["apply", "-f", "-"], &list(&definitions).to_string()).await;
     for (group, _, kind) in kinds {
         let name = format!("crd/{}s.{group}", kind.to_lowercase());
         kubectl(&[

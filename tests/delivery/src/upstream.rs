@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use e2e::{SECRET, SYSTEM_NAMESPACE, TENANT, kubectl_with_input, system};
+use e2e::{SECRET, SYSTEM_NAMESPACE, TENANT, kubectl_with_input, list, system};
 use serde_json::{Value, json};
 
 use crate::{Issued, helm, path, ready};
@@ -53,7 +53,7 @@ pub async fn install(form: Form) -> Issued {
 pub fn manifest(replicas: u32) -> String {
     let objects = objects(Form::Manifest, json!(replicas));
     let items = [vec![namespace()], objects].concat();
-    json!({ "apiVersion": "v1", "kind": "List", "items": items }).to_string()
+    list(&items).to_string()
 }
 
 async fn deploy(form: Form, replicas: u32) {

@@ -37,7 +37,7 @@ pub use seccomp::seccomp_profile;
 pub use secret::{Writer, find_secret, shows_access_token};
 pub use sidecar::{in_plain_form, plain_proxy, redirect, redirect_rights};
 pub use testkit::kubectl::{
-    kubectl, kubectl_error, kubectl_json, kubectl_retrying, kubectl_with_input, try_kubectl,
+    kubectl, kubectl_error, kubectl_json, kubectl_retrying, kubectl_with_input, list, try_kubectl,
 };
 pub use token::claims;
 pub use user::User;

@@ -16,8 +16,7 @@ use tokio::time::timeout;
 
 use crate::installed::DEADLINE;
 use crate::{
-    Container, Identity, Pod, kubectl, kubectl_error, kubectl_retrying, kubectl_with_input, task,
-    try_kubectl,
+    Container, Identity, Pod, kubectl, kubectl_error, kubectl_retrying, task, try_kubectl,
 };
 
 /// A namespace that one test has to itself. Dropping it prints the duration of the test.
@@ -94,6 +93,16 @@ impl Namespace {
     ///
     /// When it is refused.
     pub async fn dry_run(&self, manifest: &Value) -> Value {
+        let created = self.try_dry_run(manifest).await;
+        created.unwrap_or_else(|error| panic!("refused: {error}"))
+    }
+
+    /// Creates an object as a dry run, and returns it as the API server would store it.
+    ///
+    /// # Errors
+    ///
+    /// kubectl's error, when it is refused.
+    pub async fn try_dry_run(&self, manifest: &Value) -> Result<Value, String> {
         let create = [
             "create",
             "--dry-run=server",
@@ -104,33 +113,15 @@ impl Namespace {
             "-f",
             "-",
         ];
-        let printed = kubectl_with_input(&create, &manifest.to_string()).await;
-        // Warnings follow the object.
-        serde_json::Deserializer::from_str(&printed)
-            .into_iter()
-            .next()
-            .expect("kubectl prints the object")
-            .expect("kubectl prints JSON")
+        let printed = try_kubectl(&create, &manifest.to_string()).await?;
+        Ok(serde_json::from_str(&printed).expect("kubectl prints JSON"))
     }
 
     /// The client id that a pod of the service account `app` would get now; `None` while it would be
     /// refused, or admitted without one.
     pub async fn client_id_of_a_pod(&self) -> Option<String> {
         let pod = Pod::new("pod").container(Container::shell("app", "true"));
-        let create = [
-            "create",
-            "--dry-run=server",
-            "-o",
-            "json",
-            "-n",
-            &self.name,
-            "-f",
-            "-",
-        ];
-        let pod = try_kubectl(&create, &pod.manifest().to_string())
-            .await
-            .ok()?;
-        let pod: Value = serde_json::from_str(&pod).expect("kubectl prints JSON");
+        let pod = self.try_dry_run(&pod.manifest()).await.ok()?;
         let variables = pod["spec"]["containers"][0]["env"].as_array()?.iter();
         let mut values = variables.filter(|it| it["name"] == variable::CLIENT_ID);
         values.next()?["value"].as_str().map(str::to_owned)

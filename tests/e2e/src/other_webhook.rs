@@ -54,20 +54,11 @@ pub async fn install_other_webhook(namespace: &Namespace, change: Change) {
     let pod = Pod::new("is-it-called")
         .without_label()
         .container(Container::shell("app", "true"))
-        .manifest()
-        .to_string();
-    let create = [
-        "create",
-        "--dry-run=server",
-        "-n",
-        namespace.name(),
-        "-f",
-        "-",
-    ];
+        .manifest();
     until(
         "the other webhook to be called",
         async || {
-            kubectl_with_input(&create, &pod).await;
+            namespace.dry_run(&pod).await;
             calls.load(Ordering::Relaxed)
         },
         |calls| *calls > 0,

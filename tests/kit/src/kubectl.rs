@@ -2,7 +2,7 @@
 
 use std::process::{Output, Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
@@ -25,6 +25,11 @@ pub async fn kubectl(args: &[&str]) -> String {
 pub async fn kubectl_json(args: &[&str]) -> Value {
     let printed = kubectl(&[args, &["-o", "json"]].concat()).await;
     serde_json::from_str(&printed).expect("kubectl prints JSON")
+}
+
+/// One manifest of several objects.
+pub fn list(items: &[Value]) -> Value {
+    json!({ "apiVersion": "v1", "kind": "List", "items": items })
 }
 
 /// Runs kubectl with `input` on its standard input and returns its output, warnings included.

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use azure_emulator::{Application, Kind};
-use e2e::{Container, Namespace, Pod, TENANT, control, kubectl, kubectl_json, kubectl_with_input};
+use e2e::{
+    Container, Namespace, Pod, TENANT, control, kubectl, kubectl_json, kubectl_with_input, list,
+};
 use serde_json::{Value, json};
 
 /// The cluster.
@@ -477,8 +479,7 @@ fn by_endpoint(name: &str) -> Pod {
 }
 
 async fn apply(objects: &[Value]) {
-    let list = json!({ "apiVersion": "v1", "kind": "List", "items": objects });
-    kubectl_with_input(&["apply", "-f", "-"], &list.to_string()).await;
+    kubectl_with_input(&["apply", "-f", "-"], &list(objects).to_string()).await;
 }
 
 async fn established(name: &str) {

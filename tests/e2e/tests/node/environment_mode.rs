@@ -2,7 +2,7 @@
 
 use contract::annotation;
 use e2e::page::yaml;
-use e2e::{Container, Namespace, Pod, claims, kubectl, kubectl_with_input, try_kubectl, until};
+use e2e::{Container, Namespace, Pod, claims, kubectl, kubectl_with_input, until};
 use serde_json::{Value, json};
 
 /// Requests by each of the variables, and requests without the secret.
@@ -91,10 +91,9 @@ async fn a_namespace_with_a_range_of_users_admits_it() {
             .container(Container::shell("ask", ASK))
     };
     // The redirect needs uid 0 and 1501. Policies hold some moments after they were made.
-    let redirect = pod("redirect", "redirect").manifest().to_string();
-    let create = ["create", "--dry-run=server", "-n", name, "-f", "-"];
+    let redirect = pod("redirect", "redirect").manifest();
     let refused = async || {
-        let created = try_kubectl(&create, &redirect).await;
+        let created = namespace.try_dry_run(&redirect).await;
         created.err().unwrap_or_default()
     };
     until("the policy to hold", refused, |it| {

@@ -1,7 +1,7 @@
 //! Starts many pods at once on the node, as after an outage, and measures until each has its first token.
 
 use azure_emulator::Service;
-use e2e::{Namespace, Pod, control, kubectl};
+use e2e::{Namespace, Pod, control, kubectl, list};
 use endurance::{alone, in_mode_environment, with_sidecar};
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
@@ -66,7 +66,7 @@ fn copies(pod: &Pod) -> Value {
         pod
     };
     let items: Vec<_> = (0..PODS).map(copy).collect();
-    json!({ "apiVersion": "v1", "kind": "List", "items": items })
+    list(&items)
 }
 
 fn name(number: usize) -> String {

@@ -4,7 +4,7 @@
 use contract::container::{PROXY, PROXY_INIT};
 use contract::{annotation, label, token};
 use delivery::{install, shell, upgrade};
-use e2e::{Namespace, PROXY_IMAGE, Pod, kubectl_with_input};
+use e2e::{Namespace, PROXY_IMAGE, Pod, kubectl_with_input, list};
 use serde_json::{Value, json};
 
 use super::installation::{PRODUCT, configure, until_in_force, with_gatekeeper};
@@ -170,8 +170,7 @@ fn mutator(namespace: &Namespace, kind: &str, location: &str, parameters: Value)
 
 /// Applies mutators, and waits until they are in force.
 async fn mutate(mutators: &[Value]) {
-    let list = json!({ "apiVersion": "v1", "kind": "List", "items": mutators });
-    kubectl_with_input(&["apply", "-f", "-"], &list.to_string()).await;
+    kubectl_with_input(&["apply", "-f", "-"], &list(mutators).to_string()).await;
     until_in_force("assign,assignmetadata,assignimage").await;
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use e2e::{Namespace, kubectl_with_input, try_kubectl, until};
+use e2e::{Namespace, kubectl_with_input, list, try_kubectl, until};
 use serde_json::{Value, json};
 
 use super::installation::until_in_force;
@@ -67,12 +67,12 @@ pub(super) async fn enforce(kinds: &[&str], namespace: &str, exempt: &[&str]) {
     let templates: Vec<_> = chosen
         .map(|(kind, condition)| template(kind, condition))
         .collect();
-    kubectl_with_input(&["apply", "-f", "-"], &list(&templates)).await;
+    kubectl_with_input(&["apply", "-f", "-"], &list(&templates).to_string()).await;
     let constraints: Vec<_> = kinds
         .iter()
         .map(|kind| constraint(kind, namespace, exempt))
         .collect();
-    let constraints = list(&constraints);
+    let constraints = list(&constraints).to_string();
     // Gatekeeper makes their kinds from the templates.
     let apply = async || try_kubectl(&["apply", "-f", "-"], &constraints).await;
     let _ = until("the kinds of the constraints", apply, Result::is_ok).await;
@@ -88,15 +88,7 @@ pub(super) async fn refusals(
     namespace: &Namespace,
     manifest: &Value,
 ) -> BTreeSet<(String, String)> {
-    let create = [
-        "create",
-        "--dry-run=server",
-        "-n",
-        namespace.name(),
-        "-f",
-        "-",
-    ];
-    let Err(error) = try_kubectl(&create, &manifest.to_string()).await else {
+    let Err(error) = namespace.try_dry_run(manifest).await else {
         return BTreeSet::new();
     };
     assert!(error.contains("validation.gatekeeper.sh"), "{error}");
@@ -170,8 +162,4 @@ fn constraint(kind: &str, namespace: &str, exempt: &[&str]) -> Value {
             "parameters": { "exemptImages": exempt },
         },
     })
-}
-
-fn list(items: &[Value]) -> String {
-    json!({ "apiVersion": "v1", "kind": "List", "items": items }).to_string()
 }
